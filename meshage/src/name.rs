@@ -1,0 +1,284 @@
+//! Names and numbers that identify things: parsed once, then always valid.
+//!
+//! Everything that crosses the edge of the program (a caller's string, a byte on the wire) becomes
+//! one of these types exactly once; the rest of the crate never checks again.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest node name or namespace, in bytes: a DNS label's 63, rounded up.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Sequences up to this one are a lollipop's stem: used once after a start, never again.
+///
+/// The original's constant.
+pub const LOLLIPOP_LENGTH: u32 = 16;
+
+/// Why a name or a namespace was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameError {
+    /// A node name has at least one byte.
+    Empty,
+    /// Longer than [`NAME_BYTES_MAX`]; carries the length in bytes.
+    TooLong(usize),
+    /// A character outside `[A-Za-z0-9._-]`; carries it.
+    Forbidden(char),
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "a node name is empty: give it 1 to {NAME_BYTES_MAX} bytes"),
+            Self::TooLong(len) => {
+                write!(f, "a name of {len} bytes is too long: at most {NAME_BYTES_MAX}")
+            }
+            Self::Forbidden(c) => {
+                write!(f, "{c:?} may not stand in a name: use letters, digits, '.', '_' and '-'")
+            }
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+fn check(text: &str) -> Result<(), NameError> {
+    if text.len() > NAME_BYTES_MAX {
+        return Err(NameError::TooLong(text.len()));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match text.chars().find(|&c| !allowed(c)) {
+        Some(c) => Err(NameError::Forbidden(c)),
+        None => Ok(()),
+    }
+}
+
+/// The name of a node: 1 to 64 bytes of `[A-Za-z0-9._-]`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodeName(Arc<str>);
+
+impl NodeName {
+    /// Parses a name.
+    ///
+    /// # Errors
+    /// [`NameError`], which says what is wrong with it.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        check(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Which nodes join each other by themselves: 0 to 64 bytes of `[A-Za-z0-9._-]`.
+///
+/// The empty namespace is one like any other, and the default.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Namespace(Arc<str>);
+
+impl Namespace {
+    /// Parses a namespace.
+    ///
+    /// # Errors
+    /// [`NameError`], which says what is wrong with it.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        check(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The namespace as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self("".into())
+    }
+}
+
+macro_rules! text_type {
+    ($name:ident) => {
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+        impl FromStr for $name {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+        impl TryFrom<&str> for $name {
+            type Error = NameError;
+            fn try_from(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::new(&text)
+            }
+        }
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0.as_ref().into()
+            }
+        }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                &*self.0 == other
+            }
+        }
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                &*self.0 == *other
+            }
+        }
+    };
+}
+
+text_type!(NodeName);
+text_type!(Namespace);
+
+/// One life of a node: a random number, new at each start. The mesh tells nodes apart by it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Instance(pub u64);
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// One link of this node, counted from its start. It never leaves the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "link-{}", self.0)
+    }
+}
+
+/// The number of a message at its source instance: 1, 2, 3 …
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MessageId(pub u64);
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which of two sequences of one instance is the newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// The first is newer than the second.
+    Newer,
+    /// They are the same.
+    Same,
+    /// The first is older than the second.
+    Older,
+}
+
+/// The number of an announcement, lollipop-shaped.
+///
+/// A stem of [`LOLLIPOP_LENGTH`] numbers is walked once, then the numbers go round a ring for ever,
+/// so that a start is always told from a wrap-around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Sequence(pub u32);
+
+impl Sequence {
+    /// The first announcement of an instance.
+    pub const FIRST: Self = Self(1);
+
+    /// The number of numbers on the ring.
+    const RING: u32 = u32::MAX - LOLLIPOP_LENGTH;
+
+    /// The sequence after this one: from the ring's last number it goes on at the ring's first.
+    #[must_use]
+    pub fn next(self) -> Self {
+        if self.0 == u32::MAX { Self(LOLLIPOP_LENGTH + 1) } else { Self(self.0 + 1) }
+    }
+
+    /// Compares two sequences of one instance.
+    pub fn age(self, other: Self) -> Age {
+        if self == other {
+            return Age::Same;
+        }
+        let on_ring = |s: Self| s.0 > LOLLIPOP_LENGTH;
+        let newer = if on_ring(self) && on_ring(other) {
+            let (a, b) = (self.0 - LOLLIPOP_LENGTH - 1, other.0 - LOLLIPOP_LENGTH - 1);
+            let ahead = if a >= b { a - b } else { Self::RING - (b - a) };
+            ahead < Self::RING / 2
+        } else {
+            self.0 > other.0
+        };
+        if newer { Age::Newer } else { Age::Older }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_take_what_the_protocol_allows_and_nothing_else() {
+        assert!(NodeName::new("a.b_c-D9").is_ok());
+        assert_eq!(NodeName::new(""), Err(NameError::Empty));
+        assert_eq!(NodeName::new("a b"), Err(NameError::Forbidden(' ')));
+        assert_eq!(NodeName::new("a:b"), Err(NameError::Forbidden(':')));
+        assert_eq!(NodeName::new("ä"), Err(NameError::Forbidden('ä')));
+        assert!(NodeName::new(&"x".repeat(64)).is_ok());
+        assert_eq!(NodeName::new(&"x".repeat(65)), Err(NameError::TooLong(65)));
+        assert!(Namespace::new("").is_ok());
+    }
+
+    #[test]
+    fn a_sequence_leaves_the_stem_once_and_then_goes_round() {
+        assert_eq!(Sequence(2).age(Sequence::FIRST), Age::Newer);
+        assert_eq!(Sequence(17).age(Sequence(16)), Age::Newer);
+        assert_eq!(Sequence(1).age(Sequence(4_000_000_000)), Age::Older);
+        assert_eq!(Sequence(u32::MAX).next(), Sequence(17));
+        assert_eq!(Sequence(u32::MAX).next().age(Sequence(u32::MAX)), Age::Newer);
+        assert_eq!(Sequence(u32::MAX).age(Sequence(17)), Age::Older);
+        assert_eq!(Sequence(18).age(Sequence(18)), Age::Same);
+    }
+}

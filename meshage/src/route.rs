@@ -1,0 +1,405 @@
+//! The route table: what the control plane knows and the data plane reads. Immutable once made.
+//!
+//! Routes are fewest hops; among equals the path whose names are least, compared node by node from
+//! the start. Every node that sees the same topology therefore picks the same path, the rest of a
+//! path is itself the path from there on, and the tree that a broadcast takes is made of exactly
+//! the paths that single messages take: two messages from one node to another never overtake each
+//! other as long as the topology stands.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::name::{Instance, LinkId, NodeName};
+use crate::topology::Mesh;
+
+/// What one node announced of itself, as the computation of routes wants it.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// The node's name.
+    pub name: &'a NodeName,
+    /// The node's instance.
+    pub instance: Instance,
+    /// The peers it announces.
+    pub peers: &'a [Instance],
+}
+
+/// How to reach one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The node's place in the table.
+    pub index: usize,
+    /// The node's instance.
+    pub instance: Instance,
+    /// The link to the next hop.
+    pub link: LinkId,
+    /// How many links a message crosses.
+    pub hops: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    name: NodeName,
+    instance: Instance,
+    parent: u32,
+    hops: u32,
+    /// The first hop's link; `None` for this node itself.
+    link: Option<LinkId>,
+}
+
+/// How many trees of other nodes' broadcasts are remembered; more are computed anew.
+const TREES_MAX: usize = 4096;
+
+/// Every node that can be reached, how, and over which links a broadcast goes on.
+///
+/// Entries are sorted by name, then instance; the table holds this node itself too.
+#[derive(Debug)]
+pub struct RouteTable {
+    me: u32,
+    entries: Vec<Entry>,
+    /// Neighbours of entry `i`: `edges[starts[i]..starts[i + 1]]`, ascending.
+    starts: Vec<u32>,
+    edges: Vec<u32>,
+    by_name: HashMap<NodeName, u32>,
+    by_instance: HashMap<Instance, u32>,
+    trees: Mutex<BTreeMap<u32, Arc<[LinkId]>>>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl RouteTable {
+    /// A table for a node that is alone.
+    pub fn alone(name: &NodeName, instance: Instance) -> Self {
+        Self::compute(name, instance, [], &BTreeMap::new())
+    }
+
+    /// Computes the routes of node `me` from what the others announced (`records`, in any order)
+    /// and its own links. An edge counts if both ends announce it; this node's own links count as
+    /// announced.
+    pub fn compute<'a>(
+        name: &'a NodeName,
+        me: Instance,
+        records: impl IntoIterator<Item = Record<'a>>,
+        links: &BTreeMap<Instance, LinkId>,
+    ) -> Self {
+        let own: Vec<Instance> = links.keys().copied().collect();
+        let mut all: Vec<Record<'_>> =
+            records.into_iter().filter(|record| record.instance != me).collect();
+        all.push(Record { name, instance: me, peers: &own });
+        all.sort_unstable_by(|a, b| (a.name, a.instance).cmp(&(b.name, b.instance)));
+
+        let graph = Graph::new(&all);
+        let start = graph.by_instance[&me];
+        let tree = graph.tree(start);
+
+        // Keep what is reachable, in the same order, so that indices stay sorted by name.
+        let mut kept = vec![NONE; all.len()];
+        let mut order = Vec::new();
+        for old in 0..all.len() {
+            if tree.hops[old] != NONE {
+                kept[old] = order.len() as u32;
+                order.push(old);
+            }
+        }
+        let mut first_hop: Vec<Option<LinkId>> = vec![None; all.len()];
+        for &old in &tree.order {
+            let parent = tree.parent[old as usize];
+            first_hop[old as usize] = match old {
+                _ if old == start => None,
+                _ if parent == start => links.get(&all[old as usize].instance).copied(),
+                _ => first_hop[parent as usize],
+            };
+        }
+        let mut table = Self {
+            me: kept[start as usize],
+            entries: Vec::with_capacity(order.len()),
+            starts: Vec::with_capacity(order.len() + 1),
+            edges: Vec::new(),
+            by_name: HashMap::with_capacity(order.len()),
+            by_instance: HashMap::with_capacity(order.len()),
+            trees: Mutex::default(),
+        };
+        table.starts.push(0);
+        for (new, &old) in order.iter().enumerate() {
+            let record = &all[old];
+            let parent = tree.parent[old];
+            table.entries.push(Entry {
+                name: record.name.clone(),
+                instance: record.instance,
+                parent: if parent == NONE { NONE } else { kept[parent as usize] },
+                hops: tree.hops[old],
+                link: first_hop[old],
+            });
+            table.edges.extend(graph.neighbors(old as u32).iter().map(|&n| kept[n as usize]));
+            table.starts.push(table.edges.len() as u32);
+            table.by_instance.insert(record.instance, new as u32);
+            // Of two nodes of one name the lesser instance holds it, everywhere; but nobody else
+            // holds this node's own.
+            table.by_name.entry(record.name.clone()).or_insert(new as u32);
+        }
+        table.by_name.insert(name.clone(), table.me);
+        table
+    }
+
+    /// How many nodes can be reached, this one included.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether this node is alone.
+    pub fn is_alone(&self) -> bool {
+        self.entries.len() == 1
+    }
+
+    /// The way to a node; `None` for this node itself and for one that cannot be reached.
+    pub fn route(&self, name: &str) -> Option<Route> {
+        let index = *self.by_name.get(name)?;
+        self.route_at(index)
+    }
+
+    /// The way to one life of a node.
+    pub fn route_to(&self, instance: Instance) -> Option<Route> {
+        let index = *self.by_instance.get(&instance)?;
+        self.route_at(index)
+    }
+
+    fn route_at(&self, index: u32) -> Option<Route> {
+        let entry = &self.entries[index as usize];
+        let link = entry.link?;
+        Some(Route { index: index as usize, instance: entry.instance, link, hops: entry.hops })
+    }
+
+    /// Whether one life of a node can be reached (this node itself included).
+    pub fn contains(&self, instance: Instance) -> bool {
+        self.by_instance.contains_key(&instance)
+    }
+
+    /// Every node that can be reached except this one, sorted by name, then instance.
+    pub fn others(&self) -> impl Iterator<Item = (&NodeName, Instance)> {
+        let me = self.me as usize;
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(move |(index, _)| *index != me)
+            .map(|(_, entry)| (&entry.name, entry.instance))
+    }
+
+    /// The nodes that a message to entry `index` visits, this node first, that entry last.
+    pub fn path(&self, index: usize) -> Vec<Instance> {
+        let mut path = Vec::with_capacity(self.entries[index].hops as usize + 1);
+        let mut at = index as u32;
+        while at != NONE {
+            path.push(self.entries[at as usize].instance);
+            at = self.entries[at as usize].parent;
+        }
+        path.reverse();
+        path
+    }
+
+    /// Whether every link of a path still stands.
+    pub fn stands(&self, path: &[Instance]) -> bool {
+        let index = |instance| self.by_instance.get(instance).copied();
+        path.windows(2).all(|pair| match (index(&pair[0]), index(&pair[1])) {
+            (Some(a), Some(b)) => self.neighbors(a).binary_search(&b).is_ok(),
+            _ => false,
+        })
+    }
+
+    /// The links over which this node passes on a broadcast of `source`; none where the source
+    /// cannot be reached from here, or nobody is behind this node.
+    pub fn broadcast_links(&self, source: Instance) -> Arc<[LinkId]> {
+        let Some(&root) = self.by_instance.get(&source) else {
+            return Arc::new([]);
+        };
+        let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(links) = trees.get(&root) {
+            return links.clone();
+        }
+        let parent = tree(&self.starts, &self.edges, root).parent;
+        let links: Arc<[LinkId]> = self
+            .neighbors(self.me)
+            .iter()
+            .filter(|&&n| parent[n as usize] == self.me)
+            .filter_map(|&n| self.entries[n as usize].link)
+            .collect();
+        if trees.len() >= TREES_MAX {
+            trees.clear();
+        }
+        trees.insert(root, links.clone());
+        links
+    }
+
+    /// The topology for applications.
+    pub fn mesh(&self) -> Mesh {
+        let name = |index: u32| self.entries[index as usize].name.clone();
+        let edges = (0..self.entries.len() as u32)
+            .flat_map(|a| self.neighbors(a).iter().map(move |&b| (a, b)))
+            .filter(|(a, b)| a < b)
+            .map(|(a, b)| (name(a), name(b)))
+            .filter(|(a, b)| a != b);
+        Mesh::from_edges(self.entries.iter().map(|entry| entry.name.clone()), edges)
+    }
+
+    fn neighbors(&self, index: u32) -> &[u32] {
+        neighbors(&self.starts, &self.edges, index)
+    }
+}
+
+fn neighbors<'a>(starts: &[u32], edges: &'a [u32], index: u32) -> &'a [u32] {
+    &edges[starts[index as usize] as usize..starts[index as usize + 1] as usize]
+}
+
+/// The effective network: the edges that both ends announce.
+struct Graph {
+    by_instance: HashMap<Instance, u32>,
+    starts: Vec<u32>,
+    edges: Vec<u32>,
+}
+
+impl Graph {
+    /// From records sorted by name, then instance.
+    fn new(records: &[Record<'_>]) -> Self {
+        let by_instance: HashMap<Instance, u32> =
+            records.iter().enumerate().map(|(i, record)| (record.instance, i as u32)).collect();
+        // Announced edges, each node's ascending; then those that the other end announces too.
+        let mut announced_starts = vec![0];
+        let mut announced = Vec::new();
+        for (index, record) in records.iter().enumerate() {
+            let from = announced.len();
+            announced.extend(
+                record
+                    .peers
+                    .iter()
+                    .filter_map(|peer| by_instance.get(peer).copied())
+                    .filter(|&peer| peer != index as u32),
+            );
+            announced[from..].sort_unstable();
+            announced_starts.push(announced.len() as u32);
+        }
+        let mut starts = vec![0];
+        let mut edges: Vec<u32> = Vec::with_capacity(announced.len());
+        for index in 0..records.len() as u32 {
+            let from = edges.len();
+            for &peer in neighbors(&announced_starts, &announced, index) {
+                let back = neighbors(&announced_starts, &announced, peer);
+                if edges[from..].last() != Some(&peer) && back.binary_search(&index).is_ok() {
+                    edges.push(peer);
+                }
+            }
+            starts.push(edges.len() as u32);
+        }
+        Self { by_instance, starts, edges }
+    }
+
+    fn neighbors(&self, index: u32) -> &[u32] {
+        neighbors(&self.starts, &self.edges, index)
+    }
+
+    fn tree(&self, root: u32) -> Tree {
+        tree(&self.starts, &self.edges, root)
+    }
+}
+
+struct Tree {
+    parent: Vec<u32>,
+    hops: Vec<u32>,
+    order: Vec<u32>,
+}
+
+/// Breadth first, neighbours in ascending order: each node is found by its least shortest path.
+fn tree(starts: &[u32], edges: &[u32], root: u32) -> Tree {
+    let count = starts.len() - 1;
+    let mut found = Tree { parent: vec![NONE; count], hops: vec![NONE; count], order: Vec::new() };
+    let mut queue = VecDeque::from([root]);
+    found.hops[root as usize] = 0;
+    while let Some(node) = queue.pop_front() {
+        found.order.push(node);
+        for &next in neighbors(starts, edges, node) {
+            if found.hops[next as usize] == NONE {
+                found.hops[next as usize] = found.hops[node as usize] + 1;
+                found.parent[next as usize] = node;
+                queue.push_back(next);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The table of `me` in a world where node "a" has instance 1, "b" 2 and so on, and the link to
+    /// a neighbour bears the neighbour's number.
+    pub(crate) fn table(me: &str, edges: &[(&str, &str)]) -> RouteTable {
+        let mut peers: BTreeMap<NodeName, Vec<Instance>> = BTreeMap::new();
+        for (a, b) in edges {
+            peers.entry(node(a)).or_default().push(instance(b));
+            peers.entry(node(b)).or_default().push(instance(a));
+        }
+        let records = peers.iter().map(|(name, peers)| Record {
+            name,
+            instance: instance(name.as_str()),
+            peers,
+        });
+        let links =
+            peers.get(me).into_iter().flatten().map(|&peer| (peer, LinkId(peer.0))).collect();
+        RouteTable::compute(&node(me), instance(me), records, &links)
+    }
+
+    pub(crate) fn node(name: &str) -> NodeName {
+        NodeName::new(name).expect("valid")
+    }
+
+    pub(crate) fn instance(name: &str) -> Instance {
+        Instance(u64::from(name.as_bytes()[0] - b'a') + 1)
+    }
+
+    const SQUARE: &[(&str, &str)] = &[("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("d", "e")];
+
+    #[test]
+    fn among_equal_paths_the_least_names_win() {
+        let table = table("e", SQUARE);
+        let route = table.route("a").expect("reachable");
+        assert_eq!((route.link, route.hops), (LinkId(4), 3));
+        assert_eq!(table.path(route.index), ["e", "d", "b", "a"].map(instance));
+    }
+
+    #[test]
+    fn an_edge_that_one_end_alone_announces_does_not_count() {
+        let (a, b) = (node("a"), node("b"));
+        let records = [Record { name: &b, instance: instance("b"), peers: &[] }];
+        let links = BTreeMap::from([(instance("b"), LinkId(1))]);
+        let table = RouteTable::compute(&a, instance("a"), records, &links);
+        assert!(table.is_alone());
+        assert_eq!(table.route("b"), None);
+    }
+
+    #[test]
+    fn a_broadcast_crosses_each_node_once() {
+        let mut crossed = 0;
+        for relay in ["a", "b", "c", "d", "e"] {
+            crossed += table(relay, SQUARE).broadcast_links(instance("a")).len();
+        }
+        assert_eq!(crossed, 4, "five nodes, four links");
+    }
+
+    #[test]
+    fn a_path_stands_as_long_as_each_of_its_links() {
+        let path = ["a", "b", "d"].map(instance);
+        assert!(table("a", SQUARE).stands(&path));
+        assert!(!table("a", &[("a", "c"), ("b", "d"), ("c", "d")]).stands(&path));
+    }
+
+    #[test]
+    fn of_two_nodes_of_one_name_all_pick_the_same() {
+        let (a, b) = (node("a"), node("b"));
+        let records = [
+            Record { name: &b, instance: Instance(9), peers: &[Instance(1)] },
+            Record { name: &b, instance: Instance(5), peers: &[Instance(1)] },
+        ];
+        let links = BTreeMap::from([(Instance(9), LinkId(9)), (Instance(5), LinkId(5))]);
+        let table = RouteTable::compute(&a, Instance(1), records, &links);
+        assert_eq!(table.route("b").expect("reachable").instance, Instance(5));
+        assert_eq!(table.len(), 3);
+    }
+}

@@ -1,0 +1,92 @@
+//! bincode, kept behind two functions, and the names' own encoding.
+
+use bincode::de::{BorrowDecoder, Decoder};
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
+use bincode::{BorrowDecode, Decode, Encode};
+
+use super::WireError;
+use crate::name::{Instance, NAME_BYTES_MAX, Namespace, NodeName, Sequence};
+
+/// The most bytes one decoded value may claim: a frame's, with room for what its entries take in
+/// memory. Reaching it is an error before anything is allocated.
+const DECODED_BYTES_MAX: usize = 1 << 20;
+
+const CONFIG: bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<DECODED_BYTES_MAX>,
+> = bincode::config::standard().with_limit::<DECODED_BYTES_MAX>();
+
+/// Appends a value's encoding.
+pub(crate) fn encode(value: &impl Encode, into: &mut Vec<u8>) {
+    // Writing into memory cannot fail, and none of our types refuses to be encoded.
+    #[expect(clippy::expect_used, reason = "a broken invariant of our own panics")]
+    bincode::encode_into_std_write(value, into, bincode::config::standard())
+        .expect("our own frames encode");
+}
+
+/// Decodes a value from the front of `bytes`; whatever follows belongs to a later version.
+pub(crate) fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, WireError> {
+    bincode::decode_from_slice(bytes, CONFIG)
+        .map(|(value, _)| value)
+        .map_err(|error| WireError::new(error.to_string()))
+}
+
+macro_rules! text_codec {
+    ($name:ident) => {
+        impl Encode for $name {
+            fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+                self.as_str().encode(encoder)
+            }
+        }
+        impl<C> Decode<C> for $name {
+            fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+                let len = usize::try_from(u64::decode(decoder)?).unwrap_or(usize::MAX);
+                if len > NAME_BYTES_MAX {
+                    return Err(DecodeError::OtherString(format!("a name of {len} bytes")));
+                }
+                let mut bytes = [0; NAME_BYTES_MAX];
+                bincode::de::read::Reader::read(decoder.reader(), &mut bytes[..len])?;
+                let text = std::str::from_utf8(&bytes[..len])
+                    .map_err(|inner| DecodeError::Utf8 { inner })?;
+                $name::new(text).map_err(|error| DecodeError::OtherString(error.to_string()))
+            }
+        }
+        impl<'de, C> BorrowDecode<'de, C> for $name {
+            fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(
+                decoder: &mut D,
+            ) -> Result<Self, DecodeError> {
+                Decode::decode(decoder)
+            }
+        }
+    };
+}
+
+text_codec!(NodeName);
+text_codec!(Namespace);
+
+macro_rules! number_codec {
+    ($name:ident, $inner:ty) => {
+        impl Encode for $name {
+            fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+                self.0.encode(encoder)
+            }
+        }
+        impl<C> Decode<C> for $name {
+            fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+                <$inner>::decode(decoder).map($name)
+            }
+        }
+        impl<'de, C> BorrowDecode<'de, C> for $name {
+            fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(
+                decoder: &mut D,
+            ) -> Result<Self, DecodeError> {
+                Decode::decode(decoder)
+            }
+        }
+    };
+}
+
+number_codec!(Instance, u64);
+number_codec!(Sequence, u32);

@@ -1,0 +1,344 @@
+//! Messages and their acknowledgements on a link.
+//!
+//! ```text
+//!  data frame: prefix | header length: u16 | DataHeader | body, or a chunk of it
+//! ```
+//!
+//! A message belongs to one of four **lanes**: set or broadcast, small or large. Each source counts
+//! the messages of a lane, for sets per recipient: the **slot** of a message is its number there,
+//! with the **floor** below which the source has given up or been told of every one. From the two a
+//! receiver knows whether a message is the next, was had before, or comes too early.
+
+use std::fmt;
+
+use bincode::{Decode, Encode};
+use bytes::{Buf, Bytes};
+
+use super::frame::{FRAME_BYTES_MAX, FrameKind, WireFrame};
+use super::{WireError, codec};
+use crate::name::{Instance, NodeName};
+
+/// How often a message may be put on a link: 64. A path that long is a loop.
+pub const HOP_LIMIT: usize = 64;
+/// The most bytes of a header: recipients up to [`RECIPIENTS_BYTES_MAX`] and 64 hops of the longest
+/// names stay within it.
+pub const HEADER_BYTES_MAX: usize = 8 << 10;
+/// The most bytes of encoded recipients in one frame; a longer list goes in several frames.
+pub const RECIPIENTS_BYTES_MAX: usize = 3 << 10;
+/// The most bytes of a body in one frame; a longer body goes in chunks of this size.
+pub const CHUNK_BYTES: usize = FRAME_BYTES_MAX - HEADER_BYTES_MAX - 16;
+/// How many acknowledgements one frame holds at most: 256 of at most 180 bytes stay within a frame.
+pub const ACK_ENTRIES_MAX: usize = 256;
+
+/// Which order a message keeps: messages of one lane arrive in the order they were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Lane {
+    /// Sent to every node.
+    pub broadcast: bool,
+    /// Larger than a chunk.
+    pub large: bool,
+}
+
+/// A message's number in its lane, and the number below which none is outstanding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Slot {
+    /// The message's number: 1, 2, 3 …
+    pub number: u64,
+    /// Below it, the source waits for no message any more.
+    pub floor: u64,
+}
+
+/// One recipient of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Target {
+    /// The node.
+    pub name: NodeName,
+    /// Its slot; `None` where another copy of the message goes to it.
+    pub slot: Option<Slot>,
+}
+
+/// Whom a copy of a message is for.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Targets {
+    /// Every node behind this link in the source's tree.
+    Flood(Slot),
+    /// The recipients that have a slot.
+    List(Vec<Target>),
+}
+
+/// Which part of a large body a frame brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Chunk {
+    /// Where in the body it begins.
+    pub offset: u64,
+    /// How long the body is.
+    pub total: u64,
+}
+
+/// What a relay reads of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct DataHeader {
+    /// The node that sent it.
+    pub source: NodeName,
+    /// This life of the source.
+    pub instance: Instance,
+    /// The message's number at its source.
+    pub id: u64,
+    /// The order it keeps.
+    pub lane: Lane,
+    /// How the body is to be read.
+    pub encoding: u32,
+    /// Whom this copy is for.
+    pub targets: Targets,
+    /// Which part of the body this is; `None` where it is all of it.
+    pub chunk: Option<Chunk>,
+    /// The nodes that put it on a link, the source first.
+    pub route: Vec<NodeName>,
+}
+
+/// A data frame: header and body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataFrame {
+    /// What a relay reads.
+    pub header: DataHeader,
+    /// What it does not.
+    pub body: Bytes,
+}
+
+impl DataFrame {
+    /// The frame for the link. The body is shared, not copied.
+    pub fn encode(&self) -> WireFrame {
+        WireFrame::new(FrameKind::Data, self.body.clone(), |head| {
+            let at = head.len();
+            head.extend_from_slice(&[0; 2]);
+            codec::encode(&self.header, head);
+            let length = head.len() - at - 2;
+            assert!(length <= HEADER_BYTES_MAX, "invariant W2: no header is longer than its limit");
+            head[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
+        })
+    }
+
+    /// Reads the payload of a data frame. The body shares its bytes.
+    ///
+    /// # Errors
+    /// What does not decode, or breaks a limit.
+    pub fn decode(mut payload: Bytes) -> Result<Self, WireError> {
+        if payload.len() < 2 {
+            return Err(WireError::new("a data frame without a header"));
+        }
+        let length = usize::from(payload.get_u16_le());
+        if length > payload.len() || length > HEADER_BYTES_MAX {
+            return Err(WireError::new(format!("a header of {length} bytes")));
+        }
+        let header: DataHeader = codec::decode(&payload.split_to(length))?;
+        header.check(payload.len())?;
+        Ok(Self { header, body: payload })
+    }
+}
+
+impl DataHeader {
+    fn check(&self, body: usize) -> Result<(), WireError> {
+        if self.route.is_empty() || self.route.len() > HOP_LIMIT {
+            return Err(WireError::new(format!("a route of {} hops", self.route.len())));
+        }
+        if body > CHUNK_BYTES {
+            return Err(WireError::new(format!("{body} bytes of body in one frame")));
+        }
+        if self.lane.large != self.chunk.is_some() {
+            return Err(WireError::new("a chunk that is not of a large body"));
+        }
+        if let Some(Chunk { offset, total }) = self.chunk {
+            let end = offset.checked_add(body as u64);
+            if body == 0 || end.is_none_or(|end| end > total) {
+                return Err(WireError::new("a chunk beyond its body"));
+            }
+        }
+        match &self.targets {
+            Targets::Flood(_) if !self.lane.broadcast => {
+                Err(WireError::new("a set sent to every node"))
+            }
+            Targets::Flood(_) | Targets::List(_) => Ok(()),
+        }
+    }
+}
+
+/// Why a message was refused. All are certain: it was not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Refusal {
+    /// A queue is full: the receiver's, or one on the way.
+    Busy,
+    /// An earlier message of the lane has not arrived: sent again in order, it will be taken.
+    Early,
+    /// No way on from here.
+    NoRoute,
+    /// Larger than the receiver takes.
+    TooLarge,
+    /// So far behind that it cannot be told whether it was delivered.
+    Stale,
+}
+
+/// What an acknowledgement says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Verdict {
+    /// Every message of the lane below this number is in the receiver's queue, or was given up by
+    /// the source.
+    Delivered {
+        /// The number the receiver takes next.
+        next: u64,
+    },
+    /// This one was refused.
+    Refused {
+        /// Its number.
+        number: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// So much of a large body has come.
+    Progress {
+        /// Its number.
+        number: u64,
+        /// Bytes of it so far.
+        received: u64,
+    },
+    /// There is room again after a refusal.
+    Ready,
+}
+
+/// One acknowledgement on its way back to the source of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct AckEntry {
+    /// The source of the message: where the acknowledgement goes.
+    pub to: Instance,
+    /// The recipient it speaks for.
+    pub from: NodeName,
+    /// The life of the recipient that speaks; `None` where a relay speaks for it.
+    pub by: Option<Instance>,
+    /// The lane.
+    pub lane: Lane,
+    /// What happened.
+    pub verdict: Verdict,
+    /// How many links it has crossed.
+    pub hops: u8,
+}
+
+/// A batch of acknowledgements for one next hop.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct AckFrame {
+    /// In the order they were given.
+    pub entries: Vec<AckEntry>,
+}
+
+impl AckFrame {
+    /// The frame for the link.
+    pub fn encode(&self) -> WireFrame {
+        assert!(self.entries.len() <= ACK_ENTRIES_MAX, "invariant W3: an ack frame has its limit");
+        WireFrame::new(FrameKind::Ack, Bytes::new(), |head| codec::encode(self, head))
+    }
+
+    /// Reads the payload of an acknowledgement frame.
+    ///
+    /// # Errors
+    /// What does not decode, or breaks a limit.
+    pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
+        let frame: Self = codec::decode(payload)?;
+        if frame.entries.len() > ACK_ENTRIES_MAX {
+            return Err(WireError::new(format!("{} acknowledgements", frame.entries.len())));
+        }
+        Ok(frame)
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.broadcast, self.large) {
+            (false, false) => "set",
+            (false, true) => "large set",
+            (true, false) => "broadcast",
+            (true, true) => "large broadcast",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::frame::PREFIX_BYTES;
+
+    fn name(text: &str) -> NodeName {
+        NodeName::new(text).expect("valid")
+    }
+
+    fn header() -> DataHeader {
+        DataHeader {
+            source: name("a"),
+            instance: Instance(1),
+            id: 9,
+            lane: Lane { broadcast: false, large: false },
+            encoding: 1,
+            targets: Targets::List(vec![
+                Target { name: name("b"), slot: Some(Slot { number: 3, floor: 2 }) },
+                Target { name: name("c"), slot: None },
+            ]),
+            chunk: None,
+            route: vec![name("a")],
+        }
+    }
+
+    fn through_the_wire(frame: &DataFrame) -> Result<DataFrame, WireError> {
+        let wire = frame.encode();
+        DataFrame::decode(Bytes::from([&wire.head[PREFIX_BYTES..], &wire.body[..]].concat()))
+    }
+
+    #[test]
+    fn a_data_frame_survives_the_wire() {
+        let frame = DataFrame { header: header(), body: Bytes::from_static(b"hello") };
+        assert_eq!(through_the_wire(&frame).as_ref(), Ok(&frame));
+    }
+
+    #[test]
+    fn headers_beyond_their_limits_are_refused() {
+        let refused = |change: &dyn Fn(&mut DataFrame)| {
+            let mut frame = DataFrame { header: header(), body: Bytes::from_static(b"x") };
+            change(&mut frame);
+            assert!(through_the_wire(&frame).is_err());
+        };
+        refused(&|f| f.header.route.clear());
+        refused(&|f| f.header.route = vec![name("a"); HOP_LIMIT + 1]);
+        refused(&|f| f.body = Bytes::from(vec![0; CHUNK_BYTES + 1]));
+        refused(&|f| f.header.chunk = Some(Chunk { offset: 0, total: 1 }));
+        refused(&|f| f.header.targets = Targets::Flood(Slot { number: 1, floor: 1 }));
+        refused(&|f| {
+            f.header.lane.large = true;
+            f.header.chunk = Some(Chunk { offset: u64::MAX, total: 1 });
+        });
+    }
+
+    #[test]
+    fn a_full_frame_of_the_longest_acknowledgements_fits() {
+        let entry = AckEntry {
+            to: Instance(u64::MAX),
+            from: name(&"x".repeat(64)),
+            by: Some(Instance(u64::MAX)),
+            lane: Lane { broadcast: true, large: true },
+            verdict: Verdict::Progress { number: u64::MAX, received: u64::MAX },
+            hops: u8::MAX,
+        };
+        let frame = AckFrame { entries: vec![entry; ACK_ENTRIES_MAX] };
+        let wire = frame.encode();
+        assert_eq!(AckFrame::decode(&wire.head[PREFIX_BYTES..]).as_ref(), Ok(&frame));
+    }
+
+    #[test]
+    fn cut_and_garbled_frames_are_errors_and_never_panics() {
+        let wire = DataFrame { header: header(), body: Bytes::from_static(b"hello") }.encode();
+        let payload = [&wire.head[PREFIX_BYTES..], &wire.body[..]].concat();
+        for end in 0..payload.len() - 5 {
+            assert!(DataFrame::decode(Bytes::copy_from_slice(&payload[..end])).is_err());
+        }
+        for at in 0..payload.len() {
+            let mut garbled = payload.clone();
+            garbled[at] ^= 0xff;
+            let _ = DataFrame::decode(garbled.into());
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Every developer command of the project.
+
+fn main() {
+    println!("cargo xtask: no command yet");
+}
