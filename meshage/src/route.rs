@@ -228,6 +228,27 @@ impl RouteTable {
         links
     }
 
+    /// The nodes that a broadcast of `source` reaches through the link to one neighbour of this node:
+    /// whom a relay speaks for when it cannot pass the broadcast on.
+    pub fn behind(&self, source: Instance, link: LinkId) -> Vec<NodeName> {
+        let Some(&root) = self.by_instance.get(&source) else {
+            return Vec::new();
+        };
+        let tree = tree(&self.starts, &self.edges, root);
+        let mut inside = vec![false; self.entries.len()];
+        let mut names = Vec::new();
+        for &node in &tree.order {
+            let parent = tree.parent[node as usize];
+            let entry = &self.entries[node as usize];
+            let first = parent == self.me && entry.hops == 1 && entry.link == Some(link);
+            if first || (parent != NONE && inside[parent as usize]) {
+                inside[node as usize] = true;
+                names.push(entry.name.clone());
+            }
+        }
+        names
+    }
+
     /// The topology for applications.
     pub fn mesh(&self) -> Mesh {
         let name = |index: u32| self.entries[index as usize].name.clone();
@@ -381,6 +402,14 @@ pub(crate) mod tests {
             crossed += table(relay, SQUARE).broadcast_links(instance("a")).len();
         }
         assert_eq!(crossed, 4, "five nodes, four links");
+    }
+
+    #[test]
+    fn a_relay_knows_whom_a_broadcast_reaches_through_it() {
+        let table = table("b", SQUARE);
+        assert_eq!(table.behind(instance("a"), LinkId(4)), ["d", "e"].map(node));
+        assert_eq!(table.behind(instance("d"), LinkId(1)), ["a"].map(node));
+        assert_eq!(table.behind(instance("a"), LinkId(1)), []);
     }
 
     #[test]

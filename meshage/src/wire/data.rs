@@ -137,6 +137,14 @@ impl DataFrame {
 }
 
 impl DataHeader {
+    fn slots(&self) -> impl Iterator<Item = Slot> {
+        let (flood, list) = match &self.targets {
+            Targets::Flood(slot) => (Some(*slot), &[][..]),
+            Targets::List(list) => (None, list.as_slice()),
+        };
+        flood.into_iter().chain(list.iter().filter_map(|target| target.slot))
+    }
+
     fn check(&self, body: usize) -> Result<(), WireError> {
         if self.route.is_empty() || self.route.len() > HOP_LIMIT {
             return Err(WireError::new(format!("a route of {} hops", self.route.len())));
@@ -146,6 +154,9 @@ impl DataHeader {
         }
         if self.lane.large != self.chunk.is_some() {
             return Err(WireError::new("a chunk that is not of a large body"));
+        }
+        if !self.slots().all(|slot| slot.floor <= slot.number && slot.number < u64::MAX) {
+            return Err(WireError::new("a slot below its floor"));
         }
         if let Some(Chunk { offset, total }) = self.chunk {
             let end = offset.checked_add(body as u64);
@@ -202,16 +213,19 @@ pub enum Verdict {
     },
     /// There is room again after a refusal.
     Ready,
+    /// The other way round: the source of messages asks the recipient what it has, since no
+    /// acknowledgement came. Answered by [`Verdict::Delivered`].
+    Query,
 }
 
 /// One acknowledgement on its way back to the source of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct AckEntry {
-    /// The source of the message: where the acknowledgement goes.
+    /// Where the acknowledgement goes: the source of the message (a query: the recipient).
     pub to: Instance,
-    /// The recipient it speaks for.
+    /// The recipient it speaks for (a query: the source that asks).
     pub from: NodeName,
-    /// The life of the recipient that speaks; `None` where a relay speaks for it.
+    /// The life of `from` that speaks; `None` where a relay speaks for it.
     pub by: Option<Instance>,
     /// The lane.
     pub lane: Lane,
@@ -245,6 +259,21 @@ impl AckFrame {
             return Err(WireError::new(format!("{} acknowledgements", frame.entries.len())));
         }
         Ok(frame)
+    }
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Self; 4] = [
+        Self { broadcast: false, large: false },
+        Self { broadcast: false, large: true },
+        Self { broadcast: true, large: false },
+        Self { broadcast: true, large: true },
+    ];
+
+    /// Its place in [`Lane::ALL`].
+    pub fn index(self) -> usize {
+        usize::from(self.broadcast) * 2 + usize::from(self.large)
     }
 }
 
@@ -307,6 +336,10 @@ mod tests {
         refused(&|f| f.body = Bytes::from(vec![0; CHUNK_BYTES + 1]));
         refused(&|f| f.header.chunk = Some(Chunk { offset: 0, total: 1 }));
         refused(&|f| f.header.targets = Targets::Flood(Slot { number: 1, floor: 1 }));
+        refused(&|f| {
+            f.header.lane.broadcast = true;
+            f.header.targets = Targets::Flood(Slot { number: 1, floor: 2 });
+        });
         refused(&|f| {
             f.header.lane.large = true;
             f.header.chunk = Some(Chunk { offset: u64::MAX, total: 1 });

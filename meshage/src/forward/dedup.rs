@@ -1,0 +1,204 @@
+//! What this node has had from each source: no message is delivered twice, none out of turn.
+//!
+//! ```text
+//!          floor told by the source
+//!            │
+//!   … had ───┴── had, skipped ──► next            what may come: `next`, and nothing beyond it
+//!   └── window of the last 4,096 ─┘
+//! ```
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::name::Instance;
+use crate::wire::data::{Lane, Slot};
+
+/// How far back a receiver can tell what it had: 4,096 messages of a lane. Further behind is refused.
+pub const DEDUP_WINDOW: u64 = 4096;
+
+/// How many sources are remembered: as many as the database holds nodes. Beyond it the one that was
+/// silent longest is forgotten.
+pub const DEDUP_SOURCES_MAX: usize = 131_072;
+
+/// How a message's slot stands to what was had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is the one to take now.
+    Next,
+    /// An earlier one is still missing.
+    Early,
+    /// It was delivered before.
+    Had,
+    /// It was given up by its source, or lies behind the window: never delivered from here on.
+    Stale,
+}
+
+/// What was had of one lane of one source.
+#[derive(Debug)]
+struct Window {
+    next: u64,
+    /// Whether each of the numbers before `next` was delivered, newest last.
+    had: VecDeque<bool>,
+}
+
+impl Window {
+    /// From the floor on, everything may be meant for this receiver. (A broadcast's floor is that of
+    /// all its recipients: a newcomer may be asking too much, is refused as early, and is then sent
+    /// the message with a floor of its own.)
+    fn new(slot: Slot) -> Self {
+        Self { next: slot.floor, had: VecDeque::new() }
+    }
+
+    fn step(&mut self, had: bool) {
+        self.next += 1;
+        self.had.push_back(had);
+        if self.had.len() as u64 > DEDUP_WINDOW {
+            self.had.pop_front();
+        }
+    }
+
+    fn skip_to(&mut self, floor: u64) {
+        if floor.saturating_sub(self.next) > DEDUP_WINDOW {
+            self.had.clear();
+            self.next = floor;
+        }
+        while self.next < floor {
+            self.step(false);
+        }
+    }
+
+    fn arrival(&mut self, slot: Slot) -> Arrival {
+        self.skip_to(slot.floor);
+        if slot.number == self.next {
+            return Arrival::Next;
+        }
+        if slot.number > self.next {
+            return Arrival::Early;
+        }
+        let back = self.next - slot.number;
+        let place = (self.had.len() as u64).checked_sub(back);
+        match place.and_then(|place| self.had.get(place as usize)) {
+            Some(true) => Arrival::Had,
+            Some(false) | None => Arrival::Stale,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    lanes: [Option<Window>; 4],
+    used: u64,
+}
+
+/// What was had of every source.
+#[derive(Debug, Default)]
+pub struct Dedup {
+    sources: HashMap<Instance, Source>,
+    uses: u64,
+}
+
+impl Dedup {
+    /// How a message stands to what was had of its lane.
+    pub fn arrival(&mut self, source: Instance, lane: Lane, slot: Slot) -> Arrival {
+        self.make_room(source);
+        self.uses += 1;
+        let entry = self.sources.entry(source).or_default();
+        entry.used = self.uses;
+        entry.lanes[lane.index()].get_or_insert_with(|| Window::new(slot)).arrival(slot)
+    }
+
+    /// Notes that the next message of a lane was delivered.
+    pub fn delivered(&mut self, source: Instance, lane: Lane) {
+        if let Some(window) = self.window(source, lane) {
+            window.step(true);
+        }
+    }
+
+    /// The number that is to come next in a lane; 0 where nothing was had of it.
+    pub fn next(&mut self, source: Instance, lane: Lane) -> u64 {
+        self.window(source, lane).map_or(0, |window| window.next)
+    }
+
+    /// How many sources are remembered.
+    pub fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    fn window(&mut self, source: Instance, lane: Lane) -> Option<&mut Window> {
+        self.sources.get_mut(&source)?.lanes[lane.index()].as_mut()
+    }
+
+    fn make_room(&mut self, source: Instance) {
+        if self.sources.len() < DEDUP_SOURCES_MAX || self.sources.contains_key(&source) {
+            return;
+        }
+        let oldest = self.sources.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
+        if let Some(oldest) = oldest {
+            self.sources.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SET: Lane = Lane { broadcast: false, large: false };
+    const BROADCAST: Lane = Lane { broadcast: true, large: false };
+    const SOURCE: Instance = Instance(1);
+
+    fn slot(number: u64, floor: u64) -> Slot {
+        Slot { number, floor }
+    }
+
+    #[test]
+    fn messages_are_taken_in_turn_and_once() {
+        let mut dedup = Dedup::default();
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(2, 1)), Arrival::Early);
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(1, 1)), Arrival::Next);
+        dedup.delivered(SOURCE, SET);
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(1, 1)), Arrival::Had);
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(2, 1)), Arrival::Next);
+        assert_eq!(dedup.next(SOURCE, SET), 2);
+    }
+
+    #[test]
+    fn what_its_source_gave_up_is_never_delivered() {
+        let mut dedup = Dedup::default();
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(1, 1)), Arrival::Next);
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(3, 3)), Arrival::Next);
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(1, 1)), Arrival::Stale);
+    }
+
+    #[test]
+    fn what_lies_behind_the_window_is_refused() {
+        let mut dedup = Dedup::default();
+        for number in 1..=DEDUP_WINDOW + 1 {
+            assert_eq!(dedup.arrival(SOURCE, SET, slot(number, 1)), Arrival::Next);
+            dedup.delivered(SOURCE, SET);
+        }
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(1, 1)), Arrival::Stale);
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(2, 1)), Arrival::Had);
+        let far = DEDUP_WINDOW * 1000;
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(far, far)), Arrival::Next);
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(far - 1, 1)), Arrival::Stale);
+    }
+
+    #[test]
+    fn a_newcomer_starts_at_the_floor() {
+        let mut dedup = Dedup::default();
+        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(57, 50)), Arrival::Early);
+        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(57, 57)), Arrival::Next);
+    }
+
+    #[test]
+    fn the_silent_are_forgotten_before_memory_runs_out() {
+        let mut dedup = Dedup::default();
+        for source in 0..=DEDUP_SOURCES_MAX as u64 {
+            dedup.arrival(Instance(source), SET, slot(1, 1));
+            dedup.delivered(Instance(source), SET);
+        }
+        assert_eq!(dedup.len(), DEDUP_SOURCES_MAX);
+        assert_eq!(dedup.next(Instance(0), SET), 0, "the first is forgotten");
+        assert_eq!(dedup.next(Instance(1), SET), 2);
+    }
+}

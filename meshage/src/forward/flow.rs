@@ -1,0 +1,341 @@
+//! What is outstanding from this node to one other, lane by lane.
+//!
+//! ```text
+//!                 refused (busy, early, …)              all that was sent is answered
+//!   ┌──────┐ ───────────────────────────► ┌──────────┐ ─────────────────────────► ┌─────────┐
+//!   │ open │                              │ draining │                            │ stalled │
+//!   └──────┘ ◄─────────────────────────── └──────────┘                            └─────────┘
+//!      ▲         only for coming early                                                 │
+//!      └───────────────────────────────────────────────────────────────────────────────┘
+//!                                after a pause, or when told that there is room
+//! ```
+//!
+//! Order survives refusals because a lane that was refused sends nothing new until it knows what
+//! became of all it has sent; then it starts again from the first that is still outstanding.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::message::Outcome;
+use crate::name::{Instance, LinkId, NodeName};
+use crate::wire::data::{Refusal, Slot};
+
+/// How many unacknowledged bytes a lane has under way: enough for 10 Gb/s over 3 ms.
+pub const WINDOW_BYTES: u64 = 4 << 20;
+/// What a message counts beside its body, so that empty ones are bounded too.
+pub const MESSAGE_OVERHEAD_BYTES: u64 = 128;
+/// The first pause after a refusal; doubled each time, up to [`BACKOFF_MAX`]. Normally the receiver
+/// says sooner that it has room.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(10);
+/// The longest pause after a refusal.
+pub const BACKOFF_MAX: Duration = Duration::from_millis(500);
+/// Without an acknowledgement for this long the receiver is asked: one was lost, or is late.
+pub const QUERY_AFTER: Duration = Duration::from_secs(1);
+/// What a receiver that answers queries still has not got after this long will not arrive.
+pub const UNANSWERED_MAX: Duration = Duration::from_secs(10);
+
+/// How far a message has come on its way to one recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Not sent, or to be sent again.
+    Waiting,
+    /// Being sent.
+    Sending,
+    /// Sent, not answered.
+    Sent,
+    /// Refused: certainly not delivered, to be sent again.
+    Refused(Refusal),
+    /// Its outcome is known.
+    Done,
+}
+
+/// One message to one recipient.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its number in the lane.
+    pub number: u64,
+    /// The send it belongs to.
+    pub op: u64,
+    /// Its place among the recipients of that send.
+    pub recipient: usize,
+    /// How far it has come.
+    pub stage: Stage,
+    /// A copy may have reached the recipient though no acknowledgement says so.
+    pub doubt: bool,
+    /// To be sent again even where a copy may have arrived.
+    pub retry: bool,
+    /// When its outcome is due.
+    pub deadline: Option<Instant>,
+    /// Why it was last refused.
+    pub refused: Option<Refusal>,
+    /// Bytes of it in flight.
+    pub in_flight: u64,
+    /// When it was sent.
+    pub sent_at: Option<Instant>,
+    /// The link and the path it was sent over.
+    pub path: Option<(LinkId, Arc<[Instance]>)>,
+}
+
+impl Entry {
+    /// The outcome if it ends now, unanswered: `certain` where no copy can have arrived.
+    pub fn outcome(&self, certain: Outcome) -> Outcome {
+        match self.stage {
+            Stage::Sent => Outcome::Timeout,
+            Stage::Waiting | Stage::Sending | Stage::Refused(_) | Stage::Done => {
+                if self.doubt {
+                    Outcome::Timeout
+                } else {
+                    certain
+                }
+            }
+        }
+    }
+}
+
+/// What a lane is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneState {
+    /// Sending.
+    Open,
+    /// Something was refused: waiting for the answers to all that was sent.
+    Draining,
+    /// Waiting for room, until then.
+    Stalled(Instant),
+}
+
+/// What is outstanding in one lane, by number.
+#[derive(Debug)]
+pub struct LaneFlow {
+    /// By ascending number; the first is never [`Stage::Done`].
+    pub entries: VecDeque<Entry>,
+    /// The number of the next message, where the lane counts its own.
+    pub next: u64,
+    /// What the lane is doing.
+    pub state: LaneState,
+    /// Bytes in flight.
+    pub in_flight: u64,
+    /// How many entries are being sent or sent and not answered.
+    pub unanswered: usize,
+    /// How many entries are not done.
+    pub open: usize,
+    /// The leg that is sending an entry of this lane.
+    pub leg: Option<u64>,
+    /// All before this place are past [`Stage::Waiting`].
+    pub cursor: usize,
+    /// When the receiver was last heard or asked.
+    pub heard: Instant,
+    backoff: Duration,
+}
+
+impl LaneFlow {
+    fn new(first: u64, now: Instant) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            next: first,
+            state: LaneState::Open,
+            in_flight: 0,
+            unanswered: 0,
+            open: 0,
+            leg: None,
+            cursor: 0,
+            heard: now,
+            backoff: BACKOFF_MIN,
+        }
+    }
+
+    /// The place of a number.
+    pub fn find(&self, number: u64) -> Option<usize> {
+        self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
+    }
+
+    /// The number below which nothing is outstanding, as told with message `number`.
+    pub fn slot(&self, number: u64) -> Slot {
+        let floor = self.entries.front().map_or(number, |entry| entry.number.min(number));
+        Slot { number, floor }
+    }
+
+    /// The place of the next entry to send, if the lane may send.
+    pub fn ready(&mut self) -> Option<usize> {
+        if self.state != LaneState::Open || self.leg.is_some() || self.in_flight >= WINDOW_BYTES {
+            return None;
+        }
+        while let Some(entry) = self.entries.get(self.cursor) {
+            if entry.stage == Stage::Waiting {
+                return Some(self.cursor);
+            }
+            self.cursor += 1;
+        }
+        None
+    }
+
+    /// An entry is being sent, by this leg.
+    pub fn begin(
+        &mut self,
+        at: usize,
+        leg: u64,
+        link: LinkId,
+        path: Arc<[Instance]>,
+        now: Instant,
+    ) {
+        if self.unanswered == 0 {
+            self.heard = now;
+        }
+        let entry = &mut self.entries[at];
+        entry.stage = Stage::Sending;
+        entry.path = Some((link, path));
+        self.cursor = at + 1;
+        self.unanswered += 1;
+        self.leg = Some(leg);
+    }
+
+    /// So many bytes of an entry went out.
+    pub fn sent_bytes(&mut self, at: usize, bytes: u64) {
+        self.entries[at].in_flight += bytes;
+        self.in_flight += bytes;
+    }
+
+    /// All of an entry went out.
+    pub fn sent(&mut self, at: usize, now: Instant) {
+        self.entries[at].stage = Stage::Sent;
+        self.entries[at].sent_at = Some(now);
+        self.leg = None;
+    }
+
+    /// So many bytes of an entry are known to have arrived, of `sent` in all.
+    pub fn arrived(&mut self, at: usize, still_in_flight: u64) {
+        let entry = &mut self.entries[at];
+        let freed = entry.in_flight.saturating_sub(still_in_flight);
+        entry.in_flight -= freed;
+        self.in_flight -= freed;
+    }
+
+    /// Takes an entry out of flight.
+    fn land(&mut self, at: usize) {
+        let entry = &mut self.entries[at];
+        if matches!(entry.stage, Stage::Sending | Stage::Sent) {
+            self.unanswered -= 1;
+            if entry.stage == Stage::Sending {
+                self.leg = None;
+            }
+        }
+        self.in_flight -= entry.in_flight;
+        entry.in_flight = 0;
+    }
+
+    /// An entry was refused: the lane drains.
+    pub fn refuse(&mut self, at: usize, refusal: Refusal) {
+        self.land(at);
+        self.entries[at].stage = Stage::Refused(refusal);
+        self.entries[at].refused = Some(refusal);
+        self.state = match self.state {
+            LaneState::Open | LaneState::Draining => LaneState::Draining,
+            LaneState::Stalled(until) => LaneState::Stalled(until),
+        };
+    }
+
+    /// An entry's outcome is known.
+    pub fn finish(&mut self, at: usize) {
+        self.land(at);
+        self.entries[at].stage = Stage::Done;
+        self.open -= 1;
+    }
+
+    /// Forgets what is done at the front.
+    pub fn trim(&mut self) {
+        while self.entries.front().is_some_and(|entry| entry.stage == Stage::Done) {
+            self.entries.pop_front();
+            self.cursor = self.cursor.saturating_sub(1);
+        }
+    }
+
+    /// If all that was sent is answered, decides how a draining lane goes on.
+    pub fn settle(&mut self, now: Instant) {
+        if self.state != LaneState::Draining || self.unanswered > 0 {
+            return;
+        }
+        let full = |entry: &Entry| matches!(entry.stage, Stage::Refused(r) if r != Refusal::Early);
+        if self.entries.iter().any(full) {
+            self.state = LaneState::Stalled(now + self.backoff);
+            self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        } else {
+            self.resume();
+        }
+    }
+
+    /// Starts again from the first outstanding entry.
+    pub fn resume(&mut self) {
+        if self.unanswered > 0 {
+            return;
+        }
+        for entry in &mut self.entries {
+            if matches!(entry.stage, Stage::Refused(_)) {
+                entry.stage = Stage::Waiting;
+            }
+        }
+        self.state = LaneState::Open;
+        self.cursor = 0;
+    }
+
+    /// The receiver took something: it is not full any more.
+    pub fn progressed(&mut self, now: Instant) {
+        self.heard = now;
+        self.backoff = BACKOFF_MIN;
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.next, self.heard);
+    }
+
+    /// When something of this lane is due.
+    pub fn due(&self) -> Option<Instant> {
+        if self.open == 0 {
+            return None;
+        }
+        let deadline = self
+            .entries
+            .iter()
+            .filter(|entry| entry.stage != Stage::Done)
+            .filter_map(|entry| entry.deadline)
+            .min();
+        let stalled = match self.state {
+            LaneState::Stalled(until) => Some(until),
+            LaneState::Open | LaneState::Draining => None,
+        };
+        let query = (self.unanswered > 0).then_some(self.heard + QUERY_AFTER);
+        [deadline, stalled, query].into_iter().flatten().min()
+    }
+}
+
+/// What is outstanding from this node to one other.
+#[derive(Debug)]
+pub struct Flow {
+    /// The other.
+    pub name: NodeName,
+    /// The life of it that the lanes speak to; `None` while it cannot be reached.
+    pub instance: Option<Instance>,
+    /// The way to it, of the routes with this number.
+    pub path: (u64, Arc<[Instance]>),
+    /// In the order of [`crate::wire::data::Lane::ALL`].
+    pub lanes: [LaneFlow; 4],
+}
+
+impl Flow {
+    /// A flow to a node, whose lanes count from `first`: a number that no earlier flow to the same
+    /// node has reached.
+    pub fn new(name: NodeName, first: u64, now: Instant) -> Self {
+        let lane = || LaneFlow::new(first, now);
+        Self {
+            name,
+            instance: None,
+            path: (0, Arc::new([])),
+            lanes: [lane(), lane(), lane(), lane()],
+        }
+    }
+
+    /// Whether nothing is outstanding.
+    pub fn is_idle(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.open == 0)
+    }
+}

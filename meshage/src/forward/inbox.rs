@@ -1,0 +1,105 @@
+//! The messages that wait for the application: bounded in number and in bytes.
+
+use std::collections::VecDeque;
+
+use crate::message::Message;
+
+/// How many bytes of bodies wait at most: 64 MiB, or one message of whatever size.
+pub const INBOX_BYTES_MAX: usize = 64 << 20;
+
+/// The inbox has no room for the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InboxFull;
+
+/// The messages that wait for the application, in the order they came.
+#[derive(Debug)]
+pub struct Inbox {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    messages_max: usize,
+}
+
+impl Inbox {
+    /// An empty inbox for so many messages.
+    pub fn new(messages_max: usize) -> Self {
+        Self { messages: VecDeque::new(), bytes: 0, messages_max }
+    }
+
+    /// Whether a body of this length finds room.
+    pub fn has_room(&self, len: usize) -> bool {
+        self.messages.len() < self.messages_max
+            && (self.messages.is_empty() || self.bytes + len <= INBOX_BYTES_MAX)
+    }
+
+    /// Puts a message at the end.
+    ///
+    /// # Errors
+    /// [`InboxFull`]; the message is dropped.
+    pub fn push(&mut self, message: Message) -> Result<(), InboxFull> {
+        if !self.has_room(message.body.len()) {
+            return Err(InboxFull);
+        }
+        self.bytes += message.body.len();
+        self.messages.push_back(message);
+        Ok(())
+    }
+
+    /// Takes up to `max` messages from the front.
+    pub fn take(&mut self, max: usize) -> Vec<Message> {
+        let count = max.min(self.messages.len());
+        let taken: Vec<Message> = self.messages.drain(..count).collect();
+        self.bytes -= taken.iter().map(|message| message.body.len()).sum::<usize>();
+        taken
+    }
+
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether it is at most half full: time to tell those who were refused.
+    pub fn is_half_empty(&self) -> bool {
+        self.messages.len() <= self.messages_max / 2 && self.bytes <= INBOX_BYTES_MAX / 2
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::message::Encoding;
+    use crate::name::{Instance, MessageId, NodeName};
+
+    pub(crate) fn message(len: usize) -> Message {
+        let source = NodeName::new("a").expect("valid");
+        Message {
+            source: source.clone(),
+            instance: Instance(1),
+            id: MessageId(1),
+            recipients: Vec::new(),
+            route: vec![source],
+            encoding: Encoding::BYTES,
+            body: vec![0; len].into(),
+        }
+    }
+
+    #[test]
+    fn it_is_bounded_in_messages() {
+        let mut inbox = Inbox::new(2);
+        assert_eq!(inbox.push(message(0)), Ok(()));
+        assert_eq!(inbox.push(message(0)), Ok(()));
+        assert_eq!(inbox.push(message(0)), Err(InboxFull));
+        assert_eq!(inbox.take(1).len(), 1);
+        assert_eq!(inbox.push(message(0)), Ok(()));
+    }
+
+    #[test]
+    fn it_is_bounded_in_bytes_but_takes_any_one_message() {
+        let mut inbox = Inbox::new(10);
+        assert_eq!(inbox.push(message(INBOX_BYTES_MAX + 1)), Ok(()));
+        assert_eq!(inbox.push(message(0)), Err(InboxFull));
+        assert_eq!(inbox.take(10).len(), 1);
+        assert!(inbox.is_half_empty());
+        assert_eq!(inbox.push(message(INBOX_BYTES_MAX)), Ok(()));
+        assert!(!inbox.is_half_empty());
+    }
+}

@@ -1,0 +1,172 @@
+//! What happens to one frame at this node, decided from its header and the routes alone.
+
+use std::collections::BTreeMap;
+
+use crate::name::{LinkId, NodeName};
+use crate::route::RouteTable;
+use crate::wire::data::{DataHeader, HOP_LIMIT, Refusal, Slot, Target, Targets};
+
+/// What to do with a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Deliver it here, in this slot.
+    pub deliver: Option<Slot>,
+    /// Pass these copies on.
+    pub copies: Vec<(LinkId, Targets)>,
+    /// Refuse it for these recipients.
+    pub unreachable: Vec<(NodeName, Slot)>,
+}
+
+/// Why a frame goes nowhere from here.
+pub const LOOP_REFUSAL: Refusal = Refusal::NoRoute;
+
+/// Decides what happens at node `me` to a frame that arrived over `arrived_on`.
+///
+/// A frame that was here before, or has crossed as many links as it may, or would go back where it
+/// came from, is in a loop that routes in change have made: it goes no further, and its source is
+/// told.
+pub fn plan(routes: &RouteTable, me: &NodeName, arrived_on: LinkId, header: &DataHeader) -> Plan {
+    let looped = header.route.len() >= HOP_LIMIT || header.route.contains(me);
+    match &header.targets {
+        Targets::Flood(slot) => {
+            if looped {
+                return Plan { deliver: None, copies: Vec::new(), unreachable: Vec::new() };
+            }
+            let links = routes.broadcast_links(header.instance);
+            let copies = links
+                .iter()
+                .filter(|link| **link != arrived_on)
+                .map(|&link| (link, Targets::Flood(*slot)))
+                .collect();
+            Plan { deliver: Some(*slot), copies, unreachable: Vec::new() }
+        }
+        Targets::List(list) => plan_list(routes, me, arrived_on, list, looped),
+    }
+}
+
+fn plan_list(
+    routes: &RouteTable,
+    me: &NodeName,
+    arrived_on: LinkId,
+    list: &[Target],
+    looped: bool,
+) -> Plan {
+    let mut plan = Plan { deliver: None, copies: Vec::new(), unreachable: Vec::new() };
+    let mut onward: BTreeMap<LinkId, Vec<usize>> = BTreeMap::new();
+    for (index, target) in list.iter().enumerate() {
+        let Some(slot) = target.slot else {
+            continue;
+        };
+        if target.name == *me && !looped {
+            plan.deliver = Some(slot);
+            continue;
+        }
+        match routes.route(target.name.as_str()) {
+            Some(route) if !looped && route.link != arrived_on => {
+                onward.entry(route.link).or_default().push(index);
+            }
+            Some(_) | None => plan.unreachable.push((target.name.clone(), slot)),
+        }
+    }
+    for (link, indices) in onward {
+        plan.copies.push((link, Targets::List(share(list, &indices))));
+    }
+    plan
+}
+
+/// The list with the slots of those alone whose places are given, in ascending order.
+pub(crate) fn share(list: &[Target], kept: &[usize]) -> Vec<Target> {
+    list.iter()
+        .enumerate()
+        .map(|(index, target)| Target {
+            name: target.name.clone(),
+            slot: target.slot.filter(|_| kept.binary_search(&index).is_ok()),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::tests::{instance, node, table};
+    use crate::wire::data::Lane;
+
+    const SLOT: Slot = Slot { number: 1, floor: 1 };
+
+    fn header(source: &str, targets: Targets, route: &[&str]) -> DataHeader {
+        DataHeader {
+            source: node(source),
+            instance: instance(source),
+            id: 1,
+            lane: Lane { broadcast: matches!(targets, Targets::Flood(_)), large: false },
+            encoding: 0,
+            targets,
+            chunk: None,
+            route: route.iter().map(|name| node(name)).collect(),
+        }
+    }
+
+    fn list(names: &[&str]) -> Targets {
+        Targets::List(
+            names.iter().map(|name| Target { name: node(name), slot: Some(SLOT) }).collect(),
+        )
+    }
+
+    const STAR: &[(&str, &str)] = &[("a", "b"), ("b", "c"), ("b", "d"), ("d", "e")];
+
+    #[test]
+    fn a_set_is_split_where_routes_part() {
+        let routes = table("b", STAR);
+        let header = header("a", list(&["b", "c", "d", "e", "x"]), &["a"]);
+        let plan = plan(&routes, &node("b"), LinkId(1), &header);
+        assert_eq!(plan.deliver, Some(SLOT));
+        assert_eq!(plan.unreachable, [(node("x"), SLOT)]);
+        let shares: Vec<(LinkId, Vec<bool>)> = plan
+            .copies
+            .into_iter()
+            .map(|(link, targets)| match targets {
+                Targets::List(list) => (link, list.iter().map(|t| t.slot.is_some()).collect()),
+                Targets::Flood(_) => panic!("a set is not flooded"),
+            })
+            .collect();
+        assert_eq!(
+            shares,
+            [
+                (LinkId(3), vec![false, true, false, false, false]),
+                (LinkId(4), vec![false, false, true, true, false]),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_broadcast_goes_on_away_from_its_source_only() {
+        let routes = table("b", STAR);
+        let header = header("a", Targets::Flood(SLOT), &["a"]);
+        let plan = plan(&routes, &node("b"), LinkId(1), &header);
+        assert_eq!(plan.deliver, Some(SLOT));
+        assert_eq!(
+            plan.copies,
+            [(LinkId(3), Targets::Flood(SLOT)), (LinkId(4), Targets::Flood(SLOT))]
+        );
+    }
+
+    #[test]
+    fn what_was_here_before_goes_no_further() {
+        let routes = table("b", STAR);
+        for (route, arrived_on) in
+            [(&["a", "b", "c"][..], LinkId(3)), (&["a"; HOP_LIMIT][..], LinkId(1))]
+        {
+            let plan = plan(&routes, &node("b"), arrived_on, &header("a", list(&["e"]), route));
+            assert_eq!(plan.copies, []);
+            assert_eq!(plan.unreachable, [(node("e"), SLOT)]);
+        }
+    }
+
+    #[test]
+    fn nothing_goes_back_where_it_came_from() {
+        let routes = table("b", STAR);
+        let plan = plan(&routes, &node("b"), LinkId(4), &header("a", list(&["e"]), &["a"]));
+        assert_eq!(plan.copies, []);
+        assert_eq!(plan.unreachable, [(node("e"), SLOT)]);
+    }
+}
