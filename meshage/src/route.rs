@@ -409,7 +409,7 @@ pub(crate) mod tests {
         let table = table("b", SQUARE);
         assert_eq!(table.behind(instance("a"), LinkId(4)), ["d", "e"].map(node));
         assert_eq!(table.behind(instance("d"), LinkId(1)), ["a"].map(node));
-        assert_eq!(table.behind(instance("a"), LinkId(1)), []);
+        assert!(table.behind(instance("a"), LinkId(1)).is_empty());
     }
 
     #[test]

@@ -559,11 +559,11 @@ impl<C> Sends<C> {
     /// Lets a lane go on after something changed.
     fn go_on(&mut self, at: usize, lane: Lane, now: Instant) {
         let flow = &mut self.flows[at].lanes[lane.index()];
-        if flow.open == 0 && flow.entries.is_empty() {
+        flow.trim();
+        if flow.entries.is_empty() {
             flow.state = LaneState::Open;
             return;
         }
-        flow.trim();
         flow.settle(now);
         if let LaneState::Stalled(until) = flow.state {
             self.due = earliest(self.due, Some(until));

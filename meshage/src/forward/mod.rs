@@ -27,3 +27,6 @@ pub mod inbox;
 pub mod outbound;
 pub mod plan;
 pub mod plane;
+
+#[cfg(test)]
+mod tests;
