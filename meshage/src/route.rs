@@ -94,9 +94,9 @@ impl RouteTable {
         // Keep what is reachable, in the same order, so that indices stay sorted by name.
         let mut kept = vec![NONE; all.len()];
         let mut order = Vec::new();
-        for old in 0..all.len() {
+        for (old, place) in kept.iter_mut().enumerate() {
             if tree.hops[old] != NONE {
-                kept[old] = order.len() as u32;
+                *place = order.len() as u32;
                 order.push(old);
             }
         }
@@ -141,7 +141,7 @@ impl RouteTable {
     }
 
     /// How many nodes can be reached, this one included.
-    pub fn len(&self) -> usize {
+    pub fn nodes(&self) -> usize {
         self.entries.len()
     }
 
@@ -429,6 +429,6 @@ pub(crate) mod tests {
         let links = BTreeMap::from([(Instance(9), LinkId(9)), (Instance(5), LinkId(5))]);
         let table = RouteTable::compute(&a, Instance(1), records, &links);
         assert_eq!(table.route("b").expect("reachable").instance, Instance(5));
-        assert_eq!(table.len(), 3);
+        assert_eq!(table.nodes(), 3);
     }
 }

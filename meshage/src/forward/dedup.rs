@@ -119,7 +119,7 @@ impl Dedup {
     }
 
     /// How many sources are remembered.
-    pub fn len(&self) -> usize {
+    pub fn sources(&self) -> usize {
         self.sources.len()
     }
 
@@ -197,7 +197,7 @@ mod tests {
             dedup.arrival(Instance(source), SET, slot(1, 1));
             dedup.delivered(Instance(source), SET);
         }
-        assert_eq!(dedup.len(), DEDUP_SOURCES_MAX);
+        assert_eq!(dedup.sources(), DEDUP_SOURCES_MAX);
         assert_eq!(dedup.next(Instance(0), SET), 0, "the first is forgotten");
         assert_eq!(dedup.next(Instance(1), SET), 2);
     }

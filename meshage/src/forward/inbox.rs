@@ -57,6 +57,11 @@ impl Inbox {
         self.messages.len()
     }
 
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     /// Whether it is at most half full: time to tell those who were refused.
     pub fn is_half_empty(&self) -> bool {
         self.messages.len() <= self.messages_max / 2 && self.bytes <= INBOX_BYTES_MAX / 2

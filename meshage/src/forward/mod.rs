@@ -22,7 +22,6 @@ pub mod acks;
 pub mod chunk;
 pub mod dedup;
 pub mod delivery;
-pub mod flow;
 pub mod inbox;
 pub mod outbound;
 pub mod plan;

@@ -373,7 +373,7 @@ impl<H: Host> Plane<H> {
             }
         };
         let len = body.len() as u64;
-        let was_empty = state.inbox.len() == 0;
+        let was_empty = state.inbox.is_empty();
         let refused = refuse(Refusal::Busy);
         if state.inbox.push(message(header, body)).is_err() {
             state.counts.busy += 1;
@@ -524,9 +524,9 @@ impl<H: Host> Plane<H> {
         stats.set("messages_refused_stale", counts.stale);
         stats.set("messages_refused_too_large", counts.too_large);
         stats.set("messages_duplicate", counts.duplicates);
-        stats.set("sends_under_way", state.sends.len() as u64);
+        stats.set("sends_under_way", state.sends.under_way() as u64);
         stats.set("inbox_messages", state.inbox.len() as u64);
-        stats.set("dedup_sources", state.dedup.len() as u64);
+        stats.set("dedup_sources", state.dedup.sources() as u64);
         stats.set("reassembly_bytes", state.reassembly.bytes() as u64);
         stats.set("reassembly_expired", counts.reassembly_expired);
         stats.set("reassembly_chunks_ignored", counts.reassembly_ignored);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::flow::{QUERY_AFTER, WINDOW_BYTES};
+use super::delivery::flow::{QUERY_AFTER, WINDOW_BYTES};
 use super::outbound::Outbound;
 use super::plane::{Fib, Host, Limits, Plane};
 use crate::error::SendError;

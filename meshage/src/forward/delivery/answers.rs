@@ -1,0 +1,268 @@
+//! What becomes of what was sent: acknowledgements, refusals, new routes, deadlines.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::flow::{Entry, LaneState, QUERY_AFTER, Stage, UNANSWERED_MAX};
+use super::{Sends, earliest};
+use crate::forward::plane::Fib;
+use crate::message::Outcome;
+use crate::name::{Instance, LinkId};
+use crate::wire::data::{AckEntry, Lane, Refusal, Verdict};
+
+impl<C> Sends<C> {
+    /// An acknowledgement for this node has come.
+    pub(in crate::forward) fn acknowledged(&mut self, ack: &AckEntry, now: Instant) {
+        let Some(&at) = self.by_name.get(&ack.from) else {
+            return;
+        };
+        let flow = &mut self.flows[at];
+        if ack.by.is_some() && ack.by != flow.instance {
+            return;
+        }
+        let lane = &mut flow.lanes[ack.lane.index()];
+        match ack.verdict {
+            Verdict::Delivered { next } => {
+                lane.progressed(now);
+                self.delivered(at, ack.lane, next, now);
+            }
+            Verdict::Refused { number, refusal } => {
+                lane.heard = now;
+                self.refused(at, ack.lane, number, refusal, now);
+            }
+            Verdict::Progress { number, received } => {
+                lane.progressed(now);
+                if let Some(place) = lane.find(number) {
+                    let entry = &lane.entries[place];
+                    let offset = match entry.stage {
+                        Stage::Sent => self.ops.get(&entry.op).map(|op| op.content.body.len()),
+                        Stage::Sending => {
+                            lane.leg.and_then(|leg| self.legs.get(&leg)).map(|leg| leg.offset)
+                        }
+                        Stage::Waiting | Stage::Refused(_) | Stage::Done => None,
+                    };
+                    if let Some(offset) = offset {
+                        lane.arrived(place, (offset as u64).saturating_sub(received));
+                    }
+                }
+            }
+            Verdict::Ready => {
+                for lane in Lane::ALL {
+                    let flow = &mut self.flows[at].lanes[lane.index()];
+                    if matches!(flow.state, LaneState::Stalled(_)) {
+                        flow.resume();
+                    }
+                }
+            }
+            Verdict::Query => {}
+        }
+        for lane in Lane::ALL {
+            self.go_on(at, lane, now);
+        }
+    }
+
+    fn delivered(&mut self, at: usize, lane: Lane, next: u64, now: Instant) {
+        loop {
+            let flow = &mut self.flows[at].lanes[lane.index()];
+            flow.trim();
+            match flow.entries.front() {
+                Some(entry) if entry.number < next => self.resolve(at, lane, 0, Outcome::Delivered),
+                Some(_) => break,
+                None => return,
+            }
+        }
+        // What the receiver still waits for, long after it was sent, was lost on the way.
+        let flow = &mut self.flows[at].lanes[lane.index()];
+        let overdue = |entry: &Entry| {
+            entry.stage == Stage::Sent
+                && entry
+                    .sent_at
+                    .is_some_and(|sent| now.saturating_duration_since(sent) > UNANSWERED_MAX)
+        };
+        let lost: Vec<usize> =
+            (0..flow.entries.len()).filter(|&place| overdue(&flow.entries[place])).collect();
+        for place in lost {
+            self.lose(at, lane, place);
+        }
+    }
+
+    fn refused(&mut self, at: usize, lane: Lane, number: u64, refusal: Refusal, now: Instant) {
+        let flow = &mut self.flows[at].lanes[lane.index()];
+        let Some(place) = flow.find(number) else {
+            return;
+        };
+        let stage = flow.entries[place].stage;
+        if !matches!(stage, Stage::Sent | Stage::Sending) {
+            return;
+        }
+        match refusal {
+            Refusal::TooLarge => self.resolve(at, lane, place, Outcome::TooLarge),
+            Refusal::Stale => self.resolve(at, lane, place, Outcome::Lost),
+            Refusal::Busy | Refusal::Early | Refusal::NoRoute => {
+                flow.refuse(place, refusal);
+                if refusal == Refusal::Early {
+                    flow.heard = now;
+                }
+            }
+        }
+    }
+
+    /// Lets a lane go on after something changed.
+    pub(super) fn go_on(&mut self, at: usize, lane: Lane, now: Instant) {
+        let flow = &mut self.flows[at].lanes[lane.index()];
+        flow.trim();
+        if flow.entries.is_empty() {
+            flow.state = LaneState::Open;
+            return;
+        }
+        flow.settle(now);
+        if let LaneState::Stalled(until) = flow.state {
+            self.due = earliest(self.due, Some(until));
+        }
+        match self.flows[at].lanes[lane.index()].leg {
+            Some(leg) => self.advance_and_pump(leg, now),
+            None => self.pump(at, lane, now),
+        }
+    }
+
+    /// What was in flight over what no longer stands: unknown, or sent again where that was asked.
+    fn lose(&mut self, at: usize, lane: Lane, place: usize) {
+        let flow = &mut self.flows[at].lanes[lane.index()];
+        let entry = &mut flow.entries[place];
+        entry.doubt |= entry.stage == Stage::Sent;
+        if entry.retry {
+            flow.refuse(place, Refusal::Early);
+        } else {
+            self.resolve(at, lane, place, Outcome::Lost);
+        }
+    }
+
+    /// New routes: what was in flight over what no longer stands is lost, what has no way is told
+    /// so, and what waited for a way goes.
+    pub(in crate::forward) fn install(&mut self, fib: Arc<Fib>, now: Instant) {
+        self.fib = fib;
+        self.epoch += 1;
+        for at in self.active.iter().copied().collect::<Vec<_>>() {
+            let route = self.fib.routes.route(self.flows[at].name.as_str());
+            let same_life = route.map(|route| route.instance) == self.flows[at].instance;
+            self.flows[at].instance = route.map(|route| route.instance);
+            for lane in Lane::ALL {
+                self.reroute(at, lane, route.is_some(), same_life);
+            }
+        }
+        for at in 0..self.flows.len() {
+            let flow = &mut self.flows[at];
+            let route = self.fib.routes.route(flow.name.as_str());
+            flow.instance = route.map(|route| route.instance);
+            if route.is_none() && flow.is_idle() && self.by_name.get(&flow.name) == Some(&at) {
+                self.by_name.remove(&self.flows[at].name);
+                self.free.push(at);
+            }
+        }
+        let gone: Vec<LinkId> = self
+            .blocked
+            .keys()
+            .filter(|link| !self.fib.links.contains_key(link))
+            .copied()
+            .collect();
+        for link in gone {
+            self.blocked.remove(&link);
+        }
+        for at in self.active.iter().copied().collect::<Vec<_>>() {
+            for lane in Lane::ALL {
+                self.go_on(at, lane, now);
+            }
+        }
+    }
+
+    fn reroute(&mut self, at: usize, lane: Lane, reachable: bool, same_life: bool) {
+        let fib = self.fib.clone();
+        let mut checked: Option<(*const [Instance], bool)> = None;
+        let mut stands = |path: &Arc<[Instance]>| match checked {
+            Some((known, verdict)) if std::ptr::eq(known, &raw const **path) => verdict,
+            Some(_) | None => {
+                let verdict = fib.routes.stands(path);
+                checked = Some((&raw const **path, verdict));
+                verdict
+            }
+        };
+        for place in 0..self.flows[at].lanes[lane.index()].entries.len() {
+            let entry = &self.flows[at].lanes[lane.index()].entries[place];
+            match entry.stage {
+                Stage::Done => {}
+                Stage::Sent | Stage::Sending => {
+                    let whole = entry.path.as_ref().is_some_and(|(link, path)| {
+                        self.fib.links.contains_key(link) && stands(path)
+                    });
+                    if !(reachable && same_life && whole) {
+                        self.lose(at, lane, place);
+                    }
+                }
+                Stage::Waiting | Stage::Refused(_) => {
+                    if !reachable && !entry.retry {
+                        let outcome = if entry.doubt { Outcome::Lost } else { Outcome::NoRoute };
+                        self.resolve(at, lane, place, outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is due: deadlines, the end of pauses, queries.
+    pub(in crate::forward) fn handle_timeout(&mut self, now: Instant) {
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
+        self.due = None;
+        for at in self.active.iter().copied().collect::<Vec<_>>() {
+            for lane in Lane::ALL {
+                if self.flows[at].lanes[lane.index()].open > 0 {
+                    self.expire(at, lane, now);
+                    self.query(at, lane, now);
+                    self.go_on(at, lane, now);
+                    let due = self.flows[at].lanes[lane.index()].due();
+                    self.due = earliest(self.due, due);
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self, at: usize, lane: Lane, now: Instant) {
+        let reachable = self.fib.routes.route(self.flows[at].name.as_str()).is_some();
+        for place in 0..self.flows[at].lanes[lane.index()].entries.len() {
+            let entry = &self.flows[at].lanes[lane.index()].entries[place];
+            if entry.stage == Stage::Done || entry.deadline.is_none_or(|deadline| now < deadline) {
+                continue;
+            }
+            let no_route = !reachable || entry.refused == Some(Refusal::NoRoute);
+            let certain = if no_route { Outcome::NoRoute } else { Outcome::Busy };
+            let outcome = entry.outcome(certain);
+            self.resolve(at, lane, place, outcome);
+        }
+        let flow = &mut self.flows[at].lanes[lane.index()];
+        if matches!(flow.state, LaneState::Stalled(until) if until <= now) {
+            flow.resume();
+        }
+    }
+
+    /// Asks a receiver that has not been heard for long.
+    fn query(&mut self, at: usize, lane: Lane, now: Instant) {
+        let flow = &mut self.flows[at];
+        let lane_flow = &mut flow.lanes[lane.index()];
+        if lane_flow.unanswered == 0 || now < lane_flow.heard + QUERY_AFTER {
+            return;
+        }
+        lane_flow.heard = now;
+        let Some(to) = flow.instance else {
+            return;
+        };
+        self.queries.push(AckEntry {
+            to,
+            from: self.me.clone(),
+            by: Some(self.instance),
+            lane,
+            verdict: Verdict::Query,
+            hops: 0,
+        });
+    }
+}

@@ -1,0 +1,422 @@
+//! The sends of this node that are under way, until each has an outcome for each recipient.
+//!
+//! A send becomes one **entry** per recipient, in that recipient's flow. What goes over one link
+//! goes as one **leg**: frame after frame, for all the recipients behind that link at once. A leg
+//! that cannot go on (the link's queue is full, a window is) waits without holding anything else.
+//!
+//! Nothing here waits, and nothing here calls out: what has ended is collected in `done`.
+
+mod answers;
+pub mod flow;
+mod legs;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use self::flow::{Entry, Flow, LaneFlow, MESSAGE_OVERHEAD_BYTES, Stage};
+use self::legs::Leg;
+use super::plane::Fib;
+use crate::error::SendError;
+use crate::message::{Encoding, Outcome, Outgoing, Recipients, Report};
+use crate::name::{Instance, LinkId, MessageId, NodeName};
+use crate::wire::data::{AckEntry, CHUNK_BYTES, Lane, RECIPIENTS_BYTES_MAX};
+
+/// How many bytes of sends may be under way: two of the largest messages. One send always finds room.
+pub const SEND_BYTES_MAX: u64 = 128 << 20;
+
+/// What all frames of one message share.
+#[derive(Debug)]
+struct Content {
+    id: u64,
+    lane: Lane,
+    encoding: Encoding,
+    body: Bytes,
+    recipients: Vec<NodeName>,
+    /// Runs of recipients short enough for one header.
+    groups: Vec<Range<usize>>,
+}
+
+impl Content {
+    /// The run that a recipient is in.
+    fn group(&self, recipient: usize) -> usize {
+        self.groups.partition_point(|group| group.end <= recipient)
+    }
+}
+
+/// A send under way.
+#[derive(Debug)]
+struct Op<C> {
+    completion: C,
+    content: Arc<Content>,
+    outcomes: Vec<Option<Outcome>>,
+    /// Where each recipient's entry is.
+    entries: Vec<Option<(usize, u64)>>,
+    left: usize,
+    cost: u64,
+}
+
+/// The numbers of broadcasts, of one lane.
+#[derive(Debug)]
+struct Floods {
+    next: u64,
+    /// How many recipients each is outstanding at.
+    open: BTreeMap<u64, usize>,
+}
+
+/// The sends under way.
+pub struct Sends<C> {
+    me: NodeName,
+    instance: Instance,
+    max_message: usize,
+    fib: Arc<Fib>,
+    epoch: u64,
+    ops: HashMap<u64, Op<C>>,
+    flows: Vec<Flow>,
+    by_name: HashMap<NodeName, usize>,
+    /// Flows with something outstanding.
+    active: BTreeSet<usize>,
+    free: Vec<usize>,
+    legs: BTreeMap<u64, Leg>,
+    next_leg: u64,
+    blocked: BTreeMap<LinkId, VecDeque<u64>>,
+    floods: [Floods; 2],
+    next_id: u64,
+    cost: u64,
+    starved: bool,
+    due: Option<Instant>,
+    /// Sends that have ended.
+    pub done: Vec<(C, Result<Report, SendError>)>,
+    /// Queries to send.
+    pub queries: Vec<AckEntry>,
+    /// The local queue was full and has room again.
+    pub space: bool,
+}
+
+impl<C> Sends<C> {
+    /// Nothing under way.
+    pub fn new(me: NodeName, instance: Instance, max_message: usize, fib: Arc<Fib>) -> Self {
+        let floods = || Floods { next: 1, open: BTreeMap::new() };
+        Self {
+            me,
+            instance,
+            max_message,
+            fib,
+            epoch: 1,
+            ops: HashMap::new(),
+            flows: Vec::new(),
+            by_name: HashMap::new(),
+            active: BTreeSet::new(),
+            free: Vec::new(),
+            legs: BTreeMap::new(),
+            next_leg: 0,
+            blocked: BTreeMap::new(),
+            floods: [floods(), floods()],
+            next_id: 0,
+            cost: 0,
+            starved: false,
+            due: None,
+            done: Vec::new(),
+            queries: Vec::new(),
+            space: false,
+        }
+    }
+
+    /// Begins a send.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent.
+    pub fn send(
+        &mut self,
+        outgoing: Outgoing,
+        deadline: Option<Instant>,
+        completion: C,
+        now: Instant,
+    ) -> Result<MessageId, (SendError, Outgoing, C)> {
+        let recipients = match self.admit(&outgoing) {
+            Ok(recipients) => recipients,
+            Err(error) => return Err((error, outgoing, completion)),
+        };
+        self.next_id += 1;
+        let id = self.next_id;
+        let broadcast = outgoing.recipients == Recipients::Broadcast;
+        let cost = cost(&outgoing);
+        self.cost += cost;
+        let large = outgoing.body.len() > CHUNK_BYTES;
+        let content = Arc::new(Content {
+            id,
+            lane: Lane { broadcast, large },
+            encoding: outgoing.encoding,
+            body: outgoing.body,
+            groups: groups(&recipients),
+            recipients,
+        });
+        let count = content.recipients.len();
+        let op = Op {
+            completion,
+            content: content.clone(),
+            outcomes: vec![None; count],
+            entries: vec![None; count],
+            left: count,
+            cost,
+        };
+        self.ops.insert(id, op);
+        if count == 0 {
+            self.end(id);
+            return Ok(MessageId(id));
+        }
+        let number = broadcast.then(|| self.next_flood(usize::from(large), count));
+        for recipient in 0..count {
+            self.enter(id, &content, recipient, number, deadline, outgoing.retry, now);
+        }
+        self.set_out(id, &content, number, now);
+        self.due = earliest(self.due, deadline);
+        Ok(MessageId(id))
+    }
+
+    fn admit(&self, outgoing: &Outgoing) -> Result<Vec<NodeName>, SendError> {
+        if outgoing.body.len() > self.max_message {
+            return Err(SendError::TooLarge(outgoing.body.len(), self.max_message));
+        }
+        let recipients = match &outgoing.recipients {
+            Recipients::Broadcast => {
+                let mut names: Vec<NodeName> =
+                    self.fib.routes.others().map(|(name, _)| name.clone()).collect();
+                names.dedup();
+                names.retain(|name| *name != self.me);
+                names
+            }
+            Recipients::Set(names) if names.is_empty() => return Err(SendError::NoRecipients),
+            Recipients::Set(names) => {
+                let mut seen = BTreeSet::new();
+                let others = names.iter().filter(|name| **name != self.me);
+                others.filter(|name| seen.insert(name.as_str())).cloned().collect()
+            }
+        };
+        if recipients.is_empty() && outgoing.recipients != Recipients::Broadcast {
+            return Err(SendError::SelfOnly);
+        }
+        if self.cost > 0 && self.cost + cost(outgoing) > SEND_BYTES_MAX {
+            return Err(SendError::Again);
+        }
+        Ok(recipients)
+    }
+
+    /// Notes that a send was not admitted for want of room.
+    pub fn starve(&mut self) {
+        self.starved = true;
+    }
+
+    fn next_flood(&mut self, large: usize, recipients: usize) -> u64 {
+        let floods = &mut self.floods[large];
+        let number = floods.next;
+        floods.next += 1;
+        floods.open.insert(number, recipients);
+        number
+    }
+
+    /// Makes the entry of one recipient.
+    #[expect(clippy::too_many_arguments, reason = "all that an entry is made of, used once")]
+    fn enter(
+        &mut self,
+        id: u64,
+        content: &Content,
+        recipient: usize,
+        flood: Option<u64>,
+        deadline: Option<Instant>,
+        retry: bool,
+        now: Instant,
+    ) {
+        let name = &content.recipients[recipient];
+        if !retry && self.fib.routes.route(name.as_str()).is_none() {
+            if let Some(number) = flood {
+                self.close_flood(content.lane, number);
+            }
+            self.note(id, recipient, Outcome::NoRoute);
+            return;
+        }
+        let at = self.flow(name, now);
+        let lane = &mut self.flows[at].lanes[content.lane.index()];
+        let number = flood.unwrap_or(lane.next);
+        lane.next = lane.next.max(number) + 1;
+        lane.open += 1;
+        lane.entries.push_back(Entry {
+            number,
+            op: id,
+            recipient,
+            stage: Stage::Waiting,
+            doubt: false,
+            retry,
+            deadline,
+            refused: None,
+            in_flight: 0,
+            sent_at: None,
+            path: None,
+        });
+        self.active.insert(at);
+        if let Some(op) = self.ops.get_mut(&id) {
+            op.entries[recipient] = Some((at, number));
+        }
+    }
+
+    /// The flow to a node, made where there is none.
+    fn flow(&mut self, name: &NodeName, now: Instant) -> usize {
+        if let Some(&at) = self.by_name.get(name) {
+            return at;
+        }
+        let mut flow = Flow::new(name.clone(), self.next_id, now);
+        flow.instance = self.fib.routes.route(name.as_str()).map(|route| route.instance);
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.flows[at] = flow;
+                at
+            }
+            None => {
+                self.flows.push(flow);
+                self.flows.len() - 1
+            }
+        };
+        self.by_name.insert(name.clone(), at);
+        at
+    }
+
+    /// Ends an entry.
+    fn resolve(&mut self, at: usize, lane: Lane, place: usize, outcome: Outcome) {
+        let flow = &mut self.flows[at].lanes[lane.index()];
+        let entry = &flow.entries[place];
+        let (id, recipient, number) = (entry.op, entry.recipient, entry.number);
+        flow.finish(place);
+        if self.flows[at].is_idle() {
+            self.active.remove(&at);
+        }
+        if lane.broadcast {
+            self.close_flood(lane, number);
+        }
+        self.note(id, recipient, outcome);
+    }
+
+    fn close_flood(&mut self, lane: Lane, number: u64) {
+        let open = &mut self.floods[usize::from(lane.large)].open;
+        if let Some(count) = open.get_mut(&number) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&number);
+            }
+        }
+    }
+
+    fn note(&mut self, id: u64, recipient: usize, outcome: Outcome) {
+        let Some(op) = self.ops.get_mut(&id) else {
+            return;
+        };
+        if op.outcomes[recipient].replace(outcome).is_none() {
+            op.left -= 1;
+        }
+        if op.left == 0 {
+            self.end(id);
+        }
+    }
+
+    fn end(&mut self, id: u64) {
+        let Some(op) = self.ops.remove(&id) else {
+            return;
+        };
+        self.cost -= op.cost;
+        if self.starved && self.cost <= SEND_BYTES_MAX / 2 {
+            self.starved = false;
+            self.space = true;
+        }
+        let outcomes = op
+            .content
+            .recipients
+            .iter()
+            .cloned()
+            .zip(op.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout)))
+            .collect();
+        self.done.push((op.completion, Ok(Report::new(outcomes))));
+    }
+
+    /// Ends a send with what is known of it.
+    pub fn cancel(&mut self, id: MessageId, now: Instant) {
+        let Some(op) = self.ops.get(&id.0) else {
+            return;
+        };
+        let lane = op.content.lane;
+        let places: Vec<(usize, u64)> = op.entries.iter().flatten().copied().collect();
+        for (at, number) in places {
+            let flow = &mut self.flows[at].lanes[lane.index()];
+            let Some(place) = flow.find(number) else {
+                continue;
+            };
+            let entry = &flow.entries[place];
+            if entry.op != id.0 || entry.stage == Stage::Done {
+                continue;
+            }
+            let outcome = entry.outcome(Outcome::Canceled);
+            self.resolve(at, lane, place, outcome);
+            self.go_on(at, lane, now);
+        }
+    }
+
+    /// When something is due.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// How many sends are under way.
+    pub fn under_way(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Ends everything.
+    pub fn close(&mut self) {
+        let mut ids: Vec<u64> = self.ops.keys().copied().collect();
+        ids.sort_unstable();
+        for op in ids.iter().filter_map(|id| self.ops.remove(id)) {
+            self.done.push((op.completion, Err(SendError::Closed)));
+        }
+        for flow in &mut self.flows {
+            flow.lanes.iter_mut().for_each(LaneFlow::clear);
+        }
+        self.active.clear();
+        self.legs.clear();
+        self.blocked.clear();
+        self.cost = 0;
+        self.due = None;
+        self.space = true;
+    }
+}
+
+fn cost(outgoing: &Outgoing) -> u64 {
+    outgoing.body.len() as u64 + MESSAGE_OVERHEAD_BYTES
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    [a, b].into_iter().flatten().min()
+}
+
+/// Runs of recipients, each short enough for one header.
+fn groups(recipients: &[NodeName]) -> Vec<Range<usize>> {
+    // A name's length byte, and the longest encoding of a slot.
+    const ENTRY_BYTES: usize = 20;
+    let mut groups = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (place, name) in recipients.iter().enumerate() {
+        let len = name.as_str().len() + ENTRY_BYTES;
+        if bytes + len > RECIPIENTS_BYTES_MAX {
+            groups.push(start..place);
+            (start, bytes) = (place, 0);
+        }
+        bytes += len;
+    }
+    groups.push(start..recipients.len());
+    groups
+}
