@@ -86,6 +86,8 @@ impl Window {
 #[derive(Debug, Default)]
 struct Source {
     lanes: [Option<Window>; 4],
+    /// The oldest message that was refused for want of room, by its id, small and large.
+    held: [Option<u64>; 2],
     used: u64,
 }
 
@@ -97,34 +99,60 @@ pub struct Dedup {
 }
 
 impl Dedup {
-    /// How a message stands to what was had of its lane.
-    pub fn arrival(&mut self, source: Instance, lane: Lane, slot: Slot) -> Arrival {
+    /// How message `id` stands to what was had of its lane and the lane's sibling. `oldest` is the
+    /// source's oldest outstanding message, where it says.
+    pub fn arrival(
+        &mut self,
+        source: Instance,
+        lane: Lane,
+        slot: Slot,
+        id: u64,
+        oldest: Option<u64>,
+    ) -> Arrival {
         self.make_room(source);
         self.uses += 1;
         let entry = self.sources.entry(source).or_default();
         entry.used = self.uses;
-        entry.lanes[lane.index()].get_or_insert_with(|| Window::new(slot)).arrival(slot)
+        let held = &mut entry.held[usize::from(lane.large)];
+        if held.is_some_and(|held| oldest.is_some_and(|oldest| oldest > held)) {
+            *held = None;
+        }
+        let behind = held.is_some_and(|held| id > held);
+        let window = entry.lanes[lane.index()].get_or_insert_with(|| Window::new(slot));
+        let arrival = window.arrival(slot);
+        if behind && arrival == Arrival::Next { Arrival::Early } else { arrival }
     }
 
-    /// Notes that the next message of a lane was delivered.
-    pub fn delivered(&mut self, source: Instance, lane: Lane) {
-        if let Some(window) = self.window(source, lane) {
-            window.step(true);
+    /// Notes that message `id`, the next of a lane, was delivered.
+    pub fn delivered(&mut self, source: Instance, lane: Lane, id: u64) {
+        if let Some(entry) = self.sources.get_mut(&source) {
+            let held = &mut entry.held[usize::from(lane.large)];
+            if *held == Some(id) {
+                *held = None;
+            }
+            if let Some(window) = &mut entry.lanes[lane.index()] {
+                window.step(true);
+            }
+        }
+    }
+
+    /// Notes that message `id` was refused for want of room: nothing newer is taken before it.
+    pub fn refused(&mut self, source: Instance, lane: Lane, id: u64) {
+        if let Some(entry) = self.sources.get_mut(&source) {
+            let held = &mut entry.held[usize::from(lane.large)];
+            *held = Some(held.map_or(id, |held| held.min(id)));
         }
     }
 
     /// The number that is to come next in a lane; 0 where nothing was had of it.
-    pub fn next(&mut self, source: Instance, lane: Lane) -> u64 {
-        self.window(source, lane).map_or(0, |window| window.next)
+    pub fn next(&self, source: Instance, lane: Lane) -> u64 {
+        let window = self.sources.get(&source).and_then(|entry| entry.lanes[lane.index()].as_ref());
+        window.map_or(0, |window| window.next)
     }
 
     /// How many sources are remembered.
     pub fn sources(&self) -> usize {
         self.sources.len()
-    }
-
-    fn window(&mut self, source: Instance, lane: Lane) -> Option<&mut Window> {
-        self.sources.get_mut(&source)?.lanes[lane.index()].as_mut()
     }
 
     fn make_room(&mut self, source: Instance) {
@@ -150,52 +178,75 @@ mod tests {
         Slot { number, floor }
     }
 
+    /// Where cross-lane order plays no part.
+    fn arrival(dedup: &mut Dedup, source: Instance, lane: Lane, slot: Slot) -> Arrival {
+        dedup.arrival(source, lane, slot, 0, None)
+    }
+
+    #[test]
+    fn nothing_newer_is_taken_before_what_was_refused() {
+        let mut dedup = Dedup::default();
+        let mut come = |lane, id, oldest| {
+            let arrival = dedup.arrival(SOURCE, lane, slot(1, 1), id, oldest);
+            if arrival == Arrival::Next {
+                dedup.refused(SOURCE, lane, id);
+            }
+            arrival
+        };
+        assert_eq!(come(SET, 7, Some(7)), Arrival::Next);
+        assert_eq!(come(BROADCAST, 8, None), Arrival::Early);
+        assert_eq!(come(BROADCAST, 8, Some(7)), Arrival::Early);
+        assert_eq!(come(BROADCAST, 8, Some(8)), Arrival::Next, "the source gave the older one up");
+        dedup.delivered(SOURCE, BROADCAST, 8);
+        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(2, 2), 9, None), Arrival::Next);
+    }
+
     #[test]
     fn messages_are_taken_in_turn_and_once() {
         let mut dedup = Dedup::default();
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(2, 1)), Arrival::Early);
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(1, 1)), Arrival::Next);
-        dedup.delivered(SOURCE, SET);
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(1, 1)), Arrival::Had);
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(2, 1)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(2, 1)), Arrival::Early);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Next);
+        dedup.delivered(SOURCE, SET, 0);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Had);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(2, 1)), Arrival::Next);
         assert_eq!(dedup.next(SOURCE, SET), 2);
     }
 
     #[test]
     fn what_its_source_gave_up_is_never_delivered() {
         let mut dedup = Dedup::default();
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(1, 1)), Arrival::Next);
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(3, 3)), Arrival::Next);
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(1, 1)), Arrival::Stale);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(3, 3)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Stale);
     }
 
     #[test]
     fn what_lies_behind_the_window_is_refused() {
         let mut dedup = Dedup::default();
         for number in 1..=DEDUP_WINDOW + 1 {
-            assert_eq!(dedup.arrival(SOURCE, SET, slot(number, 1)), Arrival::Next);
-            dedup.delivered(SOURCE, SET);
+            assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(number, 1)), Arrival::Next);
+            dedup.delivered(SOURCE, SET, 0);
         }
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(1, 1)), Arrival::Stale);
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(2, 1)), Arrival::Had);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Stale);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(2, 1)), Arrival::Had);
         let far = DEDUP_WINDOW * 1000;
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(far, far)), Arrival::Next);
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(far - 1, 1)), Arrival::Stale);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(far, far)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(far - 1, 1)), Arrival::Stale);
     }
 
     #[test]
     fn a_newcomer_starts_at_the_floor() {
         let mut dedup = Dedup::default();
-        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(57, 50)), Arrival::Early);
-        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(57, 57)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, BROADCAST, slot(57, 50)), Arrival::Early);
+        assert_eq!(arrival(&mut dedup, SOURCE, BROADCAST, slot(57, 57)), Arrival::Next);
     }
 
     #[test]
     fn the_silent_are_forgotten_before_memory_runs_out() {
         let mut dedup = Dedup::default();
         for source in 0..=DEDUP_SOURCES_MAX as u64 {
-            dedup.arrival(Instance(source), SET, slot(1, 1));
-            dedup.delivered(Instance(source), SET);
+            arrival(&mut dedup, Instance(source), SET, slot(1, 1));
+            dedup.delivered(Instance(source), SET, 0);
         }
         assert_eq!(dedup.sources(), DEDUP_SOURCES_MAX);
         assert_eq!(dedup.next(Instance(0), SET), 0, "the first is forgotten");

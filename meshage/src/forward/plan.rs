@@ -9,8 +9,9 @@ use crate::wire::data::{DataHeader, HOP_LIMIT, Refusal, Slot, Target, Targets};
 /// What to do with a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Deliver it here, in this slot.
-    pub deliver: Option<Slot>,
+    /// Deliver it here, in this slot; where the source says which is its oldest message outstanding
+    /// for this node, with that.
+    pub deliver: Option<(Slot, Option<u64>)>,
     /// Pass these copies on.
     pub copies: Vec<(LinkId, Targets)>,
     /// Refuse it for these recipients.
@@ -38,7 +39,7 @@ pub fn plan(routes: &RouteTable, me: &NodeName, arrived_on: LinkId, header: &Dat
                 .filter(|link| **link != arrived_on)
                 .map(|&link| (link, Targets::Flood(*slot)))
                 .collect();
-            Plan { deliver: Some(*slot), copies, unreachable: Vec::new() }
+            Plan { deliver: Some((*slot, None)), copies, unreachable: Vec::new() }
         }
         Targets::List(list) => plan_list(routes, me, arrived_on, list, looped),
     }
@@ -58,7 +59,7 @@ fn plan_list(
             continue;
         };
         if target.name == *me && !looped {
-            plan.deliver = Some(slot);
+            plan.deliver = Some((slot, Some(target.oldest)));
             continue;
         }
         match routes.route(target.name.as_str()) {
@@ -81,6 +82,7 @@ pub(crate) fn share(list: &[Target], kept: &[usize]) -> Vec<Target> {
         .map(|(index, target)| Target {
             name: target.name.clone(),
             slot: target.slot.filter(|_| kept.binary_search(&index).is_ok()),
+            oldest: target.oldest,
         })
         .collect()
 }
@@ -108,7 +110,10 @@ mod tests {
 
     fn list(names: &[&str]) -> Targets {
         Targets::List(
-            names.iter().map(|name| Target { name: node(name), slot: Some(SLOT) }).collect(),
+            names
+                .iter()
+                .map(|name| Target { name: node(name), slot: Some(SLOT), oldest: 1 })
+                .collect(),
         )
     }
 
@@ -119,7 +124,7 @@ mod tests {
         let routes = table("b", STAR);
         let header = header("a", list(&["b", "c", "d", "e", "x"]), &["a"]);
         let plan = plan(&routes, &node("b"), LinkId(1), &header);
-        assert_eq!(plan.deliver, Some(SLOT));
+        assert_eq!(plan.deliver, Some((SLOT, Some(1))));
         assert_eq!(plan.unreachable, [(node("x"), SLOT)]);
         let shares: Vec<(LinkId, Vec<bool>)> = plan
             .copies
@@ -143,7 +148,7 @@ mod tests {
         let routes = table("b", STAR);
         let header = header("a", Targets::Flood(SLOT), &["a"]);
         let plan = plan(&routes, &node("b"), LinkId(1), &header);
-        assert_eq!(plan.deliver, Some(SLOT));
+        assert_eq!(plan.deliver, Some((SLOT, None)));
         assert_eq!(
             plan.copies,
             [(LinkId(3), Targets::Flood(SLOT)), (LinkId(4), Targets::Flood(SLOT))]

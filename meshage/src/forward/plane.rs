@@ -248,9 +248,9 @@ impl<H: Host> Plane<H> {
         for (next, targets) in plan.copies {
             self.pass_on(fib, next, targets, &frame, acks);
         }
-        if let Some(slot) = plan.deliver {
+        if let Some((slot, oldest)) = plan.deliver {
             self.run(|state| {
-                self.deliver(state, frame.header, frame.body, slot, acks, now);
+                self.deliver(state, frame, (slot, oldest), acks, now);
             });
         } else if onward && self.snooping.load(Ordering::Relaxed) {
             self.run(|state| snoop(state, frame.header, frame.body, now));
@@ -300,18 +300,18 @@ impl<H: Host> Plane<H> {
     fn deliver(
         &self,
         state: &mut State<H::Completion>,
-        header: DataHeader,
-        body: Bytes,
-        slot: Slot,
+        frame: DataFrame,
+        (slot, oldest): (Slot, Option<u64>),
         acks: &mut Acks,
         now: Instant,
     ) {
-        let (source, lane) = (header.instance, header.lane);
+        let DataFrame { header, body } = frame;
+        let (source, lane, id) = (header.instance, header.lane, header.id);
         let first = header.chunk.is_none_or(|chunk| chunk.offset == 0);
         let refuse = |refusal_: Refusal| {
             refusal(&header, self.name.clone(), Some(self.instance), slot.number, refusal_)
         };
-        match state.dedup.arrival(source, lane, slot) {
+        match state.dedup.arrival(source, lane, slot, id, oldest) {
             Arrival::Next => {}
             // Of a large body the first chunk alone is answered: one answer a message.
             Arrival::Early | Arrival::Had | Arrival::Stale if !first => return,
@@ -361,8 +361,8 @@ impl<H: Host> Plane<H> {
                     }
                     Added::Refused(refusal_) => {
                         if refusal_ == Refusal::Busy {
-                            state.counts.busy += 1;
                             state.note_refused(source);
+                            state.dedup.refused(source, lane, id);
                         } else {
                             state.counts.too_large += 1;
                         }
@@ -376,15 +376,15 @@ impl<H: Host> Plane<H> {
         let was_empty = state.inbox.is_empty();
         let refused = refuse(Refusal::Busy);
         if state.inbox.push(message(header, body)).is_err() {
-            state.counts.busy += 1;
             state.note_refused(source);
+            state.dedup.refused(source, lane, id);
             acks.push(refused);
             return;
         }
         state.filled |= was_empty;
         state.counts.received += 1;
         state.counts.received_bytes += len;
-        state.dedup.delivered(source, lane);
+        state.dedup.delivered(source, lane, id);
         let next = state.dedup.next(source, lane);
         acks.push(self.ack(source, lane, Verdict::Delivered { next }));
     }
@@ -585,6 +585,7 @@ impl<C> State<C> {
     }
 
     fn note_refused(&mut self, source: Instance) {
+        self.counts.busy += 1;
         if self.refused.len() < READY_SOURCES_MAX {
             self.refused.insert(source);
         }

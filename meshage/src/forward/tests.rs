@@ -317,6 +317,32 @@ fn a_full_inbox_refuses_and_what_was_refused_follows_in_order() {
 }
 
 #[test]
+fn sets_and_broadcasts_keep_order_with_each_other_though_an_inbox_is_full() {
+    let world = World::with_buffer(LINE, 2);
+    let count = 60;
+    for number in numbers(count) {
+        if number.ends_with(['3', '7', '8']) {
+            world.send("a", Outgoing::broadcast(number.clone()));
+        } else {
+            world.set("a", &["c", "b"], &number);
+        }
+        if number.ends_with('9') {
+            world.step();
+        }
+    }
+    let (mut at_b, mut at_c) = (Vec::new(), Vec::new());
+    while at_c.len() < count || at_b.len() < count {
+        world.step();
+        at_c.extend(world.plane("c").take(1).iter().map(|m| m.text().expect("text").to_owned()));
+        world.step();
+        at_b.extend(world.plane("b").take(1).iter().map(|m| m.text().expect("text").to_owned()));
+        world.pass(Duration::from_millis(1));
+    }
+    assert_eq!(at_c, numbers(count));
+    assert_eq!(at_b, numbers(count));
+}
+
+#[test]
 fn a_receiver_that_never_reads_is_busy_and_one_that_is_frozen_times_out() {
     let mut world = World::with_buffer(LINE, 1);
     let first = world.set("a", &["c"], "first");

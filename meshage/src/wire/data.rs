@@ -7,7 +7,9 @@
 //! A message belongs to one of four **lanes**: set or broadcast, small or large. Each source counts
 //! the messages of a lane, for sets per recipient: the **slot** of a message is its number there,
 //! with the **floor** below which the source has given up or been told of every one. From the two a
-//! receiver knows whether a message is the next, was had before, or comes too early.
+//! receiver knows whether a message is the next, was had before, or comes too early. Between a set
+//! and a broadcast of the same size order holds too: a receiver that refused one message of a source
+//! refuses what the source sent later, until it has that one or hears that it was given up.
 
 use std::fmt;
 
@@ -55,6 +57,9 @@ pub struct Target {
     pub name: NodeName,
     /// Its slot; `None` where another copy of the message goes to it.
     pub slot: Option<Slot>,
+    /// The oldest message, by its id, that the source still has outstanding for this recipient, in
+    /// this lane or its [sibling](Lane::sibling).
+    pub oldest: u64,
 }
 
 /// Whom a copy of a message is for.
@@ -271,6 +276,12 @@ impl Lane {
         Self { broadcast: true, large: true },
     ];
 
+    /// The lane that keeps order with this one: sets and broadcasts of one size do.
+    #[must_use]
+    pub fn sibling(self) -> Self {
+        Self { broadcast: !self.broadcast, large: self.large }
+    }
+
     /// Its place in [`Lane::ALL`].
     pub fn index(self) -> usize {
         usize::from(self.broadcast) * 2 + usize::from(self.large)
@@ -305,8 +316,8 @@ mod tests {
             lane: Lane { broadcast: false, large: false },
             encoding: 1,
             targets: Targets::List(vec![
-                Target { name: name("b"), slot: Some(Slot { number: 3, floor: 2 }) },
-                Target { name: name("c"), slot: None },
+                Target { name: name("b"), slot: Some(Slot { number: 3, floor: 2 }), oldest: 8 },
+                Target { name: name("c"), slot: None, oldest: 0 },
             ]),
             chunk: None,
             route: vec![name("a")],

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Order survives refusals because a lane that was refused sends nothing new until it knows what
-//! became of all it has sent; then it starts again from the first that is still outstanding.
+//! became of all it has sent; then it starts again from the first that is still outstanding. A set
+//! lane and the broadcast lane of the same size do so together.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use crate::message::Outcome;
 use crate::name::{Instance, LinkId, NodeName};
-use crate::wire::data::{Refusal, Slot};
+use crate::wire::data::{Lane, Refusal, Slot};
 
 /// How many unacknowledged bytes a lane has under way: enough for 10 Gb/s over 3 ms.
 pub const WINDOW_BYTES: u64 = 4 << 20;
@@ -155,11 +156,8 @@ impl LaneFlow {
         Slot { number, floor }
     }
 
-    /// The place of the next entry to send, if the lane may send.
-    pub fn ready(&mut self) -> Option<usize> {
-        if self.state != LaneState::Open || self.leg.is_some() || self.in_flight >= WINDOW_BYTES {
-            return None;
-        }
+    /// The place of the first entry that waits, of a lane that is open and not sending.
+    fn first_waiting(&mut self) -> Option<usize> {
         while let Some(entry) = self.entries.get(self.cursor) {
             if entry.stage == Stage::Waiting {
                 return Some(self.cursor);
@@ -167,6 +165,11 @@ impl LaneFlow {
             self.cursor += 1;
         }
         None
+    }
+
+    /// Whether nothing of this lane has to be waited for before something is sent.
+    fn is_free(&self) -> bool {
+        self.state == LaneState::Open && self.leg.is_none()
     }
 
     /// An entry is being sent, by this leg.
@@ -332,6 +335,30 @@ impl Flow {
             path: (0, Arc::new([])),
             lanes: [lane(), lane(), lane(), lane()],
         }
+    }
+
+    /// What a lane and its sibling may send next, if anything: the older first, and nothing as long
+    /// as either has something to settle.
+    pub fn ready(&mut self, lane: Lane) -> Option<(Lane, usize)> {
+        let next = [lane, lane.sibling()]
+            .into_iter()
+            .filter_map(|lane| {
+                let flow = &mut self.lanes[lane.index()];
+                let place = flow.first_waiting()?;
+                Some((flow.entries[place].op, lane, place))
+            })
+            .min_by_key(|(op, ..)| *op);
+        let (_, next, place) = next?;
+        let free = [lane, lane.sibling()].iter().all(|lane| self.lanes[lane.index()].is_free());
+        (free && self.lanes[next.index()].in_flight < WINDOW_BYTES).then_some((next, place))
+    }
+
+    /// The oldest send that is outstanding in a lane or its sibling, up to `op`.
+    pub fn oldest(&self, lane: Lane, op: u64) -> u64 {
+        [lane, lane.sibling()]
+            .iter()
+            .filter_map(|lane| self.lanes[lane.index()].entries.front())
+            .fold(op, |oldest, entry| oldest.min(entry.op))
     }
 
     /// Whether nothing is outstanding.

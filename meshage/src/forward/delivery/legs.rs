@@ -66,8 +66,9 @@ impl<C> Sends<C> {
         }
         for ((link, group), all) in legs {
             let (targets, held): (Vec<Aim>, Vec<Aim>) = all.into_iter().partition(|aim| {
-                let lane = &mut self.flows[aim.flow].lanes[content.lane.index()];
-                lane.ready().is_some_and(|first| lane.entries[first].number == aim.number)
+                let flow = &mut self.flows[aim.flow];
+                let place = flow.lanes[content.lane.index()].find(aim.number);
+                place.is_some() && flow.ready(content.lane) == place.map(|at| (content.lane, at))
             });
             if targets.is_empty() {
                 continue;
@@ -194,11 +195,13 @@ impl<C> Sends<C> {
             None => {
                 let mut list: Vec<Target> = content.recipients[leg.group.clone()]
                     .iter()
-                    .map(|name| Target { name: name.clone(), slot: None })
+                    .map(|name| Target { name: name.clone(), slot: None, oldest: 0 })
                     .collect();
                 for aim in &leg.targets {
-                    let slot = self.flows[aim.flow].lanes[lane.index()].slot(aim.number);
-                    list[aim.recipient - leg.group.start].slot = Some(slot);
+                    let flow = &self.flows[aim.flow];
+                    let target = &mut list[aim.recipient - leg.group.start];
+                    target.slot = Some(flow.lanes[lane.index()].slot(aim.number));
+                    target.oldest = flow.oldest(lane, content.id);
                 }
                 Targets::List(list)
             }
@@ -219,17 +222,17 @@ impl<C> Sends<C> {
         DataFrame { header, body: content.body.slice(part) }
     }
 
-    /// Starts whatever a lane may send now.
+    /// Starts whatever a lane and its sibling may send now.
     pub(super) fn pump(&mut self, at: usize, lane: Lane, now: Instant) {
         loop {
             let Some(route) = self.fib.routes.route(self.flows[at].name.as_str()) else {
                 return;
             };
-            let flow = &mut self.flows[at].lanes[lane.index()];
-            let Some(place) = flow.ready() else {
+            let flow = &mut self.flows[at];
+            let Some((lane, place)) = flow.ready(lane) else {
                 return;
             };
-            let entry = &flow.entries[place];
+            let entry = &flow.lanes[lane.index()].entries[place];
             let (op, recipient, number) = (entry.op, entry.recipient, entry.number);
             let Some(content) = self.ops.get(&op).map(|op| op.content.clone()) else {
                 return;
