@@ -1,30 +1,54 @@
 //! The blocking facade: the same node for programs without a runtime of their own. The C and Python
 //! bindings are conversions around it.
 //!
-//! Every waiting call takes an `Option<Duration>`: `None` waits for ever, zero does not wait.
-#![expect(unused_variables, clippy::todo, reason = "the signatures, until the bodies land")]
+//! Every waiting call takes an `Option<Duration>`: `None` waits for ever, zero does not wait. The
+//! calling thread is parked meanwhile, whatever thread it is: one of another runtime, too, or the
+//! one that runs this node's callbacks.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::config::Config;
 use crate::error::{DialError, HangupError, RecvError, SendError, StartError, WaitError};
 use crate::event::Event;
 use crate::message::{Message, Outgoing, Report};
 use crate::name::NodeName;
+use crate::net::{DIAL_TIMEOUT, FLUSH_TIMEOUT, clock};
 use crate::node::{self, Awaited};
 use crate::topology::Mesh;
+
+/// How many threads at most resolve host names: as many dials as a burst.
+const RESOLVER_THREADS_MAX: usize = 8;
+/// How long a thread that resolved a name waits for another one to resolve.
+const RESOLVER_KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// How long to wait for a node to be closed before its threads are stopped where they are: the
+/// flush, then the links' orderly end, then as much again for a starved machine.
+const CLOSE_TIMEOUT: Duration = FLUSH_TIMEOUT.saturating_mul(3);
+/// How long a stopped runtime's threads may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Whether this thread moves bytes for a node.
+    static MOVES_BYTES: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A node with a runtime of its own. Every call may be made from any thread, at any time, from
 /// inside a callback too. Dropping it closes it and waits until it is closed, except on one of its
 /// own threads, where the waiting is left to another.
-pub struct Node {}
-
-/// A send under way. Dropping it lets go; it does not cancel.
-#[must_use = "a send under way is waited for, canceled or let go"]
-pub struct Pending {}
-
-/// A subscription to a node's events.
-pub struct Events {}
+pub struct Node {
+    node: node::Node,
+    runtime: Option<Runtime>,
+    handle: Handle,
+    /// The process that started it.
+    process: u32,
+}
 
 impl Node {
     /// Starts a node.
@@ -32,47 +56,92 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
-        todo!()
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(config.worker_threads)
+            .max_blocking_threads(RESOLVER_THREADS_MAX)
+            .thread_keep_alive(RESOLVER_KEEP_ALIVE)
+            .thread_name("meshage-io")
+            .on_thread_start(|| MOVES_BYTES.set(true))
+            .enable_all()
+            .build()
+            .map_err(StartError::Runtime)?;
+        let handle = runtime.handle().clone();
+        match wait(&handle, None, node::Node::start(config)) {
+            Some(Ok(node)) => {
+                Ok(Self { node, runtime: Some(runtime), handle, process: std::process::id() })
+            }
+            Some(Err(error)) => {
+                stop(runtime);
+                Err(error)
+            }
+            None => unreachable!("invariant B1: a wait without a deadline ends with its future"),
+        }
     }
+
     /// The asynchronous node, for all that does not wait: names, degree, mesh, stats, close ….
     pub fn node(&self) -> &node::Node {
-        todo!()
+        &self.node
     }
+
+    /// Whether this is a child of the process that started the node. Nothing of the node runs
+    /// there; its calls would wait for ever.
+    pub fn is_forked(&self) -> bool {
+        self.process != std::process::id()
+    }
+
+    /// Runs `f` in the context of the node's runtime, which keeps the timers of futures that are
+    /// polled in it: for a caller that polls futures of [`Node::node`] on a thread of its own.
+    pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _entered = self.handle.enter();
+        f()
+    }
+
+    fn wait<F: Future>(&self, timeout: Option<Duration>, future: F) -> Option<F::Output> {
+        wait(&self.handle, timeout.and_then(clock::deadline), future)
+    }
+
     /// As [`node::Node::dial_timeout`].
     ///
     /// # Errors
     /// [`DialError`].
     pub fn dial(&self, address: &str, timeout: Option<Duration>) -> Result<NodeName, DialError> {
-        todo!()
+        let limit = timeout.unwrap_or(Duration::MAX);
+        let dialled = self.wait(None, self.node.dial_timeout(address, limit));
+        dialled.unwrap_or(Err(DialError::Timeout(DIAL_TIMEOUT)))
     }
+
     /// As [`node::Node::hangup`].
     ///
     /// # Errors
     /// [`HangupError`].
     pub fn hangup(&self, peer: &str) -> Result<(), HangupError> {
-        todo!()
+        self.wait(None, self.node.hangup(peer)).unwrap_or(Err(HangupError::Closed))
     }
+
     /// As [`node::Node::send`]. How long it waits is the message's own timeout.
     ///
     /// # Errors
     /// [`SendError`].
     pub fn send(&self, outgoing: Outgoing) -> Result<Report, SendError> {
-        todo!()
+        self.wait(None, self.node.send(outgoing)).unwrap_or(Err(SendError::Closed))
     }
+
     /// As [`node::Node::start_send`].
     ///
     /// # Errors
     /// [`SendError`].
     pub fn start_send(&self, outgoing: Outgoing) -> Result<Pending, SendError> {
-        todo!()
+        Ok(Pending { pending: self.node.start_send(outgoing)?, handle: self.handle.clone() })
     }
+
     /// As [`node::Node::recv`].
     ///
     /// # Errors
     /// [`RecvError`].
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
-        todo!()
+        self.wait(timeout, self.node.recv()).unwrap_or(Err(RecvError::Timeout))
     }
+
     /// As [`node::Node::recv_many`].
     ///
     /// # Errors
@@ -82,34 +151,89 @@ impl Node {
         max: usize,
         timeout: Option<Duration>,
     ) -> Result<Vec<Message>, RecvError> {
-        todo!()
+        self.wait(timeout, self.node.recv_many(max)).unwrap_or(Err(RecvError::Timeout))
     }
+
     /// As [`node::Node::wait_for`].
     ///
     /// # Errors
     /// [`WaitError`].
     pub fn wait_for(&self, awaited: Awaited, timeout: Option<Duration>) -> Result<Mesh, WaitError> {
-        todo!()
+        let limit = timeout.unwrap_or(Duration::MAX);
+        self.wait(None, self.node.wait_for(awaited, limit)).unwrap_or(Err(WaitError::Closed))
     }
+
     /// As [`node::Node::events`].
     pub fn events(&self) -> Events {
-        todo!()
+        Events { events: self.node.events(), handle: self.handle.clone() }
     }
+
     /// Waits until closing is done; `false` if it is not in time.
     pub fn join(&self, timeout: Option<Duration>) -> bool {
-        todo!()
+        self.wait(timeout, self.node.closed()).is_some()
     }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        if self.is_forked() {
+            // The threads are the parent's, and so are the locks they may have held.
+            std::mem::forget((runtime, self.node.clone()));
+            return;
+        }
+        self.node.close();
+        let node = self.node.clone();
+        let end = move || {
+            // A node that is not closed in time is stopped in the middle of things.
+            let _ = wait(runtime.handle(), clock::deadline(CLOSE_TIMEOUT), node.closed());
+            stop(runtime);
+            node.join_callbacks();
+        };
+        if MOVES_BYTES.get() || self.node.is_in_callback() {
+            let spawned = thread::Builder::new().name("meshage-end".into()).spawn(end);
+            if let Err(error) = spawned {
+                tracing::error!(%error, "no thread to close a node");
+            }
+        } else {
+            end();
+        }
+    }
+}
+
+/// Ends a runtime's threads. Within another runtime its own would not let us wait: then they are
+/// left to end by themselves, as they do at once.
+fn stop(runtime: Runtime) {
+    if Handle::try_current().is_ok() {
+        runtime.shutdown_background();
+    } else {
+        runtime.shutdown_timeout(STOP_TIMEOUT);
+    }
+}
+
+/// A send under way. Dropping it lets go; it does not cancel.
+#[must_use = "a send under way is waited for, canceled or let go"]
+pub struct Pending {
+    pending: node::Pending,
+    handle: Handle,
 }
 
 impl Pending {
     /// Waits for the end of the send; `None` if it has not ended in time (ask again).
     pub fn wait(&mut self, timeout: Option<Duration>) -> Option<Result<Report, SendError>> {
-        todo!()
+        wait(&self.handle, timeout.and_then(clock::deadline), self.pending.wait())
     }
+
     /// As [`node::Pending::cancel`].
     pub fn cancel(&self) {
-        todo!()
+        self.pending.cancel();
     }
+}
+
+/// A subscription to a node's events.
+pub struct Events {
+    events: node::Events,
+    handle: Handle,
 }
 
 impl Events {
@@ -118,6 +242,57 @@ impl Events {
     /// # Errors
     /// [`RecvError`].
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Event, RecvError> {
-        todo!()
+        match wait(&self.handle, timeout.and_then(clock::deadline), self.events.next()) {
+            Some(Some(event)) => Ok(event),
+            Some(None) => Err(RecvError::Closed),
+            None => Err(RecvError::Timeout),
+        }
+    }
+}
+
+/// Wakes a parked thread.
+struct Parked {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.thread.unpark();
+        }
+    }
+}
+
+/// Runs a future on this thread to its end, or to the deadline; it is asked at least once. The
+/// node's runtime keeps the future's timers.
+fn wait<F: Future>(handle: &Handle, deadline: Option<Instant>, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let parked = Arc::new(Parked { thread: thread::current(), woken: AtomicBool::new(false) });
+    let waker = Waker::from(parked.clone());
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        {
+            let _entered = handle.enter();
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return Some(output);
+            }
+        }
+        while !parked.woken.swap(false, Ordering::AcqRel) {
+            match deadline {
+                None => thread::park(),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(clock::now());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    thread::park_timeout(left);
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What a node is configured with. Each default is a constant that says where it comes from.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+#[cfg(feature = "net")]
+use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::error::ConfigError;
@@ -35,6 +37,7 @@ pub const MSA_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub const VERSION_BYTES_MAX: usize = 256;
 
 /// A checked configuration. Made by [`Config::builder`].
+#[cfg_attr(not(feature = "net"), expect(dead_code, reason = "the driver reads the others"))]
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) name: NodeName,
@@ -85,6 +88,7 @@ impl Config {
     }
 
     /// Where the node listens for links.
+    #[cfg(feature = "net")]
     pub(crate) fn listen_addr(&self) -> SocketAddr {
         SocketAddr::new(self.bind, self.listen_port)
     }

@@ -1,23 +1,55 @@
 //! A node, asynchronously.
-#![expect(unused_variables, clippy::todo, reason = "the signatures, until the bodies land")]
+//!
+//! Everything here is a handle on what `net/` runs: sends and receives go straight to the data
+//! plane, the rest asks the control task.
 
+mod pending;
+mod streams;
+
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::{sleep_until, timeout};
 
-use crate::config::Config;
+use crate::config::{Config, DEGREE_MAX, valid_msa_timeout};
 use crate::error::{
     ConfigError, DialError, HangupError, RecvError, SendError, StartError, WaitError,
 };
-use crate::event::Event;
 use crate::message::{Message, Outgoing, Report};
 use crate::name::{Instance, Namespace, NodeName};
+use crate::net::host::{Completion, SendResult};
+#[cfg(unix)]
+use crate::net::readiness::Readiness;
+use crate::net::shared::{Life, Shared};
+use crate::net::{self, clock};
+use crate::protocol::io::{Command, Reply};
 use crate::stats::Stats;
 use crate::topology::Mesh;
 
+pub use self::pending::Pending;
+pub use self::streams::{Events, Messages};
+pub use crate::net::events::EVENTS_MAX;
+
 /// A participant of the mesh. Cheap to clone; the node closes when the last clone is dropped.
+///
+/// Every method may be called from any thread at any time.
 #[derive(Clone)]
-pub struct Node {}
+pub struct Node {
+    shared: Arc<Shared>,
+    _last: Arc<Last>,
+}
+
+/// Closes the node when the application holds no more of it.
+struct Last(Arc<Shared>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
 
 /// What [`Node::wait_for`] waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,100 +60,139 @@ pub enum Awaited {
     Count(usize),
 }
 
-/// A send under way, from [`Node::start_send`]. Dropping it lets go; it does not cancel.
-#[must_use = "a send under way is waited for, canceled or let go"]
-pub struct Pending {}
-
-/// A subscription to a node's events: holds up to [`EVENTS_MAX`], then one [`Event::Overflow`].
-pub struct Events {}
-
-/// How many events wait for their application: a mesh of 1,000 nodes joining.
-pub const EVENTS_MAX: usize = 4096;
-
 impl Node {
     /// Starts a node on the current tokio runtime.
     ///
     /// # Errors
     /// [`StartError`] where the port is taken or the address is not this machine's.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        todo!()
+        let shared = net::start(&config)?;
+        Ok(Self { _last: Arc::new(Last(shared.clone())), shared })
     }
+
     /// Its name.
     pub fn name(&self) -> &NodeName {
-        todo!()
+        &self.shared.name
     }
+
     /// Its namespace.
     pub fn namespace(&self) -> &Namespace {
-        todo!()
+        &self.shared.namespace
     }
+
     /// This life of it.
     pub fn instance(&self) -> Instance {
-        todo!()
+        self.shared.instance
     }
+
     /// The TCP port it listens on.
     pub fn port(&self) -> u16 {
-        todo!()
+        self.shared.port
     }
+
     /// How many links it wants.
     pub fn degree(&self) -> u32 {
-        todo!()
+        self.shared.settings().degree
     }
+
     /// Wants so many links from now on.
     ///
     /// # Errors
     /// [`ConfigError::Range`] beyond 256.
     pub fn set_degree(&self, degree: u32) -> Result<(), ConfigError> {
-        todo!()
+        if degree > DEGREE_MAX {
+            return Err(ConfigError::Range("degree", "0 to 256"));
+        }
+        let mut settings = self.shared.settings();
+        settings.degree = degree;
+        self.shared.command(Command::SetDegree(degree));
+        Ok(())
     }
+
     /// How often it announces its links though nothing changed.
     pub fn msa_timeout(&self) -> Duration {
-        todo!()
+        self.shared.settings().msa_timeout
     }
+
     /// Announces so often from now on.
     ///
     /// # Errors
     /// [`ConfigError::Range`] outside 100 ms to 24 h.
     pub fn set_msa_timeout(&self, period: Duration) -> Result<(), ConfigError> {
-        todo!()
+        if !valid_msa_timeout(period) {
+            return Err(ConfigError::Range("msa_timeout", "100 ms to 24 h"));
+        }
+        let mut settings = self.shared.settings();
+        settings.msa_timeout = period;
+        self.shared.command(Command::SetMsaTimeout(period));
+        Ok(())
     }
+
     /// How long a send waits where it does not say.
     pub fn timeout(&self) -> Duration {
-        todo!()
+        self.shared.settings().timeout
     }
+
     /// Sends wait so long from now on where they do not say.
     pub fn set_timeout(&self, timeout: Duration) {
-        todo!()
+        self.shared.settings().timeout = timeout;
     }
+
     /// Announces its links now.
     pub fn msa(&self) {
-        todo!()
+        self.shared.command(Command::Announce);
     }
+
     /// Links to the node that listens at `host`, `host:port` or `[v6]:port`; gives its name.
     /// Times out after 10 s.
     ///
     /// # Errors
     /// [`DialError`].
     pub async fn dial(&self, address: &str) -> Result<NodeName, DialError> {
-        todo!()
+        self.dial_timeout(address, net::DIAL_TIMEOUT).await
     }
-    /// The same, with a time limit of its own.
+
+    /// The same, with a time limit of its own. A dial ends after 10 s at the latest.
     ///
     /// # Errors
     /// [`DialError`].
     pub async fn dial_timeout(
         &self,
         address: &str,
-        timeout: Duration,
+        limit: Duration,
     ) -> Result<NodeName, DialError> {
-        todo!()
+        let address = address.to_owned();
+        let (request, reply) = self.shared.ask(|request| Command::Dial { request, address });
+        let mut abandoned = OnDrop::new(|| self.shared.command(Command::CancelDial { request }));
+        let reply = match clock::deadline(limit) {
+            Some(_) => timeout(limit, reply).await.map_err(|_| DialError::Timeout(limit))?,
+            None => reply.await,
+        };
+        abandoned.disarm();
+        match reply {
+            Ok(Reply::Dial(result)) => result,
+            Ok(Reply::Hangup(_)) | Err(_) => Err(DialError::Closed),
+        }
     }
+
     /// Closes the link to a peer.
     ///
     /// # Errors
     /// [`HangupError::NotAPeer`] where there is no such link.
     pub async fn hangup(&self, peer: &str) -> Result<(), HangupError> {
-        todo!()
+        if self.is_closed() {
+            return Err(HangupError::Closed);
+        }
+        let Ok(name) = NodeName::new(peer) else {
+            return Err(HangupError::NotAPeer(peer.into()));
+        };
+        let (_, reply) = self.shared.ask(|request| Command::Hangup { request, peer: name });
+        match reply.await {
+            Ok(Reply::Hangup(result)) => result,
+            Ok(Reply::Dial(_)) | Err(_) => Err(HangupError::Closed),
+        }
     }
+
     /// Sends to the named nodes and waits for their acknowledgements.
     ///
     /// # Errors
@@ -131,30 +202,66 @@ impl Node {
         recipients: impl IntoIterator<Item = NodeName>,
         body: impl Into<Bytes>,
     ) -> Result<Report, SendError> {
-        todo!()
+        self.send(Outgoing::set(recipients, body)).await
     }
+
     /// Sends to every reachable node and waits for their acknowledgements.
     ///
     /// # Errors
     /// [`SendError`] where nothing was sent.
     pub async fn broadcast(&self, body: impl Into<Bytes>) -> Result<Report, SendError> {
-        todo!()
+        self.send(Outgoing::broadcast(body)).await
     }
+
     /// Sends a message made by hand and waits for the acknowledgements. Dropping the future
     /// cancels the send.
     ///
     /// # Errors
     /// [`SendError`] where nothing was sent.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Report, SendError> {
-        todo!()
+        let deadline = self.shared.deadline(&outgoing);
+        let (waiter, result) = oneshot::channel();
+        let (mut outgoing, mut completion) = (outgoing, Completion::Waiter(waiter));
+        let id = loop {
+            let space = self.shared.plane.host().space.notified();
+            let mut space = pin!(space);
+            space.as_mut().enable();
+            match self.shared.begin(outgoing, deadline, completion) {
+                Ok(id) => break id,
+                Err((SendError::Again, back, waiter)) => {
+                    (outgoing, completion) = (back, waiter);
+                }
+                Err((error, _, _)) => return Err(error),
+            }
+            let in_time = match deadline {
+                Some(deadline) => tokio::select! {
+                    () = space => true,
+                    () = sleep_until(deadline.into()) => false,
+                },
+                None => {
+                    space.await;
+                    true
+                }
+            };
+            if !in_time {
+                return Ok(self.shared.never_left(&outgoing));
+            }
+        };
+        let mut abandoned = OnDrop::new(|| self.shared.plane.cancel(id, clock::now()));
+        let result = result.await;
+        abandoned.disarm();
+        result.unwrap_or(Err(SendError::Closed))
     }
+
     /// Begins a send and gives back at once.
     ///
     /// # Errors
     /// [`SendError::Again`] where the local queue is full, or another error: nothing was sent.
     pub fn start_send(&self, outgoing: Outgoing) -> Result<Pending, SendError> {
-        todo!()
+        let (waiter, result) = oneshot::channel();
+        self.begin(outgoing, Completion::Waiter(waiter), result)
     }
+
     /// Begins a send; `done` is called once, from a thread that does no I/O, when it has ended.
     ///
     /// # Errors
@@ -164,111 +271,220 @@ impl Node {
         outgoing: Outgoing,
         done: impl FnOnce(Result<Report, SendError>) + Send + 'static,
     ) -> Result<Pending, SendError> {
-        todo!()
+        let (waiter, result) = oneshot::channel();
+        self.begin(outgoing, Completion::Callback(Box::new(done), waiter), result)
     }
+
+    fn begin(
+        &self,
+        outgoing: Outgoing,
+        completion: Completion,
+        result: oneshot::Receiver<SendResult>,
+    ) -> Result<Pending, SendError> {
+        let deadline = self.shared.deadline(&outgoing);
+        match self.shared.begin(outgoing, deadline, completion) {
+            Ok(id) => Ok(Pending::new(self.shared.clone(), id, result)),
+            Err((error, _, _)) => Err(error),
+        }
+    }
+
     /// The nodes that a broadcast would go to now, sorted.
     pub fn broadcast_recipients(&self) -> Vec<NodeName> {
-        todo!()
+        let mut names: Vec<NodeName> =
+            self.shared.plane.fib().routes.others().map(|(name, _)| name.clone()).collect();
+        names.dedup();
+        names
     }
+
     /// Waits for a message. Dropping the future loses none.
     ///
     /// # Errors
     /// [`RecvError::Closed`] once the node is closed and its queue is empty.
     pub async fn recv(&self) -> Result<Message, RecvError> {
-        todo!()
+        self.shared.recv_many(1).await?.pop().ok_or(RecvError::Closed)
     }
+
     /// Waits for a message, then takes up to `max` that are there.
     ///
     /// # Errors
     /// As [`Node::recv`].
     pub async fn recv_many(&self, max: usize) -> Result<Vec<Message>, RecvError> {
-        todo!()
+        self.shared.recv_many(max).await
     }
+
     /// Takes a message if there is one.
     ///
     /// # Errors
     /// [`RecvError::Timeout`] where there is none, [`RecvError::Closed`] once the node is closed.
     pub fn try_recv(&self) -> Result<Message, RecvError> {
-        todo!()
+        let taken = self.shared.take(1)?;
+        taken.and_then(|mut messages| messages.pop()).ok_or(RecvError::Timeout)
     }
+
+    /// Messages as a stream; it ends when the node is closed and its queue is empty.
+    pub fn messages(&self) -> Messages {
+        Messages::new(self.clone())
+    }
+
     /// Waits until nodes are reachable; gives the topology then.
     ///
     /// # Errors
     /// [`WaitError`].
-    pub async fn wait_for(&self, awaited: Awaited, timeout: Duration) -> Result<Mesh, WaitError> {
-        todo!()
+    pub async fn wait_for(&self, awaited: Awaited, limit: Duration) -> Result<Mesh, WaitError> {
+        let mut installs = self.shared.installs.subscribe();
+        let mut over = pin!(async {
+            match clock::deadline(limit) {
+                Some(deadline) => sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut closed = pin!(self.shared.reached(Life::Closing));
+        loop {
+            let missing = match self.missing(&awaited) {
+                Ok(mesh) => return Ok(mesh),
+                Err(missing) => missing,
+            };
+            tokio::select! {
+                // The sender lives as long as the node.
+                _ = installs.changed() => {}
+                () = closed.as_mut() => return Err(WaitError::Closed),
+                () = over.as_mut() => return Err(WaitError::Timeout(missing)),
+            }
+        }
     }
+
+    /// The topology if nothing is missing, or what is.
+    fn missing(&self, awaited: &Awaited) -> Result<Mesh, Vec<NodeName>> {
+        let routes = self.shared.plane.fib().routes.clone();
+        match awaited {
+            Awaited::Nodes(names) => {
+                let is_missing = |name: &&NodeName| {
+                    *name != self.name() && routes.route(name.as_str()).is_none()
+                };
+                let missing: Vec<NodeName> = names.iter().filter(is_missing).cloned().collect();
+                if missing.is_empty() { Ok(routes.mesh()) } else { Err(missing) }
+            }
+            // Two nodes of one name are two entries, but one name of the topology.
+            Awaited::Count(count) if routes.nodes() >= *count => {
+                let mesh = routes.mesh();
+                if mesh.len() >= *count { Ok(mesh) } else { Err(Vec::new()) }
+            }
+            Awaited::Count(_) => Err(Vec::new()),
+        }
+    }
+
     /// The topology as this node knows it, itself included.
     pub fn mesh(&self) -> Mesh {
-        todo!()
+        self.shared.plane.fib().routes.mesh()
     }
+
     /// The topology in Graphviz's language.
     pub fn dot(&self) -> String {
         self.mesh().to_dot()
     }
+
     /// The nodes it has links to, sorted.
     pub fn peers(&self) -> Vec<NodeName> {
-        todo!()
+        self.shared.peers()
     }
+
     /// The counters.
     pub fn stats(&self) -> Stats {
-        todo!()
+        self.shared.stats()
     }
+
     /// Subscribes to what happens from now on.
     pub fn events(&self) -> Events {
-        todo!()
+        Events::new(self.shared.subscriptions.subscribe(|| self.shared.is_closed()))
     }
+
     /// Calls `snoop` for every whole message that passes through and is not for this node, from a
     /// thread that does no I/O; `None` stops it. Messages are dropped, and counted, where it is slow.
     pub fn set_snoop(&self, snoop: Option<Box<dyn FnMut(Message) + Send>>) {
-        todo!()
+        let snoop = snoop.filter(|_| !self.is_closed());
+        let on = snoop.is_some();
+        self.shared.plane.host().dispatch.set_snooper(snoop);
+        self.shared.plane.set_snoop(on);
     }
+
     /// A descriptor that is readable while a message waits, and once the node is closed. It belongs
-    /// to the node.
+    /// to the node: wait for it, but neither read it nor close it.
     ///
     /// # Errors
     /// The system's, where it has no descriptor left.
     #[cfg(unix)]
     pub fn recv_fd(&self) -> std::io::Result<std::os::fd::RawFd> {
-        todo!()
+        let host = self.shared.plane.host();
+        let readiness = match host.readiness.get() {
+            Some(readiness) => readiness,
+            None => {
+                let new = Readiness::new()?;
+                host.readiness.get_or_init(|| new)
+            }
+        };
+        readiness.sync(|| self.shared.is_readable());
+        Ok(readiness.descriptor())
     }
+
     /// Begins to close and gives back at once: takes no more sends, wakes every waiter, flushes for
     /// up to 2 s, tells the peers.
     pub fn close(&self) {
-        todo!()
+        self.shared.close();
     }
+
     /// Whether [`Node::close`] was called.
     pub fn is_closed(&self) -> bool {
-        todo!()
+        self.shared.is_closed()
     }
-    /// Waits until closing is done: nothing of the node is left running, its port is free.
+
+    /// Waits until closing is done: nothing of the node is left running, its port is free. Inside
+    /// one of the node's own callbacks it does not wait for that callback.
     pub async fn closed(&self) {
-        todo!()
+        self.shared.reached(Life::Closed).await;
+        self.shared.plane.host().dispatch.ended().await;
+    }
+
+    /// Waits, without a runtime, until the thread of the callbacks is gone.
+    pub(crate) fn join_callbacks(&self) {
+        self.shared.plane.host().dispatch.join();
+    }
+
+    /// Whether this is the thread of the callbacks.
+    pub(crate) fn is_in_callback(&self) -> bool {
+        self.shared.plane.host().dispatch.is_current()
     }
 }
 
-impl Pending {
-    /// Waits for the end of the send.
-    ///
-    /// # Errors
-    /// [`SendError::Closed`] if the node closed first.
-    pub async fn wait(&mut self) -> Result<Report, SendError> {
-        todo!()
-    }
-    /// Ends the send at once: what has not left is [`crate::message::Outcome::Canceled`], what has is
-    /// [`crate::message::Outcome::Timeout`].
-    pub fn cancel(&self) {
-        todo!()
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("name", self.name())
+            .field("instance", &self.instance())
+            .field("port", &self.port())
+            .finish_non_exhaustive()
     }
 }
 
-impl Events {
-    /// Waits for an event; `None` once the node is closed and all were taken.
-    pub async fn next(&mut self) -> Option<Event> {
-        todo!()
+/// Does something when dropped, unless told otherwise.
+struct OnDrop<F: FnMut()> {
+    act: F,
+    armed: bool,
+}
+
+impl<F: FnMut()> OnDrop<F> {
+    fn new(act: F) -> Self {
+        Self { act, armed: true }
     }
-    /// Takes an event if there is one.
-    pub fn try_next(&mut self) -> Option<Event> {
-        todo!()
+
+    fn disarm(&mut self) {
+        self.armed = false;
+    }
+}
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        if self.armed {
+            (self.act)();
+        }
     }
 }

@@ -6,8 +6,10 @@
 //! the paths that single messages take: two messages from one node to another never overtake each
 //! other as long as the topology stands.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use crate::name::{Instance, LinkId, NodeName};
 use crate::topology::Mesh;
@@ -36,7 +38,7 @@ pub struct Route {
     pub hops: u32,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     name: NodeName,
     instance: Instance,
@@ -72,8 +74,8 @@ impl RouteTable {
         Self::compute(name, instance, [], &BTreeMap::new())
     }
 
-    /// Computes the routes of node `me` from what the others announced (`records`, in any order)
-    /// and its own links. An edge counts if both ends announce it; this node's own links count as
+    /// Computes the routes of node `me` from what the others announced (`records`, soonest done if
+    /// they are sorted by name, then instance) and its own links. An edge counts if both ends announce it; this node's own links count as
     /// announced.
     pub fn compute<'a>(
         name: &'a NodeName,
@@ -84,8 +86,13 @@ impl RouteTable {
         let own: Vec<Instance> = links.keys().copied().collect();
         let mut all: Vec<Record<'_>> =
             records.into_iter().filter(|record| record.instance != me).collect();
-        all.push(Record { name, instance: me, peers: &own });
-        all.sort_unstable_by(|a, b| (a.name, a.instance).cmp(&(b.name, b.instance)));
+        let by_name =
+            |a: &Record<'_>, b: &Record<'_>| (a.name, a.instance).cmp(&(b.name, b.instance));
+        if !all.is_sorted_by(|a, b| by_name(a, b).is_lt()) {
+            all.sort_unstable_by(by_name);
+        }
+        let myself = Record { name, instance: me, peers: &own };
+        all.insert(all.partition_point(|other| by_name(other, &myself).is_lt()), myself);
 
         let graph = Graph::new(&all);
         let start = graph.by_instance[&me];
@@ -171,6 +178,14 @@ impl RouteTable {
     /// Whether one life of a node can be reached (this node itself included).
     pub fn contains(&self, instance: Instance) -> bool {
         self.by_instance.contains_key(&instance)
+    }
+
+    /// Whether the other table knows the same nodes, edges and ways.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.me == other.me
+            && self.entries == other.entries
+            && self.starts == other.starts
+            && self.edges == other.edges
     }
 
     /// Every node that can be reached except this one, sorted by name, then instance.
@@ -279,8 +294,8 @@ struct Graph {
 impl Graph {
     /// From records sorted by name, then instance.
     fn new(records: &[Record<'_>]) -> Self {
-        let by_instance: HashMap<Instance, u32> =
-            records.iter().enumerate().map(|(i, record)| (record.instance, i as u32)).collect();
+        let mut by_instance = HashMap::with_capacity(records.len());
+        by_instance.extend(records.iter().zip(0..).map(|(record, at)| (record.instance, at)));
         // Announced edges, each node's ascending; then those that the other end announces too.
         let mut announced_starts = vec![0];
         let mut announced = Vec::new();

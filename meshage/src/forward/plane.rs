@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -119,6 +119,8 @@ pub struct Plane<H: Host> {
     fib: ArcSwap<Fib>,
     state: Mutex<State<H::Completion>>,
     snooping: AtomicBool,
+    /// Batches that are being taken: their acknowledgements are not queued yet.
+    receiving: AtomicUsize,
     counters: Counters,
 }
 
@@ -146,6 +148,7 @@ impl<H: Host> Plane<H> {
             fib: ArcSwap::new(fib),
             state: Mutex::new(state),
             snooping: AtomicBool::new(false),
+            receiving: AtomicUsize::new(0),
             counters: Counters::default(),
         }
     }
@@ -211,6 +214,7 @@ impl<H: Host> Plane<H> {
         frames: &[RawFrame],
         now: Instant,
     ) -> Result<(), WireError> {
+        self.receiving.fetch_add(1, Ordering::AcqRel);
         let fib = self.fib.load_full();
         let mut acks = Acks::default();
         let mut verdict = Ok(());
@@ -229,6 +233,7 @@ impl<H: Host> Plane<H> {
             }
         }
         self.flush(&fib, Some(link), acks);
+        self.receiving.fetch_sub(1, Ordering::AcqRel);
         verdict
     }
 
@@ -497,9 +502,10 @@ impl<H: Host> Plane<H> {
         self.lock().stopped = true;
     }
 
-    /// Whether no send is under way.
+    /// Whether no send is under way, and every acknowledgement that is owed is queued. A message may
+    /// be with its application before its acknowledgement is: who closes then must wait for it.
     pub fn is_idle(&self) -> bool {
-        self.lock().sends.is_idle()
+        self.receiving.load(Ordering::Acquire) == 0 && self.lock().sends.is_idle()
     }
 
     /// Ends every send that is under way with [`SendError::Closed`]; takes no more. What waits in

@@ -11,7 +11,12 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, BodyEr
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
-    bincode::serde::decode_from_slice(body, bincode::config::standard())
-        .map(|(value, _)| value)
-        .map_err(|error| BodyError::Decode(error.into()))
+    match bincode::serde::decode_from_slice(body, bincode::config::standard()) {
+        Ok((value, length)) if length == body.len() => Ok(value),
+        Ok((_, length)) => {
+            let left = body.len() - length;
+            Err(BodyError::Decode(format!("{left} bytes are left over").into()))
+        }
+        Err(error) => Err(BodyError::Decode(error.into())),
+    }
 }

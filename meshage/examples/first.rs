@@ -1,0 +1,34 @@
+//! Says hello to every node that joins, and prints what it is told. Run it twice or more on one
+//! machine: `cargo run --example first -- alice`
+
+use meshage::{Config, Event, Node};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let name = std::env::args().nth(1).unwrap_or(format!("rust-{}", std::process::id()));
+    let config = Config::builder(name)
+        .namespace("first")
+        .degree(3) // links to look for
+        .broadcast("127.255.255.255") // this machine alone; leave it out to look in the network
+        .listen_port(0) // any free port, so that many nodes share the machine
+        .build()?;
+    let node = Node::start(config).await?;
+    let mut events = node.events();
+    println!("{} looks for others; end it with Ctrl-C", node.name());
+    loop {
+        tokio::select! {
+            message = node.recv() => {
+                let message = message?;
+                println!("{} says {:?}", message.source, message.text()?);
+            }
+            Some(event) = events.next() => {
+                if let Event::NodeJoined(other) = event {
+                    let report = node.set([other], format!("hello, this is {}", node.name())).await?;
+                    for (recipient, outcome) in report.outcomes() {
+                        println!("hello to {recipient}: {outcome}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Numbered messages both ways through a relay, from many callers at once; counts that none is
+//! lost, doubled or out of order.
+//!
+//! `cargo run --release --example soak -- [CALLERS [MESSAGES [PAUSE_SECONDS]]]`: so many callers
+//! send so many messages in all each way, and the receiver at one end pauses for so long half way.
+//! Default: 32 callers, 100,000 messages, no pause.
+#![allow(clippy::disallowed_methods, reason = "it says how long it took")]
+
+#![expect(clippy::disallowed_methods, reason = "it measures real time")]
+
+use std::time::{Duration, Instant};
+
+use meshage::{Awaited, Config, Node, NodeName, Outgoing};
+use tokio::task::JoinSet;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+async fn node(name: &str) -> Result<Node, Error> {
+    Ok(Node::start(Config::builder(name).bind("127.0.0.1").port(0).build()?).await?)
+}
+
+/// One caller's messages, one after the other, each acknowledged before the next.
+async fn call(from: Node, to: NodeName, caller: u32, count: u32) -> Result<(), Error> {
+    for number in 0..count {
+        let body = [caller.to_le_bytes(), number.to_le_bytes()].concat();
+        let report = from.send(Outgoing::set([to.clone()], body).timeout(TIMEOUT)).await?;
+        if !report.all_delivered() {
+            return Err(format!("caller {caller}, message {number}: {report:?}").into());
+        }
+    }
+    Ok(())
+}
+
+async fn receive(at: Node, callers: u32, count: u32, pause: Duration) -> Result<(), Error> {
+    let mut next = vec![0_u32; callers as usize];
+    let mut received = 0;
+    let mut paused = false;
+    while received < callers * count {
+        if received >= callers * count / 2 && !paused {
+            paused = true;
+            tokio::time::sleep(pause).await;
+        }
+        for message in at.recv_many(1024).await? {
+            let word = |at: usize| message.body[at..].first_chunk().map(|b| u32::from_le_bytes(*b));
+            let (Some(caller), Some(number)) = (word(0), word(4)) else {
+                return Err("a message that is too short".into());
+            };
+            if next[caller as usize] != number {
+                let wanted = next[caller as usize];
+                return Err(format!("caller {caller}: {number} instead of {wanted}").into());
+            }
+            next[caller as usize] += 1;
+            received += 1;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u32>());
+    let callers = arguments.next().transpose()?.unwrap_or(32);
+    let count = arguments.next().transpose()?.unwrap_or(100_000).div_ceil(callers);
+    let pause = Duration::from_secs(arguments.next().transpose()?.unwrap_or(0).into());
+
+    let (left, relay, right) = (node("left").await?, node("relay").await?, node("right").await?);
+    for end in [&left, &right] {
+        end.dial(&format!("127.0.0.1:{}", relay.port())).await?;
+    }
+    for end in [&left, &right] {
+        end.wait_for(Awaited::Count(3), Duration::from_secs(10)).await?;
+    }
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for (from, to) in [(&left, &right), (&right, &left)] {
+        for caller in 0..callers {
+            tasks.spawn(call(from.clone(), to.name().clone(), caller, count));
+        }
+    }
+    tasks.spawn(receive(left.clone(), callers, count, Duration::ZERO));
+    tasks.spawn(receive(right.clone(), callers, count, pause));
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    if left.try_recv().is_ok() || right.try_recv().is_ok() {
+        return Err("a message too many".into());
+    }
+    let (took, each_way) = (start.elapsed(), callers * count);
+    let rate = f64::from(2 * each_way) / took.as_secs_f64();
+    println!("{callers} callers, {each_way} messages each way in {took:.2?} ({rate:.0}/s), 0 lost");
+    for (name, value) in relay.stats().iter().filter(|(_, value)| *value > 0) {
+        eprintln!("relay {name} {value}");
+    }
+    Ok(())
+}

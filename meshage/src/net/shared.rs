@@ -1,0 +1,295 @@
+//! What the application's handles and the node's tasks share.
+//!
+//! ```text
+//!  Node, Pending, Events ──► Shared ◄── driver, readers, writers
+//!                              ├─ plane: sends, the inbox (its own lock)
+//!                              ├─ router: locked by the driver a moment at a time, and to be counted
+//!                              └─ orders ──► driver
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Span;
+
+use super::clock;
+use super::counters::Counters;
+use super::driver::Order;
+use super::events::Subscriptions;
+use super::host::{Completion, NodeHost};
+use crate::config::Config;
+use crate::error::{RecvError, SendError};
+use crate::forward::plane::{Limits, Plane};
+use crate::message::{Message, Outcome, Outgoing, Recipients, Report};
+use crate::name::{Instance, MessageId, Namespace, NodeName};
+use crate::protocol::io::{Command, Reply, RequestId};
+use crate::protocol::router::Router;
+use crate::stats::Stats;
+use crate::wire::hello::{Hello, Purpose};
+
+/// How far a node is from its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Life {
+    /// In use.
+    Open,
+    /// Taking no more, finishing what is under way.
+    Closing,
+    /// Nothing of it runs any more.
+    Closed,
+}
+
+/// What may be set while a node runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) degree: u32,
+    pub(crate) msa_timeout: Duration,
+    pub(crate) timeout: Duration,
+}
+
+/// A running node, seen from all sides.
+pub(crate) struct Shared {
+    pub(crate) name: NodeName,
+    pub(crate) namespace: Namespace,
+    pub(crate) instance: Instance,
+    /// Where it listens.
+    pub(crate) port: u16,
+    /// The port of an address that names none.
+    pub(super) port_default: u16,
+    pub(crate) plane: Plane<NodeHost>,
+    pub(super) counters: Arc<Counters>,
+    pub(crate) subscriptions: Subscriptions,
+    /// What every task of the node logs under.
+    pub(super) span: Span,
+    pub(crate) life: watch::Sender<Life>,
+    /// Changes with every new snapshot of the routes.
+    pub(crate) installs: watch::Sender<()>,
+    router: Mutex<Router>,
+    settings: Mutex<Settings>,
+    orders: mpsc::UnboundedSender<Order>,
+    requests: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(
+        config: &Config,
+        instance: Instance,
+        port: u16,
+        router: Router,
+        orders: mpsc::UnboundedSender<Order>,
+    ) -> Arc<Self> {
+        let counters = Arc::new(Counters::default());
+        let limits =
+            Limits { max_message: config.max_message, receive_buffer: config.receive_buffer };
+        Arc::new_cyclic(|shared| {
+            let host = NodeHost::new(shared.clone(), counters.clone());
+            Self {
+                name: config.name.clone(),
+                namespace: config.namespace.clone(),
+                instance,
+                port,
+                port_default: if config.port == 0 { port } else { config.port },
+                plane: Plane::new(config.name.clone(), instance, limits, host),
+                counters,
+                subscriptions: Subscriptions::default(),
+                span: tracing::info_span!("node", name = %config.name),
+                life: watch::Sender::new(Life::Open),
+                installs: watch::Sender::new(()),
+                router: Mutex::new(router),
+                settings: Mutex::new(Settings {
+                    degree: config.degree,
+                    msa_timeout: config.msa_timeout,
+                    timeout: config.timeout,
+                }),
+                orders,
+                requests: AtomicU64::new(1),
+            }
+        })
+    }
+
+    /// The control plane, for a moment.
+    pub(super) fn router(&self) -> MutexGuard<'_, Router> {
+        self.router.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this node says first on a connection.
+    pub(super) fn hello(&self, purpose: Purpose) -> Hello {
+        self.router().hello(purpose)
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The peers, sorted.
+    pub(crate) fn peers(&self) -> Vec<NodeName> {
+        if self.is_over() { Vec::new() } else { self.router().peers() }
+    }
+
+    /// The counters of all three parts.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.router().count(&mut stats);
+        self.plane.count(&mut stats);
+        self.counters.count(&mut stats);
+        stats
+    }
+
+    /// Gives the control plane a command that wants no reply.
+    pub(crate) fn command(&self, command: Command) {
+        // A node that is closed has no use for it.
+        let _ = self.orders.send(Order::Command(command));
+    }
+
+    /// Gives the control plane a command with the number it is answered under.
+    pub(crate) fn ask(
+        &self,
+        command: impl FnOnce(RequestId) -> Command,
+    ) -> (RequestId, oneshot::Receiver<Reply>) {
+        let request = RequestId(self.requests.fetch_add(1, Ordering::Relaxed));
+        let (reply, replied) = oneshot::channel();
+        let order = Order::Ask { request, command: command(request), reply };
+        // Where the node is closed the reply's sender is dropped, which is the answer.
+        let _ = self.orders.send(order);
+        (request, replied)
+    }
+
+    /// Whether the node takes no more.
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.life.borrow() != Life::Open
+    }
+
+    fn is_over(&self) -> bool {
+        *self.life.borrow() == Life::Closed
+    }
+
+    /// Waits until the node has come so far.
+    pub(crate) async fn reached(&self, life: Life) {
+        // The sender lives as long as this does.
+        let _ = self.life.subscribe().wait_for(|now| *now >= life).await;
+    }
+
+    /// Begins to close. Never waits.
+    pub(crate) fn close(&self) {
+        let first = self.life.send_if_modified(|life| {
+            let first = *life == Life::Open;
+            if first {
+                *life = Life::Closing;
+            }
+            first
+        });
+        if first {
+            self.plane.stop();
+            self.wake_all();
+            self.subscriptions.close();
+            let _ = self.orders.send(Order::Close);
+        }
+    }
+
+    /// Ends what is left. Every waiter is told.
+    pub(super) fn finish(&self) {
+        self.close();
+        self.plane.close();
+        self.wake_all();
+        self.plane.host().dispatch.end();
+        self.life.send_replace(Life::Closed);
+    }
+
+    fn wake_all(&self) {
+        let host = self.plane.host();
+        host.inbox.notify_waiters();
+        host.space.notify_waiters();
+        host.sync_readiness(|| self.is_readable());
+    }
+
+    /// Whether there is something to receive, the end included.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.plane.waiting() > 0 || self.is_closed()
+    }
+
+    /// Takes up to `max` messages; `None` where there are none yet.
+    pub(crate) fn take(&self, max: usize) -> Result<Option<Vec<Message>>, RecvError> {
+        let host = self.plane.host();
+        let closed = self.is_closed();
+        let messages = self.plane.take(max.max(1));
+        host.sync_readiness(|| self.is_readable());
+        if messages.is_empty() {
+            return if closed { Err(RecvError::Closed) } else { Ok(None) };
+        }
+        // The inbox wakes one receiver when it fills; whoever leaves something wakes the next.
+        if host.receivers.load(Ordering::SeqCst) > 0 && self.plane.waiting() > 0 {
+            host.inbox.notify_one();
+        }
+        Ok(Some(messages))
+    }
+
+    /// Waits for a message, then takes up to `max` that are there.
+    pub(crate) async fn recv_many(&self, max: usize) -> Result<Vec<Message>, RecvError> {
+        if let Some(messages) = self.take(max)? {
+            return Ok(messages);
+        }
+        let host = self.plane.host();
+        let _receiving = host.receiving();
+        loop {
+            let filled = host.inbox.notified();
+            tokio::pin!(filled);
+            filled.as_mut().enable();
+            if let Some(messages) = self.take(max)? {
+                return Ok(messages);
+            }
+            filled.await;
+        }
+    }
+
+    /// When a send that begins now is over.
+    pub(crate) fn deadline(&self, outgoing: &Outgoing) -> Option<Instant> {
+        clock::deadline(outgoing.timeout.unwrap_or_else(|| self.settings().timeout))
+    }
+
+    /// Begins a send.
+    #[expect(clippy::result_large_err, reason = "the message goes back to be sent again")]
+    pub(crate) fn begin(
+        &self,
+        outgoing: Outgoing,
+        deadline: Option<Instant>,
+        completion: Completion,
+    ) -> Result<MessageId, (SendError, Outgoing, Completion)> {
+        if self.is_closed() {
+            return Err((SendError::Closed, outgoing, completion));
+        }
+        self.plane.send(outgoing, deadline, completion, clock::now())
+    }
+
+    /// The report of a message that found no room in the local queue until its deadline.
+    pub(crate) fn never_left(&self, outgoing: &Outgoing) -> Report {
+        let routes = self.plane.fib().routes.clone();
+        let mut outcomes: Vec<(NodeName, Outcome)> = Vec::new();
+        match &outgoing.recipients {
+            Recipients::Broadcast => {
+                outcomes.extend(routes.others().map(|(name, _)| (name.clone(), Outcome::Busy)));
+            }
+            Recipients::Set(names) => {
+                for name in names.iter().filter(|name| **name != self.name) {
+                    if outcomes.iter().any(|(known, _)| known == name) {
+                        continue;
+                    }
+                    let outcome = match routes.route(name.as_str()) {
+                        Some(_) => Outcome::Busy,
+                        None => Outcome::NoRoute,
+                    };
+                    outcomes.push((name.clone(), outcome));
+                }
+            }
+        }
+        Report::new(outcomes)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Where the runtime went away first, nobody else does.
+        self.plane.host().dispatch.end();
+    }
+}

@@ -1,0 +1,318 @@
+//! The link-state database: the latest announcement of every other node.
+//!
+//! Owns what is known and how long what cannot be reached is kept. It does not know links: what to
+//! flood is decided by whoever installs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use crate::name::{Age, Instance, NodeName, Sequence};
+use crate::route::{Record, RouteTable};
+use crate::wire::control::Announcement;
+
+/// The most nodes kept: 131,072, a mesh ten times larger than any that was planned, in about 20 MB.
+pub(super) const DATABASE_MAX: usize = 131_072;
+
+/// What an announcement was to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The first of its instance.
+    New,
+    /// A newer one with other peers.
+    Changed,
+    /// A newer one with the same peers.
+    Refreshed,
+    /// The same as before, of a node that had become unreachable: others may have forgotten it.
+    Revived,
+    /// The same as before.
+    Same,
+    /// An older one.
+    Older,
+    /// The first of its instance, and there is no room for it.
+    NoRoom,
+}
+
+/// Where an entry is, as long as it is kept.
+type Slot = u32;
+
+#[derive(Debug)]
+struct Entry {
+    announcement: Announcement,
+    /// Since when the node cannot be reached; `None` while it can.
+    unreachable: Option<Instant>,
+    /// Whether it could be reached before, and no copy came since.
+    dormant: bool,
+    /// When it was last sent over every link there was.
+    flooded: Instant,
+}
+
+/// The latest announcement of every other node.
+#[derive(Debug, Default)]
+pub(super) struct Lsdb {
+    /// The entries; free places are listed in `free`.
+    slots: Vec<Option<Entry>>,
+    free: Vec<Slot>,
+    by_instance: BTreeMap<Instance, Slot>,
+    /// In the order that the computation of routes wants, so that it need not sort them.
+    by_name: BTreeSet<(NodeName, Instance, Slot)>,
+    /// Those that cannot be reached, the longest first.
+    unreachable: BTreeSet<(Instant, Instance)>,
+    room: Option<usize>,
+}
+
+impl Lsdb {
+    /// Takes in what a node announced.
+    pub(super) fn install(&mut self, announcement: Announcement, now: Instant) -> Verdict {
+        let instance = announcement.instance;
+        let Some(&slot) = self.by_instance.get(&instance) else {
+            if !self.make_room() {
+                return Verdict::NoRoom;
+            }
+            self.insert(announcement, now);
+            return Verdict::New;
+        };
+        let Some(entry) = &mut self.slots[slot as usize] else { return Verdict::NoRoom };
+        match announcement.sequence.age(entry.announcement.sequence) {
+            Age::Older => return Verdict::Older,
+            Age::Same if !entry.dormant => return Verdict::Same,
+            Age::Same | Age::Newer => {}
+        }
+        let newer = announcement.sequence != entry.announcement.sequence;
+        let changed = announcement.peers != entry.announcement.peers;
+        entry.dormant = false;
+        entry.flooded = now;
+        if let Some(since) = entry.unreachable.replace(now) {
+            self.unreachable.remove(&(since, instance));
+            self.unreachable.insert((now, instance));
+        } else {
+            entry.unreachable = None;
+        }
+        if !newer {
+            return Verdict::Revived;
+        }
+        // A node keeps the name that it had first: a second one would be another node's.
+        entry.announcement.sequence = announcement.sequence;
+        entry.announcement.peers = announcement.peers;
+        if changed { Verdict::Changed } else { Verdict::Refreshed }
+    }
+
+    fn insert(&mut self, announcement: Announcement, now: Instant) {
+        let instance = announcement.instance;
+        let name = announcement.name.clone();
+        let entry = Entry { announcement, unreachable: Some(now), dormant: false, flooded: now };
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as Slot
+        });
+        self.slots[slot as usize] = Some(entry);
+        self.by_instance.insert(instance, slot);
+        self.by_name.insert((name, instance, slot));
+        self.unreachable.insert((now, instance));
+    }
+
+    /// Whether there is room for one more, if need be in the place of the node that could not be
+    /// reached for the longest time.
+    fn make_room(&mut self) -> bool {
+        if self.len() < self.room.unwrap_or(DATABASE_MAX) {
+            return true;
+        }
+        let Some((_, instance)) = self.unreachable.pop_first() else {
+            return false;
+        };
+        self.remove(instance);
+        true
+    }
+
+    fn remove(&mut self, instance: Instance) {
+        let Some(slot) = self.by_instance.remove(&instance) else { return };
+        let Some(entry) = self.slots[slot as usize].take() else { return };
+        self.by_name.remove(&(entry.announcement.name, instance, slot));
+        self.free.push(slot);
+    }
+
+    /// Notes which nodes can be reached, and gives those that could not before, each with the time
+    /// it was last flooded.
+    pub(super) fn mark(&mut self, routes: &RouteTable, now: Instant) -> Vec<(Instance, Instant)> {
+        let mut appeared = Vec::new();
+        for (&instance, &slot) in &self.by_instance {
+            let Some(entry) = &mut self.slots[slot as usize] else { continue };
+            match (routes.contains(instance), entry.unreachable) {
+                (true, Some(since)) => {
+                    self.unreachable.remove(&(since, instance));
+                    entry.unreachable = None;
+                    entry.dormant = false;
+                    appeared.push((instance, entry.flooded));
+                }
+                (false, None) => {
+                    self.unreachable.insert((now, instance));
+                    entry.unreachable = Some(now);
+                    entry.dormant = true;
+                }
+                (true, None) | (false, Some(_)) => {}
+            }
+        }
+        appeared
+    }
+
+    /// Forgets the nodes that have not been reachable since `before` or longer; says how many.
+    pub(super) fn forget(&mut self, before: Instant) -> u64 {
+        let mut forgotten = 0;
+        while let Some(&(since, instance)) = self.unreachable.first() {
+            if since > before {
+                break;
+            }
+            self.unreachable.pop_first();
+            self.remove(instance);
+            forgotten += 1;
+        }
+        forgotten
+    }
+
+    /// Since when the node that is longest unreachable is so.
+    pub(super) fn unreachable_since(&self) -> Option<Instant> {
+        self.unreachable.first().map(|(since, _)| *since)
+    }
+
+    /// What a node announced last.
+    pub(super) fn announcement(&self, instance: Instance) -> Option<&Announcement> {
+        let slot = *self.by_instance.get(&instance)?;
+        self.slots[slot as usize].as_ref().map(|entry| &entry.announcement)
+    }
+
+    /// How many nodes are known, reachable or not.
+    pub(super) fn len(&self) -> usize {
+        self.by_instance.len()
+    }
+
+    /// Everything, as the computation of routes wants it: sorted by name, then instance.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        self.by_name.iter().filter_map(|(name, instance, slot)| {
+            let entry = self.slots[*slot as usize].as_ref()?;
+            Some(Record { name, instance: *instance, peers: &entry.announcement.peers })
+        })
+    }
+
+    /// Every node that can be reached from `peers` over links that both ends announce, `peers`
+    /// themselves included where they are known; ascending, with what is known of each.
+    pub(super) fn reachable_from(
+        &self,
+        peers: impl IntoIterator<Item = Instance>,
+    ) -> Vec<(Instance, Sequence)> {
+        let mut found: BTreeMap<Instance, Sequence> = BTreeMap::new();
+        let mut stack: Vec<Instance> = peers.into_iter().collect();
+        while let Some(instance) = stack.pop() {
+            let Some(announcement) = self.announcement(instance) else { continue };
+            if found.insert(instance, announcement.sequence).is_some() {
+                continue;
+            }
+            let both_announce = |peer: &Instance| {
+                let back = self.announcement(*peer);
+                back.is_some_and(|back| back.peers.binary_search(&instance).is_ok())
+            };
+            let next = announcement.peers.iter().copied();
+            stack.extend(next.filter(|peer| !found.contains_key(peer) && both_announce(peer)));
+        }
+        found.into_iter().collect()
+    }
+
+    /// Invariants C4 and C5.
+    pub(super) fn check(&self, me: Instance) {
+        assert!(self.len() <= DATABASE_MAX, "invariant C4: the database is bounded");
+        assert!(!self.by_instance.contains_key(&me), "invariant C4: it holds what others announce");
+        let entries = self.slots.iter().flatten();
+        assert_eq!(self.len(), entries.clone().count(), "invariant C4: each entry is found");
+        assert_eq!(self.len(), self.by_name.len(), "invariant C4: each entry has a name");
+        let unreachable: BTreeSet<_> = entries
+            .filter_map(|entry| entry.unreachable.map(|since| (since, entry.announcement.instance)))
+            .collect();
+        assert_eq!(unreachable, self.unreachable, "invariant C5: the unreachable are forgotten");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn announcement(instance: u64, sequence: u32, peers: &[u64]) -> Announcement {
+        Announcement {
+            name: NodeName::new(&format!("n{instance}")).expect("valid"),
+            instance: Instance(instance),
+            sequence: Sequence(sequence),
+            peers: peers.iter().copied().map(Instance).collect(),
+        }
+    }
+
+    fn routes(peers: &[u64], lsdb: &Lsdb) -> RouteTable {
+        let links = peers.iter().map(|&peer| (Instance(peer), crate::name::LinkId(peer))).collect();
+        let name = NodeName::new("me").expect("valid");
+        RouteTable::compute(&name, Instance(100), lsdb.records(), &links)
+    }
+
+    #[test]
+    fn newer_replaces_older_and_nothing_else() {
+        let now = Instant::now();
+        let mut lsdb = Lsdb::default();
+        assert_eq!(lsdb.install(announcement(1, 2, &[2]), now), Verdict::New);
+        assert_eq!(lsdb.install(announcement(1, 2, &[2]), now), Verdict::Same);
+        assert_eq!(lsdb.install(announcement(1, 1, &[3]), now), Verdict::Older);
+        assert_eq!(lsdb.install(announcement(1, 3, &[2]), now), Verdict::Refreshed);
+        assert_eq!(lsdb.install(announcement(1, 4, &[3]), now), Verdict::Changed);
+        lsdb.check(Instance(100));
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_forgotten_in_time_and_not_before() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(5);
+        let mut lsdb = Lsdb::default();
+        lsdb.install(announcement(1, 1, &[100]), now);
+        lsdb.install(announcement(2, 1, &[]), now);
+        assert_eq!(lsdb.mark(&routes(&[1], &lsdb), now), [(Instance(1), now)]);
+        assert_eq!(lsdb.forget(now - Duration::from_secs(1)), 0);
+        assert_eq!(lsdb.forget(now), 1);
+        assert!(lsdb.announcement(Instance(1)).is_some());
+        lsdb.mark(&routes(&[], &lsdb), later);
+        assert_eq!(lsdb.unreachable_since(), Some(later));
+        assert_eq!(lsdb.forget(later), 1);
+        assert_eq!(lsdb.len(), 0);
+    }
+
+    #[test]
+    fn a_copy_of_what_was_reachable_is_news_once() {
+        let now = Instant::now();
+        let mut lsdb = Lsdb::default();
+        lsdb.install(announcement(1, 1, &[100]), now);
+        lsdb.mark(&routes(&[1], &lsdb), now);
+        lsdb.mark(&routes(&[], &lsdb), now);
+        assert_eq!(lsdb.install(announcement(1, 1, &[100]), now), Verdict::Revived);
+        assert_eq!(lsdb.install(announcement(1, 1, &[100]), now), Verdict::Same);
+    }
+
+    #[test]
+    fn a_full_database_gives_up_the_unreachable_first() {
+        let now = Instant::now();
+        let mut lsdb = Lsdb { room: Some(2), ..Lsdb::default() };
+        lsdb.install(announcement(1, 1, &[100]), now);
+        lsdb.install(announcement(2, 1, &[]), now);
+        lsdb.mark(&routes(&[1], &lsdb), now);
+        assert_eq!(lsdb.install(announcement(3, 1, &[1]), now), Verdict::New);
+        assert!(lsdb.announcement(Instance(2)).is_none());
+        lsdb.install(announcement(1, 2, &[3, 100]), now);
+        lsdb.mark(&routes(&[1], &lsdb), now);
+        assert_eq!(lsdb.install(announcement(4, 1, &[]), now), Verdict::NoRoom);
+        lsdb.check(Instance(100));
+    }
+
+    #[test]
+    fn only_links_that_both_ends_announce_are_followed() {
+        let now = Instant::now();
+        let mut lsdb = Lsdb::default();
+        lsdb.install(announcement(1, 1, &[2, 3]), now);
+        lsdb.install(announcement(2, 7, &[1]), now);
+        lsdb.install(announcement(3, 1, &[4]), now);
+        let found = lsdb.reachable_from([Instance(1), Instance(9)]);
+        assert_eq!(found, [(Instance(1), Sequence(1)), (Instance(2), Sequence(7))]);
+    }
+}

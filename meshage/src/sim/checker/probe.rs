@@ -1,0 +1,72 @@
+//! Traffic over a settled mesh, where everything has to arrive and nothing may cost too much.
+
+use std::time::Duration;
+
+use crate::message::Recipients;
+use crate::name::NodeName;
+use crate::sim::ledger::Ticket;
+use crate::sim::network::Machine;
+use crate::sim::world::{SendOptions, Sim};
+
+/// How long one probe may be under way: a path of 64 hops of the standard 5 ms, there and back,
+/// with as much again.
+const PROBE_TIME: Duration = Duration::from_secs(2);
+/// How many nodes probe at most: a large mesh is sampled.
+const PROBES_MAX: usize = 32;
+
+impl Sim {
+    /// Has nodes broadcast and send to everybody, one after the other.
+    pub(in crate::sim) fn probe(&mut self) {
+        let running: Vec<Machine> =
+            self.machines().filter(|&machine| self.is_running(machine)).collect();
+        for &machine in running.iter().take(PROBES_MAX) {
+            let Some(routes) = self.routes(machine) else {
+                continue;
+            };
+            let others: Vec<NodeName> = routes.others().map(|(name, _)| name.clone()).collect();
+            // A receiver that once had no room asks again for the first broadcast after that: it
+            // cannot tell that what it refused was given up. The second shows the mesh at rest.
+            self.probe_with(machine, Recipients::Broadcast);
+            let (before, installs) = (self.figures.total().data.0, self.figures.installs);
+            let ticket = self.probe_with(machine, Recipients::Broadcast);
+            let crossed = self.figures.total().data.0 - before;
+            // A node that still looks for a link may find one at any time.
+            let rested = installs == self.figures.installs;
+            assert!(
+                !rested || crossed == others.len() as u64,
+                "invariant S13: a broadcast to {} nodes crossed {crossed} links: {:?}",
+                others.len() + 1,
+                self.ledger.entry(ticket)
+            );
+            if !others.is_empty() {
+                self.probe_with(machine, Recipients::Set(others));
+            }
+        }
+    }
+
+    fn probe_with(&mut self, machine: Machine, to: Recipients) -> Ticket {
+        let (routes, installs) = (self.routes(machine), self.figures.installs);
+        let sent = self.send(machine, to, 100, SendOptions::default());
+        let ticket = match sent {
+            Ok(ticket) => ticket,
+            Err(error) => panic!("invariant S7: a settled mesh takes no message: {error}"),
+        };
+        let done = self.run_until(PROBE_TIME, |sim| sim.ledger.entry(ticket).result.is_some());
+        let entry = self.ledger.entry(ticket);
+        assert!(
+            done.is_some() && self.report(ticket).is_some_and(|report| report.all_delivered()),
+            "invariant S7: a message over a settled mesh was not delivered: {entry:?}"
+        );
+        if installs != self.figures.installs {
+            return ticket;
+        }
+        for receipt in &entry.receipts {
+            let hops = routes
+                .as_ref()
+                .and_then(|routes| routes.route_to(receipt.instance))
+                .map_or(0, |route| route.hops as usize);
+            assert_eq!(receipt.hops, hops, "invariant S7: a detour: {receipt:?}");
+        }
+        ticket
+    }
+}

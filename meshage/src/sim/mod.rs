@@ -1,0 +1,44 @@
+//! The simulator: the real control and data planes over a simulated network, in virtual time.
+//!
+//! It owns the world around the nodes, and no part of a node: what runs here is
+//! [`crate::protocol::router::Router`] and [`crate::forward::plane::Plane`], unchanged, fed by a
+//! driver that does what the one over sockets does. It may not touch a socket, a clock or any
+//! chance but its seed's, and one seed gives one history, to the byte.
+//!
+//! ```text
+//!   run ── chaos: faults, traffic ──► world: clock, heap ──► drive ──► Router · Plane
+//!    │                                   │                     │
+//!    └── checker ◄── ledger, tables ◄────┘                     └── connections over the network
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `world` | computers, time, what a test does to a world |
+//! | `drive` | a node's driver: the drain loop, timers, datagrams |
+//! | `socket` | connections being made, read and closed |
+//! | `network`, `connection` | paths and faults; one connection's two pipes |
+//! | `faults` | kill, power off, stop, leave, and back |
+//! | `ledger`, `checker` | what was sent and arrived; what has to hold |
+//! | `chaos`, `run`, `report` | plans from seeds, whole runs, their figures |
+
+mod chance;
+mod chaos;
+mod checker;
+mod connection;
+mod drive;
+mod faults;
+pub mod ledger;
+pub mod network;
+mod node;
+mod report;
+mod run;
+mod socket;
+mod tape;
+mod world;
+
+pub use chance::Chance;
+pub use node::{Condition, NodeSpec};
+pub use report::{Counts, Figures, Histogram, Summary};
+pub use run::{Broken, Campaign, DEGREE, SimOptions, Tally, run_many, run_one, two_islands};
+pub use tape::Tape;
+pub use world::{SendOptions, Sim};

@@ -1,0 +1,207 @@
+//! The simulated network between machines: who reaches whom, how fast, and what gets lost.
+//!
+//! It owns the paths and the faults on them. What travels (connections, datagrams) is the world's.
+//!
+//! ```text
+//!  machine 0 ──latency ± jitter, bandwidth── machine 1        one path per pair, the same both ways
+//!      group 0        │ cut, or another group: silence        group 0
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::chance::Chance;
+
+/// A machine: its place in the world's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Machine(pub usize);
+
+impl Machine {
+    /// Its address: 10.0.0.0/8 holds more machines than any world.
+    pub fn ip(self) -> IpAddr {
+        let number = self.0 as u32 + 1;
+        IpAddr::V4(Ipv4Addr::from(0x0a00_0000 | number))
+    }
+
+    /// The machine of an address.
+    pub fn of(address: SocketAddr) -> Option<Self> {
+        let IpAddr::V4(ip) = address.ip() else {
+            return None;
+        };
+        let number = u32::from(ip).checked_sub(0x0a00_0001)?;
+        Some(Self(number as usize))
+    }
+}
+
+/// How bytes travel between two machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// How long a byte takes, at the least.
+    pub latency: Duration,
+    /// How much longer it may take, evenly spread.
+    pub jitter: Duration,
+    /// How many bytes pass in a second.
+    pub bandwidth: u64,
+}
+
+impl Default for Path {
+    /// A local network seen from afar: 5 ms as the targets in the design assume, 1 Gb/s.
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_millis(5),
+            jitter: Duration::from_millis(1),
+            bandwidth: 125_000_000,
+        }
+    }
+}
+
+/// The most bytes that may be under way in one direction of a connection: what a kernel's send
+/// buffer holds with the driver's settings.
+const WINDOW_BYTES_MAX: u64 = 256 << 10;
+/// The fewest: a few packets, however slow the path.
+const WINDOW_BYTES_MIN: u64 = 16 << 10;
+
+impl Path {
+    /// How long so many bytes occupy it.
+    pub(super) fn occupied_by(&self, bytes: usize) -> Duration {
+        Duration::from_nanos(bytes as u64 * 1_000_000_000 / self.bandwidth)
+    }
+
+    /// How many bytes may be under way: what the path holds, as a tuned sender has it.
+    pub(super) fn window(&self) -> usize {
+        let held = (self.latency * 2 + Duration::from_millis(50)).as_millis() as u64
+            * self.bandwidth
+            / 1000;
+        held.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX) as usize
+    }
+
+    /// How many bytes arrive together: a tenth of a second's worth, so that a slow path still
+    /// brings signs of life while a large frame is on it.
+    pub(super) fn piece(&self) -> usize {
+        (self.bandwidth / 10).clamp(1 << 10, 256 << 10) as usize
+    }
+}
+
+/// Paths, groups and cuts.
+#[derive(Debug)]
+pub struct Network {
+    standard: Path,
+    special: BTreeMap<(Machine, Machine), Path>,
+    cuts: BTreeSet<(Machine, Machine)>,
+    /// Machines of different groups do not reach each other; who is not listed is in group 0.
+    groups: BTreeMap<Machine, u32>,
+    /// How many of a thousand datagrams are lost.
+    loss_permille: u32,
+    chance: Chance,
+}
+
+fn pair(a: Machine, b: Machine) -> (Machine, Machine) {
+    if a <= b { (a, b) } else { (b, a) }
+}
+
+impl Network {
+    /// A network without faults.
+    pub fn new(standard: Path, chance: Chance) -> Self {
+        Self {
+            standard,
+            special: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            loss_permille: 0,
+            chance,
+        }
+    }
+
+    /// The path between two machines.
+    pub fn path(&self, a: Machine, b: Machine) -> Path {
+        self.special.get(&pair(a, b)).copied().unwrap_or(self.standard)
+    }
+
+    /// Changes the path between two machines; `None` makes it a standard one again.
+    pub fn set_path(&mut self, a: Machine, b: Machine, path: Option<Path>) {
+        match path {
+            Some(path) => self.special.insert(pair(a, b), path),
+            None => self.special.remove(&pair(a, b)),
+        };
+    }
+
+    /// Whether anything passes between two machines.
+    pub fn reaches(&self, a: Machine, b: Machine) -> bool {
+        a == b || (self.group(a) == self.group(b) && !self.cuts.contains(&pair(a, b)))
+    }
+
+    /// The part of a partitioned network that a machine is in.
+    pub fn group(&self, machine: Machine) -> u32 {
+        self.groups.get(&machine).copied().unwrap_or(0)
+    }
+
+    /// Lets nothing pass between two machines any more.
+    pub fn cut(&mut self, a: Machine, b: Machine) {
+        self.cuts.insert(pair(a, b));
+    }
+
+    /// Undoes [`Network::cut`].
+    pub fn heal(&mut self, a: Machine, b: Machine) {
+        self.cuts.remove(&pair(a, b));
+    }
+
+    /// Puts a machine into a group.
+    pub fn set_group(&mut self, machine: Machine, group: u32) {
+        self.groups.insert(machine, group);
+    }
+
+    /// Loses so many of a thousand datagrams from now on.
+    pub fn set_loss(&mut self, permille: u32) {
+        self.loss_permille = permille;
+    }
+
+    /// Ends every fault.
+    pub fn heal_all(&mut self) {
+        self.special.clear();
+        self.cuts.clear();
+        self.groups.clear();
+        self.loss_permille = 0;
+    }
+
+    /// How long something that leaves now is under way, occupation of the path apart.
+    pub(super) fn delay(&mut self, a: Machine, b: Machine) -> Duration {
+        if a == b {
+            // A loopback.
+            return Duration::from_micros(20);
+        }
+        let path = self.path(a, b);
+        path.latency + self.chance.time(Duration::ZERO..path.jitter)
+    }
+
+    /// Whether a datagram that could arrive is lost all the same.
+    pub(super) fn loses(&mut self) -> bool {
+        self.loss_permille > 0 && self.chance.permille(self.loss_permille)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_leads_back_to_its_machine() {
+        for machine in [Machine(0), Machine(254), Machine(70_000)] {
+            assert_eq!(Machine::of(SocketAddr::new(machine.ip(), 9000)), Some(machine));
+        }
+    }
+
+    #[test]
+    fn cuts_and_groups_stop_what_passes_and_healing_lets_it_pass() {
+        let mut network = Network::new(Path::default(), Chance::new(1));
+        let (a, b) = (Machine(0), Machine(1));
+        network.cut(b, a);
+        assert!(!network.reaches(a, b));
+        network.heal(a, b);
+        network.set_group(a, 1);
+        assert!(!network.reaches(a, b));
+        assert!(network.reaches(a, a));
+        network.heal_all();
+        assert!(network.reaches(a, b));
+    }
+}

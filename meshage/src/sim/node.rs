@@ -1,0 +1,164 @@
+//! One simulated computer, and the life of the node that runs on it.
+//!
+//! It owns a router, a data plane and what the application there sees. The loop that feeds them is
+//! the world's ([`super::world`]); a start after a crash is another [`Life`] on the same computer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::error::SendError;
+use crate::forward::outbound::Outbound;
+use crate::forward::plane::{Host, Plane};
+use crate::message::{Message, Report};
+use crate::name::{Instance, LinkId, Namespace, NodeName};
+use crate::protocol::router::Router;
+
+use super::connection::{ConnectionId, Side};
+use super::ledger::Ticket;
+use super::world::Happening;
+
+/// What a node is started with.
+#[derive(Debug, Clone)]
+pub struct NodeSpec {
+    /// Its name; unless another host name is given, its computer is found by it too.
+    pub name: NodeName,
+    /// The name that others dial.
+    pub host: String,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// How many links it wants.
+    pub degree: u32,
+    /// How often it announces though nothing changed.
+    pub msa_timeout: Duration,
+    /// How many messages wait for its application at most.
+    pub receive_buffer: usize,
+    /// The largest body it sends or takes.
+    pub max_message: usize,
+    /// Whom it dials for ever.
+    pub seeds: Vec<String>,
+}
+
+impl NodeSpec {
+    /// A node of this name with the defaults of a real one.
+    ///
+    /// # Panics
+    /// If the name is none: worlds are written by us.
+    pub fn new(name: &str, degree: u32) -> Self {
+        #[expect(clippy::expect_used, reason = "a world with a wrong name is a mistake of ours")]
+        let node_name = NodeName::new(name).expect("a valid node name");
+        Self {
+            name: node_name,
+            host: name.into(),
+            namespace: Namespace::default(),
+            degree,
+            msa_timeout: crate::config::DEFAULT_MSA_TIMEOUT,
+            receive_buffer: crate::config::RECEIVE_BUFFER,
+            max_message: crate::config::MAX_MESSAGE,
+            seeds: Vec::new(),
+        }
+    }
+}
+
+/// How a computer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It runs.
+    On,
+    /// Its process is stopped: the kernel still takes what arrives, nobody reads it.
+    Stopped,
+    /// It has no power: nothing leaves, nothing is answered.
+    Off,
+}
+
+/// One computer.
+#[derive(Debug)]
+pub(super) struct Computer {
+    pub(super) spec: NodeSpec,
+    pub(super) condition: Condition,
+    pub(super) life: Option<Life>,
+    /// What happened while the process was stopped, in order.
+    pub(super) deferred: Vec<Happening>,
+    /// When the process was last continued: nobody is on time while stopped.
+    pub(super) continued_at: Duration,
+}
+
+/// How many datagrams a stopped process finds when it goes on: a kernel's buffer of small ones.
+pub(super) const DEFERRED_MAX: usize = 256;
+
+/// One link as its driver sees it.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) connection: ConnectionId,
+    pub(super) side: Side,
+    pub(super) outbound: Arc<Outbound>,
+}
+
+/// One life of a node.
+pub(super) struct Life {
+    /// Never used twice in a world.
+    pub(super) number: u64,
+    pub(super) instance: Instance,
+    pub(super) router: Router,
+    pub(super) plane: Plane<Recorder>,
+    pub(super) links: BTreeMap<LinkId, Wire>,
+    /// Every end of a connection that it holds, links and those that are not yet.
+    pub(super) open: BTreeSet<(ConnectionId, Side)>,
+    pub(super) next_link: u64,
+    /// When it is next woken, if that is on the heap.
+    pub(super) wake: Option<Duration>,
+    /// Whether the application reads its inbox.
+    pub(super) reading: bool,
+    /// The routes or the links changed since the data plane was told.
+    pub(super) fib_stale: bool,
+    /// The nodes that exist, and the peers, as events told the application.
+    pub(super) told_nodes: BTreeSet<NodeName>,
+    pub(super) told_peers: BTreeSet<NodeName>,
+    /// How often in a row it was woken without time going by.
+    pub(super) spins: u32,
+}
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Life").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+/// What the data plane tells the application, kept until the world takes it.
+#[derive(Debug, Default)]
+pub(super) struct Recorder {
+    completed: Mutex<Vec<(Ticket, Result<Report, SendError>)>>,
+    snooped: Mutex<Vec<Message>>,
+}
+
+impl Recorder {
+    /// The sends that ended since the last call.
+    pub(super) fn completed(&self) -> Vec<(Ticket, Result<Report, SendError>)> {
+        std::mem::take(&mut self.completed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The messages seen in transit since the last call.
+    pub(super) fn snooped(&self) -> Vec<Message> {
+        std::mem::take(&mut self.snooped.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Host for Recorder {
+    type Completion = Ticket;
+
+    fn complete(&self, ticket: Ticket, result: Result<Report, SendError>) {
+        self.completed.lock().unwrap_or_else(PoisonError::into_inner).push((ticket, result));
+    }
+
+    // The world looks at the inbox, the local queue and the deadline after every event, so that
+    // being told of them is of no use to it.
+    fn inbox_filled(&self) {}
+
+    fn send_space(&self) {}
+
+    fn snooped(&self, message: Message) {
+        self.snooped.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+    }
+
+    fn deadline_moved(&self) {}
+}

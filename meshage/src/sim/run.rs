@@ -1,0 +1,278 @@
+//! Whole runs: one seed from the start to the last check, and many seeds side by side.
+
+use std::fmt;
+use std::ops::{Range, RangeInclusive};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::chance::Chance;
+use super::chaos::Chaos;
+use super::network::Machine;
+use super::node::NodeSpec;
+use super::report::Summary;
+use super::world::Sim;
+
+/// The degree of a world that was given none.
+pub const DEGREE: u32 = 3;
+/// Nodes that are "started together" all start within this time.
+const START_SPREAD: Duration = Duration::from_millis(100);
+/// How long a mesh may take to settle, cold or after faults: the original's back-off and two slow
+/// beacons come to less.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(120);
+/// How often it is looked whether the mesh has settled.
+const SETTLE_STEP: Duration = Duration::from_millis(10);
+/// How long nothing is done before the last checks: longer than any deadline and than half of a
+/// large message is kept for the rest of it.
+const REST_TIME: Duration = Duration::from_secs(35);
+/// A mesh of more nodes is not watched at rest: each of its seconds costs as much as a small one's
+/// whole run.
+const REST_NODES: usize = 200;
+
+/// What one run is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SimOptions {
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// How many nodes.
+    pub nodes: usize,
+    /// How many links each wants.
+    pub degree: u32,
+    /// Whether faults befall them.
+    pub chaos: bool,
+    /// Whether every event is printed.
+    pub trace: bool,
+}
+
+impl SimOptions {
+    /// A run without faults of so many nodes.
+    pub fn new(seed: u64, nodes: usize) -> Self {
+        Self { seed, nodes, degree: DEGREE, chaos: false, trace: false }
+    }
+}
+
+/// An invariant did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The run that shows it.
+    pub options: SimOptions,
+    /// When, in virtual time.
+    pub at: Duration,
+    /// Which, and what was found.
+    pub what: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SimOptions { seed, nodes, degree, chaos, trace: _ } = self.options;
+        let chaos = if chaos { " --chaos" } else { "" };
+        write!(
+            f,
+            "broken at {:.6} s: {}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
+             --degree {degree}{chaos} --trace",
+            self.at.as_secs_f64(),
+            self.what
+        )
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// Runs one world from its start to its last check.
+///
+/// # Errors
+/// [`Broken`]: an invariant did not hold.
+pub fn run_one(options: SimOptions) -> Result<Summary, Broken> {
+    let mut sim = Sim::new(options.seed, options.trace);
+    catch_unwind(AssertUnwindSafe(|| play(&mut sim, options))).map_err(|panic| {
+        let what = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+            (Some(text), _) => text.clone(),
+            (None, Some(text)) => (*text).into(),
+            (None, None) => "a panic without a word".into(),
+        };
+        Broken { options, at: sim.now(), what }
+    })
+}
+
+fn play(sim: &mut Sim, options: SimOptions) -> Summary {
+    let mut chance = Chance::new(options.seed).fork(10);
+    populate(sim, options, &mut chance);
+    let nodes = options.nodes;
+    let known = sim.run_until_stepping(SETTLE_TIME_MAX, SETTLE_STEP, &mut |sim: &Sim| {
+        sim.machines().all(|machine| sim.knows(machine) == nodes)
+    });
+    let known = known.unwrap_or_else(|| panic!("invariant S7: {}", sim.why_unsettled()));
+    let converged = known + settle(sim, "at first");
+    sim.check_tables(Some(2 * options.degree as usize));
+    let mut faults = 0;
+    let mut healed = None;
+    if options.chaos {
+        sim.network().set_loss(chance.within(0..300) as u32);
+        let mut chaos = Chaos::plan(sim, chance.fork(11));
+        chaos.befall(sim);
+        faults = chaos.faults();
+        healed = Some(settle(sim, "after the faults"));
+    }
+    if options.nodes <= REST_NODES {
+        sim.run_for(REST_TIME);
+    } else {
+        settle(sim, "again");
+    }
+    sim.check_tables(None);
+    sim.probe();
+    sim.check_rest();
+    sim.check_honesty();
+    Summary {
+        seed: options.seed,
+        nodes: options.nodes,
+        degree: options.degree,
+        faults,
+        known,
+        converged,
+        healed,
+        lasted: sim.now(),
+        figures: sim.figures().clone(),
+        links: sim.links(),
+        sends: sim.ledger().sent().len() as u64,
+        outcomes: sim.outcomes(),
+        received: sim.ledger().received(),
+        events: sim.tape().events(),
+        digest: sim.tape().digest(),
+    }
+}
+
+/// Starts the nodes of a run. In a chaotic one their settings differ, so that bounds are reached.
+fn populate(sim: &mut Sim, options: SimOptions, chance: &mut Chance) {
+    let mut starts: Vec<(Duration, usize)> = (0..options.nodes)
+        .map(|number| (chance.time(Duration::ZERO..START_SPREAD), number))
+        .collect();
+    starts.sort();
+    for (at, number) in starts {
+        sim.run_to(at);
+        let mut spec = NodeSpec::new(&format!("n{number:03}"), options.degree);
+        if options.chaos {
+            spec.receive_buffer = [4, 16, 64, 1024][chance.index(4)];
+            spec.msa_timeout = Duration::from_secs(chance.within(3..11));
+            spec.max_message = [100_000, 1 << 20][usize::from(chance.permille(700))];
+        }
+        sim.add(spec);
+    }
+}
+
+fn settle(sim: &mut Sim, when: &str) -> Duration {
+    let settled = sim.run_until_stepping(SETTLE_TIME_MAX, SETTLE_STEP, &mut Sim::is_settled);
+    settled.unwrap_or_else(|| {
+        panic!(
+            "invariant S7: the mesh did not settle {when} in {SETTLE_TIME_MAX:?}: {}",
+            sim.why_unsettled()
+        )
+    })
+}
+
+/// What many runs are to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Campaign {
+    /// The seeds.
+    pub seeds: Range<u64>,
+    /// How many nodes: each seed picks a number.
+    pub nodes: RangeInclusive<usize>,
+    /// The degree; without one each seed picks 2, 3 or 4.
+    pub degree: Option<u32>,
+    /// Whether faults befall the worlds.
+    pub chaos: bool,
+    /// How many run side by side.
+    pub threads: usize,
+}
+
+impl Campaign {
+    /// What the run of one seed is.
+    pub fn options(&self, seed: u64) -> SimOptions {
+        let mut chance = Chance::new(seed).fork(12);
+        let nodes = chance.within(*self.nodes.start() as u64..*self.nodes.end() as u64 + 1);
+        let degree = chance.within(2..5) as u32;
+        SimOptions {
+            seed,
+            nodes: nodes as usize,
+            degree: self.degree.unwrap_or(degree),
+            chaos: self.chaos,
+            trace: false,
+        }
+    }
+}
+
+/// What many runs came to.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Runs in which everything held, by seed.
+    pub summaries: Vec<Summary>,
+    /// Runs in which something did not.
+    pub broken: Vec<Broken>,
+}
+
+/// Runs many seeds. `done` is told of each as it ends, in any order.
+pub fn run_many(campaign: &Campaign, done: impl Fn(&Result<Summary, Broken>) + Sync) -> Tally {
+    let next = AtomicU64::new(campaign.seeds.start);
+    let results = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..campaign.threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= campaign.seeds.end {
+                        return;
+                    }
+                    let result = run_one(campaign.options(seed));
+                    done(&result);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+                }
+            });
+        }
+    });
+    let mut tally = Tally::default();
+    for result in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match result {
+            Ok(summary) => tally.summaries.push(summary),
+            Err(broken) => tally.broken.push(broken),
+        }
+    }
+    tally.summaries.sort_by_key(|summary| summary.seed);
+    tally.broken.sort_by_key(|broken| broken.options.seed);
+    tally
+}
+
+impl fmt::Display for Tally {
+    /// One line of figures.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runs = &self.summaries;
+        let most = |of: fn(&Summary) -> Option<Duration>| {
+            runs.iter().filter_map(of).max().unwrap_or_default().as_secs_f64()
+        };
+        let sum = |of: fn(&Summary) -> u64| runs.iter().map(of).sum::<u64>();
+        write!(
+            f,
+            "sim: {} seeds, {} broken, {} nodes, {} faults, {} sends, {} received, \
+             converged in {:.2} s at most, healed in {:.2} s at most, {:.1} h virtual, {} events",
+            runs.len() + self.broken.len(),
+            self.broken.len(),
+            sum(|run| run.nodes as u64),
+            sum(|run| run.faults as u64),
+            sum(|run| run.sends),
+            sum(|run| run.received),
+            most(|run| Some(run.converged)),
+            most(|run| run.healed),
+            runs.iter().map(|run| run.lasted.as_secs_f64()).sum::<f64>() / 3600.0,
+            sum(|run| run.events),
+        )
+    }
+}
+
+/// Nodes of one degree on a network that is in two parts from the start.
+pub fn two_islands(seed: u64, nodes: usize, degree: u32) -> Sim {
+    let mut sim = Sim::new(seed, false);
+    for number in 0..nodes {
+        sim.network().set_group(Machine(number), u32::from(number >= nodes / 2));
+        sim.add(NodeSpec::new(&format!("n{number:03}"), degree));
+    }
+    sim
+}

@@ -1,0 +1,95 @@
+//! What the tests with real sockets share. Every node listens on a free port of the loopback.
+#![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+#![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
+
+use std::future::Future;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use meshage::{Awaited, Config, ConfigBuilder, Node, NodeName};
+
+/// How long a test waits for what is bound to happen.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A configuration that disturbs nobody: no solicitations, any free port of the loopback.
+pub fn quiet(name: &str) -> ConfigBuilder {
+    Config::builder(name).bind("127.0.0.1").port(0)
+}
+
+/// Starts a node.
+pub async fn start(builder: ConfigBuilder) -> Node {
+    Node::start(builder.build().expect("a valid configuration")).await.expect("started")
+}
+
+/// Starts a quiet node.
+pub async fn node(name: &str) -> Node {
+    start(quiet(name)).await
+}
+
+/// Where to dial it.
+pub fn address(node: &Node) -> String {
+    format!("127.0.0.1:{}", node.port())
+}
+
+/// A name.
+pub fn name(text: &str) -> NodeName {
+    NodeName::new(text).expect("a valid name")
+}
+
+/// Links one node to another.
+pub async fn link(from: &Node, to: &Node) {
+    let linked = from.dial(&address(to)).await.expect("linked");
+    assert_eq!(linked, *to.name());
+}
+
+/// Starts quiet nodes, links each to the next and waits until all know all.
+pub async fn line(names: &[&str]) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for name in names {
+        nodes.push(node(name).await);
+    }
+    for pair in nodes.windows(2) {
+        link(&pair[0], &pair[1]).await;
+    }
+    know_all(&nodes).await;
+    nodes
+}
+
+/// Waits until every node knows them all.
+pub async fn know_all(nodes: &[Node]) {
+    for node in nodes {
+        node.wait_for(Awaited::Count(nodes.len()), SOON).await.expect("all know all");
+    }
+}
+
+/// Waits until a condition holds.
+pub async fn until(what: &str, condition: impl FnMut() -> bool) {
+    within(SOON, what, condition).await;
+}
+
+/// Waits until a condition holds, for so long at most; says how long it took.
+pub async fn within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    start.elapsed()
+}
+
+/// Waits for a future that is bound to end.
+pub async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(SOON, future).await.expect("ends soon")
+}
+
+/// A UDP port that nobody has, for the solicitations of one test.
+pub fn udp_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.local_addr().expect("bound").port()
+}
+
+/// The value of a counter.
+pub fn count(node: &Node, counter: &str) -> u64 {
+    node.stats().value(counter).unwrap_or_else(|| panic!("no counter {counter:?}"))
+}

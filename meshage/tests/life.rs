@@ -1,0 +1,249 @@
+//! Closing, waiting, readiness, and the blocking facade.
+#![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
+#![cfg(feature = "net")]
+#![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use common::{SOON, address, know_all, line, link, name, node, quiet, soon, start, until};
+use meshage::{
+    Awaited, DialError, Event, HangupError, Outgoing, RecvError, SendError, WaitError, blocking,
+};
+
+#[tokio::test]
+async fn closing_wakes_every_waiter_and_says_closed_from_then_on() {
+    let a = node("a").await;
+    let mut events = a.events();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let silent = silent.local_addr().map(|at| (silent, at.to_string())).expect("bound");
+    let closer = a.clone();
+    let (recv, many, waited, dialled, event, ()) = soon(async {
+        tokio::join!(
+            a.recv(),
+            a.recv_many(10),
+            a.wait_for(Awaited::Count(2), SOON),
+            a.dial(&silent.1),
+            events.next(),
+            async {
+                // The others are asked first: they wait by now.
+                tokio::task::yield_now().await;
+                closer.close();
+            }
+        )
+    })
+    .await;
+    assert_eq!((recv, many), (Err(RecvError::Closed), Err(RecvError::Closed)));
+    assert_eq!(waited, Err(WaitError::Closed));
+    assert!(matches!(dialled, Err(DialError::Closed)), "{dialled:?}");
+    assert_eq!(event, None);
+    soon(a.closed()).await;
+    assert!(a.is_closed());
+    assert_eq!(a.set([name("b")], "x").await, Err(SendError::Closed));
+    assert!(matches!(a.start_send(Outgoing::broadcast("x")), Err(SendError::Closed)));
+    assert_eq!(a.try_recv(), Err(RecvError::Closed));
+    assert_eq!(a.hangup("b").await, Err(HangupError::Closed));
+    assert!(matches!(a.dial("127.0.0.1:1").await, Err(DialError::Closed)));
+    assert_eq!(a.events().try_next(), None);
+    a.close();
+}
+
+#[tokio::test]
+async fn what_is_in_the_inbox_can_be_taken_after_the_close() {
+    let nodes = line(&["a", "b"]).await;
+    assert!(nodes[0].broadcast("x").await.expect("sent").all_delivered());
+    nodes[1].close();
+    assert_eq!(nodes[1].recv().await.expect("still there").body, "x");
+    assert_eq!(nodes[1].recv().await, Err(RecvError::Closed));
+}
+
+#[tokio::test]
+async fn a_node_that_closes_finishes_its_sends_and_leaves_at_once() {
+    let nodes = line(&["a", "b"]).await;
+    let mut events = nodes[1].events();
+    let mut pending: Vec<_> = (0..100_u8)
+        .map(|n| nodes[0].start_send(Outgoing::set([name("b")], vec![n])).expect("begun"))
+        .collect();
+    nodes[0].close();
+    for pending in &mut pending {
+        assert!(soon(pending.wait()).await.expect("sent").all_delivered());
+    }
+    let begin = Instant::now();
+    while soon(events.next()).await.expect("an event") != Event::NodeLeft(name("a")) {}
+    assert!(begin.elapsed() < Duration::from_secs(2), "it left, it did not fail");
+    soon(nodes[0].closed()).await;
+    assert_eq!(nodes[1].recv_many(1000).await.expect("taken").len(), 100);
+}
+
+#[tokio::test]
+async fn the_last_clone_closes_the_node() {
+    let (a, b) = (node("a").await, node("b").await);
+    link(&a, &b).await;
+    know_all(&[a.clone(), b.clone()]).await;
+    let clone = b.clone();
+    drop(b);
+    assert!(a.set([name("b")], "x").await.expect("sent").all_delivered());
+    drop(clone);
+    until("b is gone", || a.mesh().len() == 1).await;
+}
+
+#[tokio::test]
+async fn waiting_for_nodes_names_the_missing() {
+    let nodes = line(&["a", "b"]).await;
+    let wanted = Awaited::Nodes(["a", "b", "c"].map(name).to_vec());
+    let missing = nodes[0].wait_for(wanted, Duration::from_millis(10)).await;
+    assert_eq!(missing, Err(WaitError::Timeout(vec![name("c")])));
+    let few = nodes[0].wait_for(Awaited::Count(3), Duration::ZERO).await;
+    assert_eq!(few, Err(WaitError::Timeout(Vec::new())));
+    let mesh = nodes[0].wait_for(Awaited::Count(2), Duration::ZERO).await.expect("there");
+    assert_eq!(mesh.neighbors("a"), Some(&[name("b")][..]));
+}
+
+#[tokio::test]
+async fn a_message_wakes_as_many_receivers_as_there_are_messages() {
+    let nodes = line(&["a", "b"]).await;
+    let receivers: Vec<_> = (0..8)
+        .map(|_| {
+            let b = nodes[1].clone();
+            tokio::spawn(async move { b.recv().await.expect("a message").body })
+        })
+        .collect();
+    let mut sends: Vec<_> = (0..8_u8)
+        .map(|n| nodes[0].start_send(Outgoing::set([name("b")], vec![n])).expect("begun"))
+        .collect();
+    for send in &mut sends {
+        assert!(soon(send.wait()).await.expect("sent").all_delivered());
+    }
+    let mut got = Vec::new();
+    for receiver in receivers {
+        got.push(soon(receiver).await.expect("no panic")[0]);
+    }
+    got.sort_unstable();
+    assert_eq!(got, [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_descriptor_is_readable_while_a_message_waits_and_once_closed() {
+    let nodes = line(&["a", "b"]).await;
+    let descriptor = nodes[1].recv_fd().expect("a descriptor");
+    assert_eq!(nodes[1].recv_fd().expect("the same"), descriptor);
+    assert!(!readable(descriptor));
+    for _ in 0..3 {
+        assert!(nodes[0].broadcast("1").await.expect("sent").all_delivered());
+        assert!(nodes[0].broadcast("2").await.expect("sent").all_delivered());
+        until("it is readable", || readable(descriptor)).await;
+        nodes[1].recv().await.expect("taken");
+        assert!(readable(descriptor), "one more waits");
+        nodes[1].recv().await.expect("taken");
+        assert!(!readable(descriptor));
+    }
+    nodes[1].close();
+    assert!(readable(descriptor));
+}
+
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "poll(2) is what the descriptor is for")]
+fn readable(descriptor: std::os::fd::RawFd) -> bool {
+    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, alive for the call.
+    let ready = unsafe { libc::poll(&raw mut entry, 1, 0) };
+    ready == 1 && entry.revents & libc::POLLIN != 0
+}
+
+fn blocking_pair() -> (blocking::Node, blocking::Node) {
+    let start = |name| blocking::Node::start(quiet(name).build().expect("valid")).expect("started");
+    let (a, b) = (start("a"), start("b"));
+    let linked = a.dial(&address(b.node()), Some(SOON)).expect("linked");
+    assert_eq!(linked, *b.node().name());
+    b.wait_for(Awaited::Count(2), Some(SOON)).expect("linked");
+    (a, b)
+}
+
+#[test]
+fn a_blocking_node_does_without_a_runtime() {
+    let (a, b) = blocking_pair();
+    let begin = Instant::now();
+    assert_eq!(b.recv(Some(Duration::from_millis(50))), Err(RecvError::Timeout));
+    assert!(begin.elapsed() >= Duration::from_millis(50));
+    assert_eq!(b.recv(Some(Duration::ZERO)), Err(RecvError::Timeout));
+    assert!(a.send(Outgoing::set([name("b")], "1")).expect("sent").all_delivered());
+    let mut pending = a.start_send(Outgoing::broadcast("2")).expect("begun");
+    let report = pending.wait(Some(SOON)).expect("in time").expect("sent");
+    assert!(report.all_delivered());
+    assert_eq!(b.recv(Some(SOON)).expect("a message").body, "1");
+    assert_eq!(b.recv_many(10, None).expect("a message")[0].body, "2");
+    assert_eq!(a.hangup("nobody"), Err(HangupError::NotAPeer("nobody".into())));
+    assert!(!a.is_forked());
+    assert!(!a.join(Some(Duration::ZERO)));
+    a.node().close();
+    assert!(a.join(Some(SOON)));
+    assert_eq!(a.recv(None), Err(RecvError::Closed));
+}
+
+#[test]
+fn dropping_a_blocking_node_frees_its_port_and_threads() {
+    let (a, b) = blocking_pair();
+    let port = b.node().port();
+    drop(b);
+    let again = quiet("b").listen_port(port).build().expect("valid");
+    drop(blocking::Node::start(again).expect("the port is free"));
+    let begin = Instant::now();
+    drop(a);
+    assert!(begin.elapsed() < Duration::from_secs(2), "nothing to flush, nothing to wait for");
+}
+
+#[test]
+fn a_callback_may_send_and_may_drop_its_own_node() {
+    let (a, b) = blocking_pair();
+    let a = Arc::new(a);
+    let (sender, done) = mpsc::channel();
+    let mine = a.clone();
+    let callback = move |_| {
+        let report = mine.send(Outgoing::set([name("b")], "from inside")).expect("sent");
+        drop(mine);
+        sender.send(report.all_delivered()).expect("the test waits");
+    };
+    a.node().send_with(Outgoing::set([name("b")], "x"), callback).expect("begun").cancel();
+    drop(a);
+    assert!(done.recv_timeout(SOON).expect("called"));
+    b.node().close();
+}
+
+#[tokio::test]
+async fn a_blocking_node_works_and_ends_inside_another_runtime() {
+    let (a, b) = blocking_pair();
+    assert!(a.send(Outgoing::set([name("b")], "x")).expect("sent").all_delivered());
+    assert_eq!(b.recv(Some(SOON)).expect("a message").body, "x");
+    drop((a, b));
+}
+
+#[test]
+fn a_node_whose_runtime_goes_away_is_closed() {
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let node = runtime.block_on(node("a"));
+    drop(runtime);
+    assert!(node.is_closed());
+    assert_eq!(node.try_recv(), Err(RecvError::Closed));
+    assert!(matches!(node.start_send(Outgoing::broadcast("x")), Err(SendError::Closed)));
+}
+
+#[tokio::test]
+async fn messages_and_events_are_streams() {
+    use futures_core::Stream;
+    let nodes = line(&["a", "b"]).await;
+    let mut messages = std::pin::pin!(nodes[1].messages());
+    for body in ["1", "2"] {
+        assert!(nodes[0].broadcast(body).await.expect("sent").all_delivered());
+    }
+    for body in ["1", "2"] {
+        let next = soon(std::future::poll_fn(|cx| messages.as_mut().poll_next(cx))).await;
+        assert_eq!(next.expect("a message").body, body);
+    }
+    nodes[1].close();
+    assert_eq!(soon(std::future::poll_fn(|cx| messages.as_mut().poll_next(cx))).await, None);
+    drop(start(quiet("c")).await);
+}

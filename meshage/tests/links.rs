@@ -1,0 +1,228 @@
+//! Dialling, hanging up, and what strangers may do to a port.
+#![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
+#![cfg(feature = "net")]
+#![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
+
+mod common;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use common::{SOON, address, count, know_all, link, name, node, quiet, soon, start, until};
+use meshage::{
+    Awaited, Config, ConfigError, DialError, Event, HangupError, Node, RefuseReason, StartError,
+};
+
+#[tokio::test]
+async fn a_dial_gives_the_peers_name_and_both_ends_know_each_other() {
+    let (a, b) = (node("a").await, node("b").await);
+    assert_eq!(a.dial(&address(&b)).await.expect("linked"), *b.name());
+    assert_eq!(a.peers(), [name("b")]);
+    assert!(a.mesh().contains("b"), "known as soon as the dial is done");
+    b.wait_for(Awaited::Nodes(vec![name("a")]), SOON).await.expect("known");
+    assert_eq!(b.peers(), [name("a")]);
+    assert_eq!(b.dot(), "graph mesh {\n  \"a\";\n  \"b\";\n  \"a\" -- \"b\";\n}\n");
+}
+
+#[tokio::test]
+async fn dialling_nobody_oneself_or_twice_says_what_is_wrong() {
+    let (a, b) = (node("a").await, node("b").await);
+    let free = TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound");
+    let nobody = a.dial(&free.to_string()).await;
+    assert!(matches!(nobody, Err(DialError::Connect(_))), "{nobody:?}");
+    let oneself = a.dial(&address(&a)).await;
+    assert!(matches!(oneself, Err(DialError::Refused(RefuseReason::Myself))), "{oneself:?}");
+    link(&a, &b).await;
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        let twice = from.dial(&address(to)).await;
+        assert!(matches!(twice, Err(DialError::Refused(RefuseReason::Duplicate))), "{twice:?}");
+    }
+    assert_eq!(a.peers(), [name("b")], "the link stands");
+    for text in ["", "host:", "127.0.0.1:0", "[::1", "name.invalid:1"] {
+        let wrong = a.dial(text).await;
+        assert!(matches!(wrong, Err(DialError::Address(..))), "{text:?}: {wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dial_of_a_silent_host_ends_at_the_given_time() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let a = node("a").await;
+    let begin = Instant::now();
+    let limit = Duration::from_millis(300);
+    let result = a.dial_timeout(&silent.local_addr().expect("bound").to_string(), limit).await;
+    assert!(matches!(result, Err(DialError::Timeout(after)) if after == limit), "{result:?}");
+    assert!(begin.elapsed() >= limit && begin.elapsed() < SOON);
+}
+
+#[tokio::test]
+async fn a_dial_of_another_protocol_says_so() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let at = other.local_addr().expect("bound");
+    let answer = std::thread::spawn(move || {
+        let (mut stream, _) = other.accept().expect("accepted");
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("written");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let a = node("a").await;
+    let result = a.dial(&at.to_string()).await;
+    assert!(matches!(result, Err(DialError::Handshake(_))), "{result:?}");
+    answer.join().expect("answered");
+}
+
+#[tokio::test]
+async fn both_dialling_at_once_end_with_one_link() {
+    for round in 0..20 {
+        let (a, b) = (node("a").await, node("b").await);
+        let (to_a, to_b) = (address(&a), address(&b));
+        let (one, other) = tokio::join!(a.dial(&to_b), b.dial(&to_a));
+        assert!(one.is_ok() || other.is_ok(), "round {round}: {one:?}, {other:?}");
+        know_all(&[a.clone(), b.clone()]).await;
+        let report = soon(a.set([name("b")], "x")).await.expect("sent");
+        assert!(report.all_delivered(), "round {round}: {report:?}");
+        assert_eq!((a.peers().len(), b.peers().len()), (1, 1), "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn a_hang_up_is_seen_at_both_ends() {
+    let (a, b) = (node("a").await, node("b").await);
+    link(&a, &b).await;
+    know_all(&[a.clone(), b.clone()]).await;
+    a.hangup("b").await.expect("hung up");
+    assert!(a.peers().is_empty());
+    until("b sees it", || b.peers().is_empty() && b.mesh().len() == 1).await;
+    assert_eq!(a.hangup("b").await, Err(HangupError::NotAPeer("b".into())));
+    assert_eq!(a.hangup("no such name").await, Err(HangupError::NotAPeer("no such name".into())));
+    link(&b, &a).await;
+}
+
+#[tokio::test]
+async fn events_tell_of_links_and_nodes() {
+    let (a, b) = (node("a").await, node("b").await);
+    let mut events = a.events();
+    link(&b, &a).await;
+    let mut seen = Vec::new();
+    while !seen.contains(&Event::NodeJoined(name("b"))) || !seen.contains(&Event::LinkUp(name("b")))
+    {
+        seen.push(soon(events.next()).await.expect("an event"));
+    }
+    b.close();
+    while !seen.contains(&Event::NodeLeft(name("b"))) || !seen.contains(&Event::LinkDown(name("b")))
+    {
+        seen.push(soon(events.next()).await.expect("an event"));
+    }
+    a.close();
+    while soon(events.next()).await.is_some() {}
+}
+
+#[tokio::test]
+async fn the_second_node_of_a_name_is_refused_and_both_sides_are_told() {
+    let (holder, newcomer) = (node("same").await, node("same").await);
+    let hub = node("hub").await;
+    let (mut at_hub, mut at_newcomer) = (hub.events(), newcomer.events());
+    link(&holder, &hub).await;
+    hub.wait_for(Awaited::Nodes(vec![name("same")]), SOON).await.expect("known");
+    let refused = newcomer.dial(&address(&hub)).await;
+    assert!(matches!(refused, Err(DialError::Refused(RefuseReason::NameInUse))), "{refused:?}");
+    for events in [&mut at_hub, &mut at_newcomer] {
+        while soon(events.next()).await.expect("an event") != Event::NameConflict(name("same")) {}
+    }
+    // Once the holder is gone the name is free.
+    holder.close();
+    until("the holder is gone", || !hub.mesh().contains("same")).await;
+    link(&newcomer, &hub).await;
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_and_leaves_nothing_behind() {
+    let a = node("a").await;
+    let config = quiet("b").listen_port(a.port()).build().expect("valid");
+    let result = Node::start(config).await;
+    assert!(matches!(result, Err(StartError::AddressInUse(at)) if at.port() == a.port()));
+    let far = Config::builder("b").bind("192.0.2.1").port(0).build().expect("valid");
+    assert!(matches!(Node::start(far).await, Err(StartError::Bind(..))));
+    let port = a.port();
+    a.close();
+    soon(a.closed()).await;
+    drop(start(quiet("c").listen_port(port)).await);
+}
+
+#[tokio::test]
+async fn a_udp_port_that_another_program_keeps_to_itself_is_an_error() {
+    let other = std::net::UdpSocket::bind("0.0.0.0:0").expect("bound");
+    let port = other.local_addr().expect("bound").port();
+    let config = quiet("a").port(port).listen_port(0).build().expect("valid");
+    let result = Node::start(config).await;
+    assert!(matches!(result, Err(StartError::AddressInUse(at)) if at.port() == port));
+}
+
+#[tokio::test]
+async fn links_go_over_ipv6() {
+    let Ok(a) = Node::start(Config::builder("a").bind("::1").port(0).build().expect("valid")).await
+    else {
+        eprintln!("skipped: this machine has no IPv6 loopback");
+        return;
+    };
+    let b = start(Config::builder("b").bind("::").port(0)).await;
+    let linked = b.dial(&format!("[::1]:{}", a.port())).await.expect("linked");
+    assert_eq!(linked, name("a"));
+    assert!(b.set([name("a")], "six").await.expect("sent").all_delivered());
+    // An address of the fourth kind reaches a listener on `::`.
+    let c = node("c").await;
+    link(&c, &b).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_on_the_port_disturbs_nobody() {
+    let (a, b) = (node("a").await, node("b").await);
+    link(&a, &b).await;
+    know_all(&[a.clone(), b.clone()]).await;
+    let garbage: [&[u8]; 6] = [
+        b"",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"MSHG",
+        b"MSHG\x02\x00\x00",
+        b"MSHG\x01\xff\xff",
+        b"MSHG\x01\x05\x00\xff\xff\xff\xff\xff",
+    ];
+    for bytes in garbage {
+        let mut stream = TcpStream::connect(address(&a)).expect("connected");
+        stream.write_all(bytes).expect("written");
+        // It may be closed already.
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    until("all are counted", || count(&a, "net_handshakes_failed") == garbage.len() as u64).await;
+    let report = b.set([name("a")], "x").await.expect("sent");
+    assert!(report.all_delivered(), "{report:?}");
+}
+
+#[tokio::test]
+async fn strangers_that_say_nothing_are_few_and_not_for_long() {
+    let a = node("a").await;
+    let strangers: Vec<TcpStream> =
+        (0..20).map(|_| TcpStream::connect(address(&a)).expect("connected")).collect();
+    until("most are turned away", || count(&a, "net_accepts_refused") == 12).await;
+    // The others are, after the handshake's 5 s; then there is room again.
+    until("the rest time out", || count(&a, "net_handshakes_failed") == 8).await;
+    drop(strangers);
+    let b = node("b").await;
+    link(&b, &a).await;
+}
+
+#[tokio::test]
+async fn degree_and_periods_are_read_back_and_checked() {
+    let a = start(quiet("a").degree(3).timeout(Duration::from_secs(1))).await;
+    assert_eq!((a.degree(), a.timeout()), (3, Duration::from_secs(1)));
+    a.set_degree(7).expect("in range");
+    a.set_msa_timeout(Duration::from_secs(3)).expect("in range");
+    a.set_timeout(Duration::from_secs(4));
+    assert_eq!(a.degree(), 7);
+    assert_eq!(a.msa_timeout(), Duration::from_secs(3));
+    assert_eq!(a.timeout(), Duration::from_secs(4));
+    assert!(matches!(a.set_degree(257), Err(ConfigError::Range("degree", _))));
+    assert!(matches!(a.set_msa_timeout(Duration::ZERO), Err(ConfigError::Range(..))));
+    a.msa();
+}

@@ -1,0 +1,283 @@
+//! The mesh in virtual time: named scenarios, and a few hundred seeds of small worlds with faults.
+//!
+//! A seed that once broke stays here by its number, named for what it showed.
+
+use std::time::Duration;
+
+use meshage::message::{Outcome, Recipients};
+use meshage::name::NodeName;
+use meshage::protocol::io::Reply;
+use meshage::sim::network::Machine;
+use meshage::sim::{
+    Campaign, NodeSpec, SendOptions, Sim, SimOptions, run_many, run_one, two_islands,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn campaign(seeds: std::ops::Range<u64>, nodes: std::ops::RangeInclusive<usize>, chaos: bool) {
+    let campaign = Campaign { seeds, nodes, degree: None, chaos, threads: threads() };
+    let tally = run_many(&campaign, |_| ());
+    println!("{tally}");
+    let broken: Vec<String> = tally.broken.iter().map(ToString::to_string).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// When the whole mesh has been in every table for the first time.
+fn full_map(sim: &mut Sim, limit: Duration) -> Option<Duration> {
+    let nodes = sim.machines().count();
+    sim.run_until(limit, |sim| sim.machines().all(|machine| sim.knows(machine) == nodes))
+}
+
+/// For each other node, how long a life stays in its table; sorted.
+fn leaving_times(
+    sim: &mut Sim,
+    gone: Machine,
+    limit: Duration,
+    fell: impl FnOnce(&mut Sim),
+) -> Vec<Duration> {
+    let instance = sim.instance(gone).expect("it runs");
+    let began = sim.now();
+    fell(sim);
+    let mut waiting: Vec<Machine> = sim.machines().filter(|&machine| machine != gone).collect();
+    let mut times = Vec::new();
+    while !waiting.is_empty() && sim.now() - began < limit {
+        sim.run_for(Duration::from_millis(1));
+        waiting.retain(|&machine| {
+            let there = sim.routes(machine).is_some_and(|routes| routes.contains(instance));
+            if !there {
+                times.push(sim.now() - began);
+            }
+            there
+        });
+    }
+    assert!(waiting.is_empty(), "after {limit:?} it is still in {} tables", waiting.len());
+    times
+}
+
+#[test]
+fn two_hundred_chaotic_worlds_hold_every_invariant() {
+    campaign(1..201, 3..=12, true);
+}
+
+#[test]
+fn sixty_quiet_worlds_settle_and_stay_settled() {
+    campaign(1..61, 1..=16, false);
+}
+
+#[test]
+fn a_seed_replays_to_the_byte() {
+    let options = SimOptions { chaos: true, ..SimOptions::new(7, 8) };
+    let (first, second) = (run_one(options), run_one(options));
+    let first = first.expect("unbroken");
+    assert_eq!(first, second.expect("unbroken"));
+    let other = run_one(SimOptions { seed: 8, ..options }).expect("unbroken");
+    assert_ne!(first.digest, other.digest);
+}
+
+#[test]
+fn thirty_two_nodes_of_degree_three_have_the_full_map_within_two_seconds() {
+    let mut slowest = Duration::ZERO;
+    for seed in 1..21 {
+        let summary = run_one(SimOptions::new(seed, 32)).expect("unbroken");
+        slowest = slowest.max(summary.known);
+        assert!(summary.links.max() <= 6, "twice the degree at most: {}", summary.links);
+    }
+    println!("full map of 32 nodes after {slowest:?} at most");
+    assert!(slowest <= 2 * SECOND, "{slowest:?}");
+}
+
+#[test]
+fn two_full_groups_merge_within_a_minute() {
+    for seed in 1..6 {
+        let mut sim = two_islands(seed, 8, 3);
+        sim.settle_down();
+        sim.run_for(45 * SECOND);
+        assert!(sim.machines().all(|machine| sim.knows(machine) == 4));
+        sim.network().heal_all();
+        sim.release();
+        let merged = full_map(&mut sim, 60 * SECOND);
+        println!("seed {seed}: merged after {merged:?}");
+        assert!(merged.is_some(), "two islands of seed {seed}");
+    }
+}
+
+#[test]
+fn a_killed_node_is_out_of_every_table_at_once_and_a_silent_one_soon() {
+    let mut sim = Sim::group(100, 4);
+    sim.settle_down();
+    sim.run_for(5 * SECOND);
+    let killed = leaving_times(&mut sim, Machine(50), SECOND, |sim| sim.kill(Machine(50)));
+    let late = killed[killed.len() * 99 / 100];
+    println!("killed: out of 99 % of the tables after {late:?}, of all after {:?}", killed[98]);
+    assert!(late <= Duration::from_millis(250), "{late:?}");
+
+    sim.start(Machine(50));
+    sim.settle_down();
+    sim.run_for(10 * SECOND);
+    let silent = leaving_times(&mut sim, Machine(7), 5 * SECOND, |sim| sim.power_off(Machine(7)));
+    let last = silent[98];
+    println!("silent: out of every table after {last:?}");
+    assert!(last <= Duration::from_millis(3500), "{last:?}");
+}
+
+#[test]
+fn a_stopped_process_leaves_and_comes_back() {
+    let mut sim = Sim::group(8, 3);
+    sim.settle_down();
+    sim.run_for(5 * SECOND);
+    let stopped = Machine(3);
+    leaving_times(&mut sim, stopped, 4 * SECOND, |sim| sim.stop(stopped));
+    sim.run_for(2 * SECOND);
+    sim.go_on(stopped);
+    let back = full_map(&mut sim, 4 * SECOND);
+    println!("back after {back:?}");
+    assert!(back.is_some());
+}
+
+#[test]
+fn a_restarted_node_takes_its_name_back_at_once() {
+    let mut sim = Sim::line(["a", "b", "c"]);
+    let b = sim.machine("b");
+    sim.kill(b);
+    sim.start(b);
+    sim.dial("a", "b");
+    sim.run_for(SECOND);
+    assert_eq!(sim.mesh("a").neighbors("b").map(<[NodeName]>::len), Some(1));
+    let ticket = sim.set("a", ["b"], 10);
+    sim.run_for(SECOND);
+    assert!(sim.report(ticket).expect("ended").all_delivered());
+}
+
+#[test]
+fn a_second_node_of_a_name_is_refused_and_its_user_told_why() {
+    let mut sim = Sim::line(["a", "b", "c"]);
+    let impostor = NodeSpec { host: "elsewhere".into(), ..NodeSpec::new("c", 0) };
+    sim.add(impostor);
+    let request = sim.dial("elsewhere", "a");
+    sim.run_for(SECOND);
+    match sim.reply(request) {
+        Some(Reply::Dial(Err(error))) => assert!(error.to_string().contains("name"), "{error}"),
+        other => panic!("it should have been refused: {other:?}"),
+    }
+    assert_eq!(sim.mesh("a").len(), 3);
+}
+
+#[test]
+fn both_ends_dialling_at_once_end_with_one_link() {
+    for delay_micros in [0, 1, 2000, 5000, 7000, 10_000, 12_000, 15_000, 20_000] {
+        let mut sim = Sim::new(delay_micros, false);
+        sim.add(NodeSpec::new("a", 0));
+        sim.add(NodeSpec::new("b", 0));
+        sim.dial("a", "b");
+        sim.run_for(Duration::from_micros(delay_micros));
+        sim.dial("b", "a");
+        sim.settle_down();
+        sim.run_for(2 * SECOND);
+        assert_eq!(sim.peers(Machine(0)).len(), 1, "{delay_micros} µs apart");
+        assert_eq!(sim.peers(Machine(1)).len(), 1, "{delay_micros} µs apart");
+    }
+}
+
+#[test]
+fn a_message_takes_the_line_and_says_which_way_it_came() {
+    let mut sim = Sim::line(["a", "b", "c"]);
+    sim.set_snoop("b", true);
+    let ticket = sim.set("a", ["c"], 100);
+    sim.run_for(SECOND);
+    assert!(sim.report(ticket).expect("ended").all_delivered());
+    let [message] = sim.received("c") else { panic!("one message") };
+    assert_eq!(message.route.iter().map(NodeName::as_str).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(sim.snooped("b").len(), 1);
+    assert!(sim.received("b").is_empty());
+}
+
+#[test]
+fn a_cut_line_answers_lost_when_it_is_noticed_and_no_route_afterwards() {
+    let mut sim = Sim::line(["a", "b", "c"]);
+    sim.cut("b", "c");
+    let ticket = sim.set("a", ["c"], 100);
+    let told = sim.run_until(4 * SECOND, |sim| sim.report(ticket).is_some());
+    assert!(told.is_some(), "nobody waits out a timeout for the dead");
+    assert_eq!(sim.report(ticket).and_then(|report| report.outcome("c")), Some(Outcome::Lost));
+    let ticket = sim.set("a", ["c"], 100);
+    let report = sim.report(ticket).expect("answered at once");
+    assert_eq!(report.outcome("c"), Some(Outcome::NoRoute));
+}
+
+#[test]
+fn a_receiver_that_stops_reading_slows_nobody_else_and_loses_nothing() {
+    let mut sim = Sim::line(["a", "b", "c"]);
+    let b = sim.machine("b");
+    sim.set_reading(b, false);
+    let options = SendOptions { timeout: 20 * SECOND, retry: false };
+    let name = |name: &str| vec![NodeName::new(name).expect("valid")];
+    let a = sim.machine("a");
+    let mut stuck = Vec::new();
+    for _ in 0..1500 {
+        stuck.push(sim.send(a, Recipients::Set(name("b")), 50, options).expect("room"));
+    }
+    sim.run_for(SECOND);
+    let passing = sim.set("a", ["c"], 50);
+    sim.run_for(SECOND);
+    assert!(sim.report(passing).expect("ended").all_delivered(), "b passes messages on");
+    sim.run_for(8 * SECOND);
+    sim.set_reading(b, true);
+    sim.run_for(10 * SECOND);
+    assert_eq!(sim.received("b").len(), stuck.len());
+    for ticket in stuck {
+        assert!(sim.report(ticket).expect("ended").all_delivered());
+    }
+}
+
+#[test]
+fn a_receiver_that_never_reads_makes_the_rest_busy_at_the_deadline() {
+    let mut sim = Sim::line(["a", "b"]);
+    let (a, b) = (sim.machine("a"), sim.machine("b"));
+    sim.set_reading(b, false);
+    let options = SendOptions { timeout: 2 * SECOND, retry: false };
+    let to = Recipients::Set(vec![NodeName::new("b").expect("valid")]);
+    let tickets: Vec<_> =
+        (0..1200).map(|_| sim.send(a, to.clone(), 10, options).expect("room")).collect();
+    sim.run_for(3 * SECOND);
+    let outcome = |outcome| {
+        tickets
+            .iter()
+            .filter(|&&ticket| sim.report(ticket).and_then(|r| r.outcome("b")) == Some(outcome))
+            .count()
+    };
+    assert_eq!(outcome(Outcome::Delivered), 1024);
+    assert_eq!(outcome(Outcome::Busy), 1200 - 1024);
+}
+
+#[test]
+fn one_slow_link_delays_what_crosses_it_alone() {
+    let mut sim = Sim::line(["a", "b", "c"]);
+    let (b, c) = (sim.machine("b"), sim.machine("c"));
+    let mut path = sim.network().path(b, c);
+    path.bandwidth = 100_000;
+    sim.network().set_path(b, c, Some(path));
+    let large = sim.set("a", ["c"], 600_000);
+    sim.run_for(Duration::from_millis(200));
+    let small = sim.set("a", ["b"], 100);
+    let took = sim.run_until(SECOND, |sim| sim.report(small).is_some());
+    assert!(took.is_some_and(|took| took < Duration::from_millis(30)), "{took:?}");
+    sim.run_for(9 * SECOND);
+    assert!(sim.report(large).expect("ended").all_delivered(), "{:?}", sim.report(large));
+    assert_eq!(sim.mesh("a").len(), 3, "bulk traffic is a sign of life");
+}
+
+#[test]
+fn a_broadcast_crosses_each_link_of_its_tree_once() {
+    let mut sim = Sim::group(12, 3);
+    sim.settle_down();
+    sim.run_for(5 * SECOND);
+    let before = sim.figures().total().data.0;
+    let ticket = sim.broadcast("n000", 500);
+    sim.run_for(SECOND);
+    assert_eq!(sim.figures().total().data.0 - before, 11);
+    assert_eq!(sim.report(ticket).expect("ended").delivered().count(), 11);
+}

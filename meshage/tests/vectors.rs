@@ -1,0 +1,186 @@
+//! The test vectors in PROTOCOL.md are what the encoders write, and the decoders read them back.
+//!
+//! `cargo xtask fix` writes them anew.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use meshage::error::RefuseReason;
+use meshage::name::{Instance, Namespace, NodeName, Sequence};
+use meshage::wire::control::{Announcement, ControlFrame};
+use meshage::wire::data::{
+    AckEntry, AckFrame, Chunk, DataFrame, DataHeader, Lane, Refusal, Slot, Target, Targets, Verdict,
+};
+use meshage::wire::frame::{PREFIX_BYTES, WireFrame};
+use meshage::wire::hello::{Hello, PREFACE_BYTES, Purpose};
+use meshage::wire::solicit::Solicitation;
+
+const BEGIN: &str = "<!-- vectors: written by `cargo xtask fix` -->\n";
+const END: &str = "<!-- end of vectors -->\n";
+/// Bytes in a line of a vector.
+const LINE_BYTES: usize = 16;
+
+const SMALL_SET: Lane = Lane { broadcast: false, large: false };
+
+#[test]
+fn the_vectors_in_the_protocol_page_are_what_the_encoders_write() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../PROTOCOL.md");
+    let text = std::fs::read_to_string(&page).expect("PROTOCOL.md is there");
+    let (before, rest) = text.split_once(BEGIN).expect("the vectors have a beginning");
+    let (written, after) = rest.split_once(END).expect("the vectors have an end");
+    let vectors = vectors();
+    if std::env::var_os("MESHAGE_WRITE_VECTORS").is_some() {
+        let text = [before, BEGIN, &vectors, END, after].concat();
+        std::fs::write(&page, text).expect("PROTOCOL.md can be written");
+        return;
+    }
+    assert!(written == vectors, "the vectors have drifted: run `cargo xtask fix`");
+}
+
+#[test]
+fn every_vector_is_read_back_as_what_it_shows() {
+    let hello = hello().encode();
+    assert_eq!(Hello::decode(&hello[PREFACE_BYTES..]), Ok(self::hello()));
+    assert_eq!(Solicitation::decode(&solicitation().encode()), Ok(solicitation()));
+    for (_, frame) in controls() {
+        assert_eq!(ControlFrame::decode(&frame.encode().head[PREFIX_BYTES..]), Ok(frame));
+    }
+    for (_, frame) in data() {
+        let wire = bytes(&frame.encode());
+        assert_eq!(DataFrame::decode(Bytes::from(wire[PREFIX_BYTES..].to_vec())), Ok(frame));
+    }
+    assert_eq!(AckFrame::decode(&acks().encode().head[PREFIX_BYTES..]), Ok(acks()));
+}
+
+fn vectors() -> String {
+    let mut text = String::new();
+    vector(&mut text, "preface and hello", &hello(), &hello().encode());
+    vector(&mut text, "solicitation", &solicitation(), &solicitation().encode());
+    for (title, frame) in controls() {
+        vector(&mut text, title, &frame, &bytes(&frame.encode()));
+    }
+    for (title, frame) in data() {
+        vector(&mut text, title, &frame, &bytes(&frame.encode()));
+    }
+    vector(&mut text, "acknowledgements", &acks(), &bytes(&acks().encode()));
+    vector(&mut text, "keep-alive", &"no payload", &bytes(&WireFrame::keep_alive()));
+    text
+}
+
+fn vector(text: &mut String, title: &str, value: &dyn std::fmt::Debug, bytes: &[u8]) {
+    let _ = write!(text, "\n**{title}**\n\n```text\n{value:?}\n");
+    for line in bytes.chunks(LINE_BYTES) {
+        let hex: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        let _ = writeln!(text, "    {}", hex.join(" "));
+    }
+    text.push_str("```\n");
+}
+
+fn bytes(frame: &WireFrame) -> Vec<u8> {
+    [&frame.head[..], &frame.body[..]].concat()
+}
+
+fn name(text: &str) -> NodeName {
+    NodeName::new(text).expect("valid")
+}
+
+fn hello() -> Hello {
+    Hello {
+        name: name("ada"),
+        namespace: Namespace::new("demo").expect("valid"),
+        instance: Instance(0x0102_0304_0506_0708),
+        version: "1.0".into(),
+        capabilities: 0,
+        purpose: Purpose::Solicited,
+    }
+}
+
+fn solicitation() -> Solicitation {
+    Solicitation {
+        namespace: Namespace::new("demo").expect("valid"),
+        name: name("ada"),
+        instance: Instance(0x0102_0304_0506_0708),
+        port: 9000,
+        wanted: 3,
+    }
+}
+
+fn controls() -> Vec<(&'static str, ControlFrame)> {
+    vec![
+        ("admit", ControlFrame::Admit { other_link: false }),
+        ("refuse", ControlFrame::Refuse { reason: RefuseReason::NameInUse }),
+        (
+            "digest",
+            ControlFrame::Digest {
+                entries: vec![(Instance(7), Sequence(1)), (Instance(300), Sequence(70_000))],
+                last: true,
+            },
+        ),
+        (
+            "announce",
+            ControlFrame::Announce(Announcement {
+                name: name("ada"),
+                instance: Instance(7),
+                sequence: Sequence(17),
+                peers: vec![Instance(8), Instance(300)],
+            }),
+        ),
+        ("synced", ControlFrame::Synced),
+        ("leaving", ControlFrame::Leaving),
+    ]
+}
+
+fn data() -> Vec<(&'static str, DataFrame)> {
+    let header = DataHeader {
+        source: name("ada"),
+        instance: Instance(7),
+        id: 1,
+        lane: SMALL_SET,
+        encoding: 1,
+        targets: Targets::List(vec![
+            Target { name: name("bob"), slot: Some(Slot { number: 1, floor: 1 }), oldest: 1 },
+            Target { name: name("cid"), slot: None, oldest: 0 },
+        ]),
+        chunk: None,
+        route: vec![name("ada")],
+    };
+    let set = DataFrame { header: header.clone(), body: Bytes::from_static(b"hello") };
+    let broadcast = DataFrame {
+        header: DataHeader {
+            id: 2,
+            lane: Lane { broadcast: true, large: true },
+            encoding: 0,
+            targets: Targets::Flood(Slot { number: 2, floor: 1 }),
+            chunk: Some(Chunk { offset: 57_328, total: 57_330 }),
+            route: vec![name("ada"), name("bob")],
+            ..header
+        },
+        body: Bytes::from_static(&[0xca, 0xfe]),
+    };
+    vec![
+        ("a set of five bytes", set),
+        ("the last chunk of a large broadcast, one hop on", broadcast),
+    ]
+}
+
+fn acks() -> AckFrame {
+    let entry = |from: &str, by: Option<u64>, verdict: Verdict| AckEntry {
+        to: Instance(7),
+        from: name(from),
+        by: by.map(Instance),
+        lane: SMALL_SET,
+        verdict,
+        hops: 1,
+    };
+    AckFrame {
+        entries: vec![
+            entry("bob", Some(8), Verdict::Delivered { next: 2 }),
+            entry("cid", None, Verdict::Refused { number: 1, refusal: Refusal::NoRoute }),
+            entry("dora", Some(9), Verdict::Progress { number: 3, received: 1 << 20 }),
+            entry("dora", Some(9), Verdict::Ready),
+            entry("ada", Some(7), Verdict::Query),
+        ],
+    }
+}
