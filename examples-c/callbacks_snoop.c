@@ -1,0 +1,112 @@
+/* Callbacks: three nodes of one program in a line, left - middle - right. Right prints what it
+ * receives, middle what passes through it, left is called when its sends have ended.
+ *
+ *   ./callbacks_snoop [MESSAGES] */
+#define _POSIX_C_SOURCE 200809L
+#include "example.h"
+
+#include <pthread.h>
+
+/* What the callbacks share. They come on threads of the library's, so it has a lock. */
+struct progress {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    int received, seen, ended, failed;
+};
+
+static void step(struct progress *progress, int *counter)
+{
+    pthread_mutex_lock(&progress->mutex);
+    ++*counter;
+    pthread_cond_signal(&progress->changed);
+    pthread_mutex_unlock(&progress->mutex);
+}
+
+static void on_message(void *user_data, meshage_message *message)
+{
+    struct progress *progress = user_data;
+    size_t len;
+    const char *body = meshage_message_body(message, &len);
+    printf("right:  \"%.*s\" from %s\n", (int)len, body, meshage_message_source(message));
+    meshage_message_free(message); /* It is ours. */
+    step(progress, &progress->received);
+}
+
+static void on_snoop(void *user_data, const meshage_message *message)
+{
+    struct progress *progress = user_data;
+    printf("middle: message %llu from %s to %s passes\n",
+           (unsigned long long)meshage_message_id(message), meshage_message_source(message),
+           meshage_message_recipient(message, 0));
+    step(progress, &progress->seen); /* The message is only borrowed. */
+}
+
+static void on_end(void *user_data, meshage_status status, meshage_report *report)
+{
+    struct progress *progress = user_data;
+    if (status != MESHAGE_OK)
+        step(progress, &progress->failed);
+    meshage_report_free(report);
+    step(progress, &progress->ended);
+}
+
+static void on_drop(void *user_data)
+{
+    (void)user_data;
+    printf("a callback was let go\n");
+}
+
+/* A node that solicits nobody; it is linked by hand. */
+static meshage_node *start(const char *name)
+{
+    meshage_node *node = NULL;
+    meshage_config *config = meshage_config_create(name);
+    must(meshage_config_bind(config, "127.0.0.1"), "the address");
+    must(meshage_config_port(config, 0), "the port");
+    must(meshage_node_create(config, &node), name);
+    meshage_config_free(config);
+    return node;
+}
+
+static void link_to(meshage_node *from, meshage_node *to)
+{
+    char address[32];
+    snprintf(address, sizeof address, "127.0.0.1:%u", (unsigned)meshage_node_port(to));
+    must(meshage_dial(from, address, MESHAGE_DEFAULT), "the link");
+}
+
+int main(int argc, char **argv)
+{
+    struct progress progress = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, 0};
+    int messages = argc > 1 ? atoi(argv[1]) : 3, i, all_went_well;
+    const char *goal = "right";
+    meshage_node *left_node = start("left"), *middle = start("middle"), *right = start("right");
+
+    must(meshage_on_message(right, on_message, &progress, on_drop), "the message callback");
+    must(meshage_on_snoop(middle, on_snoop, &progress, on_drop), "the snoop callback");
+    link_to(left_node, middle);
+    link_to(middle, right);
+    must(meshage_node_wait(left_node, &goal, 1, MESHAGE_DEFAULT), "the route");
+    for (i = 1; i <= messages; i++) {
+        char text[32];
+        meshage_message *message;
+        snprintf(text, sizeof text, "number %d", i);
+        message = meshage_message_create(text, strlen(text));
+        must(meshage_message_add_recipient(message, goal), "the recipient");
+        must(meshage_send_async(left_node, message, MESHAGE_DEFAULT, on_end, &progress, NULL),
+             "the send");
+        meshage_message_free(message);
+    }
+    pthread_mutex_lock(&progress.mutex);
+    while (progress.ended < messages || progress.received + progress.failed < messages)
+        pthread_cond_wait(&progress.changed, &progress.mutex);
+    pthread_mutex_unlock(&progress.mutex);
+
+    /* No callback runs any more once its node is freed. */
+    meshage_node_free(right);
+    meshage_node_free(middle);
+    meshage_node_free(left_node);
+    printf("%d sent, %d received, %d seen on the way\n", messages, progress.received, progress.seen);
+    all_went_well = progress.failed == 0 && progress.received == messages;
+    return all_went_well ? 0 : 1;
+}

@@ -1,0 +1,240 @@
+//! The library's log, handed to the program.
+//!
+//! ```text
+//!   any thread ── line ──► bounded queue ──► one thread ──► the program's callback
+//! ```
+//!
+//! A line never waits: where the program is slow, lines are dropped and their number is told. The
+//! thread starts with the first callback and lives as long as the process.
+
+use std::cell::Cell;
+use std::ffi::{c_char, c_void};
+use std::fmt::{self, Write as _};
+use std::io;
+use std::process;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use tracing::field::{Field, Visit};
+use tracing::span;
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+
+use crate::boundary::{Failure, c_string, status};
+use crate::callback::{Callback, Inside, Slot, meshage_drop_cb};
+use crate::status::meshage_status::{
+    self, MESHAGE_ERR_FORKED, MESHAGE_ERR_INVALID, MESHAGE_ERR_IO,
+};
+
+/// How many lines wait for a slow program: a burst of a hundred links coming and going.
+const LINES_MAX: usize = 4096;
+/// The most talkative level.
+const LEVEL_MAX: i32 = 5;
+
+/// What a log callback is.
+type LogFn = unsafe extern "C" fn(
+    user_data: *mut c_void,
+    level: i32,
+    target: *const c_char,
+    text: *const c_char,
+);
+
+/// Called with a line of the log: its level (1 error, 2 warning, 3 information, 4 debugging, 5
+/// trace), the part of the library it comes from, and its text. Both strings live until the callback
+/// returns.
+pub type meshage_log_cb = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        level: i32,
+        target: *const c_char,
+        text: *const c_char,
+    ),
+>;
+
+struct Line {
+    level: i32,
+    target: &'static str,
+    text: String,
+}
+
+/// The one log of the process.
+struct Log {
+    process: u32,
+    slot: Slot<LogFn>,
+    lines: SyncSender<Line>,
+    dropped: AtomicU64,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+/// Lines above it are not even made. 0: none is.
+static LEVEL: AtomicI32 = AtomicI32::new(0);
+
+thread_local! {
+    /// Whether this thread is the one that calls the program: what it logs would feed itself.
+    static IS_LOGGER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Hands the library's log to `cb`, for all nodes of the process: lines up to `max_level` (0 none, 1
+/// errors, 2 warnings, 3 information, 4 debugging, 5 trace). It runs on a thread of its own, one line
+/// at a time; where it is slow, lines are dropped and their number is told. A new callback replaces
+/// the old one; NULL takes it away. Without one the library says nothing. Take it away before
+/// what it uses goes, at the latest before main returns.
+///
+/// `drop` may be NULL. It is called exactly once, whatever this answers: after the last use of
+/// `user_data`, which is at once where `cb` is NULL or this fails.
+///
+/// Errors: INVALID (a level outside 0 to 5), IO (no thread), FORKED (the log belongs to the parent
+/// process). Any thread. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_on_log(
+    max_level: i32,
+    cb: meshage_log_cb,
+    user_data: *mut c_void,
+    drop: meshage_drop_cb,
+) -> meshage_status {
+    let callback = Callback::new(cb, user_data, drop);
+    status(move || {
+        if !(0..=LEVEL_MAX).contains(&max_level) {
+            let text = format!("a level of {max_level}: 0 (none) to {LEVEL_MAX} (trace)");
+            return Err(Failure::new(MESHAGE_ERR_INVALID, text));
+        }
+        let callback = callback.present();
+        if callback.is_none() && LOG.get().is_none() {
+            return Ok(());
+        }
+        let log = Log::start().map_err(|error| Failure::new(MESHAGE_ERR_IO, error))?;
+        if log.process != process::id() {
+            let text = "the log belongs to the parent process";
+            return Err(Failure::new(MESHAGE_ERR_FORKED, text));
+        }
+        let level = if callback.is_some() { max_level } else { 0 };
+        log.slot.set(callback);
+        LEVEL.store(level, Ordering::Relaxed);
+        tracing::callsite::rebuild_interest_cache();
+        Ok(())
+    })
+}
+
+impl Log {
+    /// The log, started where it was not.
+    fn start() -> io::Result<&'static Self> {
+        static STARTING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _starting = crate::callback::lock(&STARTING);
+        if let Some(log) = LOG.get() {
+            return Ok(log);
+        }
+        let (lines, queue) = sync_channel(LINES_MAX);
+        thread::Builder::new().name("meshage-log".into()).spawn(move || work(&queue))?;
+        let (process, dropped) = (process::id(), AtomicU64::new(0));
+        let log = LOG.get_or_init(|| Self { process, slot: Slot::default(), lines, dropped });
+        // Whoever has set a subscriber in this copy of the library before us keeps it.
+        let _ = tracing::subscriber::set_global_default(Registry::default().with(Lines));
+        Ok(log)
+    }
+
+    fn push(&self, line: Line) {
+        // A forked child has the queue, but not the thread.
+        if self.process == process::id() && self.lines.try_send(line).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn work(queue: &Receiver<Line>) {
+    IS_LOGGER.set(true);
+    for line in queue {
+        let Some(log) = LOG.get() else { continue };
+        let dropped = log.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let text = format!("{dropped} lines were dropped: the log callback is slow");
+            tell(log, &Line { level: 2, target: "meshage::log", text });
+        }
+        tell(log, &line);
+    }
+}
+
+fn tell(log: &Log, line: &Line) {
+    let Some(callback) = log.slot.current() else { return };
+    if line.level > LEVEL.load(Ordering::Relaxed) {
+        return;
+    }
+    let (target, text) = (c_string(line.target), c_string(&line.text));
+    let _inside = Inside::enter();
+    // SAFETY: the program's function with its own data, and strings that outlive the call.
+    unsafe {
+        (callback.function)(callback.user_data(), line.level, target.as_ptr(), text.as_ptr())
+    };
+}
+
+/// The level as the header numbers it.
+fn number(level: Level) -> i32 {
+    match level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => LEVEL_MAX,
+    }
+}
+
+/// Makes lines of what the library records.
+struct Lines;
+
+/// The fields of a span, as they stand in each line inside it.
+struct Fields(String);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        // Spans are kept whatever their level: lines of any level may fall inside.
+        let level = LEVEL.load(Ordering::Relaxed);
+        if metadata.is_span() { level > 0 } else { number(*metadata.level()) <= level }
+    }
+
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, ctx: Context<'_, S>) {
+        let mut text = String::new();
+        attributes.record(&mut Writer(&mut text));
+        if let Some(span) = ctx.span(id) {
+            span.extensions_mut().insert(Fields(text));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
+        let Some(log) = LOG.get() else { return };
+        if IS_LOGGER.get() {
+            return;
+        }
+        let mut text = String::new();
+        for span in ctx.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+            if let Some(Fields(fields)) = span.extensions().get::<Fields>() {
+                let _ = write!(text, "{}{{{fields}}} ", span.name());
+            }
+        }
+        event.record(&mut Writer(&mut text));
+        let metadata = event.metadata();
+        log.push(Line { level: number(*metadata.level()), target: metadata.target(), text });
+    }
+}
+
+/// Writes fields as `name=value`, and the message as it is.
+struct Writer<'a>(&'a mut String);
+
+impl Visit for Writer<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if !self.0.is_empty() && !self.0.ends_with(' ') {
+            self.0.push(' ');
+        }
+        // A String takes whatever is written.
+        let _ = match field.name() {
+            "message" => write!(self.0, "{value:?}"),
+            name => write!(self.0, "{name}={value:?}"),
+        };
+    }
+}
