@@ -1,0 +1,130 @@
+"""Mesh message passing.
+
+Nodes of one namespace find each other, link up into a mesh, and pass acknowledged messages by name,
+through each other where there is no direct link. ``Node`` blocks, ``AsyncNode`` is for asyncio.
+
+    import meshage
+
+    with meshage.Node("ada", "example", degree=3) as node:
+        node.wait_for("bob", timeout=30)
+        node.set("bob", "hello")
+        for message in node:
+            print(message.source, message.text())
+
+Nothing is durable: messages live in memory alone.
+"""
+
+from meshage._async import AsyncEvents, AsyncNode
+from meshage._errors import (
+    BindError,
+    DialError,
+    DialTimeout,
+    ForkError,
+    HandshakeError,
+    InvalidArgument,
+    MeshageError,
+    MeshageTimeout,
+    MessageTooLarge,
+    NodeClosed,
+    NoRoute,
+    NotAPeer,
+    RecipientError,
+    SendError,
+)
+from meshage._events import Event, EventKind, Events
+from meshage._logging import disable_logging, enable_logging
+from meshage._mesh import Mesh, MeshDiff
+from meshage._meshage import VERSION as __version__
+from meshage._meshage import Message
+from meshage._node import Node
+from meshage._types import (
+    ACK,
+    DEFAULT_MSA_TIMEOUT,
+    DEFAULT_PORT,
+    DEFAULT_TIMEOUT,
+    LOLLIPOP_LENGTH,
+    MAX_MESSAGE,
+    MESSAGE,
+    MSA,
+    RECEIVE_BUFFER,
+    SOLICIT_LIMIT,
+    SOLICIT_RATIO,
+    Body,
+    Encoding,
+    Outcome,
+    Recipients,
+)
+
+__all__ = [
+    "ACK",
+    "DEFAULT_MSA_TIMEOUT",
+    "DEFAULT_PORT",
+    "DEFAULT_TIMEOUT",
+    "LOLLIPOP_LENGTH",
+    "MAX_MESSAGE",
+    "MESSAGE",
+    "MSA",
+    "RECEIVE_BUFFER",
+    "SOLICIT_LIMIT",
+    "SOLICIT_RATIO",
+    "AsyncEvents",
+    "AsyncNode",
+    "BindError",
+    "Body",
+    "DialError",
+    "DialTimeout",
+    "Encoding",
+    "Event",
+    "EventKind",
+    "Events",
+    "ForkError",
+    "HandshakeError",
+    "InvalidArgument",
+    "Mesh",
+    "MeshDiff",
+    "MeshageError",
+    "MeshageTimeout",
+    "Message",
+    "MessageTooLarge",
+    "NoRoute",
+    "Node",
+    "NodeClosed",
+    "NotAPeer",
+    "Outcome",
+    "RecipientError",
+    "Recipients",
+    "SendError",
+    "__version__",
+    "disable_logging",
+    "enable_logging",
+]
+
+# Where a program finds them is what a traceback and a pickle should say.
+for _public in (
+    AsyncEvents,
+    AsyncNode,
+    Event,
+    EventKind,
+    Events,
+    Mesh,
+    MeshDiff,
+    Node,
+    Outcome,
+    Encoding,
+    MeshageError,
+    MeshageTimeout,
+    InvalidArgument,
+    SendError,
+    NoRoute,
+    RecipientError,
+    MessageTooLarge,
+    DialError,
+    DialTimeout,
+    HandshakeError,
+    NotAPeer,
+    BindError,
+    NodeClosed,
+    ForkError,
+):
+    _public.__module__ = __name__
+del _public

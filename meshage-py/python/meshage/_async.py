@@ -1,0 +1,198 @@
+"""The node for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+from meshage._base import NodeBase
+from meshage._errors import NodeClosed
+from meshage._events import Event, event_of
+from meshage._loop import Deadline, LoopDriver
+from meshage._mesh import Mesh
+from meshage._meshage import EventStream, Message
+from meshage._types import Body, Recipients
+
+TAKEN_INLINE_MAX = 128
+"""How many messages are taken in a row before other coroutines get their turn."""
+
+
+class AsyncNode(NodeBase):
+    """A participant of the mesh, for asyncio programs.
+
+    The constructor is that of ``Node`` and does not wait. A coroutine that is cancelled while it
+    receives loses no message; one that is cancelled while it sends cancels the send. A node may be
+    used from several event loops, one after the other or at the same time in several threads; a
+    message goes to one of those who wait.
+    """
+
+    _drivers: dict[asyncio.AbstractEventLoop, LoopDriver]
+    _taken: int
+
+    def _prepare(self) -> None:
+        self._drivers = {}
+        self._taken = 0
+
+    def _driver(self) -> LoopDriver:
+        loop = asyncio.get_running_loop()
+        driver = self._drivers.get(loop)
+        if driver is None:
+            for other in [other for other in list(self._drivers) if other.is_closed()]:
+                self._drivers.pop(other, None)
+            driver = self._drivers[loop] = LoopDriver(loop, self._core)
+        return driver
+
+    async def dial(self, address: str, *, timeout: float | None = None) -> None:
+        """As ``Node.dial``."""
+        await self._driver().complete(lambda to: self._core.begin_dial(to, address, timeout))
+
+    async def hangup(self, peer: str) -> None:
+        """As ``Node.hangup``."""
+        await self._driver().complete(lambda to: self._core.begin_hangup(to, peer))
+
+    async def set(
+        self,
+        recipients: Recipients,
+        body: Body,
+        *,
+        timeout: float | None = None,
+        retry: bool = False,
+    ) -> list[str]:
+        """As ``Node.set``."""
+        names: list[str] = await self._driver().complete(
+            lambda to: self._core.begin_set(to, recipients, body, timeout, retry)
+        )
+        return names
+
+    async def broadcast(self, body: Body, *, timeout: float | None = None) -> list[str]:
+        """As ``Node.broadcast``."""
+        names: list[str] = await self._driver().complete(
+            lambda to: self._core.begin_broadcast(to, body, timeout)
+        )
+        return names
+
+    async def send(self, message: Message, *, timeout: float | None = None) -> list[str]:
+        """As ``Node.send``."""
+        names: list[str] = await self._driver().complete(
+            lambda to: self._core.begin_send(to, message, timeout)
+        )
+        return names
+
+    async def recv(self, timeout: float | None = None) -> Message:
+        """As ``Node.recv``."""
+        await self._give_way()
+        message = self._core.try_recv()
+        if message is None:
+            driver, deadline = self._driver(), Deadline(timeout)
+            while message is None:
+                await driver.readable(deadline)
+                message = self._core.try_recv()
+        return message
+
+    async def recv_many(self, max: int = 256, timeout: float | None = None) -> list[Message]:
+        """As ``Node.recv_many``."""
+        await self._give_way()
+        messages = self._core.try_recv_many(max)
+        if not messages:
+            driver, deadline = self._driver(), Deadline(timeout)
+            while not messages:
+                await driver.readable(deadline)
+                messages = self._core.try_recv_many(max)
+        self._taken += len(messages)
+        return messages
+
+    async def _give_way(self) -> None:
+        """Let other coroutines run now and then, before anything is taken."""
+        self._taken += 1
+        if self._taken >= TAKEN_INLINE_MAX:
+            self._taken = 0
+            await asyncio.sleep(0)
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        """Messages as they come, until the node closes."""
+        while True:
+            try:
+                message = await self.recv()
+            except NodeClosed:
+                return
+            yield message
+
+    async def batches(self, max: int = 256) -> AsyncIterator[list[Message]]:
+        """Lists of up to ``max`` messages as they come, until the node closes."""
+        while True:
+            try:
+                messages = await self.recv_many(max)
+            except NodeClosed:
+                return
+            yield messages
+
+    def events(self) -> AsyncEvents:
+        """Subscribe to what happens from now on."""
+        return AsyncEvents(self, self._core.events())
+
+    async def wait_for(self, nodes: int | Recipients, timeout: float | None = None) -> Mesh:
+        """As ``Node.wait_for``."""
+        return Mesh(
+            await self._driver().complete(
+                lambda to: self._core.begin_wait_for(to, nodes, timeout)
+            )
+        )
+
+    def close(self) -> None:
+        """Begin to close, from any thread, and give back at once. Everyone who waits is woken."""
+        self._begin_close()
+
+    async def aclose(self) -> None:
+        """Leave the mesh; comes back when that is done, after 2 s at most. Idempotent."""
+        self.close()
+        if self._core.forked:
+            return
+        driver = self._driver()
+        await driver.complete(self._core.begin_join)
+        driver.stop()
+        self._drivers.pop(driver.loop, None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        super().__del__()
+        for loop, driver in self._drivers.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(driver.stop)
+
+
+class AsyncEvents(AsyncIterator[Event]):
+    """A subscription to a node's events, from the moment it was made; it ends when the node closes.
+
+    One coroutine at a time waits on it. What nobody takes is kept, up to 4,096 events.
+    """
+
+    __slots__ = ("_node", "_stream")
+
+    def __init__(self, node: AsyncNode, stream: EventStream) -> None:
+        self._node = node
+        self._stream = stream
+
+    def __aiter__(self) -> AsyncEvents:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self.next()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def next(self) -> Event | None:
+        """Wait for an event; ``None`` once the node is closed."""
+        return event_of(await self._node._driver().complete(self._stream.begin_next))

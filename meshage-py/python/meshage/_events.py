@@ -1,0 +1,71 @@
+"""What a node tells its application of the mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meshage._meshage import EventStream
+
+
+class EventKind(IntEnum):
+    """What happened."""
+
+    LINK_UP = 1
+    """A direct peer connected."""
+    LINK_DOWN = 2
+    """The link to a direct peer is gone."""
+    NODE_JOINED = 3
+    """A node became reachable."""
+    NODE_LEFT = 4
+    """A node left the mesh, or can no longer be reached."""
+    TOPOLOGY = 5
+    """The effective network changed."""
+    NAME_CONFLICT = 6
+    """Two reachable nodes claim one name."""
+    OVERFLOW = 7
+    """Events were dropped because nobody took them: take a fresh snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened on the mesh, and the node it is about ("" where there is none)."""
+
+    kind: EventKind
+    node: str = ""
+
+
+class Events(Iterator[Event]):
+    """A subscription to a node's events, from the moment it was made; it ends when the node closes.
+
+    One thread at a time waits on it. What nobody takes is kept, up to 4,096 events.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Events:
+        return self
+
+    def __next__(self) -> Event:
+        event = self.next()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def next(self, timeout: float | None = None) -> Event | None:
+        """Wait for an event; ``None`` once the node is closed.
+
+        Raises ``MeshageTimeout`` where nothing happens in time.
+        """
+        return event_of(self._stream.next(timeout))
+
+
+def event_of(parts: tuple[int, str] | None) -> Event | None:
+    """The event from what the core says of it."""
+    return None if parts is None else Event(EventKind(parts[0]), parts[1])

@@ -1,0 +1,136 @@
+//! What Python programs hand in, as the core's words.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use meshage::message::Encoding;
+use meshage::name::NodeName;
+use meshage::node::Awaited;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBool, PyBytes, PyInt, PyMemoryView, PyString};
+
+use crate::errors::invalid;
+
+/// From here on an immutable body is lent to the core, not copied: below it a copy costs less than
+/// giving the object back to the interpreter from another thread.
+const LEND_BYTES_MIN: usize = 16 << 10;
+
+/// A body and how it is to be read.
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
+    pub(crate) encoding: Encoding,
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Body {
+    type Error = PyErr;
+
+    /// A `str` is UTF-8 text, anything else that has a buffer is bytes.
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = object.cast::<PyString>() {
+            let bytes = text.encode_utf8()?;
+            return Ok(Self { bytes: lend(&bytes), encoding: Encoding::TEXT });
+        }
+        if let Ok(bytes) = object.cast::<PyBytes>() {
+            return Ok(Self { bytes: lend(&bytes), encoding: Encoding::BYTES });
+        }
+        let Ok(view) = PyMemoryView::from(&object) else {
+            return Err(PyTypeError::new_err(format!(
+                "a body is str, bytes or another buffer, not {}",
+                object.get_type().name()?
+            )));
+        };
+        let bytes = view.call_method0("tobytes")?.cast_into::<PyBytes>()?;
+        Ok(Self { bytes: lend(&bytes), encoding: Encoding::BYTES })
+    }
+}
+
+fn lend(bytes: &Bound<'_, PyBytes>) -> Bytes {
+    let slice = bytes.as_bytes();
+    if slice.len() < LEND_BYTES_MIN {
+        Bytes::copy_from_slice(slice)
+    } else {
+        Bytes::from_owner(PyBackedBytes::from(bytes.clone()))
+    }
+}
+
+/// Node names: a bare `str` is one of them.
+pub(crate) struct Names(pub(crate) Vec<NodeName>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Names {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = object.cast::<PyString>() {
+            return Ok(Self(vec![name(&text.to_cow()?)?]));
+        }
+        let names = object.try_iter()?.map(|item| {
+            let item = item?;
+            let Ok(text) = item.cast::<PyString>() else {
+                return Err(PyTypeError::new_err(format!(
+                    "a node name is a str, not {}",
+                    item.get_type().name()?
+                )));
+            };
+            name(&text.to_cow()?)
+        });
+        Ok(Self(names.collect::<PyResult<_>>()?))
+    }
+}
+
+fn name(text: &str) -> PyResult<NodeName> {
+    NodeName::new(text).map_err(|error| invalid(format!("{text:?}: {error}")))
+}
+
+/// What `wait_for` waits for: a number of nodes, this one included, or names.
+pub(crate) struct AwaitedNodes(pub(crate) Awaited);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for AwaitedNodes {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_instance_of::<PyInt>() && !object.is_instance_of::<PyBool>() {
+            let count = object.extract::<usize>();
+            let count = count.map_err(|_| invalid("a number of nodes is 0 or more"))?;
+            return Ok(Self(Awaited::Count(count)));
+        }
+        Ok(Self(Awaited::Nodes(object.extract::<Names>()?.0)))
+    }
+}
+
+/// A number of seconds, not negative.
+#[derive(Clone, Copy)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
+    type Error = PyErr;
+
+    /// An infinite number, and one too large to count, is the longest there is.
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let seconds: f64 = object.extract()?;
+        if seconds.is_nan() || seconds < 0.0 {
+            return Err(invalid(format!("{seconds} is no time to wait: give 0 or more seconds")));
+        }
+        Ok(Self(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
+    }
+}
+
+/// How long to wait, where `None` and what never ends are the same.
+pub(crate) fn wait_limit(timeout: Option<Seconds>) -> Option<Duration> {
+    timeout.map(|Seconds(timeout)| timeout).filter(|timeout| *timeout != Duration::MAX)
+}
+
+/// A whole number in the range of `T`.
+pub(crate) fn whole<T: TryFrom<i64>>(
+    object: &Bound<'_, PyAny>,
+    option: &str,
+    range: &str,
+) -> PyResult<T> {
+    if !object.is_instance_of::<PyInt>() {
+        return Err(PyTypeError::new_err(format!("{option} is a whole number: {range}")));
+    }
+    let out_of_range = || invalid(format!("{option} is out of range: {range}"));
+    let number = object.extract::<i64>().map_err(|_| out_of_range())?;
+    T::try_from(number).map_err(|_| out_of_range())
+}

@@ -1,0 +1,429 @@
+//! A node, as the two Python classes drive it: each method converts, calls the core once, and
+//! converts back. What waits is there twice: plainly, and as `begin_…` for an event loop.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use meshage::blocking;
+use meshage::config::Config;
+use meshage::error::RecvError;
+use meshage::message::Outgoing;
+use meshage::name::NodeName;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::block::block_on;
+use crate::completions::Completions;
+use crate::convert::{AwaitedNodes, Body, Names, Seconds, wait_limit, whole};
+use crate::errors;
+use crate::events::EventStream;
+use crate::held::Held;
+use crate::message::Message;
+use crate::reply::{Operation, Reply, adjacency};
+use crate::snoop::SnoopQueue;
+
+/// How long a dial may take where the caller does not say: the core's 10 s.
+const DIAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// A running node.
+#[pyclass(frozen, weakref, module = "meshage._meshage")]
+pub(crate) struct Core {
+    node: Arc<Held>,
+}
+
+/// Operations, each once, for both faces.
+impl Core {
+    fn send_operation(&self, outgoing: Outgoing, timeout: Option<Seconds>) -> PyResult<Operation> {
+        let node = self.node.here()?.node().clone();
+        let outgoing = match timeout {
+            Some(Seconds(timeout)) => outgoing.timeout(timeout),
+            None => outgoing,
+        };
+        Ok(Box::pin(async move { Reply::Sent(node.send(outgoing).await) }))
+    }
+
+    fn dial_operation(&self, address: String, timeout: Option<Seconds>) -> PyResult<Operation> {
+        let node = self.node.here()?.node().clone();
+        let timeout = timeout.map_or(DIAL_TIMEOUT, |Seconds(timeout)| timeout);
+        Ok(Box::pin(async move { Reply::Dialled(node.dial_timeout(&address, timeout).await) }))
+    }
+
+    fn hangup_operation(&self, peer: String) -> PyResult<Operation> {
+        let node = self.node.here()?.node().clone();
+        Ok(Box::pin(async move { Reply::HungUp(node.hangup(&peer).await) }))
+    }
+
+    fn wait_operation(&self, nodes: AwaitedNodes, timeout: Option<Seconds>) -> PyResult<Operation> {
+        let node = self.node.here()?.node().clone();
+        let timeout = timeout.map_or(std::time::Duration::MAX, |Seconds(timeout)| timeout);
+        Ok(Box::pin(async move { Reply::Reached(node.wait_for(nodes.0, timeout).await) }))
+    }
+
+    fn close_operation(&self) -> PyResult<Operation> {
+        let node = self.node.here()?.node().clone();
+        Ok(Box::pin(async move {
+            node.closed().await;
+            Reply::Closed
+        }))
+    }
+
+    /// Waits for an operation on this thread.
+    fn run<'py>(&self, py: Python<'py>, operation: Operation) -> PyResult<Bound<'py, PyAny>> {
+        match block_on(py, &self.node, operation, None)? {
+            Some(reply) => reply.into_python(py),
+            None => unreachable!("a wait without a limit ends with a reply"),
+        }
+    }
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    #[pyo3(signature = (name, namespace, degree, broadcast, bind, port, listen_port, version,
+                        timeout, msa_timeout, receive_buffer, max_message, seeds))]
+    #[expect(clippy::too_many_arguments, reason = "the options of the public constructor")]
+    fn new(
+        py: Python<'_>,
+        name: String,
+        namespace: String,
+        degree: &Bound<'_, PyAny>,
+        broadcast: Vec<String>,
+        bind: String,
+        port: &Bound<'_, PyAny>,
+        listen_port: Option<&Bound<'_, PyAny>>,
+        version: String,
+        timeout: Seconds,
+        msa_timeout: Seconds,
+        receive_buffer: &Bound<'_, PyAny>,
+        max_message: &Bound<'_, PyAny>,
+        seeds: Vec<String>,
+    ) -> PyResult<Self> {
+        const PORTS: &str = "0 to 65535";
+        let mut builder = Config::builder(name)
+            .namespace(namespace)
+            .degree(whole(degree, "degree", "0 to 256")?)
+            .bind(bind)
+            .port(whole(port, "port", PORTS)?)
+            .version(version)
+            .timeout(timeout.0)
+            .msa_timeout(msa_timeout.0)
+            .receive_buffer(whole(receive_buffer, "receive_buffer", "1 to 1,048,576")?)
+            .max_message(whole(max_message, "max_message", "1 byte to 1 GiB")?);
+        if let Some(port) = listen_port {
+            builder = builder.listen_port(whole(port, "listen_port", PORTS)?);
+        }
+        builder = broadcast.into_iter().fold(builder, |builder, ip| builder.broadcast(ip));
+        builder = seeds.into_iter().fold(builder, |builder, address| builder.seed(address));
+        let config = builder.build().map_err(|error| errors::config(&error))?;
+        let node = py.detach(|| blocking::Node::start(config));
+        let node = node.map_err(|error| errors::start(&error))?;
+        Ok(Self { node: Arc::new(Held::new(node)) })
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.node.node().name().as_str()
+    }
+
+    #[getter]
+    fn namespace(&self) -> &str {
+        self.node.node().namespace().as_str()
+    }
+
+    #[getter]
+    fn instance(&self) -> u64 {
+        self.node.node().instance().0
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.node.node().port()
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.node.is_forked() || self.node.node().is_closed()
+    }
+
+    #[getter]
+    fn forked(&self) -> bool {
+        self.node.is_forked()
+    }
+
+    #[getter]
+    fn degree(&self) -> PyResult<u32> {
+        Ok(self.node.here()?.node().degree())
+    }
+
+    #[setter]
+    fn set_degree(&self, degree: &Bound<'_, PyAny>) -> PyResult<()> {
+        let degree = whole(degree, "degree", "0 to 256")?;
+        self.node.here()?.node().set_degree(degree).map_err(|error| errors::config(&error))
+    }
+
+    #[getter]
+    fn msa_timeout(&self) -> PyResult<f64> {
+        Ok(self.node.here()?.node().msa_timeout().as_secs_f64())
+    }
+
+    #[setter]
+    fn set_msa_timeout(&self, period: Seconds) -> PyResult<()> {
+        self.node.here()?.node().set_msa_timeout(period.0).map_err(|error| errors::config(&error))
+    }
+
+    #[getter]
+    fn timeout(&self) -> PyResult<f64> {
+        Ok(seconds(self.node.here()?.node().timeout()))
+    }
+
+    #[setter]
+    fn set_timeout(&self, timeout: Seconds) -> PyResult<()> {
+        self.node.here()?.node().set_timeout(timeout.0);
+        Ok(())
+    }
+
+    fn dial<'py>(
+        &self,
+        py: Python<'py>,
+        address: String,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, self.dial_operation(address, timeout)?)
+    }
+
+    fn begin_dial(
+        &self,
+        completions: &Completions,
+        address: String,
+        timeout: Option<Seconds>,
+    ) -> PyResult<u64> {
+        Ok(completions.begin(&self.node, self.dial_operation(address, timeout)?))
+    }
+
+    fn hangup<'py>(&self, py: Python<'py>, peer: String) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, self.hangup_operation(peer)?)
+    }
+
+    fn begin_hangup(&self, completions: &Completions, peer: String) -> PyResult<u64> {
+        Ok(completions.begin(&self.node, self.hangup_operation(peer)?))
+    }
+
+    fn set<'py>(
+        &self,
+        py: Python<'py>,
+        recipients: Names,
+        body: Body,
+        timeout: Option<Seconds>,
+        retry: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, self.send_operation(set(recipients, body, retry), timeout)?)
+    }
+
+    fn begin_set(
+        &self,
+        completions: &Completions,
+        recipients: Names,
+        body: Body,
+        timeout: Option<Seconds>,
+        retry: bool,
+    ) -> PyResult<u64> {
+        let operation = self.send_operation(set(recipients, body, retry), timeout)?;
+        Ok(completions.begin(&self.node, operation))
+    }
+
+    fn broadcast<'py>(
+        &self,
+        py: Python<'py>,
+        body: Body,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, self.send_operation(broadcast(body), timeout)?)
+    }
+
+    fn begin_broadcast(
+        &self,
+        completions: &Completions,
+        body: Body,
+        timeout: Option<Seconds>,
+    ) -> PyResult<u64> {
+        Ok(completions.begin(&self.node, self.send_operation(broadcast(body), timeout)?))
+    }
+
+    fn send<'py>(
+        &self,
+        py: Python<'py>,
+        message: &Message,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, self.send_operation(message.outgoing(), timeout)?)
+    }
+
+    fn begin_send(
+        &self,
+        completions: &Completions,
+        message: &Message,
+        timeout: Option<Seconds>,
+    ) -> PyResult<u64> {
+        let operation = self.send_operation(message.outgoing(), timeout)?;
+        Ok(completions.begin(&self.node, operation))
+    }
+
+    fn broadcast_recipients(&self) -> PyResult<Vec<String>> {
+        Ok(strings(&self.node.here()?.node().broadcast_recipients()))
+    }
+
+    fn try_recv(&self) -> PyResult<Option<Message>> {
+        match self.node.here()?.node().try_recv() {
+            Ok(message) => Ok(Some(message.into())),
+            Err(RecvError::Timeout) => Ok(None),
+            Err(error) => Err(errors::recv(error)),
+        }
+    }
+
+    fn recv(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Message> {
+        if let Some(message) = self.try_recv()? {
+            return Ok(message);
+        }
+        match block_on(py, &self.node, self.node.node().recv(), wait_limit(timeout))? {
+            Some(result) => Ok(result.map_err(errors::recv)?.into()),
+            None => Err(errors::recv(RecvError::Timeout)),
+        }
+    }
+
+    fn recv_many(
+        &self,
+        py: Python<'_>,
+        max: &Bound<'_, PyAny>,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Vec<Message>> {
+        let max = batch_size(max)?;
+        let receive = self.node.here()?.node().recv_many(max);
+        match block_on(py, &self.node, receive, wait_limit(timeout))? {
+            Some(result) => Ok(messages(result.map_err(errors::recv)?)),
+            None => Err(errors::recv(RecvError::Timeout)),
+        }
+    }
+
+    /// Takes up to `max` messages that are there.
+    fn try_recv_many(&self, max: &Bound<'_, PyAny>) -> PyResult<Vec<Message>> {
+        let mut receive = Box::pin(self.node.here()?.node().recv_many(batch_size(max)?));
+        match receive.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Ok(messages(result.map_err(errors::recv)?)),
+            Poll::Pending => Ok(Vec::new()),
+        }
+    }
+
+    fn wait_for<'py>(
+        &self,
+        py: Python<'py>,
+        nodes: AwaitedNodes,
+        timeout: Option<Seconds>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, self.wait_operation(nodes, timeout)?)
+    }
+
+    fn begin_wait_for(
+        &self,
+        completions: &Completions,
+        nodes: AwaitedNodes,
+        timeout: Option<Seconds>,
+    ) -> PyResult<u64> {
+        Ok(completions.begin(&self.node, self.wait_operation(nodes, timeout)?))
+    }
+
+    fn mesh<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        adjacency(py, &self.node.here()?.node().mesh())
+    }
+
+    fn peers(&self) -> PyResult<Vec<String>> {
+        Ok(strings(&self.node.here()?.node().peers()))
+    }
+
+    fn dot(&self) -> PyResult<String> {
+        Ok(self.node.here()?.node().dot())
+    }
+
+    fn msa(&self) -> PyResult<()> {
+        self.node.here()?.node().msa();
+        Ok(())
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, value) in self.node.here()?.node().stats().iter() {
+            dict.set_item(name, value)?;
+        }
+        Ok(dict)
+    }
+
+    fn fileno(&self) -> PyResult<i32> {
+        Ok(self.node.here()?.node().recv_fd()?)
+    }
+
+    fn events(&self) -> PyResult<EventStream> {
+        self.node.here()?;
+        Ok(EventStream::new(Arc::clone(&self.node)))
+    }
+
+    /// Shows passing messages to a queue from now on; an earlier queue ends.
+    fn snoop(&self) -> PyResult<SnoopQueue> {
+        let (feeder, queue) = SnoopQueue::open();
+        let show = move |message| feeder.push(message);
+        self.node.here()?.node().set_snoop(Some(Box::new(show)));
+        Ok(queue)
+    }
+
+    /// Shows them to nobody.
+    fn stop_snooping(&self) {
+        if !self.node.is_forked() {
+            self.node.node().set_snoop(None);
+        }
+    }
+
+    /// Begins to close. In a forked child there is nothing to do.
+    fn close(&self) {
+        if !self.node.is_forked() {
+            self.node.node().close();
+        }
+    }
+
+    /// Waits until closing is done; `False` if it is not in time.
+    fn join(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<bool> {
+        if self.node.is_forked() {
+            return Ok(true);
+        }
+        let closed = self.close_operation()?;
+        Ok(block_on(py, &self.node, closed, wait_limit(timeout))?.is_some())
+    }
+
+    fn begin_join(&self, completions: &Completions) -> PyResult<u64> {
+        Ok(completions.begin(&self.node, self.close_operation()?))
+    }
+}
+
+fn set(recipients: Names, body: Body, retry: bool) -> Outgoing {
+    Outgoing::set(recipients.0, body.bytes).encoding(body.encoding).retry(retry)
+}
+
+fn broadcast(body: Body) -> Outgoing {
+    Outgoing::broadcast(body.bytes).encoding(body.encoding)
+}
+
+fn strings(names: &[NodeName]) -> Vec<String> {
+    names.iter().map(NodeName::to_string).collect()
+}
+
+fn messages(batch: Vec<meshage::message::Message>) -> Vec<Message> {
+    batch.into_iter().map(Message::from).collect()
+}
+
+fn batch_size(max: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match whole(max, "max", "1 or more")? {
+        0 => Err(errors::invalid("max is out of range: 1 or more")),
+        max => Ok(max),
+    }
+}
+
+fn seconds(duration: std::time::Duration) -> f64 {
+    if duration == std::time::Duration::MAX { f64::INFINITY } else { duration.as_secs_f64() }
+}

@@ -1,0 +1,106 @@
+//! A bounded queue from the core's threads to one Python thread. It never makes the core wait: what
+//! does not fit is dropped and counted.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use pyo3::prelude::*;
+
+use crate::block::{in_slices, now};
+
+/// The end that takes.
+pub(crate) struct Queue<T>(Arc<Shared<T>>);
+
+/// The end that puts in. The queue ends when it is dropped.
+pub(crate) struct Feeder<T>(Arc<Shared<T>>);
+
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    filled: Condvar,
+    items_max: usize,
+}
+
+struct State<T> {
+    items: VecDeque<T>,
+    dropped: u64,
+    ended: bool,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        self.lock().ended = true;
+        self.filled.notify_all();
+    }
+}
+
+/// A queue of at most `items_max`.
+pub(crate) fn queue<T>(items_max: usize) -> (Feeder<T>, Queue<T>) {
+    let state = State { items: VecDeque::new(), dropped: 0, ended: false };
+    let shared = Arc::new(Shared { state: Mutex::new(state), filled: Condvar::new(), items_max });
+    (Feeder(Arc::clone(&shared)), Queue(shared))
+}
+
+impl<T> Feeder<T> {
+    /// Puts an item in, unless the queue is full.
+    pub(crate) fn push(&self, item: T) {
+        let mut state = self.0.lock();
+        if state.ended {
+            return;
+        }
+        if state.items.len() >= self.0.items_max {
+            state.dropped += 1;
+            return;
+        }
+        state.items.push_back(item);
+        if state.items.len() == 1 {
+            self.0.filled.notify_one();
+        }
+    }
+}
+
+impl<T> Drop for Feeder<T> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl<T: Send> Queue<T> {
+    /// Waits for items and takes all there are; none once the queue has ended.
+    ///
+    /// # Errors
+    /// What a signal handler raised.
+    pub(crate) fn take(&self, py: Python<'_>) -> PyResult<Vec<T>> {
+        let taken = in_slices(py, None, |until| self.take_until(until))?;
+        Ok(taken.unwrap_or_default())
+    }
+
+    fn take_until(&self, until: Instant) -> Option<Vec<T>> {
+        let mut state = self.0.lock();
+        loop {
+            if !state.items.is_empty() || state.ended {
+                return Some(state.items.drain(..).collect());
+            }
+            let left = until.saturating_duration_since(now());
+            if left.is_zero() {
+                return None;
+            }
+            let waited = self.0.filled.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// How many items did not fit.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.0.lock().dropped
+    }
+
+    /// Ends the queue: a waiting taker gets what is there, then nothing.
+    pub(crate) fn end(&self) {
+        self.0.end();
+    }
+}

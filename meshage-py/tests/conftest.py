@@ -1,0 +1,99 @@
+"""Nodes for the tests: on loopback, on free ports, and closed at the end."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import meshage
+import pytest
+
+_numbers = itertools.count()
+
+WAIT = 20.0
+"""How long a condition may take to come true, in seconds: long enough for a loaded machine."""
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace that no other test uses."""
+    return f"py-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def make(namespace: str) -> Iterator[Callable[..., meshage.Node]]:
+    """Makes nodes that hear no solicitation."""
+    made: list[meshage.Node] = []
+
+    def start(name: str, **options: object) -> meshage.Node:
+        settings: dict[str, object] = {"bind": "127.0.0.1", "port": 0} | options
+        node = meshage.Node(name, namespace, **settings)  # type: ignore[arg-type]
+        made.append(node)
+        return node
+
+    yield start
+    for node in made:
+        node.close()
+
+
+@pytest.fixture
+def line(make: Callable[..., meshage.Node]) -> Callable[..., list[meshage.Node]]:
+    """Makes nodes in a line: each linked to the one before it, all reachable."""
+
+    def start(*names: str, **options: object) -> list[meshage.Node]:
+        nodes = [make(name, **options) for name in names]
+        for left, right in itertools.pairwise(nodes):
+            left.dial(address(right))
+        for node in nodes:
+            node.wait_for(names, timeout=WAIT)
+        return nodes
+
+    return start
+
+
+def address(node: meshage.Node | meshage.AsyncNode) -> str:
+    """Where a node listens."""
+    return f"127.0.0.1:{node.port}"
+
+
+def free_port() -> int:
+    """A port that nobody uses at the moment, for TCP and UDP."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Finished:
+    """A program that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run_python(code: str, *arguments: str, timeout: float = 60.0) -> Finished:
+    """Runs a Python program of its own. One that hangs fails the test."""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def check_python(code: str, *arguments: str, timeout: float = 60.0) -> str:
+    """The same, for a program that must succeed in silence; gives what it printed."""
+    done = run_python(code, *arguments, timeout=timeout)
+    assert done.status == 0, f"status {done.status}\n{done.out}\n{done.err}"
+    assert done.err == "", done.err
+    return done.out

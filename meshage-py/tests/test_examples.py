@@ -1,0 +1,169 @@
+"""The examples, as a user would run them: programs that talk to each other."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+from conftest import WAIT, free_port
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+class Program:
+    """A running example."""
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(EXAMPLES / name), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: queue.Queue[str] = queue.Queue()
+        self.seen: list[str] = []
+        assert self.process.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=(self.process.stdout,))
+        self._reader.start()
+
+    def _read(self, out: IO[str]) -> None:
+        for line in out:
+            self.lines.put(line.rstrip("\n"))
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def expect(self, fits: Callable[[str], bool] | str) -> str:
+        """The next line that fits; those before it are passed over."""
+        deadline = time.monotonic() + WAIT
+        while True:
+            try:
+                line = self.lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"{fits} did not come after {self.seen}") from None
+            self.seen.append(line)
+            if fits == line if isinstance(fits, str) else fits(line):
+                return line
+
+    def end(self, how: Callable[[], None]) -> None:
+        """Ends it in a way that it must take well."""
+        how()
+        assert self.process.wait(WAIT) == 0
+        assert self.process.stderr is not None
+        assert self.process.stderr.read() == ""
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def close_input(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def tidy(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Program]]:
+    """Starts examples, and ends what is left of them."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(name: str, *arguments: str) -> Program:
+            program = Program(name, *arguments)
+            stack.callback(program.tidy)
+            return program
+
+        yield begin
+
+
+def own(name: str) -> str:
+    """A name that no other run on this machine uses."""
+    return f"{name}-{os.getpid()}"
+
+
+def test_first(start: Callable[..., Program]) -> None:
+    ada, bob = own("ada"), own("bob")
+    one, other = start("first.py", ada), start("first.py", bob)
+    one.expect(f"{bob} says 'hello, this is {bob}'")
+    other.expect(f"{ada} says 'hello, this is {ada}'")
+    one.end(one.interrupt)
+    other.end(other.interrupt)
+
+
+def test_request_reply(start: Callable[..., Program]) -> None:
+    server = start("request_reply.py", "serve", own("adder"))
+    server.expect(lambda line: "serves" in line)
+    client = start("request_reply.py", "ask", own("adder"), "1", "2", "39")
+    client.expect("42")
+    client.end(lambda: None)
+    server.end(server.interrupt)
+
+
+def test_asyncio_chat(start: Callable[..., Program]) -> None:
+    ada, bob = own("ada"), own("bob")
+    one, other = start("asyncio_chat.py", ada), start("asyncio_chat.py", bob)
+    one.expect(f"* {bob} is here")
+    other.expect(f"* {ada} is here")
+    one.say("hello")
+    other.expect(f"{ada}: hello")
+    other.end(other.close_input)
+    one.expect(f"* {bob} is gone")
+    one.end(one.close_input)
+
+
+def test_topology(start: Callable[..., Program], tmp_path: Path, namespace: str) -> None:
+    picture = tmp_path / "mesh.svg"
+    one = start("topology.py", namespace)
+    two = start("topology.py", namespace, str(picture))
+    two.expect("2 nodes, 1 links, 1 hops across")
+    one.end(one.interrupt)
+    two.expect(lambda line: line.startswith("- topology-"))
+    two.end(two.interrupt)
+    assert picture.read_text().startswith("<svg")
+
+
+def test_demo_node(start: Callable[..., Program], namespace: str) -> None:
+    port = str(free_port())
+    nodes = {name: start("demo_node.py", name, namespace, port, "2") for name in ("a", "b", "c")}
+    for node in nodes.values():
+        assert int(node.expect(lambda line: line.startswith("ready ")).split()[1]) > 0
+    deadline = time.monotonic() + WAIT
+    for node in nodes.values():
+        while True:
+            node.say("mesh")
+            known = node.expect(lambda line: line.startswith("mesh")).split()[1:]
+            if sorted(entry.split(":")[0] for entry in known) == ["a", "b", "c"]:
+                break
+            assert time.monotonic() < deadline, known
+    a, b = nodes["a"], nodes["b"]
+    a.say("set b some text")
+    a.expect("sent 1 0")
+    b.expect("got a some text")
+    b.say("broadcast to all")
+    b.expect("sent 2 0")
+    nodes["c"].expect("got b to all")
+    a.say("set nobody x")
+    a.expect("sent 0 1")
+    a.say("peers")
+    assert a.expect(lambda line: line.startswith("peers ")) in ("peers b", "peers c", "peers b c")
+    nodes["c"].end(lambda: nodes["c"].say("quit"))
+    b.end(b.close_input)

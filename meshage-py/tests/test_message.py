@@ -1,0 +1,121 @@
+"""The message object, without a network."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+
+import meshage
+import pytest
+from meshage import Encoding, Message
+
+
+def test_text_travels_as_text_and_buffers_as_bytes() -> None:
+    assert Message("ü").encoding == Encoding.TEXT
+    assert Message("ü").body == "ü".encode()
+    for body in (b"ab", bytearray(b"ab"), memoryview(b"ab"), memoryview(b"a-b-")[::2]):
+        assert (Message(body).encoding, Message(body).body) == (Encoding.BYTES, bytes(body))
+    assert Message("{}", encoding=Encoding.JSON).encoding == Encoding.JSON
+    assert Message(b"", encoding=4_000_000_000).encoding == 4_000_000_000
+
+
+def test_a_buffer_of_numbers_travels_as_its_bytes() -> None:
+    numbers = memoryview(bytes(range(16))).cast("I")
+    assert Message(numbers).body == bytes(range(16))
+
+
+@pytest.mark.parametrize("body", [None, 5, ["x"], object()])
+def test_what_has_no_buffer_is_refused(body: object) -> None:
+    with pytest.raises(TypeError):
+        Message(body)  # type: ignore[arg-type]
+
+
+def test_a_bare_string_is_one_recipient() -> None:
+    assert Message("x", "bob").recipients == ("bob",)
+    assert Message("x", iter(["b", "c"])).recipients == ("b", "c")
+    assert Message("x").recipients == ()
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "ä", "x" * 65])
+def test_a_name_that_is_none_is_a_value_error(name: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Message("x", [name])
+    assert isinstance(caught.value, meshage.MeshageError)
+
+
+def test_names_that_are_no_strings_are_a_type_error() -> None:
+    with pytest.raises(TypeError):
+        Message("x", [1])  # type: ignore[list-item]
+    with pytest.raises(TypeError):
+        Message("x", b"ab")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("encoding", [-1, 1 << 32, 1 << 70])
+def test_an_encoding_out_of_range_is_a_value_error(encoding: int) -> None:
+    with pytest.raises(ValueError):
+        Message("x", encoding=encoding)
+
+
+def test_a_message_made_here_has_no_source() -> None:
+    message = Message("x", ["bob"])
+    assert (message.source, message.route, message.id, message.instance) == ("", (), 0, 0)
+    assert message.command == meshage.MESSAGE
+
+
+def test_a_body_is_read_as_text_and_as_json() -> None:
+    assert Message(b"\xc3\xbc").text() == "ü"
+    assert Message('{"a": [1]}').json() == {"a": [1]}
+    with pytest.raises(UnicodeDecodeError):
+        Message(b"\xff").text()
+    with pytest.raises(ValueError):
+        Message("{").json()
+
+
+def test_the_buffer_is_the_body_itself_and_outlives_the_message() -> None:
+    message = Message(b"x" * 100_000)
+    view = memoryview(message)
+    assert view.readonly and view.nbytes == 100_000
+    again = memoryview(message)
+    del message
+    gc.collect()
+    assert bytes(view[:3]) == b"xxx"
+    assert again == view
+    with pytest.raises(TypeError):
+        view[0] = 1
+
+
+def test_length_bytes_and_truth() -> None:
+    assert (len(Message("ü")), bytes(Message("ü"))) == (2, b"\xc3\xbc")
+    assert len(Message("")) == 0
+    assert Message("")
+    assert Message(b"ab").body is not None
+
+
+def test_equality_and_hash_go_by_the_fields() -> None:
+    a, b = Message("x", ["b"]), Message("x", ["b"])
+    assert a == b and hash(a) == hash(b)
+    for other in (Message("y", ["b"]), Message("x", ["c"]), Message(b"x", ["b"]), "x", None):
+        assert a != other
+
+
+def test_a_message_is_frozen() -> None:
+    message = Message("x")
+    with pytest.raises(AttributeError):
+        message.body = b"y"  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        message.anything = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_message_survives_pickling_and_copying(protocol: int) -> None:
+    message = Message("x" * 1000, ["b", "c"], encoding=2000)
+    assert pickle.loads(pickle.dumps(message, protocol)) == message
+    assert copy.copy(message) == message == copy.deepcopy(message)
+
+
+def test_the_repr_is_short() -> None:
+    message = Message(b"x" * 1_000_000, ["b"])
+    assert len(repr(message)) < 200
+    assert "b" in repr(message) and "1000000 bytes" in repr(message)
+    assert "command: Message" in str(message)
