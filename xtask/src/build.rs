@@ -1,0 +1,95 @@
+//! Builds what the demo and the process tests run: the library, the node programs, the wheel.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::python;
+use crate::shell::{self, Result};
+
+/// The node programs, ready to be started.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    target: PathBuf,
+    root: PathBuf,
+    python: PathBuf,
+}
+
+/// What a node program is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    /// meshage/examples/demo_node.rs
+    Rust,
+    /// examples-c/demo_node.c
+    C,
+    /// meshage-py/examples/demo_node.py
+    Python,
+}
+
+impl Programs {
+    /// Builds them all.
+    pub(crate) fn build(root: &Path) -> Result<Self> {
+        let _others_wait = shell::alone(root)?;
+        println!("building the library and the Rust node");
+        let each = ["build", "--release", "-p", "meshage-ffi", "-p", "meshage"];
+        shell::run(shell::cargo(root, &each).args(["--example", "demo_node", "--lib"]))?;
+        println!("building the C node");
+        let target = shell::target(root);
+        compile(root, "demo_node.c", &target.join("demo_node_c"))?;
+        println!("building the wheel");
+        let python = python::wheel(root)?;
+        Ok(Self { root: root.to_path_buf(), target, python })
+    }
+
+    /// The command that starts a node; its arguments are still to be added.
+    pub(crate) fn command(&self, language: Language) -> Command {
+        let release = self.target.join("release");
+        match language {
+            Language::Rust => shell::command(&self.root, release.join("examples/demo_node")),
+            Language::C => {
+                let mut command = shell::command(&self.root, self.target.join("demo_node_c"));
+                // cargo's own search path would find the library of another profile first.
+                command.env_remove("LD_LIBRARY_PATH");
+                command
+            }
+            Language::Python => {
+                let mut command = shell::command(&self.root, &self.python);
+                command.arg(self.root.join("meshage-py/examples/demo_node.py"));
+                command
+            }
+        }
+    }
+}
+
+/// Compiles a program of examples-c/ against the shared library, warnings being errors.
+pub(crate) fn compile(root: &Path, source: &str, program: &Path) -> Result<()> {
+    let release = shell::target(root).join("release");
+    let (variable, default, standard) = match source.ends_with(".cpp") {
+        true => ("CXX", "c++", "-std=c++11"),
+        false => ("CC", "cc", "-std=c99"),
+    };
+    let compiler = std::env::var_os(variable).unwrap_or_else(|| default.into());
+    let mut command = shell::command(root, compiler);
+    command
+        .args([standard, "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Iinclude"])
+        .arg(root.join("examples-c").join(source))
+        .arg("-L")
+        .arg(&release)
+        .arg(format!("-Wl,-rpath,{}", release.display()))
+        .args(["-lmeshage", "-lpthread", "-o"])
+        .arg(program);
+    shell::quietly(&mut command).map(|_| ())
+}
+
+/// The C programs that a user would copy from.
+pub(crate) fn c_sources(root: &Path) -> Result<Vec<String>> {
+    let folder = root.join("examples-c");
+    let entries = std::fs::read_dir(&folder)
+        .map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
+    let mut sources: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".c") || name.ends_with(".cpp"))
+        .collect();
+    sources.sort();
+    Ok(sources)
+}

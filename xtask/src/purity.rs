@@ -1,0 +1,167 @@
+//! What the planes must not know of, looked for in their source.
+//!
+//! Types cannot say that a module has no clock, so this does: each rule names a folder and the words
+//! that may not stand in its code. Comments and unit tests are passed over.
+
+use std::path::{Path, PathBuf};
+
+use crate::shell::Result;
+
+struct Rule {
+    /// A file or folder under meshage/src.
+    place: &'static str,
+    /// What it is, for the message.
+    is: &'static str,
+    /// What may not stand there.
+    words: &'static [&'static [&'static str]],
+}
+
+const SOCKETS: &[&str] = &["tokio", "socket2", "libc::", "TcpStream", "TcpListener", "UdpSocket"];
+const CLOCKS: &[&str] = &["Instant::now", "SystemTime", "thread::sleep"];
+const CHANCE: &[&str] =
+    &["rand::rng()", "rand::random", "SysRng", "OsRng", "ThreadRng", "getrandom", "RandomState"];
+const THREADS: &[&str] = &["std::thread", "thread::spawn", "thread_local!"];
+const WAITING: &[&str] = &[".await", "async fn", "async move"];
+const LOCKS: &[&str] = &["Mutex", "RwLock", "Condvar"];
+const DRIVER: &[&str] = &["crate::net", "crate::node", "crate::blocking"];
+
+const RULES: &[Rule] = &[
+    Rule {
+        place: "protocol",
+        is: "the control plane",
+        words: &[
+            SOCKETS,
+            CLOCKS,
+            CHANCE,
+            THREADS,
+            WAITING,
+            LOCKS,
+            DRIVER,
+            &["crate::forward", "crate::sim"],
+        ],
+    },
+    Rule {
+        place: "forward",
+        is: "the data plane",
+        words: &[
+            SOCKETS,
+            CLOCKS,
+            CHANCE,
+            THREADS,
+            WAITING,
+            DRIVER,
+            &["crate::protocol", "crate::sim"],
+        ],
+    },
+    Rule {
+        place: "wire",
+        is: "the wire format",
+        words: &[
+            SOCKETS,
+            CLOCKS,
+            CHANCE,
+            THREADS,
+            WAITING,
+            LOCKS,
+            DRIVER,
+            &["crate::protocol", "crate::forward", "crate::sim"],
+        ],
+    },
+    Rule { place: "sim", is: "the simulator", words: &[SOCKETS, CHANCE, WAITING, DRIVER] },
+    Rule { place: "name.rs", is: "the names", words: &[SOCKETS, CLOCKS, CHANCE, THREADS, LOCKS] },
+    Rule { place: "route.rs", is: "the routes", words: &[SOCKETS, CLOCKS, CHANCE, THREADS] },
+    Rule { place: "topology.rs", is: "the topology", words: &[SOCKETS, CLOCKS, CHANCE, LOCKS] },
+];
+
+/// Holds every rule to the source.
+pub(crate) fn check(root: &Path) -> Result<()> {
+    let source = root.join("meshage/src");
+    let mut breaches = Vec::new();
+    for rule in RULES {
+        for file in rust_files(&source.join(rule.place))? {
+            let text = std::fs::read_to_string(&file)
+                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
+            breaches.extend(breaches_of(rule, &text).map(|(line, word)| {
+                format!("{shown}:{line}: {} may not know of `{word}`", rule.is)
+            }));
+        }
+    }
+    if breaches.is_empty() { Ok(()) } else { Err(breaches.join("\n")) }
+}
+
+fn breaches_of<'a>(rule: &'a Rule, text: &'a str) -> impl Iterator<Item = (usize, &'static str)> {
+    code(text).flat_map(move |(number, line)| {
+        let words = rule.words.iter().flat_map(|group| group.iter());
+        words.filter(move |word| line.contains(**word)).map(move |word| (number, *word))
+    })
+}
+
+/// The lines of code, numbered: no comments, and nothing from the unit tests on.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let tests = ["#[cfg(test)]\nmod ", "#[cfg(test)]\npub(crate) mod "];
+    let end = tests.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
+    text[..end]
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
+}
+
+/// The Rust files of a folder and those below it, or the file itself; none where there is nothing.
+pub(crate) fn rust_files(place: &Path) -> Result<Vec<PathBuf>> {
+    if place.is_file() {
+        return Ok(vec![place.to_path_buf()]);
+    }
+    let mut files = Vec::new();
+    let mut folders = vec![place.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        if !folder.is_dir() {
+            continue;
+        }
+        let entries = std::fs::read_dir(&folder)
+            .map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files.retain(|file| !is_unit_test(file));
+    Ok(files)
+}
+
+/// Whether a file is a module that its parent has for tests alone.
+fn is_unit_test(file: &Path) -> bool {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_stem()) else { return false };
+    let declared = format!("#[cfg(test)]\nmod {};", name.display());
+    let parents = [folder.join("mod.rs"), folder.with_extension("rs"), folder.join("lib.rs")];
+    parents
+        .iter()
+        .any(|parent| std::fs::read_to_string(parent).is_ok_and(|text| text.contains(&declared)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: Rule = Rule { place: "", is: "it", words: &[CLOCKS, LOCKS] };
+
+    fn found(text: &str) -> Vec<(usize, &'static str)> {
+        breaches_of(&RULE, text).collect()
+    }
+
+    #[test]
+    fn a_clock_in_the_code_is_found_with_its_line() {
+        assert_eq!(found("fn f() {}\nlet t = Instant::now();\n"), [(2, "Instant::now")]);
+    }
+
+    #[test]
+    fn comments_and_unit_tests_are_passed_over() {
+        assert_eq!(found("// no Mutex here\nfn f() {} // nor SystemTime\n"), []);
+        assert_eq!(found("fn f() {}\n#[cfg(test)]\nmod tests { use std::sync::Mutex; }\n"), []);
+    }
+}

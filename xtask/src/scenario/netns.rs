@@ -1,0 +1,151 @@
+//! A network of its own: one network namespace a node, and a bridge in between. Nothing outside
+//! them is touched, and all of it goes when the value is dropped.
+//!
+//! ```text
+//!   node-0 ─ eth0 ═ veth ═ v0 ┐
+//!   node-1 ─ eth0 ═ veth ═ v1 ┼─ bridge     (the bridges live in a namespace of their own, the hub)
+//!   node-2 ─ eth0 ═ veth ═ v2 ┘
+//! ```
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::chance;
+use crate::shell::{self, Result};
+
+/// How many nodes a hub has addresses for.
+const NODES_MAX: usize = 200;
+
+/// Why no network can be made here; `None` where it can.
+pub(super) fn why_not() -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return Some("network namespaces are Linux's".into());
+    }
+    if !shell::is_installed("ip") {
+        return Some("the program `ip` (iproute2) is not there".into());
+    }
+    let probe = format!("mshp{:x}", chance::number() & 0xffff_ffff);
+    let made = ip(&["netns", "add", &probe]);
+    let _ = ip(&["netns", "del", &probe]);
+    made.err().map(|_| "this user may not make network namespaces".into())
+}
+
+/// Namespaces and bridges.
+pub(super) struct Network {
+    tag: String,
+    nodes: usize,
+}
+
+impl Network {
+    /// A network of some nodes: `bridge_of` says at which of the bridges each hangs.
+    pub(super) fn new(
+        nodes: usize,
+        bridges: usize,
+        bridge_of: impl Fn(usize) -> usize,
+    ) -> Result<Self> {
+        assert!(nodes <= NODES_MAX, "a hub has addresses for {NODES_MAX} nodes");
+        let mut network = Self { tag: format!("msh{:x}", chance::number() & 0xff_ffff), nodes: 0 };
+        let hub = network.hub();
+        ip(&["netns", "add", &hub])?;
+        for bridge in 0..bridges {
+            let bridge = format!("br{bridge}");
+            ip(&["-n", &hub, "link", "add", &bridge, "type", "bridge"])?;
+            ip(&["-n", &hub, "link", "set", &bridge, "up"])?;
+        }
+        for node in 0..nodes {
+            let space = network.space(node);
+            ip(&["netns", "add", &space])?;
+            network.nodes = node + 1;
+            let port = format!("v{node}");
+            let bridge = format!("br{}", bridge_of(node));
+            let address = format!("10.77.0.{}/24", node + 1);
+            ip(&[
+                "-n", &space, "link", "add", "eth0", "type", "veth", "peer", "name", &port,
+                "netns", &hub,
+            ])?;
+            ip(&["-n", &hub, "link", "set", &port, "master", &bridge, "up"])?;
+            ip(&[
+                "-n",
+                &space,
+                "addr",
+                "add",
+                &address,
+                "broadcast",
+                "10.77.0.255",
+                "dev",
+                "eth0",
+            ])?;
+            ip(&["-n", &space, "link", "set", "lo", "up"])?;
+            ip(&["-n", &space, "link", "set", "eth0", "up"])?;
+            ip(&["-n", &space, "route", "add", "default", "dev", "eth0"])?;
+        }
+        Ok(network)
+    }
+
+    /// Joins two bridges, as if a cable were plugged in.
+    pub(super) fn join(&self, a: usize, b: usize) -> Result<()> {
+        let hub = self.hub();
+        ip(&["-n", &hub, "link", "add", "cable0", "type", "veth", "peer", "name", "cable1"])?;
+        for (end, bridge) in [("cable0", a), ("cable1", b)] {
+            ip(&["-n", &hub, "link", "set", end, "master", &format!("br{bridge}"), "up"])?;
+        }
+        Ok(())
+    }
+
+    /// The command, run where node `node` lives.
+    pub(super) fn inside(&self, node: usize, command: &Command) -> Command {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", &self.space(node)]);
+        inside.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                inside.env(name, value);
+            }
+        }
+        inside
+    }
+
+    fn hub(&self) -> String {
+        format!("{}-hub", self.tag)
+    }
+
+    fn space(&self, node: usize) -> String {
+        format!("{}-{node}", self.tag)
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for node in 0..self.nodes {
+            let _ = ip(&["netns", "del", &self.space(node)]);
+        }
+        let _ = ip(&["netns", "del", &self.hub()]);
+    }
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    shell::quietly(shell::command(Path::new("/"), "ip").args(arguments)).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_an_address_for_each_node_and_goes_when_it_is_dropped() {
+        if let Some(because) = why_not() {
+            println!("skipped: a network of its own because {because}");
+            return;
+        }
+        let network = Network::new(3, 2, |node| node / 2).expect("made");
+        network.join(0, 1).expect("joined");
+        let mut show = Command::new("ip");
+        show.args(["-4", "addr", "show", "eth0"]);
+        let text = shell::quietly(&mut network.inside(2, &show)).expect("shown");
+        assert!(text.contains("10.77.0.3/24"), "{text}");
+        let tag = network.tag.clone();
+        drop(network);
+        let left = shell::quietly(Command::new("ip").args(["netns", "list"])).expect("listed");
+        assert!(!left.contains(&tag), "{left}");
+    }
+}

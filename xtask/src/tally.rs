@@ -1,0 +1,142 @@
+//! How many checks passed, failed and were skipped, over every runner.
+
+use std::time::Instant;
+
+use crate::shell::Result;
+
+/// The sums, and what is to be said of them at the end.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Checks that held.
+    pub(crate) passed: usize,
+    /// Checks that did not.
+    pub(crate) failed: usize,
+    /// Checks that could not be made here.
+    pub(crate) skipped: usize,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    /// One check: named before it runs, told after.
+    pub(crate) fn check(&mut self, what: &str, run: impl FnOnce() -> Result<()>) -> bool {
+        let began = Instant::now();
+        println!("── {what}");
+        match run() {
+            Ok(()) => {
+                println!("   passed: {what} ({:.1} s)", began.elapsed().as_secs_f64());
+                self.passed += 1;
+                true
+            }
+            Err(why) => {
+                self.fail(what, &why);
+                false
+            }
+        }
+    }
+
+    /// A runner with counts of its own: `(passed, failed, skipped)`.
+    pub(crate) fn runner(
+        &mut self,
+        what: &str,
+        run: impl FnOnce() -> Result<(usize, usize, usize)>,
+    ) {
+        let began = Instant::now();
+        println!("── {what}");
+        match run() {
+            Ok((passed, failed, skipped)) => {
+                let took = began.elapsed().as_secs_f64();
+                println!("   {passed} passed, {failed} failed: {what} ({took:.1} s)");
+                self.passed += passed;
+                self.failed += failed;
+                self.skipped += skipped;
+                if failed > 0 {
+                    self.failures.push(format!("{what}: {failed} failed"));
+                }
+            }
+            Err(why) => self.fail(what, &why),
+        }
+    }
+
+    /// A check that cannot be made here.
+    pub(crate) fn skip(&mut self, what: &str, because: &str) {
+        println!("skipped: {what} because {because}");
+        self.skipped += 1;
+    }
+
+    fn fail(&mut self, what: &str, why: &str) {
+        println!("   FAILED: {what}: {why}");
+        self.failed += 1;
+        self.failures.push(format!("{what}: {}", why.lines().next().unwrap_or_default()));
+    }
+
+    /// The line that ends it all.
+    pub(crate) fn line(&self) -> String {
+        let mut line = format!("{} passed, {} failed", self.passed, self.failed);
+        if self.skipped > 0 {
+            line.push_str(&format!(", {} skipped", self.skipped));
+        }
+        line
+    }
+
+    /// Prints what failed, then the last line; an error if anything did.
+    pub(crate) fn finish(self) -> Result<()> {
+        for failure in &self.failures {
+            println!("failed: {failure}");
+        }
+        println!("{}", self.line());
+        if self.failed == 0 { Ok(()) } else { Err("not all passed".into()) }
+    }
+}
+
+/// The counts in what `cargo test` prints: the sums over all its `test result:` lines.
+pub(crate) fn of_cargo(text: &str) -> (usize, usize, usize) {
+    let mut sums = (0, 0, 0);
+    for line in text.lines().filter(|line| line.starts_with("test result:")) {
+        let number = |word: &str| number_before(line, word);
+        sums.0 += number("passed");
+        sums.1 += number("failed");
+        sums.2 += number("ignored");
+    }
+    sums
+}
+
+/// The number that stands before `word` in a line of counts; 0 where there is none.
+pub(crate) fn number_before(line: &str, word: &str) -> usize {
+    let words: Vec<&str> =
+        line.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    words
+        .windows(2)
+        .find(|pair| pair[1] == word)
+        .and_then(|pair| pair[0].parse().ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_all_test_programs_are_summed() {
+        let text = "\
+running 2 tests
+test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+noise
+test result: FAILED. 3 passed; 1 failed; 4 ignored; 0 measured; 0 filtered out
+";
+        assert_eq!(of_cargo(text), (5, 1, 4));
+    }
+
+    #[test]
+    fn a_number_is_found_before_its_word() {
+        assert_eq!(number_before("== 12 passed, 1 failed in 0.3s ==", "passed"), 12);
+        assert_eq!(number_before("== 12 passed in 0.3s ==", "failed"), 0);
+    }
+
+    #[test]
+    fn the_last_line_names_skips_only_where_there_are_some() {
+        let mut tally = Tally { passed: 3, ..Tally::default() };
+        assert_eq!(tally.line(), "3 passed, 0 failed");
+        tally.skip("a thing", "of a reason");
+        assert_eq!(tally.line(), "3 passed, 0 failed, 1 skipped");
+    }
+}
