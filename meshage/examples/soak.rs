@@ -4,7 +4,6 @@
 //! `cargo run --release --example soak -- [CALLERS [MESSAGES [PAUSE_SECONDS]]]`: so many callers
 //! send so many messages in all each way, and the receiver at one end pauses for so long half way.
 //! Default: 32 callers, 100,000 messages, no pause.
-#![allow(clippy::disallowed_methods, reason = "it says how long it took")]
 
 #![expect(clippy::disallowed_methods, reason = "it measures real time")]
 

@@ -20,7 +20,7 @@ use crate::error::{DialError, HangupError, RecvError, SendError, StartError, Wai
 use crate::event::Event;
 use crate::message::{Message, Outgoing, Report};
 use crate::name::NodeName;
-use crate::net::{DIAL_TIMEOUT, FLUSH_TIMEOUT, clock};
+use crate::net::{CLOSE_TIMEOUT, DIAL_TIMEOUT, clock};
 use crate::node::{self, Awaited};
 use crate::topology::Mesh;
 
@@ -28,9 +28,9 @@ use crate::topology::Mesh;
 const RESOLVER_THREADS_MAX: usize = 8;
 /// How long a thread that resolved a name waits for another one to resolve.
 const RESOLVER_KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// How long to wait for a node to be closed before its threads are stopped where they are: the
-/// flush, then the links' orderly end, then as much again for a starved machine.
-const CLOSE_TIMEOUT: Duration = FLUSH_TIMEOUT.saturating_mul(3);
+/// How long to wait for a node to be closed before its threads are stopped where they are: what
+/// closing takes at most, and twice as much again for a starved machine.
+const END_TIMEOUT: Duration = CLOSE_TIMEOUT.saturating_mul(3);
 /// How long a stopped runtime's threads may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -186,7 +186,7 @@ impl Drop for Node {
         let node = self.node.clone();
         let end = move || {
             // A node that is not closed in time is stopped in the middle of things.
-            let _ = wait(runtime.handle(), clock::deadline(CLOSE_TIMEOUT), node.closed());
+            let _ = wait(runtime.handle(), clock::deadline(END_TIMEOUT), node.closed());
             stop(runtime);
             node.join_callbacks();
         };

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::address;
 use crate::error::ConfigError;
 use crate::name::{Namespace, NodeName};
 
@@ -209,6 +210,9 @@ impl ConfigBuilder {
             broadcast.push(Ipv4Addr::BROADCAST.into());
         }
         let bind = self.bind.as_ref().map_or(Ok(Ipv4Addr::UNSPECIFIED.into()), ip)?;
+        for seed in &self.seeds {
+            address::split(seed, DEFAULT_PORT).map_err(|_| ConfigError::Address(seed.clone()))?;
+        }
         let in_range = |holds: bool, option, range| {
             if holds { Ok(()) } else { Err(ConfigError::Range(option, range)) }
         };
@@ -256,6 +260,13 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_is_whatever_can_be_dialled() {
+        let seeds = ["host", "host:1", "10.0.0.1", "[::1]:1", "[::1]", "::1"];
+        let builder = seeds.into_iter().fold(Config::builder("a"), ConfigBuilder::seed);
+        assert_eq!(builder.build().expect("valid").seeds, seeds);
+    }
+
+    #[test]
     fn every_option_out_of_range_is_named() {
         let refused = |builder: ConfigBuilder| builder.build().expect_err("refused").to_string();
         assert!(refused(Config::builder("a").degree(257)).contains("degree"));
@@ -264,6 +275,9 @@ mod tests {
         assert!(refused(Config::builder("a").worker_threads(0)).contains("worker_threads"));
         assert!(refused(Config::builder("a").msa_timeout(Duration::ZERO)).contains("msa_timeout"));
         assert!(refused(Config::builder("a").broadcast("nowhere")).contains("nowhere"));
+        for seed in ["", "h:99999", "h:0", "[::1", "a:b:1"] {
+            assert!(refused(Config::builder("a").seed(seed)).contains(&format!("{seed:?}")));
+        }
         assert!(refused(Config::builder("a b")).contains("' '"));
     }
 }

@@ -192,14 +192,18 @@ impl fmt::Display for RefuseReason {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DialError {
-    /// The address could not be understood or resolved; carries it and the reason.
+    /// The address could not be understood; carries it and the reason.
     Address(String, String),
+    /// The host's name leads to no address; carries what was dialled and the reason.
+    Resolve(String, String),
     /// None of the addresses answered; carries the last one's error.
     Connect(io::Error),
     /// No link within the time given.
     Timeout(Duration),
     /// The other end speaks something else, or another version of the protocol; says what.
     Handshake(String),
+    /// The connection broke or was hung up before the link was up; says how.
+    Broken(String),
     /// This node or the other refused, and says why.
     Refused(RefuseReason),
     /// The node is closed.
@@ -211,8 +215,10 @@ impl DialError {
         match self {
             Self::Connect(error) => Some(error),
             Self::Address(..)
+            | Self::Resolve(..)
             | Self::Timeout(_)
             | Self::Handshake(_)
+            | Self::Broken(_)
             | Self::Refused(_)
             | Self::Closed => None,
         }
@@ -223,9 +229,11 @@ impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(text, why) => write!(f, "cannot dial {text:?}: {why}"),
+            Self::Resolve(text, why) => write!(f, "cannot find {text:?}: {why}"),
             Self::Connect(error) => write!(f, "nobody answers there: {error}"),
             Self::Timeout(after) => write!(f, "no link within {after:?}"),
             Self::Handshake(what) => write!(f, "the other end is no mesh node: {what}"),
+            Self::Broken(how) => write!(f, "the link ended: {how}"),
             Self::Refused(reason) => write!(f, "refused: {reason}"),
             Self::Closed => f.write_str("the node is closed"),
         }

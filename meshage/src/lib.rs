@@ -41,6 +41,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may begin at any time"))]
 
+mod address;
 #[cfg(feature = "net")]
 pub mod blocking;
 pub mod config;

@@ -221,7 +221,7 @@ impl Node {
     pub async fn send(&self, outgoing: Outgoing) -> Result<Report, SendError> {
         let deadline = self.shared.deadline(&outgoing);
         let (waiter, result) = oneshot::channel();
-        let (mut outgoing, mut completion) = (outgoing, Completion::Waiter(waiter));
+        let (mut outgoing, mut completion) = (outgoing, Completion::waiter(waiter));
         let id = loop {
             let space = self.shared.plane.host().space.notified();
             let mut space = pin!(space);
@@ -259,10 +259,11 @@ impl Node {
     /// [`SendError::Again`] where the local queue is full, or another error: nothing was sent.
     pub fn start_send(&self, outgoing: Outgoing) -> Result<Pending, SendError> {
         let (waiter, result) = oneshot::channel();
-        self.begin(outgoing, Completion::Waiter(waiter), result)
+        self.begin(outgoing, Completion::waiter(waiter), result)
     }
 
-    /// Begins a send; `done` is called once, from a thread that does no I/O, when it has ended.
+    /// Begins a send; `done` is called once, from a thread that does no I/O, when it has ended. Where
+    /// the node closes meanwhile, it still hears what became of it, or [`SendError::Closed`] at last.
     ///
     /// # Errors
     /// As [`Node::start_send`]; `done` is not called then.
@@ -272,7 +273,7 @@ impl Node {
         done: impl FnOnce(Result<Report, SendError>) + Send + 'static,
     ) -> Result<Pending, SendError> {
         let (waiter, result) = oneshot::channel();
-        self.begin(outgoing, Completion::Callback(Box::new(done), waiter), result)
+        self.begin(outgoing, Completion::callback(Box::new(done), waiter), result)
     }
 
     fn begin(
@@ -340,6 +341,9 @@ impl Node {
         });
         let mut closed = pin!(self.shared.reached(Life::Closing));
         loop {
+            if self.is_closed() {
+                return Err(WaitError::Closed);
+            }
             let missing = match self.missing(&awaited) {
                 Ok(mesh) => return Ok(mesh),
                 Err(missing) => missing,
@@ -426,8 +430,8 @@ impl Node {
         Ok(readiness.descriptor())
     }
 
-    /// Begins to close and gives back at once: takes no more sends, wakes every waiter, flushes for
-    /// up to 2 s, tells the peers.
+    /// Begins to close and gives back at once: takes no more sends, wakes every waiter, flushes what
+    /// is under way, tells the peers. All of it takes 2 s at most.
     pub fn close(&self) {
         self.shared.close();
     }

@@ -1,5 +1,4 @@
 //! Closing, waiting, readiness, and the blocking facade.
-#![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
 #![cfg(feature = "net")]
 #![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
 
@@ -9,9 +8,10 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{SOON, address, know_all, line, link, name, node, quiet, soon, start, until};
+use common::{SOON, address, count, know_all, line, link, name, node, quiet, soon, start, until};
 use meshage::{
-    Awaited, DialError, Event, HangupError, Outgoing, RecvError, SendError, WaitError, blocking,
+    Awaited, DialError, Event, HangupError, Node, Outgoing, RecvError, SendError, WaitError,
+    blocking,
 };
 
 #[tokio::test]
@@ -64,18 +64,104 @@ async fn what_is_in_the_inbox_can_be_taken_after_the_close() {
 async fn a_node_that_closes_finishes_its_sends_and_leaves_at_once() {
     let nodes = line(&["a", "b"]).await;
     let mut events = nodes[1].events();
-    let mut pending: Vec<_> = (0..100_u8)
-        .map(|n| nodes[0].start_send(Outgoing::set([name("b")], vec![n])).expect("begun"))
-        .collect();
+    let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    for n in 0..100_u8 {
+        let sender = sender.clone();
+        let done = move |result| sender.send(result).expect("the test waits");
+        drop(nodes[0].send_with(Outgoing::set([name("b")], vec![n]), done).expect("begun"));
+    }
     nodes[0].close();
-    for pending in &mut pending {
-        assert!(soon(pending.wait()).await.expect("sent").all_delivered());
+    for _ in 0..100 {
+        let result = soon(ended.recv()).await.expect("called");
+        assert!(result.expect("sent").all_delivered());
     }
     let begin = Instant::now();
     while soon(events.next()).await.expect("an event") != Event::NodeLeft(name("a")) {}
     assert!(begin.elapsed() < Duration::from_secs(2), "it left, it did not fail");
     soon(nodes[0].closed()).await;
     assert_eq!(nodes[1].recv_many(1000).await.expect("taken").len(), 100);
+}
+
+/// Fills the queue of the last of two nodes, so that a send to it waits for room.
+async fn full_pair() -> (Node, Node) {
+    let (a, b) = (node("a").await, start(quiet("b").receive_buffer(1)).await);
+    link(&a, &b).await;
+    know_all(&[a.clone(), b.clone()]).await;
+    assert!(a.broadcast("the only one").await.expect("sent").all_delivered());
+    (a, b)
+}
+
+#[tokio::test]
+async fn closing_wakes_who_waits_for_a_send_and_the_callback_hears_what_became_of_it() {
+    let (a, b) = full_pair().await;
+    let outgoing = || Outgoing::set([name("b")], "x").timeout(Duration::MAX);
+    let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let done = move |result| sender.send(result).expect("the test waits");
+    let mut with = a.send_with(outgoing(), done).expect("begun");
+    let mut pending = a.start_send(outgoing()).expect("begun");
+    let (sending, early) = (a.clone(), a.start_send(outgoing()).expect("begun"));
+    let send = tokio::spawn(async move { sending.send(outgoing()).await });
+    drop(early);
+    until("all four wait", || count(&a, "sends_under_way") == 4).await;
+    let begin = Instant::now();
+    a.close();
+    assert_eq!(soon(send).await.expect("no panic"), Err(SendError::Closed));
+    assert_eq!(soon(pending.wait()).await, Err(SendError::Closed));
+    assert_eq!(soon(pending.wait()).await, Err(SendError::Closed), "asked again");
+    assert_eq!(soon(with.wait()).await, Err(SendError::Closed));
+    assert!(begin.elapsed() < Duration::from_secs(1), "not after the flush");
+    assert!(ended.try_recv().is_err(), "it is still under way");
+    assert_eq!(soon(b.recv()).await.expect("a message").body, "the only one");
+    assert_eq!(soon(b.recv()).await.expect("a message").body, "x");
+    let report = soon(ended.recv()).await.expect("called").expect("sent");
+    assert!(report.all_delivered());
+}
+
+#[tokio::test]
+async fn a_send_that_the_flush_does_not_end_is_closed_and_neither_lost_nor_without_a_route() {
+    let (a, _b) = full_pair().await;
+    let outgoing = Outgoing::set([name("b")], "x").timeout(Duration::MAX);
+    let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let done = move |result| sender.send(result).expect("the test waits");
+    drop(a.send_with(outgoing, done).expect("begun"));
+    a.close();
+    assert_eq!(soon(ended.recv()).await.expect("called"), Err(SendError::Closed));
+}
+
+/// A node that stops as if its process were stopped: its runtime runs no more.
+fn frozen_peer(of: &blocking::Node) -> (tokio::runtime::Runtime, Node) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let peer = runtime.block_on(async {
+        let peer = node("frozen").await;
+        peer.dial(&address(of.node())).await.expect("linked");
+        peer
+    });
+    of.wait_for(Awaited::Count(2), Some(SOON)).expect("linked");
+    (runtime, peer)
+}
+
+#[test]
+fn closing_takes_two_seconds_at_most_whatever_a_peer_does() {
+    let a = blocking::Node::start(quiet("a").build().expect("valid")).expect("started");
+    let _frozen = frozen_peer(&a);
+    let (sender, ended) = mpsc::channel();
+    let done = move |result| sender.send(result).expect("the test waits");
+    let outgoing = Outgoing::set([name("frozen")], "x").timeout(SOON);
+    drop(a.node().send_with(outgoing, done).expect("begun"));
+    let begin = Instant::now();
+    drop(a);
+    assert!(begin.elapsed() < Duration::from_millis(2600), "{:?}", begin.elapsed());
+    assert_eq!(ended.recv_timeout(SOON).expect("called"), Err(SendError::Closed));
+}
+
+#[test]
+fn closing_does_not_wait_long_for_a_peer_when_nothing_is_under_way() {
+    let a = blocking::Node::start(quiet("a").build().expect("valid")).expect("started");
+    let _frozen = frozen_peer(&a);
+    let begin = Instant::now();
+    drop(a);
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -1,5 +1,4 @@
 //! Dialling, hanging up, and what strangers may do to a port.
-#![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
 #![cfg(feature = "net")]
 #![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
 
@@ -39,10 +38,12 @@ async fn dialling_nobody_oneself_or_twice_says_what_is_wrong() {
         assert!(matches!(twice, Err(DialError::Refused(RefuseReason::Duplicate))), "{twice:?}");
     }
     assert_eq!(a.peers(), [name("b")], "the link stands");
-    for text in ["", "host:", "127.0.0.1:0", "[::1", "name.invalid:1"] {
+    for text in ["", "host:", "127.0.0.1:0", "[::1"] {
         let wrong = a.dial(text).await;
         assert!(matches!(wrong, Err(DialError::Address(..))), "{text:?}: {wrong:?}");
     }
+    let unknown = a.dial("name.invalid:1").await;
+    assert!(matches!(unknown, Err(DialError::Resolve(..))), "{unknown:?}");
 }
 
 #[tokio::test]
@@ -68,6 +69,17 @@ async fn a_dial_of_another_protocol_says_so() {
     let a = node("a").await;
     let result = a.dial(&at.to_string()).await;
     assert!(matches!(result, Err(DialError::Handshake(_))), "{result:?}");
+    answer.join().expect("answered");
+}
+
+#[tokio::test]
+async fn a_dial_that_is_hung_up_before_the_link_is_up_says_so() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let at = other.local_addr().expect("bound");
+    let answer = std::thread::spawn(move || drop(other.accept().expect("accepted")));
+    let a = node("a").await;
+    let result = a.dial(&at.to_string()).await;
+    assert!(matches!(result, Err(DialError::Broken(_))), "{result:?}");
     answer.join().expect("answered");
 }
 

@@ -1,5 +1,4 @@
 //! What is promised of messages, over real sockets.
-#![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
 #![cfg(feature = "net")]
 #![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
 

@@ -1,7 +1,6 @@
 //! Nodes that are processes of their own, killed and stopped without a word.
 //!
 //! The test binary starts itself again as the other process: [`child_node`] is its program.
-#![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
 #![cfg(all(feature = "net", unix))]
 #![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
 

@@ -26,38 +26,6 @@ fn campaign(seeds: std::ops::Range<u64>, nodes: std::ops::RangeInclusive<usize>,
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// When the whole mesh has been in every table for the first time.
-fn full_map(sim: &mut Sim, limit: Duration) -> Option<Duration> {
-    let nodes = sim.machines().count();
-    sim.run_until(limit, |sim| sim.machines().all(|machine| sim.knows(machine) == nodes))
-}
-
-/// For each other node, how long a life stays in its table; sorted.
-fn leaving_times(
-    sim: &mut Sim,
-    gone: Machine,
-    limit: Duration,
-    fell: impl FnOnce(&mut Sim),
-) -> Vec<Duration> {
-    let instance = sim.instance(gone).expect("it runs");
-    let began = sim.now();
-    fell(sim);
-    let mut waiting: Vec<Machine> = sim.machines().filter(|&machine| machine != gone).collect();
-    let mut times = Vec::new();
-    while !waiting.is_empty() && sim.now() - began < limit {
-        sim.run_for(Duration::from_millis(1));
-        waiting.retain(|&machine| {
-            let there = sim.routes(machine).is_some_and(|routes| routes.contains(instance));
-            if !there {
-                times.push(sim.now() - began);
-            }
-            there
-        });
-    }
-    assert!(waiting.is_empty(), "after {limit:?} it is still in {} tables", waiting.len());
-    times
-}
-
 #[test]
 fn two_hundred_chaotic_worlds_hold_every_invariant() {
     campaign(1..201, 3..=12, true);
@@ -99,7 +67,7 @@ fn two_full_groups_merge_within_a_minute() {
         assert!(sim.machines().all(|machine| sim.knows(machine) == 4));
         sim.network().heal_all();
         sim.release();
-        let merged = full_map(&mut sim, 60 * SECOND);
+        let merged = sim.run_until_full(60 * SECOND);
         println!("seed {seed}: merged after {merged:?}");
         assert!(merged.is_some(), "two islands of seed {seed}");
     }
@@ -110,7 +78,7 @@ fn a_killed_node_is_out_of_every_table_at_once_and_a_silent_one_soon() {
     let mut sim = Sim::group(100, 4);
     sim.settle_down();
     sim.run_for(5 * SECOND);
-    let killed = leaving_times(&mut sim, Machine(50), SECOND, |sim| sim.kill(Machine(50)));
+    let killed = sim.leaving(Machine(50), SECOND, |sim| sim.kill(Machine(50))).expect("in time");
     let late = killed[killed.len() * 99 / 100];
     println!("killed: out of 99 % of the tables after {late:?}, of all after {:?}", killed[98]);
     assert!(late <= Duration::from_millis(250), "{late:?}");
@@ -118,7 +86,8 @@ fn a_killed_node_is_out_of_every_table_at_once_and_a_silent_one_soon() {
     sim.start(Machine(50));
     sim.settle_down();
     sim.run_for(10 * SECOND);
-    let silent = leaving_times(&mut sim, Machine(7), 5 * SECOND, |sim| sim.power_off(Machine(7)));
+    let silent =
+        sim.leaving(Machine(7), 5 * SECOND, |sim| sim.power_off(Machine(7))).expect("in time");
     let last = silent[98];
     println!("silent: out of every table after {last:?}");
     assert!(last <= Duration::from_millis(3500), "{last:?}");
@@ -130,10 +99,11 @@ fn a_stopped_process_leaves_and_comes_back() {
     sim.settle_down();
     sim.run_for(5 * SECOND);
     let stopped = Machine(3);
-    leaving_times(&mut sim, stopped, 4 * SECOND, |sim| sim.stop(stopped));
+    let left = sim.leaving(stopped, 4 * SECOND, |sim| sim.stop(stopped));
+    assert!(left.is_some(), "out of every table within 4 s");
     sim.run_for(2 * SECOND);
     sim.go_on(stopped);
-    let back = full_map(&mut sim, 4 * SECOND);
+    let back = sim.run_until_full(4 * SECOND);
     println!("back after {back:?}");
     assert!(back.is_some());
 }
@@ -164,6 +134,31 @@ fn a_second_node_of_a_name_is_refused_and_its_user_told_why() {
         other => panic!("it should have been refused: {other:?}"),
     }
     assert_eq!(sim.mesh("a").len(), 3);
+}
+
+#[test]
+fn two_islands_with_one_name_in_both_join_and_agree_who_holds_it() {
+    let mut sim = Sim::new(3, false);
+    for (group, host) in [(0, "a"), (0, "x"), (1, "b"), (1, "other-x")] {
+        let name = if host == "other-x" { "x" } else { host };
+        let machine = sim.add(NodeSpec { host: host.into(), ..NodeSpec::new(name, 1) });
+        sim.network().set_group(machine, group);
+    }
+    sim.run_for(5 * SECOND);
+    sim.network().heal_all();
+    sim.release();
+    sim.dial("a", "b");
+    let joined = sim.run_until_full(20 * SECOND);
+    assert!(joined.is_some(), "all four are in every table");
+    let holder = |sim: &Sim, host: &str| {
+        let routes = sim.routes(sim.machine(host)).expect("it runs");
+        routes.route("x").expect("held").instance
+    };
+    assert_eq!(holder(&sim, "a"), holder(&sim, "b"), "the same everywhere");
+    assert!(sim.figures().conflicts > 0, "applications are told");
+    let ticket = sim.set("a", ["x"], 10);
+    sim.run_for(SECOND);
+    assert!(sim.report(ticket).expect("ended").all_delivered());
 }
 
 #[test]

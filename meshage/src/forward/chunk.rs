@@ -15,8 +15,14 @@ use crate::wire::data::{Chunk, Lane, Refusal};
 pub const REASSEMBLY_BYTES_MAX: usize = 256 << 20;
 /// How long an unfinished body is kept without a new chunk: longer than any link stays silent.
 pub const REASSEMBLY_IDLE_MAX: Duration = Duration::from_secs(30);
-/// How often the source is told how much has come: often enough that its window never runs dry.
-pub const PROGRESS_BYTES: usize = 512 << 10;
+/// How often the source is told how much has come: a third of its smallest window, so that it never
+/// runs dry.
+pub const PROGRESS_BYTES: usize = 128 << 10;
+
+/// How many times what has come is set aside for what is to come. Untouched memory costs nothing;
+/// but to move a body that has outgrown its place stops everything else for as long as it takes, and
+/// this way no more than 2 MiB of the largest default body are ever moved.
+const GROWTH: usize = 32;
 
 /// Which body a chunk belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +58,17 @@ struct Partial {
     touched: Instant,
 }
 
+impl Partial {
+    /// Makes room for so many bytes more, and for what is to come: up to [`GROWTH`] times what has.
+    fn grow(&mut self, len: usize) {
+        let needed = self.body.len() + len;
+        if needed > self.body.capacity() {
+            let ahead = usize::try_from(self.total).unwrap_or(usize::MAX).min(needed * GROWTH);
+            self.body.reserve_exact(ahead.max(needed) - self.body.len());
+        }
+    }
+}
+
 /// The unfinished bodies.
 #[derive(Debug)]
 pub struct Reassembly {
@@ -84,6 +101,20 @@ impl Reassembly {
         body: &[u8],
         now: Instant,
     ) -> Added {
+        let end = chunk.offset + body.len() as u64;
+        let begun = self
+            .partials
+            .get_mut(&stream)
+            .filter(|partial| partial.number == number && partial.total == chunk.total);
+        if let Some(partial) = begun
+            && end <= partial.body.len() as u64
+        {
+            // It has come before: the message was sent again, or along two ways at once. The source
+            // counts what it sent, so it is told all the same.
+            partial.touched = now;
+            let told = chunk.offset / PROGRESS_BYTES as u64 != end / PROGRESS_BYTES as u64;
+            return if told { Added::Progress(partial.body.len() as u64) } else { Added::More };
+        }
         if chunk.offset == 0 {
             self.drop_partial(stream);
             if chunk.total > self.message_bytes_max as u64 {
@@ -111,6 +142,7 @@ impl Reassembly {
             return Added::Ignored;
         };
         let before = partial.body.len();
+        partial.grow(body.len());
         partial.body.extend_from_slice(body);
         partial.touched = now;
         self.bytes += body.len();
@@ -205,6 +237,21 @@ mod tests {
 
     fn chunk(offset: u64, total: u64) -> Chunk {
         Chunk { offset, total }
+    }
+
+    #[test]
+    fn what_comes_twice_adds_nothing_and_takes_nothing_away() {
+        let mut reassembly = Reassembly::new(100, 100);
+        let now = Instant::now();
+        let mut add = |offset, body: &[u8]| {
+            let chunk = chunk(offset, 6);
+            reassembly.add(stream(1), 1, chunk, body, now)
+        };
+        assert_eq!(add(0, b"ab"), Added::More);
+        assert_eq!(add(2, b"cd"), Added::More);
+        assert_eq!(add(0, b"ab"), Added::More);
+        assert_eq!(add(2, b"cd"), Added::More);
+        assert_eq!(add(4, b"ef"), Added::Whole(Bytes::from_static(b"abcdef")));
     }
 
     #[test]

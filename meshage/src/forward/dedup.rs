@@ -7,7 +7,7 @@
 //!   └── window of the last 4,096 ─┘
 //! ```
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::name::Instance;
 use crate::wire::data::{Lane, Slot};
@@ -18,6 +18,10 @@ pub const DEDUP_WINDOW: u64 = 4096;
 /// How many sources are remembered: as many as the database holds nodes. Beyond it the one that was
 /// silent longest is forgotten.
 pub const DEDUP_SOURCES_MAX: usize = 131_072;
+
+/// How many refused messages of a source are remembered, the oldest. A source sends again from the
+/// first on, so that the few next ones are what order hangs on.
+pub const HELD_MAX: usize = 64;
 
 /// How a message's slot stands to what was had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +90,9 @@ impl Window {
 #[derive(Debug, Default)]
 struct Source {
     lanes: [Option<Window>; 4],
-    /// The oldest message that was refused for want of room, by its id, small and large.
-    held: [Option<u64>; 2],
+    /// The messages that were refused, for want of room or out of turn, and may come again, by their
+    /// ids: small and large.
+    held: [BTreeSet<u64>; 2],
     used: u64,
 }
 
@@ -114,33 +119,37 @@ impl Dedup {
         let entry = self.sources.entry(source).or_default();
         entry.used = self.uses;
         let held = &mut entry.held[usize::from(lane.large)];
-        if held.is_some_and(|held| oldest.is_some_and(|oldest| oldest > held)) {
-            *held = None;
+        while held.first().is_some_and(|held| oldest.is_some_and(|oldest| oldest > *held)) {
+            held.pop_first();
         }
-        let behind = held.is_some_and(|held| id > held);
+        let behind = held.first().is_some_and(|held| id > *held);
         let window = entry.lanes[lane.index()].get_or_insert_with(|| Window::new(slot));
         let arrival = window.arrival(slot);
-        if behind && arrival == Arrival::Next { Arrival::Early } else { arrival }
+        let arrival = if behind && arrival == Arrival::Next { Arrival::Early } else { arrival };
+        if arrival == Arrival::Early {
+            self.refused(source, lane, id);
+        }
+        arrival
     }
 
     /// Notes that message `id`, the next of a lane, was delivered.
     pub fn delivered(&mut self, source: Instance, lane: Lane, id: u64) {
         if let Some(entry) = self.sources.get_mut(&source) {
-            let held = &mut entry.held[usize::from(lane.large)];
-            if *held == Some(id) {
-                *held = None;
-            }
+            entry.held[usize::from(lane.large)].remove(&id);
             if let Some(window) = &mut entry.lanes[lane.index()] {
                 window.step(true);
             }
         }
     }
 
-    /// Notes that message `id` was refused for want of room: nothing newer is taken before it.
+    /// Notes that message `id` was refused: nothing newer is taken before it.
     pub fn refused(&mut self, source: Instance, lane: Lane, id: u64) {
         if let Some(entry) = self.sources.get_mut(&source) {
             let held = &mut entry.held[usize::from(lane.large)];
-            *held = Some(held.map_or(id, |held| held.min(id)));
+            held.insert(id);
+            if held.len() > HELD_MAX {
+                held.pop_last();
+            }
         }
     }
 
@@ -199,6 +208,38 @@ mod tests {
         assert_eq!(come(BROADCAST, 8, Some(8)), Arrival::Next, "the source gave the older one up");
         dedup.delivered(SOURCE, BROADCAST, 8);
         assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(2, 2), 9, None), Arrival::Next);
+    }
+
+    #[test]
+    fn a_broadcast_does_not_overtake_a_set_that_came_too_early() {
+        let mut dedup = Dedup::default();
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(16, 14), 77, Some(74)), Arrival::Early);
+        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(4, 4), 132, None), Arrival::Early);
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(16, 16), 77, Some(77)), Arrival::Next);
+        dedup.delivered(SOURCE, SET, 77);
+        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(4, 4), 132, Some(132)), Arrival::Next);
+    }
+
+    #[test]
+    fn each_of_several_refused_messages_is_waited_for() {
+        let mut dedup = Dedup::default();
+        dedup.arrival(SOURCE, BROADCAST, slot(4, 4), 24, None);
+        dedup.refused(SOURCE, BROADCAST, 24);
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(12, 12), 25, Some(24)), Arrival::Early);
+        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(4, 4), 24, Some(24)), Arrival::Next);
+        dedup.delivered(SOURCE, BROADCAST, 24);
+        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(5, 4), 27, Some(24)), Arrival::Early);
+        assert_eq!(dedup.arrival(SOURCE, SET, slot(12, 12), 25, Some(24)), Arrival::Next);
+    }
+
+    #[test]
+    fn no_more_refused_messages_are_remembered_than_the_limit() {
+        let mut dedup = Dedup::default();
+        for id in (1..=2 * HELD_MAX as u64).rev() {
+            dedup.arrival(SOURCE, SET, slot(id + 1, 1), id, None);
+        }
+        let held = &dedup.sources[&SOURCE].held[0];
+        assert_eq!((held.len(), held.first()), (HELD_MAX, Some(&1)), "the oldest are kept");
     }
 
     #[test]

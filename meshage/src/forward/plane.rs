@@ -119,6 +119,7 @@ pub struct Plane<H: Host> {
     fib: ArcSwap<Fib>,
     state: Mutex<State<H::Completion>>,
     snooping: AtomicBool,
+    max_message: usize,
     /// Batches that are being taken: their acknowledgements are not queued yet.
     receiving: AtomicUsize,
     counters: Counters,
@@ -148,6 +149,7 @@ impl<H: Host> Plane<H> {
             fib: ArcSwap::new(fib),
             state: Mutex::new(state),
             snooping: AtomicBool::new(false),
+            max_message: limits.max_message,
             receiving: AtomicUsize::new(0),
             counters: Counters::default(),
         }
@@ -377,6 +379,11 @@ impl<H: Host> Plane<H> {
                 }
             }
         };
+        if body.len() > self.max_message {
+            state.counts.too_large += 1;
+            acks.push(refuse(Refusal::TooLarge));
+            return;
+        }
         let len = body.len() as u64;
         let was_empty = state.inbox.is_empty();
         let refused = refuse(Refusal::Busy);
@@ -497,9 +504,12 @@ impl<H: Host> Plane<H> {
         self.lock().due()
     }
 
-    /// Takes no more sends; what is under way goes on until [`Plane::close`].
-    pub fn stop(&self) {
-        self.lock().stopped = true;
+    /// Takes no more sends; what is under way goes on until [`Plane::close`], and `see` is shown who
+    /// waits for it. It is called with the lock held.
+    pub fn stop(&self, see: impl FnMut(&mut H::Completion)) {
+        let mut state = self.lock();
+        state.stopped = true;
+        state.sends.completions().for_each(see);
     }
 
     /// Whether no send is under way, and every acknowledgement that is owed is queued. A message may
@@ -516,6 +526,11 @@ impl<H: Host> Plane<H> {
             state.filled = true;
             state.sends.close();
         });
+    }
+
+    /// How many copies were refused here on their way to others.
+    pub fn refused_in_transit(&self) -> u64 {
+        self.counters.refused_in_transit.load(Ordering::Relaxed)
     }
 
     /// The data plane's counters.

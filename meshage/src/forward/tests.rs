@@ -15,7 +15,7 @@ use crate::message::{Message, Outcome, Outgoing, Report};
 use crate::name::{LinkId, MessageId, NodeName};
 use crate::route::tests::{instance, node, table};
 use crate::stats::Stats;
-use crate::wire::data::CHUNK_BYTES;
+use crate::wire::data::{AckEntry, AckFrame, CHUNK_BYTES, Lane, Refusal, Verdict};
 use crate::wire::deframe::Deframer;
 
 #[derive(Default)]
@@ -437,6 +437,24 @@ fn a_large_body_travels_in_chunks_and_arrives_whole() {
 }
 
 #[test]
+fn a_receiver_takes_no_body_beyond_its_own_limit_and_what_follows_all_the_same() {
+    let mut world = World::new(PAIR);
+    let limits = Limits { max_message: 10, receive_buffer: 10 };
+    let fib = world.plane("b").fib();
+    let plane = Plane::new(node("b"), instance("b"), limits, Recorder::default());
+    plane.install(Fib { routes: fib.routes.clone(), links: fib.links.clone() }, world.now.get());
+    world.planes.insert("b", plane);
+    let over = world.set("a", &["b"], "eleven byte");
+    let far_over = world.send("a", Outgoing::set([node("b")], vec![0; 2 * CHUNK_BYTES]));
+    let fits = world.set("a", &["b"], "ten bytes!");
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.outcomes("a", &over), [Outcome::TooLarge]);
+    assert_eq!(world.outcomes("a", &far_over), [Outcome::TooLarge]);
+    assert_eq!(world.outcomes("a", &fits), [Outcome::Delivered]);
+    assert_eq!(world.texts("b"), ["ten bytes!"]);
+}
+
+#[test]
 fn a_small_message_does_not_wait_behind_a_large_one() {
     let world = World::new(PAIR);
     world.send("a", Outgoing::set([node("b")], vec![0; 1 << 20]));
@@ -572,7 +590,9 @@ fn a_lost_acknowledgement_is_asked_for() {
 fn a_closed_plane_ends_every_send_and_takes_no_more() {
     let world = World::new(PAIR);
     let sent = world.set("a", &["b"], "hello");
-    world.plane("a").stop();
+    let mut waiting = 0;
+    world.plane("a").stop(|_| waiting += 1);
+    assert_eq!(waiting, 1);
     let refused = world.send_until("a", Outgoing::set([node("b")], "late"), None).err();
     assert_eq!(refused, Some(SendError::Closed));
     assert!(!world.plane("a").is_idle());
@@ -616,4 +636,57 @@ fn a_newcomer_in_the_middle_of_a_stream_of_broadcasts_misses_none_that_is_meant_
     for sent in &late {
         assert_eq!(world.outcomes("a", sent), [Outcome::Delivered; 3]);
     }
+}
+
+#[test]
+fn a_broadcast_that_a_relay_did_not_pass_on_goes_again_to_whom_it_missed() {
+    let world = World::new(LINE);
+    // The relay knows nothing of the source yet, nor of anybody else.
+    let relay = world.plane("b").fib();
+    let routes = Arc::new(table("b", &[]));
+    world.plane("b").install(Fib { routes, links: relay.links.clone() }, world.now.get());
+    let sent = world.send("a", Outgoing::broadcast("hello"));
+    let large = world.send("a", Outgoing::broadcast(vec![7; 1 << 20]));
+    world.run();
+    assert!(world.texts("c").is_empty());
+    let routes = relay.routes.clone();
+    world.plane("b").install(Fib { routes, links: relay.links.clone() }, world.now.get());
+    world.pass(Duration::from_millis(600));
+    for sent in [&sent, &large] {
+        assert_eq!(world.outcomes("a", sent), [Outcome::Delivered; 2]);
+    }
+    for name in ["b", "c"] {
+        let lengths: Vec<usize> = world.take(name).iter().map(|m| m.body.len()).collect();
+        assert_eq!(lengths, [5, 1 << 20]);
+    }
+}
+
+#[test]
+fn a_relay_that_refuses_a_broadcast_for_a_node_speaks_for_its_own_copy_alone() {
+    let mut world = World::new(LINE);
+    world.frozen = Some("b");
+    let timeout = Duration::from_millis(30);
+    let sent = world.send_until("a", Outgoing::broadcast("hello"), Some(timeout)).expect("sent");
+    let refusal = AckEntry {
+        to: instance("a"),
+        from: node("c"),
+        by: None,
+        lane: Lane { broadcast: true, large: false },
+        verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
+        hops: 1,
+    };
+    let frame = AckFrame { entries: vec![refusal] }.encode();
+    let mut deframer = Deframer::default();
+    deframer.buffer().extend_from_slice(&frame.head);
+    let raw = deframer.next_frame().expect("well-formed").expect("whole");
+    let link = LinkId(instance("b").0);
+    // The first refuses what went along the tree, the second what then went to that node alone.
+    for _ in 0..2 {
+        world.plane("a").receive(link, std::slice::from_ref(&raw), world.now.get()).expect("sane");
+        world.pass(Duration::from_millis(15));
+    }
+    assert_eq!(world.outcomes("a", &sent), [Outcome::Timeout; 2], "a copy may still arrive");
+    world.frozen = None;
+    world.run();
+    assert_eq!(world.texts("c"), ["hello"]);
 }

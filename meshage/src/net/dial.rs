@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::driver::Incoming;
 use super::shared::Shared;
 use super::{handshake, socket};
+use crate::address;
 use crate::error::DialError;
 use crate::protocol::io::{Address, DialId, Input, Role};
 use crate::wire::hello::{Hello, Purpose};
@@ -66,49 +67,23 @@ async fn connect(
 
 /// The addresses of `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
 async fn resolve(text: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
-    let wrong = |why: String| DialError::Address(text.into(), why);
-    let (host, port) = split(text, port).map_err(|why| wrong(why.into()))?;
+    let wrong = |why: &str| DialError::Address(text.into(), why.into());
+    let (host, port) = address::split(text, port).map_err(wrong)?;
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    let found = lookup_host((host, port)).await.map_err(|error| wrong(error.to_string()))?;
+    let unresolved = |why: String| DialError::Resolve(text.into(), why);
+    let found = lookup_host((host, port)).await.map_err(|error| unresolved(error.to_string()))?;
     let mut addresses = Vec::new();
     for address in found.take(ADDRESSES_MAX) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
     }
-    if addresses.is_empty() { Err(wrong("it has no address".into())) } else { Ok(addresses) }
-}
-
-fn split(text: &str, default: u16) -> Result<(&str, u16), &'static str> {
-    let number = |digits: &str| match digits.parse() {
-        Ok(0) | Err(_) => Err("a port is a number from 1 to 65535"),
-        Ok(port) => Ok(port),
-    };
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or("a '[' wants its ']'")?;
-        match rest.strip_prefix(':') {
-            Some(digits) => (host, number(digits)?),
-            None if rest.is_empty() => (host, default),
-            None => return Err("after ']' comes ':' and a port, or nothing"),
-        }
-    } else if text.parse::<IpAddr>().is_ok() {
-        (text, default)
-    } else {
-        match text.rsplit_once(':') {
-            Some((host, _)) if host.contains(':') => return Err("write [v6]:port"),
-            Some((host, digits)) => (host, number(digits)?),
-            None => (text, default),
-        }
-    };
-    if host.is_empty() {
-        return Err("it names no host");
+    if addresses.is_empty() {
+        return Err(unresolved("it has no address".into()));
     }
-    if port == 0 {
-        return Err("it names no port, and this node's own is 0");
-    }
-    Ok((host, port))
+    Ok(addresses)
 }
 
 /// Tries the addresses one after the other, without waiting long for any.
@@ -140,28 +115,4 @@ async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_may_leave_the_port_out() {
-        assert_eq!(split("host", 9), Ok(("host", 9)));
-        assert_eq!(split("host:1", 9), Ok(("host", 1)));
-        assert_eq!(split("10.0.0.1:1", 9), Ok(("10.0.0.1", 1)));
-        assert_eq!(split("[::1]:1", 9), Ok(("::1", 1)));
-        assert_eq!(split("[::1]", 9), Ok(("::1", 9)));
-        assert_eq!(split("::1", 9), Ok(("::1", 9)));
-    }
-
-    #[test]
-    fn what_is_no_address_is_told_so() {
-        for text in ["", ":1", "host:", "host:0", "host:x", "host:65536", "[::1", "[::1]x", "a:b:1"]
-        {
-            assert!(split(text, 9).is_err(), "{text:?}");
-        }
-        assert!(split("host", 0).is_err());
-    }
 }

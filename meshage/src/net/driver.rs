@@ -21,7 +21,6 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use tracing::Instrument as _;
 
 use super::fib::Links;
-use super::link::LINGER;
 use super::shared::Shared;
 use super::udp::Udp;
 use super::{clock, dial, listen, udp};
@@ -37,9 +36,12 @@ use crate::wire::hello::Hello;
 pub(super) const INCOMING_MAX: usize = 256;
 /// How many inputs are taken before their outputs are: bounds what one turn gathers.
 const TURN_INPUTS_MAX: usize = 64;
-/// How long a node that closes works on what is under way.
-pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often it looks whether it is done with that.
+/// How long closing a node takes at most, all told.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much of that is kept for the links' orderly end: a peer that is well answers a farewell
+/// within a round trip, and one that has said nothing for so long is not waited for.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(250);
+/// How often a node that closes looks whether it is done with what is under way.
 const FLUSH_EVERY: Duration = Duration::from_millis(2);
 
 /// What the network brings.
@@ -71,6 +73,8 @@ pub(super) enum Order {
 
 /// The control task's own.
 pub(super) struct Driver {
+    /// First, so that it is dropped first; a driver that never ran has it, too.
+    _finish: Finish,
     shared: Arc<Shared>,
     links: Links,
     incoming: mpsc::Receiver<Incoming>,
@@ -112,6 +116,7 @@ impl Driver {
         let (incoming_sender, incoming) = mpsc::channel(INCOMING_MAX);
         let routes = shared.router().routes();
         Self {
+            _finish: Finish(shared.clone()),
             shared,
             links: Links::default(),
             incoming,
@@ -129,7 +134,6 @@ impl Driver {
 
     /// Runs the node until it is closed.
     pub(super) async fn run(mut self, listener: TcpListener) {
-        let _finish = Finish(self.shared.clone());
         let (shared, incoming) = (self.shared.clone(), self.incoming_sender.clone());
         self.spawn(listen::run(listener, shared.clone(), incoming.clone()));
         for ear in self.udp.ears() {
@@ -139,9 +143,20 @@ impl Driver {
         self.settle();
         self.turn_until_closing().await;
         self.replies.clear();
+        let end = clock::now() + CLOSE_TIMEOUT;
+        let begun_idle = self.is_idle();
         // The last outcomes come while the node does everything else as before.
-        let _ = timeout(FLUSH_TIMEOUT, self.turn_until_flushed()).await;
-        self.leave().await;
+        let flushed = timeout(CLOSE_TIMEOUT - LEAVE_TIMEOUT, self.turn_until_flushed()).await;
+        if flushed.is_err() {
+            tracing::debug!("closing with something still under way");
+        }
+        let left = end.saturating_duration_since(clock::now());
+        self.leave(if begun_idle { LEAVE_TIMEOUT } else { left.max(LEAVE_TIMEOUT) }).await;
+    }
+
+    /// Whether nothing is under way.
+    fn is_idle(&self) -> bool {
+        self.shared.plane.is_idle() && self.links.is_idle()
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
@@ -159,18 +174,20 @@ impl Driver {
     async fn turn_until_flushed(&mut self) {
         let sleep = sleep_until(clock::now().into());
         tokio::pin!(sleep);
-        while !(self.shared.plane.is_idle() && self.links.is_idle()) {
+        while !self.is_idle() {
             let _ = timeout(FLUSH_EVERY, self.turn(sleep.as_mut())).await;
         }
     }
 
     /// Tells the peers, and gives their links the time to be closed in order.
-    async fn leave(&mut self) {
+    async fn leave(&mut self, limit: Duration) {
         self.tasks.shutdown().await;
+        // Before the links go: that they do says nothing of what is still under way.
+        self.shared.plane.close();
         self.shared.router().handle(Input::Command(Command::Close), clock::now());
         self.settle();
         // Peers that do not close their ends are given up.
-        let _ = timeout(LINGER + FLUSH_EVERY, self.links.ended()).await;
+        let _ = timeout(limit, self.links.ended()).await;
         self.links.abort().await;
     }
 
@@ -261,7 +278,7 @@ impl Driver {
     /// Whether an input is the router's business; what a closed link brought is not.
     fn is_heard(&mut self, input: &Input) -> bool {
         match input {
-            Input::LinkDown { link, reason } => {
+            Input::LinkDown { link, reason, .. } => {
                 tracing::debug!(%link, %reason, "link broken");
                 let open = self.links.forget(*link);
                 self.stale |= open;
@@ -337,7 +354,8 @@ impl Driver {
         if self.links.forget(link) {
             self.shared.counters.net_control_overflows.one();
             self.stale = true;
-            self.handle(Input::LinkDown { link, reason: "it takes no control frames".into() });
+            let reason = "it takes no control frames".into();
+            self.handle(Input::LinkDown { link, reason, breach: false });
         }
     }
 

@@ -40,5 +40,5 @@ async fn hear(stream: &mut TcpStream) -> Result<Hello, DialError> {
 }
 
 fn cut_off(error: io::Error) -> DialError {
-    DialError::Handshake(format!("the connection broke off: {error}"))
+    DialError::Broken(error.to_string())
 }

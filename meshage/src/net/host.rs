@@ -22,11 +22,28 @@ pub(crate) type SendResult = Result<Report, SendError>;
 pub(crate) type Done = Box<dyn FnOnce(SendResult) + Send>;
 
 /// Who waits for the end of a send.
-pub(crate) enum Completion {
-    /// A future.
-    Waiter(oneshot::Sender<SendResult>),
-    /// A callback, and perhaps a future.
-    Callback(Done, oneshot::Sender<SendResult>),
+pub(crate) struct Completion {
+    /// A future; none once it was told that the node closes.
+    waiter: Option<oneshot::Sender<SendResult>>,
+    /// A callback, which always hears what became of the send.
+    callback: Option<Done>,
+}
+
+impl Completion {
+    /// For a future alone.
+    pub(crate) fn waiter(waiter: oneshot::Sender<SendResult>) -> Self {
+        Self { waiter: Some(waiter), callback: None }
+    }
+
+    /// For a callback, and perhaps a future.
+    pub(crate) fn callback(done: Done, waiter: oneshot::Sender<SendResult>) -> Self {
+        Self { waiter: Some(waiter), callback: Some(done) }
+    }
+
+    /// The future, which then does not hear of the send's own end.
+    pub(super) fn release(&mut self) -> Option<oneshot::Sender<SendResult>> {
+        self.waiter.take()
+    }
 }
 
 /// The waiters of a node.
@@ -100,16 +117,17 @@ impl Host for NodeHost {
     type Completion = Completion;
 
     fn complete(&self, completion: Completion, result: SendResult) {
-        match completion {
-            // Whoever let go wants to know no more.
-            Completion::Waiter(waiter) => drop(waiter.send(result)),
-            Completion::Callback(done, waiter) => {
-                if !waiter.is_closed() {
-                    let _ = waiter.send(result.clone());
-                }
+        let waiter = completion.waiter.filter(|waiter| !waiter.is_closed());
+        let told = match completion.callback {
+            None => waiter.map(|waiter| waiter.send(result)),
+            Some(done) => {
+                let told = waiter.map(|waiter| waiter.send(result.clone()));
                 self.dispatch.run(Box::new(move || done(result)));
+                told
             }
-        }
+        };
+        // Whoever let go meanwhile wants to know no more.
+        drop(told);
     }
 
     fn inbox_filled(&self) {

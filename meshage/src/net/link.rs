@@ -49,7 +49,7 @@ const BUFFERS_MAX: usize = 64;
 /// How often the control plane hears that bytes arrive.
 const HEARD_EVERY: Duration = Duration::from_millis(250);
 /// How long a link that is closed in order may take to be written out and closed by the other end.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How far a link is from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +66,10 @@ pub(super) enum Phase {
 enum Stop {
     /// The driver closes the link.
     Closed(Phase),
-    /// The link broke, or the other end broke the protocol.
+    /// The link broke.
     Broken(String),
+    /// The other end broke the protocol.
+    Breach(String),
 }
 
 /// Reads until the link ends.
@@ -83,19 +85,21 @@ pub(super) async fn read(
     let stop = tokio::select! {
         biased;
         phase = ended(&mut phase) => Stop::Closed(phase),
-        reason = reader.run(&mut reads) => Stop::Broken(reason),
+        stop = reader.run(&mut reads) => stop,
     };
-    match stop {
+    let (reason, breach) = match stop {
         Stop::Closed(Phase::Draining) => {
             // What is still unread when a socket closes makes the kernel throw away what it was to
             // send: so read on to the end, but not for ever.
             let _ = timeout(LINGER, drain(&mut reads)).await;
+            (None, false)
         }
-        Stop::Closed(Phase::Open | Phase::Dead) => {}
-        Stop::Broken(reason) => {
-            let down = Input::LinkDown { link, reason };
-            let _ = reader.incoming.send(Incoming::Input(down)).await;
-        }
+        Stop::Closed(Phase::Open | Phase::Dead) => (None, false),
+        Stop::Broken(reason) => (Some(reason), false),
+        Stop::Breach(reason) => (Some(reason), true),
+    };
+    if let Some(reason) = reason {
+        reader.tell(Input::LinkDown { link, reason, breach }).await;
     }
     // The writer may be waiting for the socket.
     socket::shut(reads.as_ref(), Shutdown::Both);
@@ -128,7 +132,7 @@ struct Reader {
 
 impl Reader {
     /// Reads until the link breaks; says why it did.
-    async fn run(&mut self, reads: &mut OwnedReadHalf) -> String {
+    async fn run(&mut self, reads: &mut OwnedReadHalf) -> Stop {
         let mut deframer = Deframer::default();
         let mut wanted = READ_BYTES_MIN;
         loop {
@@ -138,16 +142,16 @@ impl Reader {
             }
             let room = buffer.capacity() - buffer.len();
             let length = match reads.read_buf(buffer).await {
-                Ok(0) => return "closed by the other end".into(),
+                Ok(0) => return Stop::Broken("closed by the other end".into()),
                 Ok(length) => length,
-                Err(error) => return error.to_string(),
+                Err(error) => return Stop::Broken(error.to_string()),
             };
             wanted = if length == room { (2 * wanted).min(READ_BYTES_MAX) } else { READ_BYTES_MIN };
             self.shared.counters.net_in_bytes.add(length);
             if let Err(breach) = self.take(&mut deframer).await {
                 self.shared.counters.net_breaches.one();
                 tracing::warn!(%breach, "protocol broken");
-                return breach.0;
+                return Stop::Breach(breach.0);
             }
         }
     }

@@ -31,7 +31,7 @@ mod socket;
 mod udp;
 
 pub(crate) use dial::DIAL_TIMEOUT;
-pub(crate) use driver::FLUSH_TIMEOUT;
+pub(crate) use driver::CLOSE_TIMEOUT;
 
 use std::io;
 use std::net::SocketAddr;

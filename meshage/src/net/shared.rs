@@ -181,7 +181,13 @@ impl Shared {
             first
         });
         if first {
-            self.plane.stop();
+            // Nobody waits for the flush; the callbacks hear what comes of it.
+            let mut waiters = Vec::new();
+            self.plane.stop(|completion| waiters.extend(completion.release()));
+            for waiter in waiters {
+                // Whoever let go wants to know no more.
+                let _ = waiter.send(Err(SendError::Closed));
+            }
             self.wake_all();
             self.subscriptions.close();
             let _ = self.orders.send(Order::Close);

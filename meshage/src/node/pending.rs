@@ -32,7 +32,7 @@ impl Pending {
     /// Waits for the end of the send. May be asked again.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if the node closed first.
+    /// [`SendError::Closed`] as soon as the node is closed; what is under way is still flushed.
     pub async fn wait(&mut self) -> Result<Report, SendError> {
         if let Some(ended) = &self.ended {
             return ended.clone();

@@ -3,9 +3,13 @@
 //! ```text
 //!  a change   ├─ now, if the hold has passed
 //!             └─ else when it has: the last change is always announced
-//!  hold: 100 ms, doubled by every announcement that takes a link back up to 5 s,
-//!        and 100 ms again after a quiet time
+//!  hold: 100 ms, doubled up to 5 s by every announcement that takes a link back when there
+//!        have been more of them than the credit pays for, and 100 ms again after a quiet time
 //! ```
+//!
+//! The credit is for what happens now and then: a dozen nodes that end one after the other, a program
+//! that hangs up and dials again. One that goes on like that pays an announcement in 5 s, on average
+//! and in the end.
 //!
 //! New links alone do not lengthen the hold: a node that dials sixteen others one after the other
 //! is no link that comes and goes, and there are never more of them than links.
@@ -23,6 +27,13 @@ const HOLD_MAX: Duration = Duration::from_secs(5);
 /// The shortest time without a change that counts as quiet.
 const QUIET_MIN: Duration = Duration::from_secs(1);
 
+/// How many announcements that take links back go at [`HOLD_MIN`] before the hold grows: what ending
+/// a whole mesh of usual size costs one node.
+const CREDIT_MAX: u32 = 16;
+/// How long one of them takes to be forgotten: as long as the longest hold, so that the credit changes
+/// nothing in the long run.
+const CREDIT_AFTER: Duration = HOLD_MAX;
+
 /// When to announce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
@@ -36,13 +47,16 @@ pub(super) struct Origin {
     announcement: Announcement,
     hold: Duration,
     last: Option<Instant>,
+    credit: u32,
+    /// Since when credit has been growing.
+    credited: Option<Instant>,
 }
 
 impl Origin {
     pub(super) fn new(name: NodeName, instance: Instance) -> Self {
         let sequence = Sequence::FIRST;
         let announcement = Announcement { name, instance, sequence, peers: Vec::new() };
-        Self { announcement, hold: HOLD_MIN, last: None }
+        Self { announcement, hold: HOLD_MIN, last: None, credit: CREDIT_MAX, credited: None }
     }
 
     /// What was announced last.
@@ -63,13 +77,26 @@ impl Origin {
         let quiet = QUIET_MIN.max(self.hold * 2);
         let before = &self.announcement.peers;
         let grows = before.iter().all(|peer| peers.binary_search(peer).is_ok());
-        self.hold = match self.last {
-            Some(last) if now < last + quiet && grows => self.hold,
-            Some(last) if now < last + quiet => HOLD_MAX.min(self.hold * 2),
-            Some(_) | None => HOLD_MIN,
-        };
+        if self.last.is_none_or(|last| now >= last + quiet) {
+            self.hold = HOLD_MIN;
+        } else if !grows && !self.pay(now) {
+            self.hold = HOLD_MAX.min(self.hold * 2);
+        }
         self.last = Some(now);
         self.renew(peers)
+    }
+
+    /// Whether the credit pays for one announcement more.
+    fn pay(&mut self, now: Instant) -> bool {
+        let since = *self.credited.get_or_insert(now);
+        let gained = now.saturating_duration_since(since).as_secs() / CREDIT_AFTER.as_secs();
+        let gained = u32::try_from(gained).unwrap_or(CREDIT_MAX);
+        self.credit = CREDIT_MAX.min(self.credit.saturating_add(gained));
+        self.credited =
+            Some(if self.credit == CREDIT_MAX { now } else { since + CREDIT_AFTER * gained });
+        let paid = self.credit > 0;
+        self.credit = self.credit.saturating_sub(1);
+        paid
     }
 
     /// Announces these peers whether or not they changed; paces nothing.
@@ -102,26 +129,43 @@ mod tests {
         Origin::new(NodeName::new("a").expect("valid"), Instance(1))
     }
 
-    #[test]
-    fn the_first_change_goes_at_once_and_the_next_ones_ever_later() {
-        let start = Instant::now();
-        let mut origin = origin();
-        let mut now = start;
+    /// How long each of so many changes waits, that follow each other as fast as they may.
+    fn gaps(origin: &mut Origin, now: &mut Instant, count: u64) -> Vec<u128> {
         let mut gaps = Vec::new();
-        for i in 0..9 {
-            let at = match origin.when(now) {
-                When::Now => now,
+        for i in 0..count {
+            let at = match origin.when(*now) {
+                When::Now => *now,
                 When::At(at) => at,
             };
-            gaps.push((at - now).as_millis());
-            now = at;
-            origin.change(vec![Instance(i)], now);
+            gaps.push((at - *now).as_millis());
+            *now = at;
+            origin.change(vec![Instance(i)], *now);
         }
-        assert_eq!(gaps, [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        gaps
+    }
+
+    #[test]
+    fn the_first_changes_go_soon_and_the_next_ones_ever_later() {
+        let mut origin = origin();
+        let mut now = Instant::now();
+        let first = gaps(&mut origin, &mut now, u64::from(CREDIT_MAX) + 2);
+        assert_eq!(first[0], 0);
+        assert!(first[1..].iter().all(|gap| *gap == 100), "{first:?}");
+        assert_eq!(gaps(&mut origin, &mut now, 5), [200, 400, 800, 1600, 3200]);
         now += Duration::from_secs(10);
         assert_eq!(origin.when(now), When::Now);
         origin.change(Vec::new(), now);
         assert_eq!(origin.when(now), When::At(now + HOLD_MIN), "quiet has reset the hold");
+    }
+
+    #[test]
+    fn in_the_long_run_a_link_that_comes_and_goes_costs_an_announcement_in_five_seconds() {
+        let mut origin = origin();
+        let start = Instant::now();
+        let mut now = start;
+        gaps(&mut origin, &mut now, 200);
+        let seconds = (now - start).as_secs();
+        assert!(seconds >= 5 * (200 - 2 * u64::from(CREDIT_MAX)) * 4 / 5, "{seconds} s");
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub enum Input {
         link: LinkId,
         /// Why, for the log.
         reason: String,
+        /// Whether the other end broke the protocol, as one that is no mesh node does.
+        breach: bool,
     },
     /// A control frame arrived.
     Control {

@@ -300,7 +300,8 @@ impl World {
                 if node.ends.remove(&link).is_none() {
                     return;
                 }
-                node.router.handle(Input::LinkDown { link, reason: "closed".into() }, now);
+                node.router
+                    .handle(Input::LinkDown { link, reason: "closed".into(), breach: false }, now);
             }
             Happening::Knock(from, dial, hello) => self.accept(id, from, dial, hello),
         }

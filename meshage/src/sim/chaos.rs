@@ -15,18 +15,23 @@ use std::time::Duration;
 
 use crate::message::Recipients;
 use crate::name::NodeName;
+use crate::protocol::io::Command;
 
+use super::act::SendOptions;
 use super::chance::Chance;
 use super::ledger::Ticket;
 use super::network::{Machine, Path};
 use super::node::Condition;
-use super::world::{SendOptions, Sim};
+use super::world::Sim;
 
 /// How long faults go on: several dead intervals and announcement periods.
 const FAULTS_TIME: Duration = Duration::from_secs(30);
 /// A fault ends after this long at the latest: longer than the dead interval, so that some are
 /// noticed and some are not.
 const FAULT_TIME_MAX: Duration = Duration::from_secs(9);
+/// The announcement periods that nodes are set to: a world lasts several of the longest.
+const PERIOD_MIN: Duration = Duration::from_secs(1);
+const PERIOD_MAX: Duration = Duration::from_secs(10);
 /// The largest body of chaotic traffic: several chunks, and little enough for thousands of worlds.
 const BODY_BYTES_MAX: u64 = 400_000;
 /// How many messages a burst has: more than the small inboxes of chaotic worlds hold.
@@ -53,6 +58,9 @@ enum Act {
     Listen(Machine),
     Hangup(Machine, usize),
     Dial(Machine, Machine),
+    SetDegree(Machine, u32),
+    SetPeriod(Machine, Duration),
+    Announce(Machine),
     Send(Machine, Letter),
     Cancel(Ticket),
 }
@@ -116,7 +124,7 @@ impl Chaos {
         let machine = machines[chance.index(machines.len())];
         let other = machines[chance.index(machines.len())];
         let peer = chance.within(0..1000) as usize;
-        match chance.within(0..20) {
+        match chance.within(0..23) {
             0..3 => Act::Kill(machine),
             3..5 => Act::PowerOff(machine),
             5 => Act::Leave(machine),
@@ -133,6 +141,9 @@ impl Chaos {
             14..16 => Act::Part(chance.number()),
             16..18 => Act::Deafen(machine),
             18 => Act::Hangup(machine, peer),
+            19 => Act::SetDegree(machine, chance.within(1..6) as u32),
+            20 => Act::SetPeriod(machine, chance.time(PERIOD_MIN..PERIOD_MAX)),
+            21 => Act::Announce(machine),
             _ => Act::Dial(machine, other),
         }
     }
@@ -277,6 +288,9 @@ impl Chaos {
                 let (from, to) = (sim.host(from), sim.host(to));
                 sim.dial(&from, &to);
             }
+            Act::SetDegree(machine, degree) => sim.command(machine, Command::SetDegree(degree)),
+            Act::SetPeriod(machine, period) => sim.command(machine, Command::SetMsaTimeout(period)),
+            Act::Announce(machine) => sim.command(machine, Command::Announce),
             Act::Send(machine, letter) => self.post(sim, machine, &letter),
             Act::Cancel(ticket) => sim.cancel(ticket),
         }

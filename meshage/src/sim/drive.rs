@@ -14,6 +14,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::DialError;
 use crate::event::Event;
@@ -42,6 +43,7 @@ impl Sim {
     pub(super) fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Wake { machine, life } => self.wake(machine, life),
+            Happening::Turn { machine, life } => self.turn(machine, life),
             Happening::Arrive { connection, from } => self.arrive(connection, from),
             Happening::Knock { connection } => {
                 let listener = self.connections[connection.0].end(Side::Listener).machine;
@@ -66,7 +68,7 @@ impl Sim {
                     let again = Happening::Unresolved { machine, life, dial, purpose, address };
                     return self.defer(machine, again);
                 }
-                let error = DialError::Address(address, "no such computer".into());
+                let error = DialError::Resolve(address, "no such computer".into());
                 self.dial_failed(machine, life, dial, error);
             }
             Happening::Datagram { from, to, solicitation } => {
@@ -162,22 +164,74 @@ impl Sim {
         if !self.network.reaches(from, to) {
             return;
         }
-        let now = self.instant();
-        let computer = &mut self.computers[to.0];
-        match computer.condition {
+        match self.computers[to.0].condition {
             Condition::On => {}
             Condition::Stopped => {
                 return self.defer(to, Happening::Datagram { from, to, solicitation });
             }
             Condition::Off => return,
         }
-        if let Some(life) = &mut computer.life {
+        if self.life(to).is_some() {
             self.tape.event(self.now, b'd', from.0 as u64, to.0 as u64);
             let solicitation = Arc::unwrap_or_clone(solicitation);
             let from = SocketAddr::new(from.ip(), PORT);
-            life.router.handle(Input::Solicited { from, solicitation }, now);
+            self.feed(to, Input::Solicited { from, solicitation });
             self.settle(to);
         }
+    }
+
+    // ---- inputs -----------------------------------------------------------------------------
+
+    /// Gives the router an input: at once, or where its control task is late, in its turn.
+    pub(super) fn feed(&mut self, machine: Machine, input: Input) {
+        let computer = &mut self.computers[machine.0];
+        let lag = computer.spec.lag;
+        let Some(life) = &mut computer.life else {
+            return;
+        };
+        if lag.is_zero() {
+            return self.input(machine, input);
+        }
+        let late = self.races.time(Duration::ZERO..lag);
+        life.turn_at = life.turn_at.max(self.now + late);
+        life.queued.push_back(input);
+        let (at, life) = (life.turn_at, life.number);
+        self.schedule(at, Happening::Turn { machine, life });
+    }
+
+    fn turn(&mut self, machine: Machine, number: u64) {
+        let computer = &mut self.computers[machine.0];
+        let Some(life) = &mut computer.life else {
+            return;
+        };
+        if life.number != number {
+            return;
+        }
+        if computer.condition == Condition::Stopped {
+            return self.defer(machine, Happening::Turn { machine, life: number });
+        }
+        let Some(input) = life.queued.pop_front() else {
+            panic!("invariant S1: every turn has its input");
+        };
+        self.tape.event(self.now, b'q', machine.0 as u64, life.queued.len() as u64);
+        self.input(machine, input);
+        self.settle(machine);
+    }
+
+    fn input(&mut self, machine: Machine, input: Input) {
+        let now = self.instant();
+        let Some(life) = &mut self.computers[machine.0].life else {
+            return;
+        };
+        if let Input::LinkDown { link, .. } = &input {
+            // Not told of one that the router closed meanwhile.
+            if life.links.remove(link).is_none() {
+                return;
+            }
+            life.fib_stale = true;
+        }
+        life.router.handle(input, now);
+        self.drain(machine);
     }
 
     // ---- the drain loop ---------------------------------------------------------------------
@@ -203,7 +257,7 @@ impl Sim {
         }
         self.tell(machine);
         self.checks += 1;
-        if self.computers.len() <= CHECK_ALWAYS_NODES || self.checks % CHECK_ONE_IN == 0 {
+        if self.computers.len() <= CHECK_ALWAYS_NODES || self.checks.is_multiple_of(CHECK_ONE_IN) {
             self.check_node(machine);
         }
         self.set_wake(machine);
@@ -254,7 +308,11 @@ impl Sim {
             );
         };
         let queued = wire.outbound.push(Class::Control, frame);
-        assert!(queued.is_ok(), "invariant S10: the queue of control frames holds what there is");
+        let gone = !life.open.contains(&(wire.connection, wire.side));
+        assert!(
+            gone || queued.is_ok(),
+            "invariant S10: the queue of control frames holds what there is"
+        );
     }
 
     fn event(&mut self, machine: Machine, event: Event) {
@@ -303,7 +361,13 @@ impl Sim {
             self.tape.event(self.now, b'm', message.instance.0, message.id.0);
             self.tape.line(self.now, || format!("inbox {} {message}", machine.0));
             self.figures.hops.add(message.route.len());
-            self.ledger.receive(&computer.spec.name, life.instance, &message, self.now);
+            self.ledger.receive(
+                &computer.spec.name,
+                life.instance,
+                &message,
+                self.now,
+                self.figures.upheavals,
+            );
             if let Some(inboxes) = &mut self.inboxes {
                 inboxes.entry(machine).or_default().push(message);
             }
@@ -337,6 +401,7 @@ impl Sim {
         let waiting: Vec<LinkId> = life
             .links
             .iter()
+            .filter(|(_, wire)| life.open.contains(&(wire.connection, wire.side)))
             .filter(|(_, wire)| wire.outbound.waiting_bytes() > 0)
             .map(|(&link, _)| link)
             .collect();

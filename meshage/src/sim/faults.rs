@@ -29,7 +29,7 @@ impl Sim {
             return;
         }
         if let Some(life) = self.life(machine) {
-            life.plane.stop();
+            life.plane.stop(|_| ());
             life.plane.close();
         }
         self.command(machine, Command::Close);
@@ -93,7 +93,13 @@ impl Sim {
         self.tape.event(self.now, b'k', machine.0 as u64, life.instance.0);
         // What was in the inbox had been delivered, though nobody read it.
         for message in life.plane.take(usize::MAX) {
-            self.ledger.receive(&computer.spec.name, life.instance, &message, self.now);
+            self.ledger.receive(
+                &computer.spec.name,
+                life.instance,
+                &message,
+                self.now,
+                self.figures.upheavals,
+            );
         }
         for (ticket, result) in life.plane.host().completed() {
             self.ledger.complete(ticket, result, self.now, computer.continued_at);

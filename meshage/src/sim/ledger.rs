@@ -49,6 +49,8 @@ pub struct Sent {
     pub length: usize,
     /// Whether it was to be sent again until the deadline.
     pub retry: bool,
+    /// How often nodes had changed their routes, and relays had refused something, by then.
+    pub upheavals: u64,
     /// When it was sent.
     pub started: Duration,
     /// When it has to be over.
@@ -61,16 +63,18 @@ pub struct Sent {
     pub orphaned: bool,
 }
 
-/// Source, receiver, and the lane: broadcast or not, large or not.
-type LaneKey = (Instance, Instance, bool, bool);
+/// Source, receiver, and whether the messages are large.
+type SizeKey = (Instance, Instance, bool);
 
 /// Everything sent in a world.
 #[derive(Debug, Default)]
 pub struct Ledger {
     sent: Vec<Sent>,
     by_message: HashMap<(Instance, MessageId), Ticket>,
-    /// The last message that a receiver had of a lane.
-    last: HashMap<LaneKey, MessageId>,
+    /// The last message that a receiver had of a lane, broadcasts apart from sets.
+    last: HashMap<(SizeKey, bool), MessageId>,
+    /// The newest message that it had of both.
+    newest: HashMap<SizeKey, MessageId>,
     received: u64,
 }
 
@@ -126,13 +130,15 @@ impl Ledger {
         sent.result = Some((now, result));
     }
 
-    /// Enters a message that an application took out of its inbox.
+    /// Enters a message that an application took out of its inbox, and how often nodes had changed
+    /// their routes, and relays had refused something, by then.
     pub(super) fn receive(
         &mut self,
         name: &NodeName,
         instance: Instance,
         message: &Message,
         now: Duration,
+        upheavals: u64,
     ) {
         let Some(&ticket) = self.by_message.get(&(message.instance, message.id)) else {
             panic!("invariant S3: {name} received a message that nobody sent: {message}");
@@ -158,15 +164,38 @@ impl Ledger {
             at: now,
             hops: message.route.len(),
         });
-        let lane = (message.instance, instance, sent.broadcast, sent.length > CHUNK_BYTES);
-        let before = self.last.insert(lane, message.id);
+        self.in_order(name, instance, message, ticket, upheavals);
+        self.received += 1;
+    }
+
+    /// Of one size, messages of one kind keep their order whatever happens; sets and broadcasts do
+    /// with each other as long as the route stands: as long as no node changed its routes,
+    /// and no relay refused one of them (a message that is sent again until it arrives takes another place in the order).
+    fn in_order(
+        &mut self,
+        name: &NodeName,
+        instance: Instance,
+        message: &Message,
+        ticket: Ticket,
+        upheavals: u64,
+    ) {
+        let sent = &self.sent[ticket.0];
+        let size = (message.instance, instance, sent.length > CHUNK_BYTES);
+        let before = self.last.insert((size, sent.broadcast), message.id);
         assert!(
             before.is_none_or(|before| before < message.id),
             "invariant S5: {name} received {} after {before:?} of {}: {sent:?}",
             message.id,
             message.source
         );
-        self.received += 1;
+        let newest = self.newest.entry(size).or_insert(message.id);
+        assert!(
+            *newest <= message.id || sent.upheavals != upheavals || sent.retry,
+            "invariant S5: {name} received {} after {newest:?} of {}: {sent:?}",
+            message.id,
+            message.source
+        );
+        *newest = message.id.max(*newest);
     }
 
     /// The sender's life ended.
@@ -196,3 +225,90 @@ impl Ledger {
 
 /// How much later than its deadline a send may end: timers are exact in virtual time.
 const DEADLINE_SLACK: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Encoding;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn name(text: &str) -> NodeName {
+        NodeName::new(text).expect("valid")
+    }
+
+    /// A ledger in which "a" sent so many messages to "b", one byte each.
+    fn ledger(messages: u64) -> Ledger {
+        let mut ledger = Ledger::default();
+        for number in 1..=messages {
+            let ticket = ledger.next_ticket();
+            ledger.enter(Sent {
+                machine: Machine(0),
+                source: Instance(1),
+                id: None,
+                expected: vec![name("b")],
+                broadcast: false,
+                length: 1,
+                retry: false,
+                upheavals: 0,
+                started: Duration::ZERO,
+                deadline: SECOND,
+                result: None,
+                receipts: Vec::new(),
+                orphaned: false,
+            });
+            ledger.number(ticket, MessageId(number));
+        }
+        ledger
+    }
+
+    fn receive(ledger: &mut Ledger, number: u64) {
+        let message = Message {
+            source: name("a"),
+            instance: Instance(1),
+            id: MessageId(number),
+            recipients: vec![name("b")],
+            route: vec![name("a")],
+            encoding: Encoding::BYTES,
+            body: body(Ticket(number as usize - 1), 1),
+        };
+        ledger.receive(&name("b"), Instance(2), &message, SECOND, 0);
+    }
+
+    #[test]
+    fn messages_once_each_and_in_order_are_as_they_have_to_be() {
+        let mut ledger = ledger(3);
+        receive(&mut ledger, 1);
+        receive(&mut ledger, 3);
+        assert_eq!(ledger.received(), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant S2")]
+    fn a_message_twice_is_found() {
+        let mut ledger = ledger(1);
+        receive(&mut ledger, 1);
+        receive(&mut ledger, 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant S5")]
+    fn a_message_overtaken_is_found() {
+        let mut ledger = ledger(2);
+        receive(&mut ledger, 2);
+        receive(&mut ledger, 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant S3")]
+    fn a_message_that_nobody_sent_is_found() {
+        receive(&mut ledger(0), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant S6")]
+    fn a_report_after_the_deadline_is_found() {
+        let report = Ok(Report::default());
+        ledger(1).complete(Ticket(0), report, SECOND * 2, Duration::ZERO);
+    }
+}

@@ -13,20 +13,23 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `world` | computers, time, what a test does to a world |
+//! | `world`, `act` | computers, time; what a test does to a world |
 //! | `drive` | a node's driver: the drain loop, timers, datagrams |
-//! | `socket` | connections being made, read and closed |
+//! | `socket`, `frames` | connections made and closed; what is read from them and written |
 //! | `network`, `connection` | paths and faults; one connection's two pipes |
 //! | `faults` | kill, power off, stop, leave, and back |
 //! | `ledger`, `checker` | what was sent and arrived; what has to hold |
 //! | `chaos`, `run`, `report` | plans from seeds, whole runs, their figures |
+//! | `targets` | the figures that the mesh is to reach, at full size |
 
+mod act;
 mod chance;
 mod chaos;
 mod checker;
 mod connection;
 mod drive;
 mod faults;
+mod frames;
 pub mod ledger;
 pub mod network;
 mod node;
@@ -34,11 +37,14 @@ mod report;
 mod run;
 mod socket;
 mod tape;
+mod targets;
 mod world;
 
+pub use act::SendOptions;
 pub use chance::Chance;
 pub use node::{Condition, NodeSpec};
 pub use report::{Counts, Figures, Histogram, Summary};
 pub use run::{Broken, Campaign, DEGREE, SimOptions, Tally, run_many, run_one, two_islands};
 pub use tape::Tape;
-pub use world::{SendOptions, Sim};
+pub use targets::{Target, measure};
+pub use world::Sim;

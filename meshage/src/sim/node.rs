@@ -3,7 +3,7 @@
 //! It owns a router, a data plane and what the application there sees. The loop that feeds them is
 //! the world's ([`super::world`]); a start after a crash is another [`Life`] on the same computer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::forward::outbound::Outbound;
 use crate::forward::plane::{Host, Plane};
 use crate::message::{Message, Report};
 use crate::name::{Instance, LinkId, Namespace, NodeName};
+use crate::protocol::io::Input;
 use crate::protocol::router::Router;
 
 use super::connection::{ConnectionId, Side};
@@ -37,6 +38,9 @@ pub struct NodeSpec {
     pub max_message: usize,
     /// Whom it dials for ever.
     pub seeds: Vec<String>,
+    /// How late its control task comes to an input at the most: the readers of its links do not
+    /// wait for it.
+    pub lag: Duration,
 }
 
 impl NodeSpec {
@@ -56,6 +60,7 @@ impl NodeSpec {
             receive_buffer: crate::config::RECEIVE_BUFFER,
             max_message: crate::config::MAX_MESSAGE,
             seeds: Vec::new(),
+            lag: Duration::ZERO,
         }
     }
 }
@@ -107,6 +112,9 @@ pub(super) struct Life {
     pub(super) next_link: u64,
     /// When it is next woken, if that is on the heap.
     pub(super) wake: Option<Duration>,
+    /// What its control task has yet to come to, and when it comes to the last of it.
+    pub(super) queued: VecDeque<Input>,
+    pub(super) turn_at: Duration,
     /// Whether the application reads its inbox.
     pub(super) reading: bool,
     /// The routes or the links changed since the data plane was told.

@@ -105,6 +105,9 @@ pub struct Figures {
     pub conflicts: u64,
     /// How often routes were put in force.
     pub installs: u64,
+    /// How often something came between messages on one route: new routes came into force somewhere,
+    /// or a relay refused a copy.
+    pub upheavals: u64,
 }
 
 impl Figures {

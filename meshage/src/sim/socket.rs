@@ -6,38 +6,28 @@
 //! ```
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::error::DialError;
-use crate::forward::outbound::Outbound;
 use crate::name::LinkId;
-use crate::protocol::io::{Address, CloseReason, DialId, Input, Role};
-use crate::wire::control::ControlFrame;
-use crate::wire::data::{AckFrame, DataFrame};
-use crate::wire::deframe::{Deframer, RawFrame};
-use crate::wire::frame::{FrameKind, WireFrame};
-use crate::wire::hello::{Hello, PREFACE_BYTES, Purpose};
+use crate::protocol::io::{Address, CloseReason, DialId, Input};
+use crate::wire::hello::Purpose;
 
 use super::connection::{Connection, ConnectionId, Segment, Side, State, pieces};
 use super::network::Machine;
-use super::node::{Condition, Wire};
+use super::node::Condition;
 use super::world::{Happening, Sim};
 
 /// How long a connection may take to be made, as with the real driver.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a handshake may take in all.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a router is told that bytes arrive.
-const HEARD_EVERY: Duration = Duration::from_millis(250);
 /// How long a resolver takes to say that there is no such name.
 const RESOLVE_TIME: Duration = Duration::from_millis(2);
 
 impl Sim {
-    // ---- connections ------------------------------------------------------------------------
-
     pub(super) fn start_dial(
         &mut self,
         machine: Machine,
@@ -162,13 +152,10 @@ impl Sim {
         dial: DialId,
         error: DialError,
     ) {
-        let now = self.instant();
         self.tape.event(self.now, b'f', machine.0 as u64, dial.0);
         self.tape.line(self.now, || format!("dial failed {} {error}", machine.0));
-        if let Some(life) = &mut self.computers[machine.0].life
-            && life.number == number
-        {
-            life.router.handle(Input::DialFailed { dial, error }, now);
+        if self.life(machine).is_some_and(|life| life.number == number) {
+            self.feed(machine, Input::DialFailed { dial, error });
             self.settle(machine);
         }
     }
@@ -183,7 +170,7 @@ impl Sim {
         self.schedule(at, Happening::Arrive { connection: id, from });
     }
 
-    fn put_bytes(&mut self, id: ConnectionId, from: Side, buffers: Vec<Bytes>) {
+    pub(super) fn put_bytes(&mut self, id: ConnectionId, from: Side, buffers: Vec<Bytes>) {
         let connection = &self.connections[id.0];
         let (a, b) = (connection.end(from).machine, connection.end(from.other()).machine);
         for (buffers, length) in pieces(buffers, self.network.path(a, b).piece()) {
@@ -243,7 +230,7 @@ impl Sim {
                 self.end_without_link(id, side, error);
             }
             (Segment::Fin | Segment::Reset, State::Hello(_)) => {
-                let error = DialError::Handshake("it closed the connection".into());
+                let error = DialError::Broken("the other end closed it".into());
                 self.end_without_link(id, side, error);
             }
             (Segment::Fin | Segment::Reset, State::Link { link, .. }) => {
@@ -262,22 +249,20 @@ impl Sim {
         }
     }
 
-    /// The connection of a link is gone.
+    /// The connection of a link is gone. The control task learns it in its turn.
     fn link_down(&mut self, machine: Machine, link: LinkId, reason: &str) {
-        let now = self.instant();
         self.tape.event(self.now, b'x', machine.0 as u64, link.0);
         self.tape.line(self.now, || format!("link down {} {link}: {reason}", machine.0));
         let Some(life) = &mut self.computers[machine.0].life else {
             return;
         };
-        let Some(wire) = life.links.remove(&link) else {
+        let Some(wire) = life.links.get(&link) else {
             return;
         };
         wire.outbound.close();
         life.open.remove(&(wire.connection, wire.side));
-        life.fib_stale = true;
         self.connections[wire.connection.0].end_mut(wire.side).state = State::Gone;
-        life.router.handle(Input::LinkDown { link, reason: reason.into() }, now);
+        self.feed(machine, Input::LinkDown { link, reason: reason.into(), breach: false });
     }
 
     /// The router closes a link: what is queued still goes, then nothing.
@@ -295,181 +280,15 @@ impl Sim {
             return;
         };
         wire.outbound.close();
-        life.open.remove(&(wire.connection, wire.side));
         life.fib_stale = true;
+        if !life.open.remove(&(wire.connection, wire.side)) {
+            // It was gone already, and the router has yet to hear of it.
+            return;
+        }
         let mut frames = Vec::new();
         while wire.outbound.try_take(usize::MAX, &mut frames).bytes > 0 {}
         self.write(machine, &wire, frames);
         self.put(wire.connection, wire.side, Segment::Fin);
         self.connections[wire.connection.0].end_mut(wire.side).state = State::Gone;
-    }
-
-    // ---- bytes ------------------------------------------------------------------------------
-
-    fn read(&mut self, id: ConnectionId, side: Side, buffers: Vec<Bytes>) {
-        let end = self.connections[id.0].end_mut(side);
-        let machine = end.machine;
-        match &mut end.state {
-            State::Hello(collected) => {
-                buffers.iter().for_each(|buffer| collected.extend_from_slice(buffer));
-                self.read_hello(id, side);
-            }
-            State::Link { deframer, .. } => {
-                buffers.iter().for_each(|buffer| deframer.buffer().extend_from_slice(buffer));
-                self.read_frames(machine, id, side);
-            }
-            State::Connecting | State::Gone => {
-                panic!("invariant S1: bytes are read only by an end that is open");
-            }
-        }
-    }
-
-    fn read_hello(&mut self, id: ConnectionId, side: Side) {
-        let now = self.instant();
-        let connection = &mut self.connections[id.0];
-        let dial = connection.dial;
-        let end = connection.end_mut(side);
-        let State::Hello(collected) = &end.state else {
-            return;
-        };
-        let Some(preface) = collected.first_chunk::<PREFACE_BYTES>() else {
-            return;
-        };
-        let length = match Hello::length(*preface) {
-            Ok(length) => PREFACE_BYTES + length,
-            Err(error) => panic!("invariant S8: our own preface is refused: {error}"),
-        };
-        if collected.len() < length {
-            return;
-        }
-        let hello = match Hello::decode(&collected[PREFACE_BYTES..length]) {
-            Ok(hello) => hello,
-            Err(error) => panic!("invariant S8: our own hello is refused: {error}"),
-        };
-        let mut deframer = Deframer::default();
-        deframer.buffer().extend_from_slice(&collected[length..]);
-        let machine = end.machine;
-        let Some(life) = &mut self.computers[machine.0].life else {
-            panic!("invariant S1: an open end belongs to a life");
-        };
-        let link = LinkId(life.next_link);
-        life.next_link += 1;
-        end.state = State::Link { link, deframer, heard: None };
-        life.links
-            .insert(link, Wire { connection: id, side, outbound: Arc::new(Outbound::default()) });
-        life.fib_stale = true;
-        let role = match side {
-            Side::Dialler => Role::Dialler(dial),
-            Side::Listener => Role::Listener,
-        };
-        self.tape.event(self.now, b'u', machine.0 as u64, link.0);
-        self.tape.line(self.now, || format!("link up {} {link} to {}", machine.0, hello.name));
-        life.router.handle(Input::LinkUp { link, role, hello }, now);
-        self.settle(machine);
-        self.read_frames(machine, id, side);
-    }
-
-    fn read_frames(&mut self, machine: Machine, id: ConnectionId, side: Side) {
-        let instant = self.instant();
-        let State::Link { link, deframer, heard } = &mut self.connections[id.0].end_mut(side).state
-        else {
-            return;
-        };
-        let link = *link;
-        let mut frames = Vec::new();
-        loop {
-            match deframer.next_frame() {
-                Ok(Some(frame)) => frames.push(frame),
-                Ok(None) => break,
-                Err(error) => panic!("invariant S8: our own frames are refused: {error}"),
-            }
-        }
-        let tell = heard.is_none_or(|at| self.now >= at + HEARD_EVERY);
-        if tell {
-            *heard = Some(self.now);
-            if let Some(life) = &mut self.computers[machine.0].life {
-                life.router.handle(Input::Heard { link }, instant);
-            }
-        }
-        let data =
-            frames.iter().any(|frame| matches!(frame.kind, Some(FrameKind::Data | FrameKind::Ack)));
-        // The driver's control task and its readers run side by side: either may be first.
-        let data_first = data && self.races.permille(500);
-        if data && data_first {
-            self.receive(machine, link, &frames);
-        }
-        for frame in &frames {
-            if frame.kind == Some(FrameKind::Control) {
-                self.control(machine, link, frame);
-            }
-        }
-        if data && !data_first {
-            self.receive(machine, link, &frames);
-        }
-    }
-
-    fn control(&mut self, machine: Machine, link: LinkId, frame: &RawFrame) {
-        let frame = match ControlFrame::decode(&frame.payload) {
-            Ok(frame) => frame,
-            Err(error) => panic!("invariant S8: our own control frame is refused: {error}"),
-        };
-        let now = self.instant();
-        let Some(life) = &mut self.computers[machine.0].life else {
-            return;
-        };
-        if !life.links.contains_key(&link) {
-            return;
-        }
-        self.tape.line(self.now, || format!("control {} {link} {frame:?}", machine.0));
-        life.router.handle(Input::Control { link, frame }, now);
-        self.drain(machine);
-    }
-
-    fn receive(&mut self, machine: Machine, link: LinkId, frames: &[RawFrame]) {
-        let now = self.instant();
-        let Some(life) = &mut self.computers[machine.0].life else {
-            return;
-        };
-        if !life.links.contains_key(&link) {
-            return;
-        }
-        for frame in frames {
-            self.tape.line(self.now, || format!("frame {} {link} {}", machine.0, shown(frame)));
-        }
-        if let Err(error) = life.plane.receive(link, frames, now) {
-            panic!("invariant S8: our own message is refused: {error}");
-        }
-    }
-
-    pub(super) fn write(&mut self, machine: Machine, wire: &Wire, frames: Vec<WireFrame>) {
-        if frames.is_empty() {
-            return;
-        }
-        let mut buffers = Vec::with_capacity(frames.len());
-        let figures = &mut self.figures.computers[machine.0];
-        for frame in frames {
-            figures.wrote(&frame);
-            self.tape.bytes(&frame.head);
-            buffers.push(frame.head);
-            if !frame.body.is_empty() {
-                buffers.push(frame.body);
-            }
-        }
-        self.put_bytes(wire.connection, wire.side, buffers);
-    }
-}
-
-/// A frame of a message or of acknowledgements, for who reads along.
-fn shown(frame: &RawFrame) -> String {
-    match frame.kind {
-        Some(FrameKind::Data) => match DataFrame::decode(frame.payload.clone()) {
-            Ok(data) => format!("{:?} {} bytes", data.header, data.body.len()),
-            Err(error) => error.to_string(),
-        },
-        Some(FrameKind::Ack) => match AckFrame::decode(&frame.payload) {
-            Ok(acks) => format!("{:?}", acks.entries),
-            Err(error) => error.to_string(),
-        },
-        Some(FrameKind::Control | FrameKind::KeepAlive) | None => format!("{:?}", frame.kind),
     }
 }

@@ -1,5 +1,4 @@
 //! What the tests with real sockets share. Every node listens on a free port of the loopback.
-#![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
 

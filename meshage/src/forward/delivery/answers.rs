@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flow::{Entry, LaneState, QUERY_AFTER, Stage, UNANSWERED_MAX};
+use super::flow::{Entry, FLOOD_QUERY_AFTER, LaneState, Stage, UNANSWERED_MAX};
 use super::{Sends, earliest};
 use crate::forward::plane::Fib;
 use crate::message::Outcome;
@@ -28,6 +28,12 @@ impl<C> Sends<C> {
             }
             Verdict::Refused { number, refusal } => {
                 lane.heard = now;
+                // While the mesh changes, relays may follow different trees: one that refuses a
+                // broadcast for a node speaks for its own copy, and another may be on its way.
+                if let (None, Some(place)) = (ack.by, lane.find(number)) {
+                    let entry = &mut lane.entries[place];
+                    entry.doubt |= entry.flooded;
+                }
                 self.refused(at, ack.lane, number, refusal, now);
             }
             Verdict::Progress { number, received } => {
@@ -42,7 +48,7 @@ impl<C> Sends<C> {
                         Stage::Waiting | Stage::Refused(_) | Stage::Done => None,
                     };
                     if let Some(offset) = offset {
-                        lane.arrived(place, (offset as u64).saturating_sub(received));
+                        lane.arrived(place, (offset as u64).saturating_sub(received), now);
                     }
                 }
             }
@@ -71,18 +77,24 @@ impl<C> Sends<C> {
                 None => return,
             }
         }
-        // What the receiver still waits for, long after it was sent, was lost on the way.
-        let flow = &mut self.flows[at].lanes[lane.index()];
-        let overdue = |entry: &Entry| {
-            entry.stage == Stage::Sent
-                && entry
-                    .sent_at
-                    .is_some_and(|sent| now.saturating_duration_since(sent) > UNANSWERED_MAX)
+        // What the receiver still waits for, long after it was sent, was lost on the way. A copy of a
+        // broadcast may have had no way at all: it goes again, once, to this one alone.
+        let flow = &self.flows[at].lanes[lane.index()];
+        let late = |entry: &Entry, after| {
+            entry.sent_at.is_some_and(|at| now.saturating_duration_since(at) >= after)
         };
-        let lost: Vec<usize> =
-            (0..flow.entries.len()).filter(|&place| overdue(&flow.entries[place])).collect();
-        for place in lost {
-            self.lose(at, lane, place);
+        for place in 0..flow.entries.len() {
+            let flow = &mut self.flows[at].lanes[lane.index()];
+            let entry = &mut flow.entries[place];
+            let sent = entry.stage == Stage::Sent;
+            let missed = entry.flooded && (sent || entry.stage == Stage::Sending);
+            if sent && late(entry, UNANSWERED_MAX) {
+                self.lose(at, lane, place);
+            } else if missed && late(entry, FLOOD_QUERY_AFTER) {
+                entry.doubt = true;
+                entry.flooded = false;
+                flow.refuse(place, Refusal::Early);
+            }
         }
     }
 
@@ -142,6 +154,7 @@ impl<C> Sends<C> {
     pub(in crate::forward) fn install(&mut self, fib: Arc<Fib>, now: Instant) {
         self.fib = fib;
         self.epoch += 1;
+        self.changed = Some(now);
         for at in self.active.iter().copied().collect::<Vec<_>>() {
             let route = self.fib.routes.route(self.flows[at].name.as_str());
             let same_life = route.map(|route| route.instance) == self.flows[at].instance;
@@ -177,6 +190,9 @@ impl<C> Sends<C> {
 
     fn reroute(&mut self, at: usize, lane: Lane, reachable: bool, same_life: bool) {
         let fib = self.fib.clone();
+        // Of a set every relay finds the way by itself. A broadcast follows the tree: a relay that
+        // has the new one no longer passes on what was sent along the old one.
+        let tree = (lane.broadcast && reachable).then(|| self.path(at));
         let mut checked: Option<(*const [Instance], bool)> = None;
         let mut stands = |path: &Arc<[Instance]>| match checked {
             Some((known, verdict)) if std::ptr::eq(known, &raw const **path) => verdict,
@@ -194,13 +210,26 @@ impl<C> Sends<C> {
                     let whole = entry.path.as_ref().is_some_and(|(link, path)| {
                         self.fib.links.contains_key(link) && stands(path)
                     });
+                    let moved = tree.as_ref().is_some_and(|tree| {
+                        entry.path.as_ref().is_some_and(|(_, path)| path != tree)
+                    });
                     if !(reachable && same_life && whole) {
                         self.lose(at, lane, place);
+                    } else if moved {
+                        // Nothing failed, so it is no retry: it goes again, to this one alone, and
+                        // whoever has it already says so.
+                        let flow = &mut self.flows[at].lanes[lane.index()];
+                        flow.entries[place].doubt = true;
+                        flow.refuse(place, Refusal::Early);
                     }
                 }
                 Stage::Waiting | Stage::Refused(_) => {
                     if !reachable && !entry.retry {
-                        let outcome = if entry.doubt { Outcome::Lost } else { Outcome::NoRoute };
+                        let outcome = if entry.is_doubtful(self.epoch) {
+                            Outcome::Lost
+                        } else {
+                            Outcome::NoRoute
+                        };
                         self.resolve(at, lane, place, outcome);
                     }
                 }
@@ -236,7 +265,7 @@ impl<C> Sends<C> {
             }
             let no_route = !reachable || entry.refused == Some(Refusal::NoRoute);
             let certain = if no_route { Outcome::NoRoute } else { Outcome::Busy };
-            let outcome = entry.outcome(certain);
+            let outcome = entry.outcome(certain, self.epoch);
             self.resolve(at, lane, place, outcome);
         }
         let flow = &mut self.flows[at].lanes[lane.index()];
@@ -249,7 +278,7 @@ impl<C> Sends<C> {
     fn query(&mut self, at: usize, lane: Lane, now: Instant) {
         let flow = &mut self.flows[at];
         let lane_flow = &mut flow.lanes[lane.index()];
-        if lane_flow.unanswered == 0 || now < lane_flow.heard + QUERY_AFTER {
+        if lane_flow.unanswered == 0 || now < lane_flow.heard + lane_flow.patience {
             return;
         }
         lane_flow.heard = now;

@@ -18,11 +18,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use crate::message::Outcome;
 use crate::name::{Instance, LinkId, NodeName};
 use crate::wire::data::{Lane, Refusal, Slot};
 
-/// How many unacknowledged bytes a lane has under way: enough for 10 Gb/s over 3 ms.
+/// How many unacknowledged bytes a lane of small messages has under way: 10 Gb/s over 3 ms. (Large
+/// ones are [paced](super::pace).)
 pub const WINDOW_BYTES: u64 = 4 << 20;
 /// What a message counts beside its body, so that empty ones are bounded too.
 pub const MESSAGE_OVERHEAD_BYTES: u64 = 128;
@@ -33,6 +35,12 @@ pub const BACKOFF_MIN: Duration = Duration::from_millis(10);
 pub const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// Without an acknowledgement for this long the receiver is asked: one was lost, or is late.
 pub const QUERY_AFTER: Duration = Duration::from_secs(1);
+/// The same for a broadcast: while the mesh changes, a relay may follow another tree than its source
+/// did, and leave somebody out without knowing it.
+pub const FLOOD_QUERY_AFTER: Duration = Duration::from_millis(200);
+/// How long routes must have stood before a broadcast counts as sent by routes that all agree on: far
+/// longer than an announcement takes through a mesh and into its tables.
+pub const CALM_AFTER: Duration = Duration::from_secs(1);
 /// What a receiver that answers queries still has not got after this long will not arrive.
 pub const UNANSWERED_MAX: Duration = Duration::from_secs(10);
 
@@ -64,6 +72,10 @@ pub struct Entry {
     pub stage: Stage,
     /// A copy may have reached the recipient though no acknowledgement says so.
     pub doubt: bool,
+    /// It goes with the copies of a broadcast, along the source's tree.
+    pub flooded: bool,
+    /// The number of the routes that its broadcast was flooded by; 0 where those had just changed.
+    pub flood_epoch: Option<u64>,
     /// To be sent again even where a copy may have arrived.
     pub retry: bool,
     /// When its outcome is due.
@@ -72,23 +84,26 @@ pub struct Entry {
     pub refused: Option<Refusal>,
     /// Bytes of it in flight.
     pub in_flight: u64,
-    /// When it was sent.
+    /// When it was sent; while it is being sent, when it was begun or last known to arrive.
     pub sent_at: Option<Instant>,
     /// The link and the path it was sent over.
     pub path: Option<(LinkId, Arc<[Instance]>)>,
 }
 
 impl Entry {
-    /// The outcome if it ends now, unanswered: `certain` where no copy can have arrived.
-    pub fn outcome(&self, certain: Outcome) -> Outcome {
+    /// Whether a copy may be under way though all that is known of were refused. While routes change,
+    /// nodes differ in their trees, and two copies of a broadcast may come to one of them.
+    pub fn is_doubtful(&self, epoch: u64) -> bool {
+        self.doubt || self.flood_epoch.is_some_and(|flooded| flooded != epoch)
+    }
+
+    /// The outcome if it ends now, unanswered, by the routes of this number: `certain` where no copy
+    /// can have arrived.
+    pub fn outcome(&self, certain: Outcome, epoch: u64) -> Outcome {
         match self.stage {
             Stage::Sent => Outcome::Timeout,
             Stage::Waiting | Stage::Sending | Stage::Refused(_) | Stage::Done => {
-                if self.doubt {
-                    Outcome::Timeout
-                } else {
-                    certain
-                }
+                if self.is_doubtful(epoch) { Outcome::Timeout } else { certain }
             }
         }
     }
@@ -120,27 +135,33 @@ pub struct LaneFlow {
     pub unanswered: usize,
     /// How many entries are not done.
     pub open: usize,
+    /// How many of them there may be, where that is found out.
+    pace: Option<Pace>,
     /// The leg that is sending an entry of this lane.
     pub leg: Option<u64>,
     /// All before this place are past [`Stage::Waiting`].
     pub cursor: usize,
     /// When the receiver was last heard or asked.
     pub heard: Instant,
+    /// How long it may be silent before it is asked.
+    pub patience: Duration,
     backoff: Duration,
 }
 
 impl LaneFlow {
-    fn new(first: u64, now: Instant) -> Self {
+    fn new(lane: Lane, first: u64, now: Instant) -> Self {
         Self {
             entries: VecDeque::new(),
             next: first,
             state: LaneState::Open,
             in_flight: 0,
+            pace: lane.large.then(Pace::default),
             unanswered: 0,
             open: 0,
             leg: None,
             cursor: 0,
             heard: now,
+            patience: if lane.broadcast { FLOOD_QUERY_AFTER } else { QUERY_AFTER },
             backoff: BACKOFF_MIN,
         }
     }
@@ -186,6 +207,7 @@ impl LaneFlow {
         }
         let entry = &mut self.entries[at];
         entry.stage = Stage::Sending;
+        entry.sent_at = Some(now);
         entry.path = Some((link, path));
         self.cursor = at + 1;
         self.unanswered += 1;
@@ -193,9 +215,17 @@ impl LaneFlow {
     }
 
     /// So many bytes of an entry went out.
-    pub fn sent_bytes(&mut self, at: usize, bytes: u64) {
+    pub fn sent_bytes(&mut self, at: usize, bytes: u64, now: Instant) {
         self.entries[at].in_flight += bytes;
         self.in_flight += bytes;
+        if let Some(pace) = &mut self.pace {
+            pace.sent(bytes, now);
+        }
+    }
+
+    /// Whether the window has room.
+    pub fn has_room(&self) -> bool {
+        self.in_flight < self.pace.as_ref().map_or(WINDOW_BYTES, Pace::window)
     }
 
     /// All of an entry went out.
@@ -206,11 +236,15 @@ impl LaneFlow {
     }
 
     /// So many bytes of an entry are known to have arrived, of `sent` in all.
-    pub fn arrived(&mut self, at: usize, still_in_flight: u64) {
+    pub fn arrived(&mut self, at: usize, still_in_flight: u64, now: Instant) {
         let entry = &mut self.entries[at];
         let freed = entry.in_flight.saturating_sub(still_in_flight);
         entry.in_flight -= freed;
+        entry.sent_at = Some(now);
         self.in_flight -= freed;
+        if let Some(pace) = &mut self.pace {
+            pace.answered(self.in_flight, now);
+        }
     }
 
     /// Takes an entry out of flight.
@@ -224,6 +258,11 @@ impl LaneFlow {
         }
         self.in_flight -= entry.in_flight;
         entry.in_flight = 0;
+        if let Some(pace) = &mut self.pace
+            && self.in_flight == 0
+        {
+            pace.forget();
+        }
     }
 
     /// An entry was refused: the lane drains.
@@ -286,11 +325,6 @@ impl LaneFlow {
         self.backoff = BACKOFF_MIN;
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        *self = Self::new(self.next, self.heard);
-    }
-
     /// When something of this lane is due.
     pub fn due(&self) -> Option<Instant> {
         if self.open == 0 {
@@ -306,7 +340,7 @@ impl LaneFlow {
             LaneState::Stalled(until) => Some(until),
             LaneState::Open | LaneState::Draining => None,
         };
-        let query = (self.unanswered > 0).then_some(self.heard + QUERY_AFTER);
+        let query = (self.unanswered > 0).then_some(self.heard + self.patience);
         [deadline, stalled, query].into_iter().flatten().min()
     }
 }
@@ -328,13 +362,8 @@ impl Flow {
     /// A flow to a node, whose lanes count from `first`: a number that no earlier flow to the same
     /// node has reached.
     pub fn new(name: NodeName, first: u64, now: Instant) -> Self {
-        let lane = || LaneFlow::new(first, now);
-        Self {
-            name,
-            instance: None,
-            path: (0, Arc::new([])),
-            lanes: [lane(), lane(), lane(), lane()],
-        }
+        let lane = |lane| LaneFlow::new(lane, first, now);
+        Self { name, instance: None, path: (0, Arc::new([])), lanes: Lane::ALL.map(lane) }
     }
 
     /// What a lane and its sibling may send next, if anything: the older first, and nothing as long
@@ -350,7 +379,7 @@ impl Flow {
             .min_by_key(|(op, ..)| *op);
         let (_, next, place) = next?;
         let free = [lane, lane.sibling()].iter().all(|lane| self.lanes[lane.index()].is_free());
-        (free && self.lanes[next.index()].in_flight < WINDOW_BYTES).then_some((next, place))
+        (free && self.lanes[next.index()].has_room()).then_some((next, place))
     }
 
     /// The oldest send that is outstanding in a lane or its sibling, up to `op`.

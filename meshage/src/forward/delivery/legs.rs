@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flow::{MESSAGE_OVERHEAD_BYTES, QUERY_AFTER, WINDOW_BYTES};
+use super::flow::MESSAGE_OVERHEAD_BYTES;
 use super::{Content, Sends, earliest};
 use crate::forward::outbound::Class;
 use crate::name::{Instance, LinkId};
@@ -106,15 +106,19 @@ impl<C> Sends<C> {
             let lane = &mut self.flows[aim.flow].lanes[leg.lane.index()];
             if let Some(place) = lane.find(aim.number) {
                 lane.begin(place, id, leg.link, path, now);
+                let entry = &mut lane.entries[place];
+                entry.flooded = leg.flood.is_some();
+                // Whoever drops out of the leg before it goes gets the copy all the same.
+                entry.doubt |= entry.flooded;
             }
-            self.due = earliest(self.due, Some(lane.heard + QUERY_AFTER));
+            self.due = earliest(self.due, Some(lane.heard + lane.patience));
         }
         self.legs.insert(id, leg);
         self.advance(id, now);
     }
 
     /// The way to a flow's node, computed once for each set of routes.
-    fn path(&mut self, at: usize) -> Arc<[Instance]> {
+    pub(super) fn path(&mut self, at: usize) -> Arc<[Instance]> {
         let flow = &mut self.flows[at];
         if flow.path.0 != self.epoch {
             let route = self.fib.routes.route(flow.name.as_str());
@@ -137,8 +141,7 @@ impl<C> Sends<C> {
         }
         let mut finished = false;
         while !finished {
-            let in_window =
-                |aim: &Aim| self.flows[aim.flow].lanes[lane.index()].in_flight < WINDOW_BYTES;
+            let in_window = |aim: &Aim| self.flows[aim.flow].lanes[lane.index()].has_room();
             if !leg.targets.iter().all(in_window) {
                 break;
             }
@@ -161,8 +164,9 @@ impl<C> Sends<C> {
             for aim in &leg.targets {
                 let flow = &mut self.flows[aim.flow].lanes[lane.index()];
                 if let Some(place) = flow.find(aim.number) {
-                    flow.sent_bytes(place, bytes);
+                    flow.sent_bytes(place, bytes, now);
                     if finished {
+                        flow.entries[place].doubt &= leg.flood.is_none();
                         flow.sent(place, now);
                     }
                 }

@@ -9,6 +9,7 @@
 mod answers;
 pub mod flow;
 mod legs;
+pub mod pace;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -17,7 +18,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use self::flow::{Entry, Flow, LaneFlow, MESSAGE_OVERHEAD_BYTES, Stage};
+use self::flow::{CALM_AFTER, Entry, Flow, MESSAGE_OVERHEAD_BYTES, Stage};
 use self::legs::Leg;
 use super::plane::Fib;
 use crate::error::SendError;
@@ -74,6 +75,8 @@ pub struct Sends<C> {
     max_message: usize,
     fib: Arc<Fib>,
     epoch: u64,
+    /// When the routes last changed.
+    changed: Option<Instant>,
     ops: HashMap<u64, Op<C>>,
     flows: Vec<Flow>,
     by_name: HashMap<NodeName, usize>,
@@ -106,6 +109,7 @@ impl<C> Sends<C> {
             max_message,
             fib,
             epoch: 1,
+            changed: None,
             ops: HashMap::new(),
             flows: Vec::new(),
             by_name: HashMap::new(),
@@ -239,6 +243,7 @@ impl<C> Sends<C> {
             return;
         }
         let at = self.flow(name, now);
+        let flood_epoch = flood.map(|_| self.calm_epoch(now));
         let lane = &mut self.flows[at].lanes[content.lane.index()];
         let number = flood.unwrap_or(lane.next);
         lane.next = lane.next.max(number) + 1;
@@ -249,6 +254,8 @@ impl<C> Sends<C> {
             recipient,
             stage: Stage::Waiting,
             doubt: false,
+            flooded: false,
+            flood_epoch,
             retry,
             deadline,
             refused: None,
@@ -260,6 +267,12 @@ impl<C> Sends<C> {
         if let Some(op) = self.ops.get_mut(&id) {
             op.entries[recipient] = Some((at, number));
         }
+    }
+
+    /// The number of the routes, or 0 where they have just changed.
+    fn calm_epoch(&self, now: Instant) -> u64 {
+        let calm = self.changed.is_none_or(|at| now.saturating_duration_since(at) > CALM_AFTER);
+        if calm { self.epoch } else { 0 }
     }
 
     /// The flow to a node, made where there is none.
@@ -355,7 +368,7 @@ impl<C> Sends<C> {
             if entry.op != id.0 || entry.stage == Stage::Done {
                 continue;
             }
-            let outcome = entry.outcome(Outcome::Canceled);
+            let outcome = entry.outcome(Outcome::Canceled, self.epoch);
             self.resolve(at, lane, place, outcome);
             self.go_on(at, lane, now);
         }
@@ -376,6 +389,11 @@ impl<C> Sends<C> {
         self.ops.len()
     }
 
+    /// Who waits for the sends under way, in no order.
+    pub fn completions(&mut self) -> impl Iterator<Item = &mut C> {
+        self.ops.values_mut().map(|op| &mut op.completion)
+    }
+
     /// Ends everything.
     pub fn close(&mut self) {
         let mut ids: Vec<u64> = self.ops.keys().copied().collect();
@@ -383,9 +401,9 @@ impl<C> Sends<C> {
         for op in ids.iter().filter_map(|id| self.ops.remove(id)) {
             self.done.push((op.completion, Err(SendError::Closed)));
         }
-        for flow in &mut self.flows {
-            flow.lanes.iter_mut().for_each(LaneFlow::clear);
-        }
+        self.flows.clear();
+        self.by_name.clear();
+        self.free.clear();
         self.active.clear();
         self.legs.clear();
         self.blocked.clear();

@@ -107,7 +107,7 @@ impl Router {
         let holder = self.routes.route(name.as_str());
         let routed = holder.is_some_and(|holder| holder.instance != instance);
         let same_name = |link: &Link| link.peer == *name && link.instance != instance;
-        let linked = self.links.admitted().any(|(_, link)| same_name(link));
+        let linked = self.links.iter().any(|(_, link)| link.counts() && same_name(link));
         *name == self.config.name || routed || linked
     }
 
@@ -232,10 +232,6 @@ impl Router {
         self.end(id, DialError::Refused(reason), now);
     }
 
-    pub(super) fn link_down(&mut self, id: LinkId, reason: String, now: Instant) {
-        self.end(id, DialError::Handshake(reason), now);
-    }
-
     pub(super) fn peer_leaves(&mut self, id: LinkId, now: Instant) {
         if self.links.find(id).is_some() {
             self.close_link(id, CloseReason::Left, now);
@@ -274,7 +270,7 @@ impl Router {
             CloseReason::Silent => DialError::Timeout(DEAD_AFTER),
             CloseReason::AdmissionTimeout => DialError::Timeout(ADMISSION_MAX),
             CloseReason::Leaving => DialError::Closed,
-            CloseReason::Hangup => DialError::Handshake("this node hung up".into()),
+            CloseReason::Hangup => DialError::Broken("this node hung up".into()),
             CloseReason::Breach => DialError::Handshake("the other end broke the protocol".into()),
             CloseReason::Replaced => DialError::Refused(RefuseReason::Duplicate),
             CloseReason::Left => DialError::Refused(RefuseReason::Closing),
@@ -283,7 +279,7 @@ impl Router {
     }
 
     /// A link is no more, whatever it was and whoever ended it.
-    fn end(&mut self, id: LinkId, error: DialError, now: Instant) {
+    pub(super) fn end(&mut self, id: LinkId, error: DialError, now: Instant) {
         let Some(link) = self.links.remove(id) else { return };
         self.timers.stop(Timer::Agree(id));
         let (admitted, full) = (link.is_admitted(), link.is_full());
@@ -328,9 +324,11 @@ impl Router {
             Some(Cause::Seed(seed)) => match error {
                 DialError::Refused(RefuseReason::Myself) => self.seeds.is_myself(seed),
                 DialError::Address(..)
+                | DialError::Resolve(..)
                 | DialError::Connect(_)
                 | DialError::Timeout(_)
                 | DialError::Handshake(_)
+                | DialError::Broken(_)
                 | DialError::Refused(_)
                 | DialError::Closed => self.seed_failed(seed, now),
             },
@@ -365,6 +363,9 @@ impl Router {
         let found = self.arriving.iter().find(|(_, link)| **link == id);
         let Some((&request, _)) = found else { return };
         self.arriving.remove(&request);
-        self.reply_dial(request, Err(DialError::Handshake("the link broke".into())));
+        self.reply_dial(
+            request,
+            Err(DialError::Broken("it broke before there was a route".into())),
+        );
     }
 }

@@ -154,7 +154,12 @@ impl Router {
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::LinkUp { link, role, hello } => self.link_up(link, role, hello, now),
-            Input::LinkDown { link, reason } => self.link_down(link, reason, now),
+            Input::LinkDown { link, reason, breach: false } => {
+                self.end(link, DialError::Broken(reason), now);
+            }
+            Input::LinkDown { link, reason, breach: true } => {
+                self.end(link, DialError::Handshake(reason), now);
+            }
             Input::Control { link, frame } => {
                 self.links.heard(link, now);
                 self.control(link, frame, now);
@@ -293,11 +298,12 @@ impl Router {
             Command::Hangup { request, peer } => self.hang_up(request, peer, now),
             Command::SetDegree(degree) => {
                 let before = self.wanted();
+                let silent = self.config.degree == 0;
                 self.config.degree = degree;
                 if self.closed {
                     return;
                 }
-                if self.wanted() > before || degree == 0 {
+                if self.wanted() > before || silent || degree == 0 {
                     self.search_anew(now);
                 } else {
                     self.links_changed(now);

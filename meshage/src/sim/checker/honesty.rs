@@ -66,3 +66,66 @@ fn check(ticket: Ticket, sent: &Sent) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::message::Report;
+    use crate::name::{Instance, NodeName};
+    use crate::sim::ledger::Receipt;
+    use crate::sim::network::Machine;
+
+    /// A send to "b" of which the sender was told `outcome`, and which arrived or did not.
+    fn sent(outcome: Outcome, arrived: bool) -> Sent {
+        let name = NodeName::new("b").expect("valid");
+        let receipt =
+            Receipt { name: name.clone(), instance: Instance(2), at: Duration::ZERO, hops: 1 };
+        Sent {
+            machine: Machine(0),
+            source: Instance(1),
+            id: None,
+            expected: vec![name.clone()],
+            broadcast: false,
+            length: 1,
+            retry: false,
+            upheavals: 0,
+            started: Duration::ZERO,
+            deadline: Duration::ZERO,
+            result: Some((Duration::ZERO, Ok(Report::new(vec![(name, outcome)])))),
+            receipts: if arrived { vec![receipt] } else { Vec::new() },
+            orphaned: false,
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_may_have_arrived_or_not() {
+        for outcome in [Outcome::Timeout, Outcome::Lost] {
+            check(Ticket(0), &sent(outcome, true));
+            check(Ticket(0), &sent(outcome, false));
+        }
+        check(Ticket(0), &sent(Outcome::Delivered, true));
+        check(Ticket(0), &sent(Outcome::Busy, false));
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant S4")]
+    fn a_delivery_that_was_none_is_found() {
+        check(Ticket(0), &sent(Outcome::Delivered, false));
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant S4")]
+    fn a_certain_failure_that_arrived_is_found() {
+        check(Ticket(0), &sent(Outcome::Busy, true));
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant S6")]
+    fn a_report_that_leaves_somebody_out_is_found() {
+        let mut sent = sent(Outcome::Delivered, true);
+        sent.expected.clear();
+        check(Ticket(0), &sent);
+    }
+}

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::message::Recipients;
 use crate::name::NodeName;
+use crate::sim::act::SendOptions;
 use crate::sim::ledger::Ticket;
 use crate::sim::network::Machine;
-use crate::sim::world::{SendOptions, Sim};
+use crate::sim::world::Sim;
 
 /// How long one probe may be under way: a path of 64 hops of the standard 5 ms, there and back,
 /// with as much again.

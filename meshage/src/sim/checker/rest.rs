@@ -24,6 +24,8 @@ impl Sim {
                 assert_eq!(value, 0, "invariant S10: {name} has {held} = {value} at rest");
             }
             for (link, wire) in &life.links {
+                let waiting = wire.outbound.waiting_bytes();
+                assert_eq!(waiting, 0, "invariant S10: {name} has frames waiting for {link}");
                 let end = self.connections[wire.connection.0].end(wire.side);
                 let State::Link { deframer, .. } = &end.state else {
                     panic!("invariant S1: {name} has {link} over an end that is no link");

@@ -1,0 +1,189 @@
+//! Bytes of a connection on their way in and out: hellos, frames, and who is given them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::forward::outbound::Outbound;
+use crate::name::LinkId;
+use crate::protocol::io::{Input, Role};
+use crate::wire::control::ControlFrame;
+use crate::wire::data::{AckFrame, DataFrame};
+use crate::wire::deframe::{Deframer, RawFrame};
+use crate::wire::frame::{FrameKind, WireFrame};
+use crate::wire::hello::{Hello, PREFACE_BYTES};
+
+use super::connection::{ConnectionId, Side, State};
+use super::network::Machine;
+use super::node::Wire;
+use super::world::Sim;
+
+/// How often a router is told that bytes arrive.
+const HEARD_EVERY: Duration = Duration::from_millis(250);
+
+impl Sim {
+    pub(super) fn read(&mut self, id: ConnectionId, side: Side, buffers: Vec<Bytes>) {
+        let end = self.connections[id.0].end_mut(side);
+        let machine = end.machine;
+        match &mut end.state {
+            State::Hello(collected) => {
+                buffers.iter().for_each(|buffer| collected.extend_from_slice(buffer));
+                self.read_hello(id, side);
+            }
+            State::Link { deframer, .. } => {
+                buffers.iter().for_each(|buffer| deframer.buffer().extend_from_slice(buffer));
+                self.read_frames(machine, id, side);
+            }
+            State::Connecting | State::Gone => {
+                panic!("invariant S1: bytes are read only by an end that is open");
+            }
+        }
+    }
+
+    fn read_hello(&mut self, id: ConnectionId, side: Side) {
+        let connection = &mut self.connections[id.0];
+        let dial = connection.dial;
+        let end = connection.end_mut(side);
+        let State::Hello(collected) = &end.state else {
+            return;
+        };
+        let Some(preface) = collected.first_chunk::<PREFACE_BYTES>() else {
+            return;
+        };
+        let length = match Hello::length(*preface) {
+            Ok(length) => PREFACE_BYTES + length,
+            Err(error) => panic!("invariant S8: our own preface is refused: {error}"),
+        };
+        if collected.len() < length {
+            return;
+        }
+        let hello = match Hello::decode(&collected[PREFACE_BYTES..length]) {
+            Ok(hello) => hello,
+            Err(error) => panic!("invariant S8: our own hello is refused: {error}"),
+        };
+        let mut deframer = Deframer::default();
+        deframer.buffer().extend_from_slice(&collected[length..]);
+        let machine = end.machine;
+        let Some(life) = &mut self.computers[machine.0].life else {
+            panic!("invariant S1: an open end belongs to a life");
+        };
+        let link = LinkId(life.next_link);
+        life.next_link += 1;
+        end.state = State::Link { link, deframer, heard: None };
+        life.links
+            .insert(link, Wire { connection: id, side, outbound: Arc::new(Outbound::default()) });
+        life.fib_stale = true;
+        let role = match side {
+            Side::Dialler => Role::Dialler(dial),
+            Side::Listener => Role::Listener,
+        };
+        self.tape.event(self.now, b'u', machine.0 as u64, link.0);
+        self.tape.line(self.now, || format!("link up {} {link} to {}", machine.0, hello.name));
+        self.feed(machine, Input::LinkUp { link, role, hello });
+        self.settle(machine);
+        self.read_frames(machine, id, side);
+    }
+
+    fn read_frames(&mut self, machine: Machine, id: ConnectionId, side: Side) {
+        let State::Link { link, deframer, heard } = &mut self.connections[id.0].end_mut(side).state
+        else {
+            return;
+        };
+        let link = *link;
+        let mut frames = Vec::new();
+        loop {
+            match deframer.next_frame() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => panic!("invariant S8: our own frames are refused: {error}"),
+            }
+        }
+        let tell = heard.is_none_or(|at| self.now >= at + HEARD_EVERY);
+        if tell {
+            *heard = Some(self.now);
+            self.feed(machine, Input::Heard { link });
+        }
+        let data =
+            frames.iter().any(|frame| matches!(frame.kind, Some(FrameKind::Data | FrameKind::Ack)));
+        // The driver's control task and its readers run side by side: either may be first.
+        let data_first = data && self.races.permille(500);
+        if data && data_first {
+            self.receive(machine, link, &frames);
+        }
+        for frame in &frames {
+            if frame.kind == Some(FrameKind::Control) {
+                self.control(machine, link, frame);
+            }
+        }
+        if data && !data_first {
+            self.receive(machine, link, &frames);
+        }
+    }
+
+    fn control(&mut self, machine: Machine, link: LinkId, frame: &RawFrame) {
+        let frame = match ControlFrame::decode(&frame.payload) {
+            Ok(frame) => frame,
+            Err(error) => panic!("invariant S8: our own control frame is refused: {error}"),
+        };
+        let Some(life) = &self.computers[machine.0].life else {
+            return;
+        };
+        if !life.links.contains_key(&link) {
+            return;
+        }
+        self.tape.line(self.now, || format!("control {} {link} {frame:?}", machine.0));
+        self.feed(machine, Input::Control { link, frame });
+    }
+
+    fn receive(&mut self, machine: Machine, link: LinkId, frames: &[RawFrame]) {
+        let now = self.instant();
+        let Some(life) = &mut self.computers[machine.0].life else {
+            return;
+        };
+        if !life.links.contains_key(&link) {
+            return;
+        }
+        for frame in frames {
+            self.tape.line(self.now, || format!("frame {} {link} {}", machine.0, shown(frame)));
+        }
+        let refused = life.plane.refused_in_transit();
+        let taken = life.plane.receive(link, frames, now);
+        self.figures.upheavals += life.plane.refused_in_transit() - refused;
+        if let Err(error) = taken {
+            panic!("invariant S8: our own message is refused: {error}");
+        }
+    }
+
+    pub(super) fn write(&mut self, machine: Machine, wire: &Wire, frames: Vec<WireFrame>) {
+        if frames.is_empty() {
+            return;
+        }
+        let mut buffers = Vec::with_capacity(frames.len());
+        let figures = &mut self.figures.computers[machine.0];
+        for frame in frames {
+            figures.wrote(&frame);
+            self.tape.bytes(&frame.head);
+            buffers.push(frame.head);
+            if !frame.body.is_empty() {
+                buffers.push(frame.body);
+            }
+        }
+        self.put_bytes(wire.connection, wire.side, buffers);
+    }
+}
+
+/// A frame of a message or of acknowledgements, for who reads along.
+fn shown(frame: &RawFrame) -> String {
+    match frame.kind {
+        Some(FrameKind::Data) => match DataFrame::decode(frame.payload.clone()) {
+            Ok(data) => format!("{:?} {} bytes", data.header, data.body.len()),
+            Err(error) => error.to_string(),
+        },
+        Some(FrameKind::Ack) => match AckFrame::decode(&frame.payload) {
+            Ok(acks) => format!("{:?}", acks.entries),
+            Err(error) => error.to_string(),
+        },
+        Some(FrameKind::Control | FrameKind::KeepAlive) | None => format!("{:?}", frame.kind),
+    }
+}

@@ -1,0 +1,154 @@
+//! The figures that the mesh is to reach, measured at full size.
+//!
+//! A thousand nodes cost minutes of real time, so that the tests measure small meshes and
+//! `cargo xtask sim --targets` the large one.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::chance::Chance;
+use super::network::Machine;
+use super::node::NodeSpec;
+use super::run::two_islands;
+use super::world::Sim;
+
+/// One figure, and what it may be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// What was measured.
+    pub what: String,
+    /// The most that it may be.
+    pub limit: f64,
+    /// What it was; `None` where it did not come within twice the limit.
+    pub measured: Option<f64>,
+    /// What it is counted in.
+    pub unit: &'static str,
+}
+
+impl Target {
+    fn time(what: String, limit: Duration, measured: Option<Duration>) -> Self {
+        let measured = measured.map(|time| time.as_secs_f64());
+        Self { what, limit: limit.as_secs_f64(), measured, unit: "s" }
+    }
+
+    /// Whether the mesh is as good as it has to be.
+    pub fn is_met(&self) -> bool {
+        self.measured.is_some_and(|measured| measured <= self.limit)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.is_met() { "ok" } else { "MISSED" };
+        let measured = self.measured.map_or("never".into(), |figure| format!("{figure:.3}"));
+        let Self { what, limit, unit, .. } = self;
+        write!(f, "{verdict:<7} {measured:>8} of {limit} {unit}: {what}")
+    }
+}
+
+/// The degree of the meshes that are measured.
+const DEGREE: u32 = 4;
+/// Nodes that are started together all start within this time.
+const START_SPREAD: Duration = Duration::from_millis(100);
+
+/// Measures a mesh of so many nodes, which is 1,000 in the design. `seed` picks everything else.
+/// `done` is told of each figure as it is known.
+pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
+    let mut targets = Vec::new();
+    let mut note = |target: Target| {
+        done(&target);
+        targets.push(target);
+    };
+    let mut sim = Sim::new(seed, false);
+    let mut chance = Chance::new(seed).fork(20);
+    for number in 0..nodes {
+        let at = START_SPREAD * number as u32 / nodes as u32;
+        sim.run_to(at);
+        sim.add(NodeSpec::new(&format!("n{number:04}"), DEGREE));
+    }
+    let limit = Duration::from_secs(10);
+    note(Target::time(
+        format!("{nodes} nodes of degree {DEGREE}, started together, know the whole mesh"),
+        limit,
+        sim.run_until_full(limit * 2),
+    ));
+    sim.run_for(Duration::from_secs(3));
+    let links = sim.links();
+    note(Target {
+        what: format!("no node keeps more than twice its degree (least/mean/most {links})"),
+        limit: f64::from(DEGREE) * 2.0,
+        measured: Some(links.max() as f64),
+        unit: "links",
+    });
+    let killed = Machine(chance.index(nodes));
+    let limit = Duration::from_millis(250);
+    let times = sim.leaving(killed, limit * 2, |sim| sim.kill(killed));
+    note(Target::time(
+        "a killed node is out of 99 % of the tables".into(),
+        limit,
+        times.map(|times| times[times.len() * 99 / 100]),
+    ));
+    let silent = Machine((killed.0 + nodes / 2) % nodes);
+    let limit = Duration::from_millis(3500);
+    let times = sim.leaving(silent, limit * 2, |sim| sim.power_off(silent));
+    note(Target::time(
+        "a silent node is out of every table".into(),
+        limit,
+        times.and_then(|times| times.last().copied()),
+    ));
+    for islands in [8, 32] {
+        let mut sim = two_islands(seed, islands, 3);
+        sim.settle_down();
+        sim.run_for(Duration::from_secs(100));
+        sim.network().heal_all();
+        sim.release();
+        let limit = Duration::from_secs(60);
+        note(Target::time(
+            format!("two full groups of {} that never heard each other merge", islands / 2),
+            limit,
+            sim.run_until_full(limit * 2),
+        ));
+    }
+    targets
+}
+
+impl Sim {
+    /// Lets time go by until every node that runs knows every other, and says how long it took.
+    pub fn run_until_full(&mut self, limit: Duration) -> Option<Duration> {
+        let running: Vec<Machine> =
+            self.machines().filter(|&machine| self.is_running(machine)).collect();
+        self.run_until(limit, |sim| {
+            running.iter().all(|&machine| sim.knows(machine) == running.len())
+        })
+    }
+
+    /// Lets something befall a node and says for each other how long the node stays in its table,
+    /// sorted; `None` if it stays in one for longer than the limit.
+    pub fn leaving(
+        &mut self,
+        machine: Machine,
+        limit: Duration,
+        befalls: impl FnOnce(&mut Self),
+    ) -> Option<Vec<Duration>> {
+        let instance = self.instance(machine)?;
+        let began = self.now();
+        befalls(self);
+        let mut waiting: Vec<Machine> =
+            self.machines().filter(|&other| other != machine && self.is_running(other)).collect();
+        let mut times = Vec::new();
+        while !waiting.is_empty() {
+            if self.now() - began > limit {
+                return None;
+            }
+            self.run_for(Duration::from_millis(1));
+            waiting.retain(|&other| {
+                let there = self.routes(other).is_some_and(|routes| routes.contains(instance));
+                if !there {
+                    times.push(self.now() - began);
+                }
+                there
+            });
+        }
+        Some(times)
+    }
+}
