@@ -296,7 +296,7 @@ meshage_config *meshage_config_create(const char *name);
 void meshage_config_free(meshage_config *config);
 
 // Only nodes of one namespace join each other by themselves: 0 to 64 bytes of `[A-Za-z0-9._-]`.
-// Default: the empty one.
+// Default: the empty one, "", which is a namespace like any other.
 //
 // Errors: NULL, UTF8, INVALID. The string is copied.
 meshage_status meshage_config_namespace(meshage_config *config, const char *ns);
@@ -365,7 +365,8 @@ meshage_status meshage_config_max_message(meshage_config *config, size_t bytes);
 meshage_status meshage_config_worker_threads(meshage_config *config, uint32_t threads);
 
 // Adds an address ("host", "host:port", "[v6]:port") that the node dials until it is linked, for
-// ever, also after the link broke.
+// ever, also after the link broke. What is no such address is INVALID; a host that cannot be found
+// is not, the node goes on trying.
 //
 // Errors: NULL, UTF8, INVALID. The string is copied.
 meshage_status meshage_config_seed_address(meshage_config *config, const char *address);
@@ -379,16 +380,17 @@ meshage_status meshage_config_seed_address(meshage_config *config, const char *a
 // ADDR_IN_USE; IO.
 meshage_status meshage_node_create(const meshage_config *config, meshage_node **out);
 
-// Closes a node and gives back at once: it takes no more sends, wakes every waiter with CLOSED,
-// flushes for up to 2 s and tells its peers that it leaves. What waits in its queue can still be
-// received. Closing twice, or NULL, does nothing. The handle stays yours to free.
+// Closes a node and gives back at once: it takes no more sends, wakes every waiter with CLOSED (a
+// waiting `meshage_set` too, whose message may still arrive), flushes what is under way and tells
+// its peers that it leaves, in up to 2 s. Messages in its queue can still be taken after it.
+// Closing twice, or NULL, does nothing. The handle stays yours to free.
 //
 // Any thread, inside callbacks too. Never blocks.
 void meshage_node_close(meshage_node *node);
 
-// Closes a node, waits until it is closed (up to 2 s of flushing) and until none of its callbacks
-// runs any more, and frees it. Inside a callback the waiting is left to another thread. NULL is
-// nothing to free.
+// Closes a node, waits until it is closed (up to 2 s, and a moment) and until none of its
+// callbacks runs any more, and frees it. Inside a callback the waiting is left to another thread.
+// NULL is nothing to free.
 //
 // Other threads may be waiting in the node: they wake with CLOSED. No call with this handle may
 // *begin* once this one has; stop your own threads from calling, or close first and free when they
@@ -455,10 +457,10 @@ meshage_status meshage_node_wait(meshage_node *node,
 // Links the node to the one that listens at "host", "host:port" or "[v6]:port"; without a port, at
 // the node's own. Returns when the link is there.
 //
-// Errors: NULL; UTF8; INVALID (an address that cannot be understood or resolved); REFUSED (nobody
-// listens there, or no link is wanted); TIMEOUT, with a time of 0 AGAIN; SELF; EXISTS (already
-// linked, or the other's name is taken); PROTOCOL; IO; CLOSED; FORKED. Blocks; wakes when the node
-// is closed.
+// Errors: NULL; UTF8; INVALID (an address that cannot be understood); REFUSED (nobody listens
+// there, or no link is wanted); TIMEOUT, with a time of 0 AGAIN; SELF; EXISTS (already linked, or
+// the other's name is taken); PROTOCOL; IO (the host cannot be found, or the link broke before it
+// was up); CLOSED; FORKED. Blocks; wakes when the node is closed.
 meshage_status meshage_dial(meshage_node *node, const char *address, int32_t timeout_ms);
 
 // Closes the link to a peer. The node may find another, or the same, by itself again.
@@ -516,8 +518,11 @@ meshage_status meshage_send(meshage_node *node,
 //
 // `op` may be NULL; `*op` is yours to free with `meshage_op_free`, at any time.
 //
-// Errors: NULL (the node, the message or `cb`), INVALID, SELF, TOO_LARGE, AGAIN (the local queue is
-// full), CLOSED, FORKED. Does not block.
+// Where the node closes meanwhile, `cb` hears what became of the send if that is known within the
+// flush, else CLOSED.
+//
+// Errors: NULL (the node, the message or `cb`: a send always has its callback), INVALID, SELF,
+// TOO_LARGE, AGAIN (the local queue is full), CLOSED, FORKED. Does not block.
 meshage_status meshage_send_async(meshage_node *node,
                                   const meshage_message *message,
                                   int32_t timeout_ms,
@@ -525,8 +530,9 @@ meshage_status meshage_send_async(meshage_node *node,
                                   void *user_data,
                                   meshage_op **op);
 
-// Ends a send at once: to a recipient that it has not left for it is CANCELED, to another TIMEOUT.
-// Its callback still runs, once. After the end of the send, or for NULL: does nothing.
+// Ends a send at once: to a recipient that it has not left for it is CANCELED, to another TIMEOUT
+// at once, its outcome unknown: it may still arrive. Its callback still runs, once. After the end
+// of the send, or for NULL: does nothing.
 //
 // Any thread. Does not block.
 void meshage_op_cancel(meshage_op *op);
@@ -545,7 +551,8 @@ size_t meshage_report_delivered(const meshage_report *report);
 const char *meshage_report_recipient(const meshage_report *report, size_t i);
 
 // What became of the message at the `i`th recipient: OK; certainly not delivered: NO_ROUTE, BUSY,
-// TOO_LARGE, CANCELED; unknown: TIMEOUT, LOST. INVALID past the end, NULL for NULL.
+// TOO_LARGE, CANCELED; unknown: TIMEOUT, LOST. INVALID where `i` is past the end (no recipient
+// ever has it), NULL for NULL.
 //
 // Leaves the last error as it is.
 meshage_status meshage_report_status(const meshage_report *report, size_t i);
@@ -575,8 +582,9 @@ meshage_status meshage_message_set_encoding(meshage_message *message, int32_t en
 // message.
 const char *meshage_message_source(const meshage_message *message);
 
-// The body, and its length in `*len` (which may be NULL). Never NULL but for NULL, of an empty body
-// neither. Borrowed, not copied: lives as long as the message. No NUL follows it.
+// The body, and its length in `*len` (which may be NULL). Never NULL but for NULL, of an empty
+// body neither. Borrowed, not copied: lives as long as the message. No NUL follows it, and it has
+// no alignment: copy numbers out of it with `memcpy`.
 const void *meshage_message_body(const meshage_message *message, size_t *len);
 
 // How the body is to be read: a `meshage_encoding`, or an application's own; 0 for NULL.
@@ -613,18 +621,16 @@ void meshage_message_free(meshage_message *message);
 // wait: each message goes to one of them. After the node was closed, what is in its queue still
 // comes, then CLOSED.
 //
-// Errors: NULL; INVALID; TIMEOUT, with a time of 0 AGAIN; CLOSED; STATE (a callback is set); FORKED.
-// Blocks; wakes when the node is closed.
-meshage_status meshage_recv(meshage_node *node,
-                            int32_t timeout_ms,
-                            meshage_message **out);
+// Errors: NULL; INVALID; TIMEOUT, with a time of 0 AGAIN; CLOSED; STATE (a callback is set);
+// FORKED. Blocks; wakes when the node is closed, or a callback is set.
+meshage_status meshage_recv(meshage_node *node, int32_t timeout_ms, meshage_message **out);
 
 // Waits for a first message, then hands up to `max` of those that are there to `cb`, one after the
 // other, on this thread. Each is the callback's to free. `*handled`, which may be NULL, is how many
 // were handed over. Where the callback closes or frees the node, this stops after it.
 //
 // Errors: NULL (the node or `cb`); INVALID (`max` is 0); TIMEOUT, with a time of 0 AGAIN; CLOSED;
-// STATE (a callback is set); FORKED. Blocks; wakes when the node is closed.
+// STATE (a callback is set); FORKED. Blocks; wakes when the node is closed, or a callback is set.
 meshage_status meshage_poll(meshage_node *node,
                             int32_t timeout_ms,
                             size_t max,
@@ -640,10 +646,10 @@ meshage_status meshage_poll(meshage_node *node,
 meshage_status meshage_recv_fd(meshage_node *node, int *fd);
 
 // Calls `cb` for every message, those that wait already included, from the node's own dispatch
-// thread, one at a time. While a callback is set, `meshage_recv` and `meshage_poll` answer STATE; a
-// call that was waiting before may still take one message. A new callback replaces the old one;
-// NULL takes it away. The old one may be running while this returns: its `drop` runs when it is
-// done.
+// thread, one at a time. While a callback is set, `meshage_recv` and `meshage_poll` answer STATE,
+// calls that were waiting before included: they wake, and take no message. A new callback replaces
+// the old one; NULL takes it away. The old one may be running while this returns: its `drop` runs
+// when it is done.
 //
 // A message that the callback has not returned from holds up the next, and when the queue is full,
 // the senders.
@@ -714,8 +720,9 @@ const char *meshage_event_node(const meshage_event *event);
 meshage_status meshage_next_event(meshage_node *node, int32_t timeout_ms, meshage_event **out);
 
 // Calls `cb` for every event from now on, from the node's own dispatch thread, one at a time. It
-// takes nothing away from `meshage_next_event`. A new callback replaces the old one; NULL takes it
-// away. The old one may be running while this returns: its `drop` runs when it is done.
+// takes nothing away from `meshage_next_event`: both receive every event. A new callback replaces
+// the old one; NULL takes it away. The old one may be running while this returns: its `drop` runs
+// when it is done.
 //
 // `drop` may be NULL. It is called exactly once, whatever this answers: after the last use of
 // `user_data`, which is at once where `cb` is NULL or this fails.

@@ -87,6 +87,13 @@ impl<F> Slot<F> {
     pub(crate) fn is_set(&self) -> bool {
         lock(&self.0).is_some()
     }
+
+    /// Does something unless a callback is set. None can be set meanwhile: keep it short, and call
+    /// nothing of the program's.
+    pub(crate) fn unless_set<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        let callback = lock(&self.0);
+        if callback.is_some() { None } else { Some(work()) }
+    }
 }
 
 thread_local! {

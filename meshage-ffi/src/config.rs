@@ -46,7 +46,7 @@ pub unsafe extern "C" fn meshage_config_free(config: *mut meshage_config) {
 }
 
 /// Only nodes of one namespace join each other by themselves: 0 to 64 bytes of `[A-Za-z0-9._-]`.
-/// Default: the empty one.
+/// Default: the empty one, "", which is a namespace like any other.
 ///
 /// Errors: NULL, UTF8, INVALID. The string is copied.
 #[unsafe(no_mangle)]
@@ -213,7 +213,8 @@ pub extern "C" fn meshage_config_worker_threads(
 }
 
 /// Adds an address ("host", "host:port", "[v6]:port") that the node dials until it is linked, for
-/// ever, also after the link broke.
+/// ever, also after the link broke. What is no such address is INVALID; a host that cannot be found
+/// is not, the node goes on trying.
 ///
 /// Errors: NULL, UTF8, INVALID. The string is copied.
 #[unsafe(no_mangle)]

@@ -10,12 +10,14 @@
 //!   a changed slot ─┘
 //! ```
 
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::Instant;
 
 use meshage::error::RecvError;
 use meshage::event::Event;
@@ -35,6 +37,8 @@ pub(crate) struct Callbacks {
     pub(crate) snoop: Arc<Slot<SnoopFn>>,
     /// Snoop callbacks that run, and reports that were promised.
     pub(crate) under: Arc<Under>,
+    /// Calls that wait for a message, to be woken when a callback takes the messages over.
+    pub(crate) receivers: Receivers,
     state: Mutex<State>,
 }
 
@@ -70,6 +74,9 @@ impl Callbacks {
         drop(replaced);
         if let Some(waker) = waker {
             waker.wake();
+        }
+        if self.message.is_set() {
+            self.receivers.wake();
         }
         Ok(())
     }
@@ -111,6 +118,40 @@ impl Callbacks {
         }
         state.waker = Some(waker.clone());
         false
+    }
+}
+
+/// The calls that wait for a message.
+#[derive(Default)]
+pub(crate) struct Receivers(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    last: u64,
+    wakers: BTreeMap<u64, Waker>,
+}
+
+/// One call that waits, as long as this lives.
+pub(crate) struct Receiver<'a>(&'a Receivers, u64);
+
+impl Receivers {
+    pub(crate) fn enter(&self, waker: &Waker) -> Receiver<'_> {
+        let mut waiting = lock(&self.0);
+        waiting.last += 1;
+        let number = waiting.last;
+        waiting.wakers.insert(number, waker.clone());
+        Receiver(self, number)
+    }
+
+    fn wake(&self) {
+        let wakers: Vec<Waker> = lock(&self.0).wakers.values().cloned().collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Receiver<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.0).wakers.remove(&self.1);
     }
 }
 
@@ -224,13 +265,31 @@ impl Wake for Unpark {
 
 /// Runs a future on the calling thread.
 fn block_on<F: Future>(future: F) -> F::Output {
+    match block_until(None, future) {
+        Some(output) => output,
+        None => unreachable!("invariant F1: a wait without a deadline ends with its future"),
+    }
+}
+
+/// Runs a future on the calling thread, to its end or to the deadline. Only for futures without
+/// timers of their own.
+pub(crate) fn block_until<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-            return output;
+            return Some(output);
         }
-        thread::park();
+        match deadline {
+            None => thread::park(),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return None;
+                }
+                thread::park_timeout(left);
+            }
+        }
     }
 }

@@ -109,8 +109,9 @@ pub unsafe extern "C" fn meshage_next_event(
 }
 
 /// Calls `cb` for every event from now on, from the node's own dispatch thread, one at a time. It
-/// takes nothing away from `meshage_next_event`. A new callback replaces the old one; NULL takes it
-/// away. The old one may be running while this returns: its `drop` runs when it is done.
+/// takes nothing away from `meshage_next_event`: both receive every event. A new callback replaces
+/// the old one; NULL takes it away. The old one may be running while this returns: its `drop` runs
+/// when it is done.
 ///
 /// `drop` may be NULL. It is called exactly once, whatever this answers: after the last use of
 /// `user_data`, which is at once where `cb` is NULL or this fails.

@@ -188,8 +188,9 @@ pub extern "C" fn meshage_message_source(message: Option<&meshage_message>) -> *
     value(ptr::null(), || message.map_or(ptr::null(), |message| message.c_source().as_ptr()))
 }
 
-/// The body, and its length in `*len` (which may be NULL). Never NULL but for NULL, of an empty body
-/// neither. Borrowed, not copied: lives as long as the message. No NUL follows it.
+/// The body, and its length in `*len` (which may be NULL). Never NULL but for NULL, of an empty
+/// body neither. Borrowed, not copied: lives as long as the message. No NUL follows it, and it has
+/// no alignment: copy numbers out of it with `memcpy`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_message_body(
     message: Option<&meshage_message>,

@@ -41,9 +41,10 @@ pub unsafe extern "C" fn meshage_node_create(
     })
 }
 
-/// Closes a node and gives back at once: it takes no more sends, wakes every waiter with CLOSED,
-/// flushes for up to 2 s and tells its peers that it leaves. What waits in its queue can still be
-/// received. Closing twice, or NULL, does nothing. The handle stays yours to free.
+/// Closes a node and gives back at once: it takes no more sends, wakes every waiter with CLOSED (a
+/// waiting `meshage_set` too, whose message may still arrive), flushes what is under way and tells
+/// its peers that it leaves, in up to 2 s. Messages in its queue can still be taken after it.
+/// Closing twice, or NULL, does nothing. The handle stays yours to free.
 ///
 /// Any thread, inside callbacks too. Never blocks.
 #[unsafe(no_mangle)]
@@ -56,9 +57,9 @@ pub unsafe extern "C" fn meshage_node_close(node: *mut meshage_node) {
     });
 }
 
-/// Closes a node, waits until it is closed (up to 2 s of flushing) and until none of its callbacks
-/// runs any more, and frees it. Inside a callback the waiting is left to another thread. NULL is
-/// nothing to free.
+/// Closes a node, waits until it is closed (up to 2 s, and a moment) and until none of its
+/// callbacks runs any more, and frees it. Inside a callback the waiting is left to another thread.
+/// NULL is nothing to free.
 ///
 /// Other threads may be waiting in the node: they wake with CLOSED. No call with this handle may
 /// *begin* once this one has; stop your own threads from calling, or close first and free when they
@@ -251,10 +252,10 @@ pub unsafe extern "C" fn meshage_node_wait(
 /// Links the node to the one that listens at "host", "host:port" or "[v6]:port"; without a port, at
 /// the node's own. Returns when the link is there.
 ///
-/// Errors: NULL; UTF8; INVALID (an address that cannot be understood or resolved); REFUSED (nobody
-/// listens there, or no link is wanted); TIMEOUT, with a time of 0 AGAIN; SELF; EXISTS (already
-/// linked, or the other's name is taken); PROTOCOL; IO; CLOSED; FORKED. Blocks; wakes when the node
-/// is closed.
+/// Errors: NULL; UTF8; INVALID (an address that cannot be understood); REFUSED (nobody listens
+/// there, or no link is wanted); TIMEOUT, with a time of 0 AGAIN; SELF; EXISTS (already linked, or
+/// the other's name is taken); PROTOCOL; IO (the host cannot be found, or the link broke before it
+/// was up); CLOSED; FORKED. Blocks; wakes when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_dial(
     node: *mut meshage_node,

@@ -1,9 +1,12 @@
 //! Receiving: from the queue, through a descriptor, or by a callback.
 
 use std::ffi::{c_int, c_void};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use meshage::error::RecvError;
 use meshage::message::Message;
@@ -11,6 +14,7 @@ use meshage::message::Message;
 use crate::boundary::{Failure, status};
 use crate::callback::{Callback, Inside, meshage_drop_cb};
 use crate::convert::{Wait, out, required};
+use crate::dispatch::block_until;
 use crate::handle::meshage_node;
 use crate::message::{meshage_message, meshage_message_cb, meshage_snoop_cb};
 use crate::node::limit;
@@ -18,21 +22,52 @@ use crate::status::meshage_status::{
     self, MESHAGE_ERR_CLOSED, MESHAGE_ERR_INVALID, MESHAGE_ERR_IO, MESHAGE_ERR_STATE,
 };
 
-/// Takes one message from the queue, unless a callback takes them.
+/// Takes one message from the queue, unless a callback takes them, or comes to while this waits.
 fn take(node: &Arc<meshage_node>, wait: Wait) -> Result<Message, Failure> {
-    if node.callbacks.message.is_set() {
+    let taken = match try_take(node) {
+        Some(Err(RecvError::Timeout)) => wait_to_take(node, limit(node, wait)),
+        taken => taken,
+    };
+    let Some(taken) = taken else {
         let text = "a message callback is set: take it away to receive from the queue";
         return Err(Failure::new(MESHAGE_ERR_STATE, text));
-    }
-    node.node.recv(limit(node, wait)).map_err(|error| wait.judge(error.into()))
+    };
+    taken.map_err(|error| wait.judge(error.into()))
+}
+
+/// Takes a message that is there; none where a callback takes them.
+fn try_take(node: &meshage_node) -> Option<Result<Message, RecvError>> {
+    node.callbacks.message.unless_set(|| node.node.node().try_recv())
+}
+
+/// Waits for a message; none as soon as a callback takes them.
+fn wait_to_take(
+    node: &meshage_node,
+    limit: Option<Duration>,
+) -> Option<Result<Message, RecvError>> {
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let mut message = pin!(node.node.node().recv());
+    let mut receiver = None;
+    let taken = block_until(
+        deadline,
+        poll_fn(|cx| {
+            receiver.get_or_insert_with(|| node.callbacks.receivers.enter(cx.waker()));
+            match node.callbacks.message.unless_set(|| message.as_mut().poll(cx)) {
+                Some(Poll::Ready(taken)) => Poll::Ready(Some(taken)),
+                Some(Poll::Pending) => Poll::Pending,
+                None => Poll::Ready(None),
+            }
+        }),
+    );
+    taken.unwrap_or(Some(Err(RecvError::Timeout)))
 }
 
 /// Waits for a message. `*out` is yours to free with `meshage_message_free`. Several threads may
 /// wait: each message goes to one of them. After the node was closed, what is in its queue still
 /// comes, then CLOSED.
 ///
-/// Errors: NULL; INVALID; TIMEOUT, with a time of 0 AGAIN; CLOSED; STATE (a callback is set); FORKED.
-/// Blocks; wakes when the node is closed.
+/// Errors: NULL; INVALID; TIMEOUT, with a time of 0 AGAIN; CLOSED; STATE (a callback is set);
+/// FORKED. Blocks; wakes when the node is closed, or a callback is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_recv(
     node: *mut meshage_node,
@@ -55,7 +90,7 @@ pub unsafe extern "C" fn meshage_recv(
 /// were handed over. Where the callback closes or frees the node, this stops after it.
 ///
 /// Errors: NULL (the node or `cb`); INVALID (`max` is 0); TIMEOUT, with a time of 0 AGAIN; CLOSED;
-/// STATE (a callback is set); FORKED. Blocks; wakes when the node is closed.
+/// STATE (a callback is set); FORKED. Blocks; wakes when the node is closed, or a callback is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_poll(
     node: *mut meshage_node,
@@ -86,14 +121,13 @@ pub unsafe extern "C" fn meshage_poll(
                 **handled = count;
             }
             let closed_inside = !closed_before && node.node.node().is_closed();
-            if count == max || closed_inside || node.callbacks.message.is_set() {
+            if count == max || closed_inside {
                 break;
             }
             // One at a time: what a callback that ends the program has not seen stays in the queue.
-            message = match node.node.recv(Some(Duration::ZERO)) {
-                Ok(message) => message,
-                Err(RecvError::Timeout | RecvError::Closed) => break,
-                Err(_) => break,
+            message = match try_take(&node) {
+                Some(Ok(message)) => message,
+                Some(Err(_)) | None => break,
             };
         }
         Ok(())
@@ -123,10 +157,10 @@ pub unsafe extern "C" fn meshage_recv_fd(
 }
 
 /// Calls `cb` for every message, those that wait already included, from the node's own dispatch
-/// thread, one at a time. While a callback is set, `meshage_recv` and `meshage_poll` answer STATE; a
-/// call that was waiting before may still take one message. A new callback replaces the old one;
-/// NULL takes it away. The old one may be running while this returns: its `drop` runs when it is
-/// done.
+/// thread, one at a time. While a callback is set, `meshage_recv` and `meshage_poll` answer STATE,
+/// calls that were waiting before included: they wake, and take no message. A new callback replaces
+/// the old one; NULL takes it away. The old one may be running while this returns: its `drop` runs
+/// when it is done.
 ///
 /// A message that the callback has not returned from holds up the next, and when the queue is full,
 /// the senders.

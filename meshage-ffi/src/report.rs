@@ -75,7 +75,8 @@ pub extern "C" fn meshage_report_recipient(
 }
 
 /// What became of the message at the `i`th recipient: OK; certainly not delivered: NO_ROUTE, BUSY,
-/// TOO_LARGE, CANCELED; unknown: TIMEOUT, LOST. INVALID past the end, NULL for NULL.
+/// TOO_LARGE, CANCELED; unknown: TIMEOUT, LOST. INVALID where `i` is past the end (no recipient
+/// ever has it), NULL for NULL.
 ///
 /// Leaves the last error as it is.
 #[unsafe(no_mangle)]

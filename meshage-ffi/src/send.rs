@@ -160,8 +160,11 @@ pub unsafe extern "C" fn meshage_send(
 ///
 /// `op` may be NULL; `*op` is yours to free with `meshage_op_free`, at any time.
 ///
-/// Errors: NULL (the node, the message or `cb`), INVALID, SELF, TOO_LARGE, AGAIN (the local queue is
-/// full), CLOSED, FORKED. Does not block.
+/// Where the node closes meanwhile, `cb` hears what became of the send if that is known within the
+/// flush, else CLOSED.
+///
+/// Errors: NULL (the node, the message or `cb`: a send always has its callback), INVALID, SELF,
+/// TOO_LARGE, AGAIN (the local queue is full), CLOSED, FORKED. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_send_async(
     node: *mut meshage_node,
@@ -201,8 +204,9 @@ pub unsafe extern "C" fn meshage_send_async(
     })
 }
 
-/// Ends a send at once: to a recipient that it has not left for it is CANCELED, to another TIMEOUT.
-/// Its callback still runs, once. After the end of the send, or for NULL: does nothing.
+/// Ends a send at once: to a recipient that it has not left for it is CANCELED, to another TIMEOUT
+/// at once, its outcome unknown: it may still arrive. Its callback still runs, once. After the end
+/// of the send, or for NULL: does nothing.
 ///
 /// Any thread. Does not block.
 #[unsafe(no_mangle)]

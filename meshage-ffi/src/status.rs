@@ -198,7 +198,7 @@ impl From<DialError> for Failure {
             DialError::Connect(error) if error.kind() == io::ErrorKind::TimedOut => {
                 MESHAGE_ERR_TIMEOUT
             }
-            DialError::Connect(_) => MESHAGE_ERR_IO,
+            DialError::Connect(_) | DialError::Resolve(..) | DialError::Broken(_) => MESHAGE_ERR_IO,
             DialError::Timeout(_) => MESHAGE_ERR_TIMEOUT,
             DialError::Handshake(_) => MESHAGE_ERR_PROTOCOL,
             DialError::Refused(reason) => of_refusal(*reason),

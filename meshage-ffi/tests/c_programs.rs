@@ -229,6 +229,7 @@ programs! {
     a_program_ends_without_freeing: "exit", Shared Static Sanitized Valgrind;
     sends_under_way: "async", Shared Sanitized Valgrind;
     what_is_done_at_once_holds: "promptly", Shared Sanitized;
+    a_broadcast_survives_a_change_of_its_tree: "changing", Shared;
     many_threads: "threads", Shared Sanitized Valgrind;
     snooping_and_the_log: "snoop_log", Shared Sanitized Valgrind;
 }

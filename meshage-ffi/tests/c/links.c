@@ -46,6 +46,7 @@ static void dials(void)
     STATUS(MESHAGE_ERR_SELF, meshage_dial(a, address_of(a), SOON_MS));
     STATUS(MESHAGE_ERR_INVALID, meshage_dial(a, "", SOON_MS));
     STATUS(MESHAGE_ERR_INVALID, meshage_dial(a, "127.0.0.1:65536", SOON_MS));
+    STATUS(MESHAGE_ERR_IO, meshage_dial(a, "name.invalid:1", SOON_MS));
     join(a, b);
     STATUS(MESHAGE_ERR_EXISTS, meshage_dial(a, address_of(b), SOON_MS));
     STATUS(MESHAGE_ERR_EXISTS, meshage_dial(b, address_of(a), SOON_MS));

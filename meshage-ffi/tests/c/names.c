@@ -73,6 +73,10 @@ static void options(void)
     STATUS(MESHAGE_ERR_INVALID, meshage_config_worker_threads(config, 0));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_worker_threads(config, 65));
     STATUS(MESHAGE_ERR_UTF8, meshage_config_seed_address(config, BAD_UTF8));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_seed_address(config, ""));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_seed_address(config, "h:99999"));
+    OK(meshage_config_seed_address(config, "host"));
+    OK(meshage_config_seed_address(config, "[::1]:9000"));
     meshage_config_free(config);
 }
 

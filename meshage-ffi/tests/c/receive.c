@@ -117,6 +117,66 @@ static void callbacks(meshage_node *a, meshage_node *b)
     CHECK(count_now(&first.dropped) == 3);
 }
 
+static void *receives_until_a_callback_does(void *node)
+{
+    meshage_message *message = NULL;
+    STATUS(MESHAGE_ERR_STATE, meshage_recv(node, MESHAGE_INFINITE, &message));
+    CHECK(message == NULL);
+    return NULL;
+}
+
+static void *polls_until_a_callback_does(void *node)
+{
+    struct taken taken = {COUNT_INIT, COUNT_INIT, NULL, NULL};
+    STATUS(MESHAGE_ERR_STATE, meshage_poll(node, SOON_MS, 9, take, &taken, NULL));
+    CHECK(count_now(&taken.messages) == 0);
+    return NULL;
+}
+
+/* Who waits when a callback is set wakes, and takes none of its messages. */
+static void a_callback_takes_over(meshage_node *a, meshage_node *b)
+{
+    struct taken all = {COUNT_INIT, COUNT_INIT, NULL, NULL};
+    pthread_t threads[2];
+    int i;
+    CHECK(pthread_create(&threads[0], NULL, receives_until_a_callback_does, b) == 0);
+    CHECK(pthread_create(&threads[1], NULL, polls_until_a_callback_does, b) == 0);
+    nap_ms(50); /* Let them wait; where they come later, they find it set: the same answer. */
+    OK(meshage_on_message(b, take, &all, taken_drop));
+    for (i = 0; i < 6; i++)
+        OK(set_text(a, "b", "x"));
+    count_reaches(&all.messages, 6);
+    for (i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    OK(meshage_on_message(b, NULL, NULL, NULL));
+    count_reaches(&all.dropped, 1);
+}
+
+static void *sends_until_closed(void *node)
+{
+    STATUS(MESHAGE_ERR_CLOSED, set_text(node, "full", "x"));
+    return NULL;
+}
+
+/* A send that waits for room wakes when its own node is closed, not after the flush. */
+static void closing_wakes_a_send(void)
+{
+    meshage_node *full = start_on("full", 0, 1), *d = start("d");
+    struct timespec begin, end;
+    pthread_t thread;
+    join(d, full);
+    OK(set_text(d, "full", "1"));
+    CHECK(pthread_create(&thread, NULL, sends_until_closed, d) == 0);
+    nap_ms(50); /* As above. */
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    meshage_node_close(d);
+    pthread_join(thread, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    CHECK((end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 < 1000);
+    meshage_node_free(d);
+    meshage_node_free(full);
+}
+
 static void *receives_until_closed(void *node)
 {
     meshage_message *message = NULL;
@@ -187,6 +247,8 @@ int main(void)
     polled(a, b);
     descriptor(a, b);
     callbacks(a, b);
+    a_callback_takes_over(a, b);
+    closing_wakes_a_send();
     closing(a, b);
     meshage_node_free(a);
     meshage_node_free(b);
