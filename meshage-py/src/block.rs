@@ -95,7 +95,7 @@ pub(crate) fn in_slices<T: Send>(
 ) -> PyResult<Option<T>> {
     let begin = now();
     let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
-    let slice = if is_main_thread(py)? { SLICE } else { LONG_SLICE };
+    let slice = if is_main_thread(py) { SLICE } else { LONG_SLICE };
     let waiting = Waiting::begin();
     let mut at = begin;
     loop {
@@ -113,11 +113,15 @@ pub(crate) fn in_slices<T: Send>(
     }
 }
 
-/// Whether Python runs its signal handlers on this thread.
-fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
-    let threading = py.import("threading")?;
-    let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    main.eq(threading.call_method0("get_ident")?)
+/// Whether Python runs its signal handlers on this thread. Once the interpreter is on its way out
+/// there is nobody left to ask, and no handler to run.
+fn is_main_thread(py: Python<'_>) -> bool {
+    let ask = || {
+        let threading = py.import("threading")?;
+        let main = threading.call_method0("main_thread")?.getattr("ident")?;
+        main.eq(threading.call_method0("get_ident")?)
+    };
+    ask().unwrap_or(false)
 }
 
 fn poll_until<F: Future + ?Sized>(

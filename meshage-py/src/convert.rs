@@ -6,9 +6,9 @@ use bytes::Bytes;
 use meshage::message::Encoding;
 use meshage::name::NodeName;
 use meshage::node::Awaited;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBool, PyBytes, PyInt, PyMemoryView, PyString};
 
 use crate::errors::invalid;
@@ -29,8 +29,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Body {
     /// A `str` is UTF-8 text, anything else that has a buffer is bytes.
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         if let Ok(text) = object.cast::<PyString>() {
-            let bytes = text.encode_utf8()?;
-            return Ok(Self { bytes: lend(&bytes), encoding: Encoding::TEXT });
+            return Ok(Self { bytes: utf8(&text)?, encoding: Encoding::TEXT });
         }
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(Self { bytes: lend(&bytes), encoding: Encoding::BYTES });
@@ -44,6 +43,15 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Body {
         let bytes = view.call_method0("tobytes")?.cast_into::<PyBytes>()?;
         Ok(Self { bytes: lend(&bytes), encoding: Encoding::BYTES })
     }
+}
+
+/// A text's UTF-8. Of a large one in ASCII the object's own bytes are it; any other is encoded into
+/// an object of its own, because a text would keep what was encoded for as long as it lives.
+fn utf8(text: &Bound<'_, PyString>) -> PyResult<Bytes> {
+    if text.len()? >= LEND_BYTES_MIN && text.call_method0("isascii")?.extract()? {
+        return Ok(Bytes::from_owner(PyBackedStr::try_from(text.clone())?));
+    }
+    Ok(lend(&text.encode_utf8()?))
 }
 
 fn lend(bytes: &Bound<'_, PyBytes>) -> Bytes {
@@ -90,10 +98,9 @@ impl<'a, 'py> FromPyObject<'a, 'py> for AwaitedNodes {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if object.is_instance_of::<PyInt>() && !object.is_instance_of::<PyBool>() {
-            let count = object.extract::<usize>();
-            let count = count.map_err(|_| invalid("a number of nodes is 0 or more"))?;
-            return Ok(Self(Awaited::Count(count)));
+        let several = object.is_instance_of::<PyBool>() || object.hasattr("__iter__")?;
+        if is_whole(&object)? && !several {
+            return Ok(Self(Awaited::Count(whole(&object, "a number of nodes", "0 or more")?)));
         }
         Ok(Self(Awaited::Nodes(object.extract::<Names>()?.0)))
     }
@@ -121,16 +128,26 @@ pub(crate) fn wait_limit(timeout: Option<Seconds>) -> Option<Duration> {
     timeout.map(|Seconds(timeout)| timeout).filter(|timeout| *timeout != Duration::MAX)
 }
 
+/// Whether it is a whole number, or gives itself out as one, as those of numeric packages do.
+fn is_whole(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(object.is_instance_of::<PyInt>() || object.get_type().hasattr("__index__")?)
+}
+
 /// A whole number in the range of `T`.
 pub(crate) fn whole<T: TryFrom<i64>>(
     object: &Bound<'_, PyAny>,
     option: &str,
     range: &str,
 ) -> PyResult<T> {
-    if !object.is_instance_of::<PyInt>() {
+    if !is_whole(object)? {
         return Err(PyTypeError::new_err(format!("{option} is a whole number: {range}")));
     }
     let out_of_range = || invalid(format!("{option} is out of range: {range}"));
-    let number = object.extract::<i64>().map_err(|_| out_of_range())?;
+    let number = match object.extract::<i64>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
+            return Err(out_of_range());
+        }
+        number => number?,
+    };
     T::try_from(number).map_err(|_| out_of_range())
 }

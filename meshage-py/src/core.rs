@@ -2,6 +2,7 @@
 //! converts back. What waits is there twice: plainly, and as `begin_…` for an event loop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use meshage::blocking;
@@ -29,7 +30,13 @@ const DIAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 #[pyclass(frozen, weakref, module = "meshage._meshage")]
 pub(crate) struct Core {
     node: Arc<Held>,
+    /// Messages that a snooping callback was too slow for, over all of them.
+    snoops_dropped: Arc<AtomicU64>,
 }
+
+/// What the core counts where its own queue of snooped messages is full; those that did not fit
+/// into ours are added.
+const SNOOPS_DROPPED: &str = "net_snoops_dropped";
 
 /// Operations, each once, for both faces.
 impl Core {
@@ -54,7 +61,7 @@ impl Core {
     }
 
     fn wait_operation(&self, nodes: AwaitedNodes, timeout: Option<Seconds>) -> PyResult<Operation> {
-        let node = self.node.here()?.node().clone();
+        let node = self.node.open()?.clone();
         let timeout = timeout.map_or(std::time::Duration::MAX, |Seconds(timeout)| timeout);
         Ok(Box::pin(async move { Reply::Reached(node.wait_for(nodes.0, timeout).await) }))
     }
@@ -117,7 +124,7 @@ impl Core {
         let config = builder.build().map_err(|error| errors::config(&error))?;
         let node = py.detach(|| blocking::Node::start(config));
         let node = node.map_err(|error| errors::start(&error))?;
-        Ok(Self { node: Arc::new(Held::new(node)) })
+        Ok(Self { node: Arc::new(Held::new(node)), snoops_dropped: Arc::default() })
     }
 
     #[getter]
@@ -150,6 +157,16 @@ impl Core {
         self.node.is_forked()
     }
 
+    /// That it may be used here: neither closed nor left behind by a fork.
+    fn check_open(&self) -> PyResult<()> {
+        self.node.open().map(|_| ())
+    }
+
+    /// That it was not left behind by a fork.
+    fn check_here(&self) -> PyResult<()> {
+        self.node.here().map(|_| ())
+    }
+
     #[getter]
     fn degree(&self) -> PyResult<u32> {
         Ok(self.node.here()?.node().degree())
@@ -158,7 +175,7 @@ impl Core {
     #[setter]
     fn set_degree(&self, degree: &Bound<'_, PyAny>) -> PyResult<()> {
         let degree = whole(degree, "degree", "0 to 256")?;
-        self.node.here()?.node().set_degree(degree).map_err(|error| errors::config(&error))
+        self.node.open()?.set_degree(degree).map_err(|error| errors::config(&error))
     }
 
     #[getter]
@@ -168,7 +185,7 @@ impl Core {
 
     #[setter]
     fn set_msa_timeout(&self, period: Seconds) -> PyResult<()> {
-        self.node.here()?.node().set_msa_timeout(period.0).map_err(|error| errors::config(&error))
+        self.node.open()?.set_msa_timeout(period.0).map_err(|error| errors::config(&error))
     }
 
     #[getter]
@@ -178,7 +195,7 @@ impl Core {
 
     #[setter]
     fn set_timeout(&self, timeout: Seconds) -> PyResult<()> {
-        self.node.here()?.node().set_timeout(timeout.0);
+        self.node.open()?.set_timeout(timeout.0);
         Ok(())
     }
 
@@ -351,7 +368,12 @@ impl Core {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         for (name, value) in self.node.here()?.node().stats().iter() {
-            dict.set_item(name, value)?;
+            let ours = if name == SNOOPS_DROPPED {
+                self.snoops_dropped.load(Ordering::Relaxed)
+            } else {
+                0
+            };
+            dict.set_item(name, value + ours)?;
         }
         Ok(dict)
     }
@@ -368,8 +390,13 @@ impl Core {
     /// Shows passing messages to a queue from now on; an earlier queue ends.
     fn snoop(&self) -> PyResult<SnoopQueue> {
         let (feeder, queue) = SnoopQueue::open();
-        let show = move |message| feeder.push(message);
-        self.node.here()?.node().set_snoop(Some(Box::new(show)));
+        let dropped = Arc::clone(&self.snoops_dropped);
+        let show = move |message| {
+            if !feeder.push(message) {
+                dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        self.node.open()?.set_snoop(Some(Box::new(show)));
         Ok(queue)
     }
 

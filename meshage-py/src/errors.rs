@@ -10,22 +10,46 @@ use pyo3::prelude::*;
 /// The exception classes, which are written in Python.
 mod class {
     #![allow(missing_docs, unreachable_pub, reason = "generated: a Rust name for a Python class")]
-    use pyo3::import_exception;
+    use pyo3::prelude::*;
 
-    import_exception!(meshage._errors, MeshageError);
-    import_exception!(meshage._errors, MeshageTimeout);
-    import_exception!(meshage._errors, InvalidArgument);
-    import_exception!(meshage._errors, SendError);
-    import_exception!(meshage._errors, RecipientError);
-    import_exception!(meshage._errors, NoRoute);
-    import_exception!(meshage._errors, MessageTooLarge);
-    import_exception!(meshage._errors, DialError);
-    import_exception!(meshage._errors, DialTimeout);
-    import_exception!(meshage._errors, HandshakeError);
-    import_exception!(meshage._errors, NotAPeer);
-    import_exception!(meshage._errors, BindError);
-    import_exception!(meshage._errors, NodeClosed);
-    import_exception!(meshage._errors, ForkError);
+    /// Names the classes, once, and looks all of them up.
+    macro_rules! classes {
+        ($($name:ident),+ $(,)?) => {
+            $(pyo3::import_exception!(meshage._errors, $name);)+
+
+            pub(super) fn look_up(py: Python<'_>) -> PyResult<()> {
+                py.import("meshage._errors")?;
+                $(let _ = py.get_type::<$name>();)+
+                Ok(())
+            }
+        };
+    }
+
+    classes!(
+        MeshageError,
+        MeshageTimeout,
+        InvalidArgument,
+        SendError,
+        RecipientError,
+        NoRoute,
+        MessageTooLarge,
+        DialError,
+        DialTimeout,
+        HandshakeError,
+        NotAPeer,
+        BindError,
+        NodeClosed,
+        ForkError,
+    );
+}
+
+/// Looks the exception classes up while that is possible: at the interpreter's end nothing is
+/// imported any more, and a node that is used by then, from a `__del__`, has its exception all the same.
+///
+/// # Errors
+/// The package is not there.
+pub(crate) fn look_up(py: Python<'_>) -> PyResult<()> {
+    class::look_up(py)
 }
 
 /// An argument that is not one.
@@ -45,7 +69,8 @@ pub(crate) fn timed_out(text: impl Into<String>) -> PyErr {
     class::MeshageTimeout::new_err(text.into())
 }
 
-fn closed() -> PyErr {
+/// The node is closed.
+pub(crate) fn closed() -> PyErr {
     class::NodeClosed::new_err("the node is closed")
 }
 
@@ -91,7 +116,11 @@ pub(crate) fn dial(error: &DialError) -> PyErr {
         DialError::Timeout(_) => class::DialTimeout::new_err(text),
         DialError::Handshake(_) => class::HandshakeError::new_err(text),
         DialError::Closed => closed(),
-        DialError::Address(..) | DialError::Refused(_) | _ => class::DialError::new_err(text),
+        DialError::Address(..)
+        | DialError::Resolve(..)
+        | DialError::Broken(_)
+        | DialError::Refused(_)
+        | _ => class::DialError::new_err(text),
     }
 }
 

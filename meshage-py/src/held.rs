@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::thread;
 
 use meshage::blocking;
+use meshage::node::Node;
 use pyo3::prelude::*;
 
 use crate::errors;
@@ -22,6 +23,15 @@ impl Held {
     /// `ForkError`.
     pub(crate) fn here(&self) -> PyResult<&blocking::Node> {
         if self.is_forked() { Err(errors::forked()) } else { Ok(self) }
+    }
+
+    /// The node, unless it is closed, too.
+    ///
+    /// # Errors
+    /// `ForkError` or `NodeClosed`.
+    pub(crate) fn open(&self) -> PyResult<&Node> {
+        let node = self.here()?.node();
+        if node.is_closed() { Err(errors::closed()) } else { Ok(node) }
     }
 }
 

@@ -50,6 +50,7 @@ mod _meshage {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::errors::look_up(module.py())?;
         module.add("VERSION", env!("CARGO_PKG_VERSION"))
     }
 }

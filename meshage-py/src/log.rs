@@ -21,6 +21,9 @@ use crate::queue::{Feeder, Queue, queue};
 /// How many lines wait for `logging`: a burst of a mesh of 1,000 nodes.
 const LINES_MAX: usize = 4096;
 
+/// How many bytes of them: far more than so many lines have, unless something is wrong.
+const LINES_BYTES_MAX: usize = 16 << 20;
+
 /// Python's level, the module that speaks, the line.
 type Line = (u8, &'static str, String);
 
@@ -44,7 +47,7 @@ impl LogQueue {
                 "the log of this process is taken by another module",
             ));
         }
-        let (feeder, queue) = queue(LINES_MAX);
+        let (feeder, queue) = queue(LINES_MAX, LINES_BYTES_MAX, |(_, _, text): &Line| text.len());
         LEVEL.store(level, Ordering::Relaxed);
         let earlier = lock(&OUTLET).replace(feeder);
         drop(earlier);
@@ -127,7 +130,8 @@ impl Subscriber for Collector {
         });
         let metadata = event.metadata();
         if let Some(feeder) = &*lock(&OUTLET) {
-            feeder.push((python_level(*metadata.level()), metadata.target(), text));
+            // What does not fit is counted by the queue.
+            let _ = feeder.push((python_level(*metadata.level()), metadata.target(), text));
         }
     }
 

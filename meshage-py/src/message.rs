@@ -4,6 +4,7 @@
 use std::ffi::c_int;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use meshage::message::{Command, Encoding, Outgoing};
@@ -22,6 +23,10 @@ const SHOWN_BYTES_MAX: usize = 64;
 /// How many bytes of a body go into a message's hash: enough to tell messages apart, few enough not
 /// to read a large body through.
 const HASHED_BYTES_MAX: usize = 64;
+
+/// From here on a body is copied without the interpreter, so that other threads run meanwhile:
+/// below it, 20 µs of copying, giving the interpreter away and waiting for it costs more.
+const DETACHED_BYTES_MIN: usize = 256 << 10;
 
 /// A message as it arrived, or one to send. Its fields never change.
 #[pyclass(frozen, weakref, module = "meshage")]
@@ -86,6 +91,27 @@ impl Message {
 
 fn tuple<'py>(py: Python<'py>, names: &[NodeName]) -> PyResult<Bound<'py, PyTuple>> {
     PyTuple::new(py, names.iter().map(NodeName::as_str))
+}
+
+/// A body as Python's object.
+#[expect(unsafe_code, reason = "a large object is filled while other threads run")]
+fn copied(py: Python<'_>, body: &[u8]) -> PyResult<Py<PyBytes>> {
+    if body.len() < DETACHED_BYTES_MIN {
+        return Ok(PyBytes::new(py, body).unbind());
+    }
+    let len = ffi::Py_ssize_t::try_from(body.len())
+        .map_err(|_| PyValueError::new_err("the body is too large for a bytes object"))?;
+    // SAFETY: the interpreter gives a new object of `len` bytes, not yet filled, or null and an
+    // exception. Nobody else knows the object until this function gives it away, so its bytes may
+    // be written without the interpreter; all of them are.
+    unsafe {
+        let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), len);
+        let object = Bound::from_owned_ptr_or_err(py, object)?;
+        let start = ffi::PyBytes_AsString(object.as_ptr()).cast::<MaybeUninit<u8>>();
+        let room = std::slice::from_raw_parts_mut(start, body.len());
+        py.detach(|| body.as_ptr().copy_to_nonoverlapping(room.as_mut_ptr().cast(), body.len()));
+        Ok(object.cast_into_unchecked::<PyBytes>().unbind())
+    }
 }
 
 #[pymethods]
@@ -157,13 +183,14 @@ impl Message {
 
     /// The body, copied once; `memoryview(message)` does not copy.
     #[getter]
-    fn body(&self, py: Python<'_>) -> Py<PyBytes> {
-        self.body_object.get_or_init(py, || PyBytes::new(py, &self.body).unbind()).clone_ref(py)
+    fn body(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+        let object = self.body_object.get_or_try_init(py, || copied(py, &self.body));
+        Ok(object?.clone_ref(py))
     }
 
     /// The body as text.
     fn text<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
-        PyString::from_encoded_object(self.body(py).bind(py), Some(c"utf-8"), Some(c"strict"))
+        PyString::from_encoded_object(self.body(py)?.bind(py), Some(c"utf-8"), Some(c"strict"))
     }
 
     /// The body as a JSON value.
@@ -180,13 +207,13 @@ impl Message {
         true
     }
 
-    fn __bytes__(&self, py: Python<'_>) -> Py<PyBytes> {
+    fn __bytes__(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
         self.body(py)
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> Option<bool> {
-        let other = other.cast::<Self>().ok()?;
-        Some(self.same(other.get()))
+    /// What is no message gets `NotImplemented`, and is asked in its turn.
+    fn __eq__(&self, other: &Self) -> bool {
+        self.same(other)
     }
 
     fn __hash__(&self) -> u64 {
@@ -231,7 +258,7 @@ impl Message {
             self.id,
             self.instance,
             self.encoding.0,
-            self.body(py).into_bound(py),
+            self.body(py)?.into_bound(py),
         );
         Ok((restore, fields))
     }

@@ -19,10 +19,14 @@ struct Shared<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
     items_max: usize,
+    bytes_max: usize,
+    size: fn(&T) -> usize,
 }
 
 struct State<T> {
     items: VecDeque<T>,
+    /// Of the items, and of those that were taken last: the taker is still at them.
+    bytes: usize,
     dropped: u64,
     ended: bool,
 }
@@ -38,28 +42,36 @@ impl<T> Shared<T> {
     }
 }
 
-/// A queue of at most `items_max`.
-pub(crate) fn queue<T>(items_max: usize) -> (Feeder<T>, Queue<T>) {
-    let state = State { items: VecDeque::new(), dropped: 0, ended: false };
-    let shared = Arc::new(Shared { state: Mutex::new(state), filled: Condvar::new(), items_max });
+/// A queue of at most `items_max`, and of `bytes_max` as `size` counts them.
+pub(crate) fn queue<T>(
+    items_max: usize,
+    bytes_max: usize,
+    size: fn(&T) -> usize,
+) -> (Feeder<T>, Queue<T>) {
+    let state = State { items: VecDeque::new(), bytes: 0, dropped: 0, ended: false };
+    let state = Mutex::new(state);
+    let shared = Arc::new(Shared { state, filled: Condvar::new(), items_max, bytes_max, size });
     (Feeder(Arc::clone(&shared)), Queue(shared))
 }
 
 impl<T> Feeder<T> {
-    /// Puts an item in, unless the queue is full.
-    pub(crate) fn push(&self, item: T) {
+    /// Puts an item in; `false` if the queue was too full for it.
+    pub(crate) fn push(&self, item: T) -> bool {
         let mut state = self.0.lock();
         if state.ended {
-            return;
+            return true;
         }
-        if state.items.len() >= self.0.items_max {
+        let bytes = state.bytes.saturating_add((self.0.size)(&item));
+        if state.items.len() >= self.0.items_max || bytes > self.0.bytes_max {
             state.dropped += 1;
-            return;
+            return false;
         }
+        state.bytes = bytes;
         state.items.push_back(item);
         if state.items.len() == 1 {
             self.0.filled.notify_one();
         }
+        true
     }
 }
 
@@ -81,6 +93,8 @@ impl<T: Send> Queue<T> {
 
     fn take_until(&self, until: Instant) -> Option<Vec<T>> {
         let mut state = self.0.lock();
+        // Whoever takes more is done with what it took before.
+        state.bytes = state.items.iter().map(self.0.size).sum();
         loop {
             if !state.items.is_empty() || state.ended {
                 return Some(state.items.drain(..).collect());

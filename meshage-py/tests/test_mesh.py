@@ -29,6 +29,12 @@ def test_it_does_not_change() -> None:
         SQUARE["a"] = ()  # type: ignore[index]
     with pytest.raises(AttributeError):
         SQUARE.nodes = ()  # type: ignore[misc]
+    for name in ("edges", "is_connected", "_neighbors", "anything"):
+        with pytest.raises(AttributeError):
+            setattr(SQUARE, name, ())
+    assert SQUARE.is_connected
+    with pytest.raises(AttributeError):
+        del SQUARE.is_connected
 
 
 def test_the_shortest_path_is_the_least_among_equals() -> None:
@@ -53,6 +59,8 @@ def test_a_diff_names_what_came_and_went() -> None:
     newer = Mesh({"a": ["b", "f"], "d": ["b", "e"]})
     assert newer.diff(SQUARE) == MeshDiff(("f",), ("c",), (("a", "f"),), (("a", "c"), ("c", "d")))
     assert newer.diff(SQUARE) and not newer.diff(newer)
+    with pytest.raises(TypeError):
+        newer.diff(5)  # type: ignore[arg-type]
 
 
 def test_dot_quotes_every_name() -> None:

@@ -31,6 +31,29 @@ def test_what_has_no_buffer_is_refused(body: object) -> None:
         Message(body)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("text", ["x" * (1 << 20), "ü" * (1 << 20), "x" * (1 << 20) + "ü"])
+def test_large_bodies_are_what_they_were(text: str) -> None:
+    message = Message(text)
+    assert message.body == text.encode() and message.body is bytes(message)
+    assert message.text() == text and len(message) == len(text.encode())
+    assert Message(text.encode()).body == text.encode()
+
+
+def test_a_message_equals_messages_alone_and_asks_what_else_there_is() -> None:
+    class Anything:
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    message = Message(b"abc")
+    assert message == Message(b"abc") and not message != Message(b"abc")
+    assert message != Message(b"abd") and not message == Message(b"abd")
+    for other in (b"abc", None, 5, "abc"):
+        assert (message == other) is False and (message != other) is True
+        assert message.__eq__(other) is NotImplemented
+    assert (message == Anything()) is True and (Anything() == message) is True
+    assert message in [b"abc", None, Message(b"abc")]
+
+
 def test_a_bare_string_is_one_recipient() -> None:
     assert Message("x", "bob").recipients == ("bob",)
     assert Message("x", iter(["b", "c"])).recipients == ("b", "c")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
+import gc
+import pickle
 import select
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import meshage
@@ -16,6 +20,7 @@ from meshage import EventKind, Message, Outcome
 
 Make = Callable[..., meshage.Node]
 Line = Callable[..., list[meshage.Node]]
+Kind = type[meshage.Node] | type[meshage.AsyncNode]
 
 
 def test_two_nodes_link_and_pass_messages_both_ways(line: Line) -> None:
@@ -68,6 +73,64 @@ def test_a_snoop_that_fails_does_not_end_the_snooping(
     a.set("c", "second")
     assert second.wait(WAIT)
     assert any("snoop" in record.name for record in caplog.records)
+
+
+def test_what_a_slow_snoop_misses_is_counted(line: Line) -> None:
+    a, b, c = line("a", "b", "c")
+    sent, begun, go, last = 1500, threading.Event(), threading.Event(), threading.Event()
+    seen: list[Message] = []
+
+    def snoop(message: Message) -> None:
+        begun.set()
+        go.wait(WAIT)
+        seen.append(message)
+        if message.text() == "the end":
+            last.set()
+
+    b.snoop = snoop
+    for number in range(sent):
+        a.set("c", str(number))
+        c.recv(WAIT)
+        assert begun.wait(WAIT)
+    until = time.monotonic() + WAIT
+    # The callback is at one, and 1,024 wait.
+    while b.stats()["net_snoops_dropped"] < sent - 1025 and time.monotonic() < until:
+        time.sleep(0.01)
+    go.set()
+    while len(seen) + b.stats()["net_snoops_dropped"] < sent and time.monotonic() < until:
+        time.sleep(0.01)
+    missed = b.stats()["net_snoops_dropped"]
+    assert missed >= sent - 1025 and len(seen) + missed == sent
+    a.set("c", "the end")
+    assert last.wait(WAIT)
+    assert b.stats()["net_snoops_dropped"] == missed
+
+
+def test_what_waits_for_a_slow_snoop_is_bounded_in_bytes(line: Line) -> None:
+    a, b, c = line("a", "b", "c")
+    begun, go = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def snoop(message: Message) -> None:
+        begun.set()
+        go.wait(WAIT)
+        seen.append(len(message))
+
+    b.snoop = snoop
+    body = bytes(8 << 20)
+    for _ in range(11):
+        a.set("c", body, timeout=60)
+        c.recv(WAIT)
+        assert begun.wait(WAIT)
+    until = time.monotonic() + WAIT
+    # 64 MiB are eight of them, with those that the callback is at.
+    while b.stats()["net_snoops_dropped"] < 3 and time.monotonic() < until:
+        time.sleep(0.01)
+    go.set()
+    while len(seen) < 8 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert seen == [8 << 20] * 8
+    assert b.stats()["net_snoops_dropped"] == 3
 
 
 def test_a_snoop_may_close_its_own_node(line: Line) -> None:
@@ -388,6 +451,70 @@ def test_an_option_out_of_range_is_a_value_error(make: Make, options: dict[str, 
         make("a", **options)
 
 
+class Whole:
+    """A whole number of another kind, as numeric packages have them."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __index__(self) -> int:
+        return self.number
+
+
+def test_whole_numbers_of_other_kinds_are_taken(make: Make) -> None:
+    node = make(
+        "a",
+        degree=Whole(2),
+        port=Whole(0),
+        listen_port=Whole(0),
+        receive_buffer=Whole(8),
+        max_message=Whole(1000),
+    )
+    assert node.degree == 2
+    node.degree = Whole(3)  # type: ignore[assignment]
+    assert node.degree == 3
+    assert len(node.wait_for(Whole(1), timeout=WAIT)) == 1  # type: ignore[arg-type]
+    with pytest.raises(ValueError):
+        node.degree = Whole(1 << 80)  # type: ignore[assignment]
+    for bad in (2.0, "2", None):
+        with pytest.raises(TypeError):
+            make("b", degree=bad)
+
+
+def test_a_misspelt_attribute_is_an_error(make: Make) -> None:
+    node = make("a")
+    with pytest.raises(AttributeError):
+        node.degre = 3  # type: ignore[attr-defined]
+    assert weakref.ref(node)() is node
+
+
+@pytest.mark.parametrize("kind", [meshage.Node, meshage.AsyncNode])
+def test_a_node_is_neither_copied_nor_pickled(kind: Kind, namespace: str) -> None:
+    node = kind("a", namespace, bind="127.0.0.1", port=0)
+    for take in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match=kind.__name__):
+            take(node)
+    assert not node.closed
+    node.close()
+
+
+@pytest.mark.parametrize("kind", [meshage.Node, meshage.AsyncNode])
+def test_a_node_that_did_not_start_goes_in_silence(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", complaints.append)
+    with pytest.raises(ValueError):
+        kind("not a name")
+    with pytest.raises(TypeError):
+        kind(nope=1)  # type: ignore[call-arg]
+    node = kind.__new__(kind)
+    assert "not started" in repr(node)
+    del node
+    gc.collect()
+    assert complaints == []
+
+
 def test_a_port_in_use_is_a_bind_error(make: Make) -> None:
     taken = make("a").port
     with pytest.raises(meshage.BindError) as caught:
@@ -396,9 +523,17 @@ def test_a_port_in_use_is_a_bind_error(make: Make) -> None:
     assert str(taken) in str(caught.value)
 
 
-def test_seeds_are_dialled_until_they_answer(make: Make) -> None:
+@pytest.mark.parametrize("seed", ["", "h:99999"])
+def test_a_seed_that_is_no_address_is_refused(seed: str) -> None:
+    with pytest.raises(ValueError):
+        meshage.Node("a", bind="127.0.0.1", port=0, seeds=[seed])
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_seeds_are_dialled_until_they_answer(make: Make, several: bool) -> None:
     port = free_port()
-    a = make("a", seeds=[f"127.0.0.1:{port}"])
+    seed = f"127.0.0.1:{port}"
+    a = make("a", seeds=[seed] if several else seed)
     b = make("b", listen_port=port)
     a.wait_for("b", timeout=WAIT)
     assert b.wait_for(2, timeout=WAIT)
@@ -453,6 +588,45 @@ def test_closing_wakes_everyone_and_may_be_repeated(make: Make) -> None:
         with pytest.raises(meshage.NodeClosed):
             call()
     assert node.name == "a" and "closed" in repr(node)
+
+
+def test_a_closed_node_says_so(make: Make) -> None:
+    node = make("a", degree=1)
+    node.close()
+    for nodes in (0, 1, "a", ["a"], []):
+        with pytest.raises(meshage.NodeClosed):
+            node.wait_for(nodes, timeout=WAIT)
+    with pytest.raises(meshage.NodeClosed), node:
+        pass
+    for name, value in (("degree", 2), ("timeout", 1), ("msa_timeout", 5), ("snoop", print)):
+        with pytest.raises(meshage.NodeClosed):
+            setattr(node, name, value)
+    assert node.degree == 1
+    node.snoop = None
+
+
+def test_a_node_that_its_snoop_refers_to_is_collected(make: Make, namespace: str) -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.node = meshage.Node("a", namespace, bind="127.0.0.1", port=0)
+            self.node.snoop = self.shown
+
+        def shown(self, message: Message) -> None:
+            raise AssertionError
+
+    b = make("b")
+    owner = Owner()
+    owner.node.dial(address(b))
+    b.wait_for("a", timeout=WAIT)
+    events = b.events()
+    collected = weakref.ref(owner)
+    with pytest.warns(ResourceWarning):
+        del owner
+        gc.collect()
+    assert collected() is None
+    while (event := events.next(WAIT)) is not None and event.kind != EventKind.NODE_LEFT:
+        pass
+    assert event is not None and event.node == "a"
 
 
 def test_the_port_is_free_once_it_is_closed(make: Make) -> None:

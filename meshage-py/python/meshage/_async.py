@@ -12,7 +12,7 @@ from meshage._errors import NodeClosed
 from meshage._events import Event, event_of
 from meshage._loop import Deadline, LoopDriver
 from meshage._mesh import Mesh
-from meshage._meshage import EventStream, Message
+from meshage._meshage import Core, EventStream, Message
 from meshage._types import Body, Recipients
 
 TAKEN_INLINE_MAX = 128
@@ -28,6 +28,8 @@ class AsyncNode(NodeBase):
     message goes to one of those who wait.
     """
 
+    __slots__ = ("_drivers", "_taken")
+
     _drivers: dict[asyncio.AbstractEventLoop, LoopDriver]
     _taken: int
 
@@ -36,6 +38,8 @@ class AsyncNode(NodeBase):
         self._taken = 0
 
     def _driver(self) -> LoopDriver:
+        # A loop does not outlive a fork either: which of the two it was should be plain.
+        self._core.check_here()
         loop = asyncio.get_running_loop()
         driver = self._drivers.get(loop)
         if driver is None:
@@ -108,6 +112,7 @@ class AsyncNode(NodeBase):
         self._taken += 1
         if self._taken >= TAKEN_INLINE_MAX:
             self._taken = 0
+            self._core.check_here()
             await asyncio.sleep(0)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
@@ -155,6 +160,7 @@ class AsyncNode(NodeBase):
         self._drivers.pop(driver.loop, None)
 
     async def __aenter__(self) -> Self:
+        self._core.check_open()
         return self
 
     async def __aexit__(
@@ -167,6 +173,9 @@ class AsyncNode(NodeBase):
 
     def __del__(self) -> None:
         super().__del__()
+        core: Core | None = getattr(self, "_core", None)
+        if core is None or core.forked:
+            return
         for loop, driver in self._drivers.items():
             if not loop.is_closed():
                 loop.call_soon_threadsafe(driver.stop)

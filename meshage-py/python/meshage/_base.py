@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import NoReturn, SupportsIndex
 
 from meshage import _exit
 from meshage._mesh import Mesh
@@ -20,6 +21,8 @@ from meshage._types import (
 
 class NodeBase:
     """The common part; not a class to use or to inherit from."""
+
+    __slots__ = ("__weakref__", "_core", "_snooper")
 
     _core: Core
     _snooper: Snooper | None
@@ -39,14 +42,15 @@ class NodeBase:
         msa_timeout: float = DEFAULT_MSA_TIMEOUT,
         receive_buffer: int = RECEIVE_BUFFER,
         max_message: int = MAX_MESSAGE,
-        seeds: Sequence[str] = (),
+        seeds: str | Sequence[str] = (),
     ) -> None:
         """Start a node.
 
         ``degree`` is how many links it wants; with fewer it solicits at the ``broadcast``
         addresses. ``port`` is the mesh's, for TCP and UDP; ``listen_port`` is the TCP port alone,
         so that many nodes share a machine, and 0 takes any free one. ``seeds`` are addresses that
-        are dialled until they are linked, for ever. Times are in seconds, ``max_message`` is in
+        are dialled until they are linked, for ever; a bare ``str`` is one of them, here as at
+        ``broadcast``. Times are in seconds, ``max_message`` is in
         bytes.
 
         Raises ``BindError`` where the port is taken, ``InvalidArgument`` for an option that cannot
@@ -130,8 +134,9 @@ class NodeBase:
     def snoop(self) -> Callable[[Message], None] | None:
         """Called for every whole message that passes through and is not for this node.
 
-        The calls come from a thread of their own. Messages are dropped where it is slow; what it
-        raises is logged.
+        The calls come from a thread of their own. Messages are dropped where it is slow, and
+        counted in ``stats()["net_snoops_dropped"]``: 1,024 of them wait, or 64 MiB. What it raises
+        is logged.
         """
         return None if self._snooper is None else self._snooper.callback
 
@@ -139,6 +144,8 @@ class NodeBase:
     def snoop(self, callback: Callable[[Message], None] | None) -> None:
         if callback is not None and not callable(callback):
             raise TypeError("snoop is a function of one message, or None")
+        if callback is not None:
+            self._core.check_open()
         earlier, self._snooper = self._snooper, None
         if earlier is not None:
             earlier.stop()
@@ -196,6 +203,12 @@ class NodeBase:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self)
             core.close()
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        # What pickle and copy both ask for: a copy would close the node that it was made of.
+        raise TypeError(f"a {type(self).__name__} can be neither pickled nor copied")
+
     def __repr__(self) -> str:
+        if not hasattr(self, "_core"):
+            return f"<{type(self).__name__}, not started>"
         state = "closed" if self.closed else f"port {self.port}"
         return f"<{type(self).__name__} {self.name!r} in {self.namespace!r}, {state}>"

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from meshage import _drawing
 
@@ -49,7 +49,14 @@ class Mesh(Mapping[str, tuple[str, ...]]):
             for neighbor in neighbors:
                 mine.add(neighbor)
                 linked.setdefault(neighbor, set()).add(node)
-        self._neighbors = {node: tuple(sorted(linked[node])) for node in sorted(linked)}
+        in_order = {node: tuple(sorted(linked[node])) for node in sorted(linked)}
+        object.__setattr__(self, "_neighbors", in_order)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a Mesh never changes: cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a Mesh never changes: cannot delete {name!r}")
 
     def __getitem__(self, node: str) -> tuple[str, ...]:
         return self._neighbors[node]
@@ -146,6 +153,8 @@ class Mesh(Mapping[str, tuple[str, ...]]):
 
     def diff(self, older: Mesh) -> MeshDiff:
         """What changed since an older snapshot."""
+        if not isinstance(older, Mesh):
+            raise TypeError(f"an older snapshot is a Mesh, not {type(older).__name__}")
         now, then = set(self.edges), set(older.edges)
         return MeshDiff(
             nodes_added=tuple(node for node in self if node not in older),

@@ -24,6 +24,8 @@ class Node(NodeBase):
     ``ForkError``.
     """
 
+    __slots__ = ()
+
     def dial(self, address: str, *, timeout: float | None = None) -> None:
         """Link to the node that listens at ``host``, ``host:port`` or ``[v6]:port``.
 
@@ -103,6 +105,7 @@ class Node(NodeBase):
         self._core.join(CLOSE_SECONDS_MAX)
 
     def __enter__(self) -> Self:
+        self._core.check_open()
         return self
 
     def __exit__(
