@@ -47,7 +47,7 @@ pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
             Ok(())
         });
         match &programs {
-            Some(programs) => scenario::run(programs, &mut tally),
+            Some(programs) => scenario::run(root, programs, &mut tally),
             None => tally.skip("the scenarios with processes", "their programs were not built"),
         }
     }

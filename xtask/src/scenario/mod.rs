@@ -7,8 +7,10 @@ mod eight;
 mod islands;
 mod many;
 mod netns;
+mod relay;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::build::Programs;
 use crate::process::{Adjacency, Process, is_one_mesh};
@@ -19,8 +21,9 @@ use crate::tally::Tally;
 const TRIES: usize = 3;
 
 /// Runs them all.
-pub(crate) fn run(programs: &Programs, tally: &mut Tally) {
+pub(crate) fn run(root: &Path, programs: &Programs, tally: &mut Tally) {
     scenario(tally, "eight processes of three languages, degree 3", || eight::run(programs));
+    scenario(tally, "numbered messages each way through a relay", || relay::run(root));
     match netns::why_not() {
         Some(because) => {
             tally.skip("32 nodes in network namespaces", &because);
