@@ -17,7 +17,7 @@ pub const REASSEMBLY_BYTES_MAX: usize = 256 << 20;
 pub const REASSEMBLY_IDLE_MAX: Duration = Duration::from_secs(30);
 /// How often the source is told how much has come: a third of its smallest window, so that it never
 /// runs dry.
-pub const PROGRESS_BYTES: usize = 128 << 10;
+pub const PROGRESS_BYTES: usize = 64 << 10;
 
 /// How many times what has come is set aside for what is to come. Untouched memory costs nothing;
 /// but to move a body that has outgrown its place stops everything else for as long as it takes, and

@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The smallest window: three answers' worth, so that the sender never waits for a single one.
-pub const PACED_BYTES_MIN: u64 = 384 << 10;
+pub const PACED_BYTES_MIN: u64 = 192 << 10;
 /// The largest window: 10 Gb/s over 12 ms.
 pub const PACED_BYTES_MAX: u64 = 16 << 20;
 /// How often the delay is measured, and how fast the window grows.
-const MARK_BYTES: u64 = 128 << 10;
+const MARK_BYTES: u64 = 64 << 10;
 /// How long the shortest time stands: routes and machines change.
 const BASE_LASTS: Duration = Duration::from_secs(10);
 
