@@ -359,7 +359,7 @@ meshage_status meshage_config_receive_buffer(meshage_config *config, size_t mess
 // Errors: NULL, INVALID.
 meshage_status meshage_config_max_message(meshage_config *config, size_t bytes);
 
-// How many threads move the node's bytes, 1 to 64. Default: 2.
+// How many threads move the node's bytes, 1 to 64. Default: 1.
 //
 // Errors: NULL, INVALID.
 meshage_status meshage_config_worker_threads(meshage_config *config, uint32_t threads);

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Called once with a callback's `user_data`, after its last use: the place to free it.
@@ -124,7 +125,9 @@ impl Drop for Inside {
 /// Counts the callbacks of a node that run, or that are promised to run.
 #[derive(Default)]
 pub(crate) struct Under {
-    count: Mutex<usize>,
+    count: AtomicUsize,
+    /// Whether anybody waits for the last to leave.
+    awaited: Mutex<bool>,
     none: Condvar,
 }
 
@@ -133,25 +136,28 @@ pub(crate) struct Counted(Arc<Under>);
 
 impl Under {
     pub(crate) fn count(self: &Arc<Self>) -> Counted {
-        *lock(&self.count) += 1;
+        self.count.fetch_add(1, Ordering::AcqRel);
         Counted(self.clone())
     }
 
     /// Waits until none is left.
     pub(crate) fn wait(&self) {
-        let mut count = lock(&self.count);
-        while *count > 0 {
-            count = self.none.wait(count).unwrap_or_else(PoisonError::into_inner);
+        let mut awaited = lock(&self.awaited);
+        *awaited = true;
+        while self.count.load(Ordering::Acquire) > 0 {
+            awaited = self.none.wait(awaited).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut count = lock(&self.0.count);
-        *count -= 1;
-        if *count == 0 {
-            self.0.none.notify_all();
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Whoever saw the count before this waits by the time that the lock is free.
+            let awaited = *lock(&self.0.awaited);
+            if awaited {
+                self.0.none.notify_all();
+            }
         }
     }
 }

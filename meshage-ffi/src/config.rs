@@ -197,7 +197,7 @@ pub extern "C" fn meshage_config_max_message(
     status(|| change(config, |builder| builder.max_message(bytes)))
 }
 
-/// How many threads move the node's bytes, 1 to 64. Default: 2.
+/// How many threads move the node's bytes, 1 to 64. Default: 1.
 ///
 /// Errors: NULL, INVALID.
 #[unsafe(no_mangle)]

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::time::Duration;
 
 use bytes::Bytes;
-use meshage::name::NodeName;
+use meshage::name::{Names, NodeName};
 
 use crate::boundary::Failure;
 use crate::constants::{MESHAGE_DEFAULT, MESHAGE_INFINITE};
@@ -58,15 +58,15 @@ pub(crate) unsafe fn names(
     names: *const *const c_char,
     count: usize,
     what: &str,
-) -> Result<Vec<NodeName>, Failure> {
+) -> Result<Names, Failure> {
     if count == 0 {
-        return Ok(Vec::new());
+        return Ok(Names::new());
     }
     if names.is_null() {
         return required(None, what);
     }
     // The list grows with the names that are there, not with the number that was claimed.
-    let mut list = Vec::new();
+    let mut list = Names::new();
     for i in 0..count {
         // SAFETY: within the caller's `count` pointers, each a string or NULL.
         let name = unsafe { text(*names.add(i), what)? };

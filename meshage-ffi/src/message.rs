@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use meshage::message::{Encoding, Message, Outgoing};
-use meshage::name::NodeName;
+use meshage::name::{Names, NodeName};
 
 use crate::boundary::{Failure, c_string, create, free, status, value};
 use crate::convert::{body, required, text};
@@ -25,7 +25,7 @@ pub struct meshage_message {
 #[derive(Clone)]
 enum Content {
     Received(Message),
-    Built { body: Bytes, encoding: Encoding, recipients: Vec<NodeName> },
+    Built { body: Bytes, encoding: Encoding, recipients: Names },
 }
 
 /// What a message callback is.
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn meshage_message_create(
     create(|| {
         // SAFETY: the caller's promise.
         let body = unsafe { self::body(body, len)? };
-        let (encoding, recipients) = (Encoding::BYTES, Vec::new());
+        let (encoding, recipients) = (Encoding::BYTES, Names::new());
         Ok(meshage_message::new(Content::Built { body, encoding, recipients }))
     })
 }

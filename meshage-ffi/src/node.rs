@@ -244,7 +244,8 @@ pub unsafe extern "C" fn meshage_node_wait(
         let (node, names) =
             unsafe { (meshage_node::enter(node)?, self::names(names, count, "names")?) };
         let wait = Wait::parse(timeout_ms)?;
-        let reached = node.node.wait_for(Awaited::Nodes(names), limit(&node, wait));
+        let reached =
+            node.node.wait_for(Awaited::Nodes(names.into_iter().collect()), limit(&node, wait));
         reached.map(drop).map_err(|error| wait.judge(error.into()))
     })
 }

@@ -2,32 +2,34 @@
 
 use std::ffi::{CString, c_char};
 use std::ptr;
+use std::sync::OnceLock;
 
 use meshage::message::Report;
 
 use crate::boundary::{Failure, c_string, free, value};
-use crate::status::{self, meshage_status};
+use crate::names::nth;
+use crate::status::{self, meshage_status, of_outcome};
 
 /// How many recipients the last error names; the report names them all.
 const NAMED_MAX: usize = 4;
 
 /// The outcome of a send for each of its recipients. It does not change; any thread may read it.
 pub struct meshage_report {
-    outcomes: Vec<(CString, meshage_status)>,
-}
-
-impl From<&Report> for meshage_report {
-    fn from(report: &Report) -> Self {
-        let of = |(name, outcome): &(meshage::name::NodeName, _)| {
-            (c_string(name.as_str()), status::of_outcome(*outcome))
-        };
-        Self { outcomes: report.outcomes().iter().map(of).collect() }
-    }
+    report: Report,
+    /// Made when the first is asked for.
+    names: OnceLock<Vec<CString>>,
 }
 
 impl meshage_report {
-    pub(crate) fn publish(report: &Report) -> *mut Self {
-        Box::into_raw(Box::new(report.into()))
+    pub(crate) fn publish(report: Report) -> *mut Self {
+        Box::into_raw(Box::new(Self { report, names: OnceLock::new() }))
+    }
+
+    fn names(&self) -> &[CString] {
+        self.names.get_or_init(|| {
+            let names = self.report.outcomes().iter().map(|(name, _)| c_string(name.as_str()));
+            names.collect()
+        })
     }
 }
 
@@ -49,16 +51,13 @@ pub(crate) fn judge(report: &Report) -> Result<(), Failure> {
 /// How many recipients there were, each once; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_report_count(report: Option<&meshage_report>) -> usize {
-    value(0, || report.map_or(0, |report| report.outcomes.len()))
+    value(0, || report.map_or(0, |report| report.report.outcomes().len()))
 }
 
 /// How many of them have the message; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_report_delivered(report: Option<&meshage_report>) -> usize {
-    value(0, || {
-        let outcomes = report.map_or([].as_slice(), |report| &report.outcomes);
-        outcomes.iter().filter(|(_, status)| *status == meshage_status::MESHAGE_OK).count()
-    })
+    value(0, || report.map_or(0, |report| report.report.delivered().count()))
 }
 
 /// The name of the `i`th recipient, in the order given (of a broadcast: by name); NULL past the end
@@ -68,10 +67,7 @@ pub extern "C" fn meshage_report_recipient(
     report: Option<&meshage_report>,
     i: usize,
 ) -> *const c_char {
-    value(ptr::null(), || {
-        let entry = report.and_then(|report| report.outcomes.get(i));
-        entry.map_or(ptr::null(), |(name, _)| name.as_ptr())
-    })
+    value(ptr::null(), || report.map_or(ptr::null(), |report| nth(report.names(), i)))
 }
 
 /// What became of the message at the `i`th recipient: OK; certainly not delivered: NO_ROUTE, BUSY,
@@ -86,10 +82,10 @@ pub extern "C" fn meshage_report_status(
 ) -> meshage_status {
     value(meshage_status::MESHAGE_ERR_PANIC, || match report {
         None => meshage_status::MESHAGE_ERR_NULL,
-        Some(report) => report
-            .outcomes
-            .get(i)
-            .map_or(meshage_status::MESHAGE_ERR_INVALID, |(_, status)| *status),
+        Some(report) => {
+            let outcome = report.report.outcomes().get(i);
+            outcome.map_or(meshage_status::MESHAGE_ERR_INVALID, |&(_, outcome)| of_outcome(outcome))
+        }
     })
 }
 

@@ -51,10 +51,11 @@ fn send(
     out: Option<&mut *mut meshage_report>,
 ) -> Result<(), Failure> {
     let report = node.node.send(timed(outgoing, timeout_ms)?)?;
+    let judged = judge(&report);
     if let Some(out) = out {
-        *out = meshage_report::publish(&report);
+        *out = meshage_report::publish(report);
     }
-    judge(&report)
+    judged
 }
 
 /// Sends a body to the named nodes and waits until all have acknowledged it: until it is in their
@@ -185,9 +186,9 @@ pub unsafe extern "C" fn meshage_send_async(
         let counted = node.callbacks.under.count();
         let done = move |ended: Result<Report, SendError>| {
             let user_data = user_data;
-            let (status, report) = match &ended {
-                Ok(report) => (status::of_report(report), meshage_report::publish(report)),
-                Err(error) => (Failure::from(error.clone()).status, ptr::null_mut()),
+            let (status, report) = match ended {
+                Ok(report) => (status::of_report(&report), meshage_report::publish(report)),
+                Err(error) => (Failure::from(error).status, ptr::null_mut()),
             };
             let inside = Inside::enter();
             // SAFETY: the program's function with its own data, and a report that is now its own.

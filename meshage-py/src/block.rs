@@ -5,11 +5,9 @@
 //! future is dropped, which cancels what it stood for and loses nothing.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::held::Held;
@@ -19,7 +17,7 @@ use pyo3::prelude::*;
 /// Ctrl-C answers, the rest being for a machine that is busy.
 const SLICE: Duration = Duration::from_millis(33);
 
-/// How long another thread does: signals are none of its business.
+/// How long another thread does, after its first slice: signals are none of its business.
 const LONG_SLICE: Duration = Duration::from_secs(10);
 
 /// How long the interpreter's exit waits for threads to leave the module: two slices, and some.
@@ -27,17 +25,6 @@ const DRAIN_MAX: Duration = Duration::from_millis(500);
 
 /// Threads inside a wait, at this moment, without the interpreter.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
-    }
-}
 
 /// Counts a thread as waiting for as long as it lives.
 struct Waiting;
@@ -77,10 +64,7 @@ where
     F::Output: Send,
 {
     let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    in_slices(py, timeout, |until| {
-        node.enter(|| poll_until(future.as_mut(), &mut Context::from_waker(&waker), until))
-    })
+    in_slices(py, timeout, |until| node.wait_until(Some(until), future.as_mut()))
 }
 
 /// Calls `attempt` without the interpreter, each time with the end of a slice, until it gives
@@ -95,9 +79,8 @@ pub(crate) fn in_slices<T: Send>(
 ) -> PyResult<Option<T>> {
     let begin = now();
     let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
-    let slice = if is_main_thread(py) { SLICE } else { LONG_SLICE };
     let waiting = Waiting::begin();
-    let mut at = begin;
+    let (mut at, mut slice) = (begin, SLICE);
     loop {
         let slice_end = at + slice;
         let until = deadline.map_or(slice_end, |deadline| deadline.min(slice_end));
@@ -105,6 +88,10 @@ pub(crate) fn in_slices<T: Send>(
             return Ok(Some(value));
         }
         py.check_signals()?;
+        // Asked of those alone who wait for longer than a slice.
+        if at == begin && !is_main_thread(py) {
+            slice = LONG_SLICE;
+        }
         at = now();
         if deadline.is_some_and(|deadline| deadline <= at) {
             drop(waiting);
@@ -122,23 +109,6 @@ fn is_main_thread(py: Python<'_>) -> bool {
         main.eq(threading.call_method0("get_ident")?)
     };
     ask().unwrap_or(false)
-}
-
-fn poll_until<F: Future + ?Sized>(
-    mut future: Pin<&mut F>,
-    context: &mut Context<'_>,
-    until: Instant,
-) -> Option<F::Output> {
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(context) {
-            return Some(value);
-        }
-        let left = until.saturating_duration_since(now());
-        if left.is_zero() {
-            return None;
-        }
-        thread::park_timeout(left);
-    }
 }
 
 /// Waits a moment until no other thread is inside a wait.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use meshage::message::Encoding;
-use meshage::name::NodeName;
+use meshage::name::{Names, NodeName};
 use meshage::node::Awaited;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
@@ -64,14 +64,14 @@ fn lend(bytes: &Bound<'_, PyBytes>) -> Bytes {
 }
 
 /// Node names: a bare `str` is one of them.
-pub(crate) struct Names(pub(crate) Vec<NodeName>);
+pub(crate) struct NameList(pub(crate) Names);
 
-impl<'a, 'py> FromPyObject<'a, 'py> for Names {
+impl<'a, 'py> FromPyObject<'a, 'py> for NameList {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         if let Ok(text) = object.cast::<PyString>() {
-            return Ok(Self(vec![name(&text.to_cow()?)?]));
+            return Ok(Self(name(&text.to_cow()?)?.into()));
         }
         let names = object.try_iter()?.map(|item| {
             let item = item?;
@@ -102,7 +102,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for AwaitedNodes {
         if is_whole(&object)? && !several {
             return Ok(Self(Awaited::Count(whole(&object, "a number of nodes", "0 or more")?)));
         }
-        Ok(Self(Awaited::Nodes(object.extract::<Names>()?.0)))
+        Ok(Self(Awaited::Nodes(object.extract::<NameList>()?.0.into_iter().collect())))
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
 
 use meshage::blocking;
 use meshage::config::Config;
@@ -11,16 +10,17 @@ use meshage::error::RecvError;
 use meshage::message::Outgoing;
 use meshage::name::NodeName;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
 use crate::block::block_on;
 use crate::completions::Completions;
-use crate::convert::{AwaitedNodes, Body, Names, Seconds, wait_limit, whole};
+use crate::convert::{AwaitedNodes, Body, NameList, Seconds, wait_limit, whole};
 use crate::errors;
 use crate::events::EventStream;
 use crate::held::Held;
 use crate::message::Message;
 use crate::reply::{Operation, Reply, adjacency};
+use crate::sending::{self, Sending};
 use crate::snoop::SnoopQueue;
 
 /// How long a dial may take where the caller does not say: the core's 10 s.
@@ -40,13 +40,18 @@ const SNOOPS_DROPPED: &str = "net_snoops_dropped";
 
 /// Operations, each once, for both faces.
 impl Core {
-    fn send_operation(&self, outgoing: Outgoing, timeout: Option<Seconds>) -> PyResult<Operation> {
+    fn send_operation(&self, outgoing: Outgoing) -> PyResult<Operation> {
         let node = self.node.here()?.node().clone();
-        let outgoing = match timeout {
-            Some(Seconds(timeout)) => outgoing.timeout(timeout),
-            None => outgoing,
-        };
         Ok(Box::pin(async move { Reply::Sent(node.send(outgoing).await) }))
+    }
+
+    fn send_and_wait<'py>(
+        &self,
+        py: Python<'py>,
+        outgoing: Outgoing,
+    ) -> PyResult<Bound<'py, PyList>> {
+        self.node.here()?;
+        sending::send(py, &self.node, outgoing)
     }
 
     fn dial_operation(&self, address: String, timeout: Option<Seconds>) -> PyResult<Operation> {
@@ -72,6 +77,15 @@ impl Core {
             node.closed().await;
             Reply::Closed
         }))
+    }
+
+    /// Takes up to `max` messages that are there.
+    fn take(&self, max: usize) -> PyResult<Option<Vec<Message>>> {
+        match self.node.here()?.node().try_recv_many(max) {
+            Ok(batch) => Ok(Some(messages(batch))),
+            Err(RecvError::Timeout) => Ok(None),
+            Err(error) => Err(errors::recv(error)),
+        }
     }
 
     /// Waits for an operation on this thread.
@@ -228,23 +242,23 @@ impl Core {
     fn set<'py>(
         &self,
         py: Python<'py>,
-        recipients: Names,
+        recipients: NameList,
         body: Body,
         timeout: Option<Seconds>,
         retry: bool,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        self.run(py, self.send_operation(set(recipients, body, retry), timeout)?)
+    ) -> PyResult<Bound<'py, PyList>> {
+        self.send_and_wait(py, timed(set(recipients, body, retry), timeout))
     }
 
     fn begin_set(
         &self,
         completions: &Completions,
-        recipients: Names,
+        recipients: NameList,
         body: Body,
         timeout: Option<Seconds>,
         retry: bool,
     ) -> PyResult<u64> {
-        let operation = self.send_operation(set(recipients, body, retry), timeout)?;
+        let operation = self.send_operation(timed(set(recipients, body, retry), timeout))?;
         Ok(completions.begin(&self.node, operation))
     }
 
@@ -253,8 +267,8 @@ impl Core {
         py: Python<'py>,
         body: Body,
         timeout: Option<Seconds>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        self.run(py, self.send_operation(broadcast(body), timeout)?)
+    ) -> PyResult<Bound<'py, PyList>> {
+        self.send_and_wait(py, timed(broadcast(body), timeout))
     }
 
     fn begin_broadcast(
@@ -263,7 +277,7 @@ impl Core {
         body: Body,
         timeout: Option<Seconds>,
     ) -> PyResult<u64> {
-        Ok(completions.begin(&self.node, self.send_operation(broadcast(body), timeout)?))
+        Ok(completions.begin(&self.node, self.send_operation(timed(broadcast(body), timeout))?))
     }
 
     fn send<'py>(
@@ -271,8 +285,13 @@ impl Core {
         py: Python<'py>,
         message: &Message,
         timeout: Option<Seconds>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        self.run(py, self.send_operation(message.outgoing(), timeout)?)
+    ) -> PyResult<Bound<'py, PyList>> {
+        self.send_and_wait(py, timed(message.outgoing(), timeout))
+    }
+
+    /// Begins to send and gives back at once.
+    fn send_async(&self, message: &Message, timeout: Option<Seconds>) -> PyResult<Sending> {
+        Sending::begin(&self.node, timed(message.outgoing(), timeout))
     }
 
     fn begin_send(
@@ -281,7 +300,7 @@ impl Core {
         message: &Message,
         timeout: Option<Seconds>,
     ) -> PyResult<u64> {
-        let operation = self.send_operation(message.outgoing(), timeout)?;
+        let operation = self.send_operation(timed(message.outgoing(), timeout))?;
         Ok(completions.begin(&self.node, operation))
     }
 
@@ -314,7 +333,11 @@ impl Core {
         timeout: Option<Seconds>,
     ) -> PyResult<Vec<Message>> {
         let max = batch_size(max)?;
-        let receive = self.node.here()?.node().recv_many(max);
+        // What is there is taken at once: giving the interpreter away pays where it has to wait.
+        if let Some(messages) = self.take(max)? {
+            return Ok(messages);
+        }
+        let receive = self.node.node().recv_many(max);
         match block_on(py, &self.node, receive, wait_limit(timeout))? {
             Some(result) => Ok(messages(result.map_err(errors::recv)?)),
             None => Err(errors::recv(RecvError::Timeout)),
@@ -323,11 +346,7 @@ impl Core {
 
     /// Takes up to `max` messages that are there.
     fn try_recv_many(&self, max: &Bound<'_, PyAny>) -> PyResult<Vec<Message>> {
-        let mut receive = Box::pin(self.node.here()?.node().recv_many(batch_size(max)?));
-        match receive.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => Ok(messages(result.map_err(errors::recv)?)),
-            Poll::Pending => Ok(Vec::new()),
-        }
+        Ok(self.take(batch_size(max)?)?.unwrap_or_default())
     }
 
     fn wait_for<'py>(
@@ -428,7 +447,15 @@ impl Core {
     }
 }
 
-fn set(recipients: Names, body: Body, retry: bool) -> Outgoing {
+/// A message with the time that the call was given.
+fn timed(outgoing: Outgoing, timeout: Option<Seconds>) -> Outgoing {
+    match timeout {
+        Some(Seconds(timeout)) => outgoing.timeout(timeout),
+        None => outgoing,
+    }
+}
+
+fn set(recipients: NameList, body: Body, retry: bool) -> Outgoing {
     Outgoing::set(recipients.0, body.bytes).encoding(body.encoding).retry(retry)
 }
 

@@ -6,6 +6,7 @@ use meshage::error::{
 use meshage::message::{Outcome, Report};
 use meshage::name::NodeName;
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 /// The exception classes, which are written in Python.
 mod class {
@@ -142,11 +143,14 @@ pub(crate) fn wait(error: &WaitError) -> PyErr {
 ///
 /// # Errors
 /// With one recipient, the exception for its outcome; with several, a `SendError` about each.
-pub(crate) fn settle(report: &Report) -> PyResult<Vec<String>> {
+pub(crate) fn settle<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyList>> {
+    if report.all_delivered() {
+        return PyList::new(py, report.outcomes().iter().map(|(name, _)| name.as_str()));
+    }
     let delivered: Vec<String> = report.delivered().map(NodeName::to_string).collect();
     let failed: Vec<(&NodeName, Outcome)> = report.failed().collect();
     let Some((name, outcome)) = failed.first() else {
-        return Ok(delivered);
+        unreachable!("not all are delivered, so that one failed");
     };
     let numbers: Vec<(String, u8)> =
         failed.iter().map(|(name, outcome)| (name.to_string(), number(*outcome))).collect();

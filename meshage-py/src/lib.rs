@@ -25,6 +25,7 @@ mod log;
 mod message;
 mod queue;
 mod reply;
+mod sending;
 mod snoop;
 
 use pyo3::prelude::*;
@@ -45,6 +46,8 @@ mod _meshage {
     use crate::log::LogQueue;
     #[pymodule_export]
     use crate::message::{Message, restore_message};
+    #[pymodule_export]
+    use crate::sending::Sending;
     #[pymodule_export]
     use crate::snoop::SnoopQueue;
 

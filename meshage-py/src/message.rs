@@ -8,14 +8,14 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use meshage::message::{Command, Encoding, Outgoing};
-use meshage::name::NodeName;
+use meshage::name::{Names, NodeName};
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::convert::{Body, Names, whole};
+use crate::convert::{Body, NameList, whole};
 
 /// How many bytes of a body a printed message shows.
 const SHOWN_BYTES_MAX: usize = 64;
@@ -33,8 +33,8 @@ const DETACHED_BYTES_MIN: usize = 256 << 10;
 pub(crate) struct Message {
     /// `None` in a message made here.
     source: Option<NodeName>,
-    recipients: Vec<NodeName>,
-    route: Vec<NodeName>,
+    recipients: Names,
+    route: Names,
     id: u64,
     instance: u64,
     encoding: Encoding,
@@ -120,7 +120,7 @@ impl Message {
     #[pyo3(signature = (body, recipients = None, encoding = None))]
     fn new(
         body: Body,
-        recipients: Option<Names>,
+        recipients: Option<NameList>,
         encoding: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let encoding = match encoding {
@@ -129,8 +129,8 @@ impl Message {
         };
         Ok(Self {
             source: None,
-            recipients: recipients.map(|Names(names)| names).unwrap_or_default(),
-            route: Vec::new(),
+            recipients: recipients.map(|NameList(names)| names).unwrap_or_default(),
+            route: Names::new(),
             id: 0,
             instance: 0,
             encoding,
@@ -292,8 +292,8 @@ type Fields<'py> =
 #[pyfunction]
 pub(crate) fn restore_message(
     source: &str,
-    recipients: Names,
-    route: Names,
+    recipients: NameList,
+    route: NameList,
     id: u64,
     instance: u64,
     encoding: u32,

@@ -39,7 +39,7 @@ impl Reply {
         match self {
             Self::Sent(result) => {
                 let report = result.map_err(|error| errors::send(&error))?;
-                Ok(errors::settle(&report)?.into_pyobject(py)?)
+                Ok(errors::settle(py, &report)?.into_any())
             }
             Self::Dialled(result) => {
                 result.map_err(|error| errors::dial(&error))?;

@@ -18,6 +18,7 @@ node.wait_for("b", timeout=20)
 node.set("b", "fills the queue")
 events = node.events()
 message = meshage.Message("x", ["b"])
+sent = []
 
 def interrupt():
     time.sleep(0.3)
@@ -34,6 +35,9 @@ except KeyboardInterrupt:
 else:
     sys.exit("not interrupted")
 print(answered)
+for sending in sent:
+    assert not sending.done()
+    sending.cancel()
 # The node is as good as before.
 full.recv(timeout=20)
 assert node.set("b", "after", timeout=20) == ["b"]
@@ -53,6 +57,7 @@ CALLS = [
     "node.set('nobody', 'x', timeout=60, retry=True)",
     "node.broadcast('x', timeout=60)",
     "node.send(message, timeout=60)",
+    "sent.append(node.send_async(message, timeout=60)); sent[0].result()",
 ]
 
 

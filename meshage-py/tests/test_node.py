@@ -238,6 +238,68 @@ def test_a_full_receiver_is_busy_at_the_deadline(line: Line) -> None:
     assert a.set("b", "y") == ["b"]
 
 
+def test_many_sends_are_under_way_at_once_and_each_has_its_end(line: Line) -> None:
+    a, b = line("a", "b", receive_buffer=2048)
+    message = Message("x", ["b"])
+    sent = [a.send_async(message) for _ in range(1000)]
+    assert [sending.result(WAIT) for sending in sent] == [["b"]] * 1000
+    assert all(sending.done() for sending in sent)
+    assert sent[0].result() == ["b"]
+    assert sum(len(b.recv_many(timeout=WAIT)) for _ in range(4)) == 1000
+    unknown = a.send_async(Message("x", ["nobody"]))
+    with pytest.raises(meshage.NoRoute) as caught:
+        unknown.result(WAIT)
+    assert caught.value.failed == {"nobody": Outcome.NO_ROUTE}
+
+
+def test_a_send_under_way_is_waited_for_and_canceled(line: Line) -> None:
+    a, b = line("a", "b", receive_buffer=1)
+    message = Message("x", ["b"])
+    assert a.send(message) == ["b"]
+    sending = a.send_async(message, timeout=WAIT)
+    with pytest.raises(meshage.MeshageTimeout):
+        sending.result(timeout=0.05)
+    assert not sending.done()
+    sending.cancel()
+    with pytest.raises((meshage.SendError, meshage.MeshageTimeout)):
+        sending.result(WAIT)
+    sending.cancel()
+    forgotten = a.send_async(message)
+    del forgotten
+    assert [b.recv(WAIT).text() for _ in range(2)] == ["x", "x"]
+
+
+def test_two_callers_do_not_wait_for_one_send_and_closing_ends_the_wait(line: Line) -> None:
+    a, _ = line("a", "b", receive_buffer=1)
+    message = Message("x", ["b"])
+    assert a.send(message) == ["b"]
+    sending = a.send_async(message, timeout=WAIT)
+    ended: list[type[BaseException]] = []
+
+    def wait() -> None:
+        try:
+            sending.result()
+        except meshage.NodeClosed as closed:
+            ended.append(type(closed))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    deadline = time.monotonic() + WAIT
+    while time.monotonic() < deadline:
+        try:
+            sending.result(timeout=0)
+        except meshage.MeshageTimeout:
+            continue
+        except RuntimeError as other:
+            assert "another caller" in str(other)
+            break
+    a.close()
+    waiting.join(WAIT)
+    assert ended == [meshage.NodeClosed]
+    with pytest.raises(meshage.NodeClosed):
+        a.send_async(message)
+
+
 def test_retry_waits_for_a_route(make: Make) -> None:
     a, b = make("a"), make("b")
     result: list[list[str]] = []

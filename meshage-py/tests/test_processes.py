@@ -121,6 +121,9 @@ def test_a_forked_child_is_told_and_the_parent_goes_on() -> None:
         """
 a, b = pair()
 events = a.events()
+sending = a.send_async(meshage.Message("x", ["b"]))
+sending.result(20)
+b.recv(20)
 a.fileno()
 child = os.fork()
 if child == 0:
@@ -130,7 +133,9 @@ if child == 0:
              lambda: a.wait_for(2, 0), a.mesh, a.peers, a.dot, a.msa, a.stats, a.fileno, a.events,
              a.broadcast_recipients, lambda: a.degree, lambda: setattr(a, "degree", 1),
              lambda: setattr(a, "snoop", print), lambda: events.next(0), lambda: next(iter(a)),
-             lambda: a.send(meshage.Message("x", ["b"])), b.__enter__]
+             lambda: a.send(meshage.Message("x", ["b"])), b.__enter__,
+             lambda: a.send_async(meshage.Message("x", ["b"])), sending.result, sending.done,
+             sending.cancel]
     for number, call in enumerate(calls):
         try:
             call()
@@ -147,7 +152,7 @@ if child == 0:
         c.wait_for("d", timeout=20)
         assert c.set("d", "x") == ["d"]
     print("told", told == len(calls), flush=True)
-    del a, b, events
+    del a, b, events, sending
     sys.exit(0)
 _, status = os.waitpid(child, 0)
 assert status == 0, status

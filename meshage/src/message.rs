@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
 
 use crate::error::BodyError;
-use crate::name::{Instance, MessageId, NodeName};
+use crate::name::{Instance, MessageId, Names, NodeName};
 
 /// What a frame of the original says it is. Only [`Command::Message`] reaches an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,9 +55,9 @@ pub struct Message {
     /// Its number at that instance.
     pub id: MessageId,
     /// Whom it was sent to; empty for a broadcast.
-    pub recipients: Vec<NodeName>,
+    pub recipients: Names,
     /// The nodes that put it on a link, in order: the source, then each relay.
-    pub route: Vec<NodeName>,
+    pub route: Names,
     /// How the body is to be read.
     pub encoding: Encoding,
     /// The body, shared with the buffer it was read into.
@@ -126,7 +127,7 @@ pub enum Recipients {
     /// Every node that the sender can reach.
     Broadcast,
     /// These nodes. Doubles count once; the sender itself is skipped.
-    Set(Vec<NodeName>),
+    Set(Names),
 }
 
 /// A message to send, with how to send it.
@@ -234,11 +235,14 @@ impl fmt::Display for Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a report may name recipients that were not reached"]
 pub struct Report {
-    outcomes: Vec<(NodeName, Outcome)>,
+    outcomes: Outcomes,
 }
 
+/// The outcomes by recipient: that of one recipient stands in the value itself.
+pub(crate) type Outcomes = SmallVec<[(NodeName, Outcome); 1]>;
+
 impl Report {
-    pub(crate) fn new(outcomes: Vec<(NodeName, Outcome)>) -> Self {
+    pub(crate) fn new(outcomes: Outcomes) -> Self {
         Self { outcomes }
     }
 

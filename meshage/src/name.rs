@@ -9,6 +9,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 /// The longest node name or namespace, in bytes: a DNS label's 63, rounded up.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -50,17 +52,19 @@ fn check(text: &str) -> Result<(), NameError> {
     if text.len() > NAME_BYTES_MAX {
         return Err(NameError::TooLong(text.len()));
     }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    match text.chars().find(|&c| !allowed(c)) {
-        Some(c) => Err(NameError::Forbidden(c)),
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    match text.bytes().position(|b| !allowed(b)) {
+        // All before it is ASCII, so a character begins here.
+        Some(at) => Err(NameError::Forbidden(text[at..].chars().next().unwrap_or_default())),
         None => Ok(()),
     }
 }
 
-/// The name of a node: 1 to 64 bytes of `[A-Za-z0-9._-]`. Cheap to clone.
+/// The name of a node: 1 to 64 bytes of `[A-Za-z0-9._-]`. Cheap to clone: up to 23 bytes stand in the
+/// value itself, so that a message's names cost no memory of their own.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct NodeName(Arc<str>);
+pub struct NodeName(SmolStr);
 
 impl NodeName {
     /// Parses a name.
@@ -72,7 +76,7 @@ impl NodeName {
             return Err(NameError::Empty);
         }
         check(text)?;
-        Ok(Self(text.into()))
+        Ok(Self(SmolStr::new(text)))
     }
 
     /// The name as text.
@@ -142,7 +146,7 @@ macro_rules! text_type {
         }
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0.as_ref().into()
+                name.as_str().into()
             }
         }
         impl AsRef<str> for $name {
@@ -170,6 +174,92 @@ macro_rules! text_type {
 
 text_type!(NodeName);
 text_type!(Namespace);
+
+/// A few names, in order: a slice of them. Up to two stand in the value itself.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Names(SmallVec<[NodeName; 2]>);
+
+impl Names {
+    /// No names.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one at the end.
+    pub fn push(&mut self, name: NodeName) {
+        self.0.push(name);
+    }
+
+    /// The names as a slice.
+    pub fn as_slice(&self) -> &[NodeName] {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for Names {
+    type Target = [NodeName];
+    fn deref(&self) -> &[NodeName] {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Names {
+    fn deref_mut(&mut self) -> &mut [NodeName] {
+        &mut self.0
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<const N: usize> PartialEq<[NodeName; N]> for Names {
+    fn eq(&self, other: &[NodeName; N]) -> bool {
+        self.as_slice() == other
+    }
+}
+
+impl PartialEq<[NodeName]> for Names {
+    fn eq(&self, other: &[NodeName]) -> bool {
+        self.as_slice() == other
+    }
+}
+
+impl FromIterator<NodeName> for Names {
+    fn from_iter<I: IntoIterator<Item = NodeName>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
+}
+
+impl From<Vec<NodeName>> for Names {
+    fn from(names: Vec<NodeName>) -> Self {
+        Self(names.into())
+    }
+}
+
+impl From<NodeName> for Names {
+    fn from(name: NodeName) -> Self {
+        Self::from_iter([name])
+    }
+}
+
+impl IntoIterator for Names {
+    type Item = NodeName;
+    type IntoIter = smallvec::IntoIter<[NodeName; 2]>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Names {
+    type Item = &'a NodeName;
+    type IntoIter = std::slice::Iter<'a, NodeName>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
 
 /// One life of a node: a random number, new at each start. The mesh tells nodes apart by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -6,12 +6,12 @@
 mod pending;
 mod streams;
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 
 use crate::config::{Config, DEGREE_MAX, valid_msa_timeout};
@@ -19,8 +19,8 @@ use crate::error::{
     ConfigError, DialError, HangupError, RecvError, SendError, StartError, WaitError,
 };
 use crate::message::{Message, Outgoing, Report};
-use crate::name::{Instance, Namespace, NodeName};
-use crate::net::host::{Completion, SendResult};
+use crate::name::{Instance, MessageId, Namespace, NodeName};
+use crate::net::ending::{Completion, Ending};
 #[cfg(unix)]
 use crate::net::readiness::Readiness;
 use crate::net::shared::{Life, Shared};
@@ -49,6 +49,13 @@ impl Drop for Last {
     fn drop(&mut self) {
         self.0.close();
     }
+}
+
+/// What became of a send that waited for room.
+enum Begun {
+    Sent(MessageId),
+    /// There was none to its deadline.
+    NeverLeft(Report),
 }
 
 /// What [`Node::wait_for`] waits for.
@@ -130,12 +137,12 @@ impl Node {
 
     /// How long a send waits where it does not say.
     pub fn timeout(&self) -> Duration {
-        self.shared.settings().timeout
+        self.shared.timeout()
     }
 
     /// Sends wait so long from now on where they do not say.
     pub fn set_timeout(&self, timeout: Duration) {
-        self.shared.settings().timeout = timeout;
+        self.shared.set_timeout(timeout);
     }
 
     /// Announces its links now.
@@ -219,18 +226,39 @@ impl Node {
     /// # Errors
     /// [`SendError`] where nothing was sent.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Report, SendError> {
-        let deadline = self.shared.deadline(&outgoing);
-        let (waiter, result) = oneshot::channel();
-        let (mut outgoing, mut completion) = (outgoing, Completion::waiter(waiter));
-        let id = loop {
-            let space = self.shared.plane.host().space.notified();
-            let mut space = pin!(space);
-            space.as_mut().enable();
-            match self.shared.begin(outgoing, deadline, completion) {
-                Ok(id) => break id,
-                Err((SendError::Again, back, waiter)) => {
-                    (outgoing, completion) = (back, waiter);
+        let now = clock::now();
+        let deadline = self.shared.deadline(&outgoing, now);
+        let ending = Ending::waited();
+        let completion = Completion::new(ending.clone());
+        let id = match self.shared.begin(outgoing, deadline, completion, now) {
+            Ok(id) => id,
+            Err((SendError::Again, outgoing, completion)) => {
+                match self.begin_in_time(outgoing, deadline, completion).await? {
+                    Begun::Sent(id) => id,
+                    Begun::NeverLeft(report) => return Ok(report),
                 }
+            }
+            Err((error, _, _)) => return Err(error),
+        };
+        let mut abandoned = OnDrop::new(|| self.shared.plane.cancel(id, clock::now()));
+        let result = poll_fn(|cx| ending.poll(cx)).await;
+        abandoned.disarm();
+        result
+    }
+
+    /// Waits for room in the local queue, and begins the send then.
+    async fn begin_in_time(
+        &self,
+        mut outgoing: Outgoing,
+        deadline: Option<Instant>,
+        mut completion: Completion,
+    ) -> Result<Begun, SendError> {
+        loop {
+            let mut space = pin!(self.shared.plane.host().space.notified());
+            space.as_mut().enable();
+            match self.shared.begin(outgoing, deadline, completion, clock::now()) {
+                Ok(id) => return Ok(Begun::Sent(id)),
+                Err((SendError::Again, back, again)) => (outgoing, completion) = (back, again),
                 Err((error, _, _)) => return Err(error),
             }
             let in_time = match deadline {
@@ -244,13 +272,22 @@ impl Node {
                 }
             };
             if !in_time {
-                return Ok(self.shared.never_left(&outgoing));
+                return Ok(Begun::NeverLeft(self.shared.never_left(&outgoing)));
             }
-        };
-        let mut abandoned = OnDrop::new(|| self.shared.plane.cancel(id, clock::now()));
-        let result = result.await;
-        abandoned.disarm();
-        result.unwrap_or(Err(SendError::Closed))
+        }
+    }
+
+    /// Begins a send whose end is left at `ending`; gives the message back where there is no room.
+    pub(crate) fn try_send(
+        &self,
+        outgoing: Outgoing,
+        ending: &Arc<Ending>,
+    ) -> Result<MessageId, (SendError, Outgoing)> {
+        let now = clock::now();
+        let deadline = self.shared.deadline(&outgoing, now);
+        let completion = Completion::new(ending.clone());
+        let begun = self.shared.begin(outgoing, deadline, completion, now);
+        begun.map_err(|(error, back, _)| (error, back))
     }
 
     /// Begins a send and gives back at once.
@@ -258,8 +295,7 @@ impl Node {
     /// # Errors
     /// [`SendError::Again`] where the local queue is full, or another error: nothing was sent.
     pub fn start_send(&self, outgoing: Outgoing) -> Result<Pending, SendError> {
-        let (waiter, result) = oneshot::channel();
-        self.begin(outgoing, Completion::waiter(waiter), result)
+        self.begin(outgoing, Ending::waited())
     }
 
     /// Begins a send; `done` is called once, from a thread that does no I/O, when it has ended. Where
@@ -272,20 +308,13 @@ impl Node {
         outgoing: Outgoing,
         done: impl FnOnce(Result<Report, SendError>) + Send + 'static,
     ) -> Result<Pending, SendError> {
-        let (waiter, result) = oneshot::channel();
-        self.begin(outgoing, Completion::callback(Box::new(done), waiter), result)
+        self.begin(outgoing, Ending::called(done))
     }
 
-    fn begin(
-        &self,
-        outgoing: Outgoing,
-        completion: Completion,
-        result: oneshot::Receiver<SendResult>,
-    ) -> Result<Pending, SendError> {
-        let deadline = self.shared.deadline(&outgoing);
-        match self.shared.begin(outgoing, deadline, completion) {
-            Ok(id) => Ok(Pending::new(self.shared.clone(), id, result)),
-            Err((error, _, _)) => Err(error),
+    fn begin(&self, outgoing: Outgoing, ending: Arc<Ending>) -> Result<Pending, SendError> {
+        match self.try_send(outgoing, &ending) {
+            Ok(id) => Ok(Pending::new(self.shared.clone(), id, ending)),
+            Err((error, _)) => Err(error),
         }
     }
 
@@ -302,7 +331,7 @@ impl Node {
     /// # Errors
     /// [`RecvError::Closed`] once the node is closed and its queue is empty.
     pub async fn recv(&self) -> Result<Message, RecvError> {
-        self.shared.recv_many(1).await?.pop().ok_or(RecvError::Closed)
+        self.shared.recv().await
     }
 
     /// Waits for a message, then takes up to `max` that are there.
@@ -318,8 +347,15 @@ impl Node {
     /// # Errors
     /// [`RecvError::Timeout`] where there is none, [`RecvError::Closed`] once the node is closed.
     pub fn try_recv(&self) -> Result<Message, RecvError> {
-        let taken = self.shared.take(1)?;
-        taken.and_then(|mut messages| messages.pop()).ok_or(RecvError::Timeout)
+        self.shared.take_one()?.ok_or(RecvError::Timeout)
+    }
+
+    /// Takes up to `max` messages that are there.
+    ///
+    /// # Errors
+    /// As [`Node::try_recv`].
+    pub fn try_recv_many(&self, max: usize) -> Result<Vec<Message>, RecvError> {
+        self.shared.take(max)?.ok_or(RecvError::Timeout)
     }
 
     /// Messages as a stream; it ends when the node is closed and its queue is empty.

@@ -213,7 +213,7 @@ fn a_receiver_that_stops_reading_slows_nobody_else_and_loses_nothing() {
     let a = sim.machine("a");
     let mut stuck = Vec::new();
     for _ in 0..1500 {
-        stuck.push(sim.send(a, Recipients::Set(name("b")), 50, options).expect("room"));
+        stuck.push(sim.send(a, Recipients::Set(name("b").into()), 50, options).expect("room"));
     }
     sim.run_for(SECOND);
     let passing = sim.set("a", ["c"], 50);
@@ -234,7 +234,7 @@ fn a_receiver_that_never_reads_makes_the_rest_busy_at_the_deadline() {
     let (a, b) = (sim.machine("a"), sim.machine("b"));
     sim.set_reading(b, false);
     let options = SendOptions { timeout: 2 * SECOND, retry: false };
-    let to = Recipients::Set(vec![NodeName::new("b").expect("valid")]);
+    let to = Recipients::Set(NodeName::new("b").expect("valid").into());
     let tickets: Vec<_> =
         (0..1200).map(|_| sim.send(a, to.clone(), 10, options).expect("room")).collect();
     sim.run_for(3 * SECOND);

@@ -139,12 +139,15 @@ fn data() -> Vec<(&'static str, DataFrame)> {
         id: 1,
         lane: SMALL_SET,
         encoding: 1,
-        targets: Targets::List(vec![
-            Target { name: name("bob"), slot: Some(Slot { number: 1, floor: 1 }), oldest: 1 },
-            Target { name: name("cid"), slot: None, oldest: 0 },
-        ]),
+        targets: Targets::List(
+            vec![
+                Target { name: name("bob"), slot: Some(Slot { number: 1, floor: 1 }), oldest: 1 },
+                Target { name: name("cid"), slot: None, oldest: 0 },
+            ]
+            .into(),
+        ),
         chunk: None,
-        route: vec![name("ada")],
+        route: vec![name("ada")].into(),
     };
     let set = DataFrame { header: header.clone(), body: Bytes::from_static(b"hello") };
     let broadcast = DataFrame {
@@ -154,7 +157,7 @@ fn data() -> Vec<(&'static str, DataFrame)> {
             encoding: 0,
             targets: Targets::Flood(Slot { number: 2, floor: 1 }),
             chunk: Some(Chunk { offset: 57_328, total: 57_330 }),
-            route: vec![name("ada"), name("bob")],
+            route: vec![name("ada"), name("bob")].into(),
             ..header
         },
         body: Bytes::from_static(&[0xca, 0xfe]),
@@ -181,6 +184,7 @@ fn acks() -> AckFrame {
             entry("dora", Some(9), Verdict::Progress { number: 3, received: 1 << 20 }),
             entry("dora", Some(9), Verdict::Ready),
             entry("ada", Some(7), Verdict::Query),
-        ],
+        ]
+        .into(),
     }
 }

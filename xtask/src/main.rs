@@ -4,13 +4,14 @@
 //! a command needs besides, it sets up under `target/`, or says that it skips the part and why.
 //!
 //! ```text
-//!  main ─► demo · test · verify · fix · sim · header · help
+//!  main ─► demo · test · verify · fix · sim · bench · header · help
 //!            │      │      │
 //!            │      │      └─ purity · pages (what the source and the documents must hold to)
 //!            │      └─ tally (counts of all runners) · scenario/ (whole processes)
 //!            └─ build (library, C programs, wheel) · process (a node program) · drawing
 //! ```
 
+mod bench;
 mod build;
 mod chance;
 mod demo;
@@ -39,6 +40,8 @@ cargo xtask <command>
   verify    what must hold of the source: format, lints, docs, drift, purity (changes nothing)
   fix       formats, applies what clippy can, writes the C header anew
   sim       the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N
+  bench     measures us beside raw TCP and the peers: [--json FILE] [--quick] [--only CASE]
+            [--report]; a full run writes docs/bench/ (bench/README.md has the cases)
   header    writes include/meshage.h anew
   help      this
 ";
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Some("verify") => verify::run(&root),
         Some("fix") => fix::run(&root),
         Some("sim") => sim::run(&root, &rest),
+        Some("bench") => bench::run(&root, &rest),
         Some("header") => header::write(&root),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

@@ -60,6 +60,9 @@ fn rust(root: &Path, tally: &mut Tally) {
         cargo_test(&mut cargo(&["test", "-p", "meshage", "--features", "sim", "--no-fail-fast"]))
     });
     tally.runner("the developer commands", || cargo_test(&mut cargo(&["test", "-p", "xtask"])));
+    tally.runner("the bench's arithmetic", || {
+        cargo_test(&mut cargo(&["test", "-p", "meshage-bench", "--bin", "meshage-bench"]))
+    });
     for features in [&[][..], &["--features", "sim"][..]] {
         let what = if features.is_empty() { "" } else { ", with the simulator" };
         tally.check(&format!("the core builds without sockets{what}"), || {

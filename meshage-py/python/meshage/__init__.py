@@ -35,7 +35,7 @@ from meshage._events import Event, EventKind, Events
 from meshage._logging import disable_logging, enable_logging
 from meshage._mesh import Mesh, MeshDiff
 from meshage._meshage import VERSION as __version__
-from meshage._meshage import Message
+from meshage._meshage import Message, Sending
 from meshage._node import Node
 from meshage._types import (
     ACK,
@@ -94,6 +94,7 @@ __all__ = [
     "RecipientError",
     "Recipients",
     "SendError",
+    "Sending",
     "__version__",
     "disable_logging",
     "enable_logging",

@@ -50,11 +50,13 @@ class AsyncNode(NodeBase):
 
     async def dial(self, address: str, *, timeout: float | None = None) -> None:
         """As ``Node.dial``."""
-        await self._driver().complete(lambda to: self._core.begin_dial(to, address, timeout))
+        driver = self._driver()
+        await driver.ended(self._core.begin_dial(driver.completions, address, timeout))
 
     async def hangup(self, peer: str) -> None:
         """As ``Node.hangup``."""
-        await self._driver().complete(lambda to: self._core.begin_hangup(to, peer))
+        driver = self._driver()
+        await driver.ended(self._core.begin_hangup(driver.completions, peer))
 
     async def set(
         self,
@@ -65,39 +67,49 @@ class AsyncNode(NodeBase):
         retry: bool = False,
     ) -> list[str]:
         """As ``Node.set``."""
-        names: list[str] = await self._driver().complete(
-            lambda to: self._core.begin_set(to, recipients, body, timeout, retry)
+        driver = self._driver()
+        names: list[str] = await driver.ended(
+            self._core.begin_set(driver.completions, recipients, body, timeout, retry)
         )
         return names
 
     async def broadcast(self, body: Body, *, timeout: float | None = None) -> list[str]:
         """As ``Node.broadcast``."""
-        names: list[str] = await self._driver().complete(
-            lambda to: self._core.begin_broadcast(to, body, timeout)
+        driver = self._driver()
+        names: list[str] = await driver.ended(
+            self._core.begin_broadcast(driver.completions, body, timeout)
         )
         return names
 
     async def send(self, message: Message, *, timeout: float | None = None) -> list[str]:
         """As ``Node.send``."""
-        names: list[str] = await self._driver().complete(
-            lambda to: self._core.begin_send(to, message, timeout)
+        driver = self._driver()
+        names: list[str] = await driver.ended(
+            self._core.begin_send(driver.completions, message, timeout)
         )
         return names
 
     async def recv(self, timeout: float | None = None) -> Message:
         """As ``Node.recv``."""
-        await self._give_way()
+        self._taken += 1
+        if self._taken > TAKEN_INLINE_MAX:
+            await self._give_way()
         message = self._core.try_recv()
-        if message is None:
-            driver, deadline = self._driver(), Deadline(timeout)
-            while message is None:
-                await driver.readable(deadline)
-                message = self._core.try_recv()
-        return message
+        return await self._arrival(timeout) if message is None else message
+
+    async def _arrival(self, timeout: float | None) -> Message:
+        """The next message; there is none yet."""
+        driver, deadline = self._driver(), Deadline(timeout)
+        while True:
+            await driver.readable(deadline)
+            message = self._core.try_recv()
+            if message is not None:
+                return message
 
     async def recv_many(self, max: int = 256, timeout: float | None = None) -> list[Message]:
         """As ``Node.recv_many``."""
-        await self._give_way()
+        if self._taken >= TAKEN_INLINE_MAX:
+            await self._give_way()
         messages = self._core.try_recv_many(max)
         if not messages:
             driver, deadline = self._driver(), Deadline(timeout)
@@ -108,18 +120,22 @@ class AsyncNode(NodeBase):
         return messages
 
     async def _give_way(self) -> None:
-        """Let other coroutines run now and then, before anything is taken."""
-        self._taken += 1
-        if self._taken >= TAKEN_INLINE_MAX:
-            self._taken = 0
-            self._core.check_here()
-            await asyncio.sleep(0)
+        """Let other coroutines run, before anything is taken."""
+        self._taken = 0
+        self._core.check_here()
+        await asyncio.sleep(0)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         """Messages as they come, until the node closes."""
+        try_recv = self._core.try_recv
         while True:
+            self._taken += 1
+            if self._taken > TAKEN_INLINE_MAX:
+                await self._give_way()
             try:
-                message = await self.recv()
+                message = try_recv()
+                if message is None:
+                    message = await self._arrival(None)
             except NodeClosed:
                 return
             yield message
@@ -139,10 +155,9 @@ class AsyncNode(NodeBase):
 
     async def wait_for(self, nodes: int | Recipients, timeout: float | None = None) -> Mesh:
         """As ``Node.wait_for``."""
+        driver = self._driver()
         return Mesh(
-            await self._driver().complete(
-                lambda to: self._core.begin_wait_for(to, nodes, timeout)
-            )
+            await driver.ended(self._core.begin_wait_for(driver.completions, nodes, timeout))
         )
 
     def close(self) -> None:
@@ -155,7 +170,7 @@ class AsyncNode(NodeBase):
         if self._core.forked:
             return
         driver = self._driver()
-        await driver.complete(self._core.begin_join)
+        await driver.ended(self._core.begin_join(driver.completions))
         driver.stop()
         self._drivers.pop(driver.loop, None)
 
@@ -204,4 +219,5 @@ class AsyncEvents(AsyncIterator[Event]):
 
     async def next(self) -> Event | None:
         """Wait for an event; ``None`` once the node is closed."""
-        return event_of(await self._node._driver().complete(self._stream.begin_next))
+        driver = self._node._driver()
+        return event_of(await driver.ended(self._stream.begin_next(driver.completions)))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from meshage._errors import InvalidArgument, MeshageTimeout
@@ -83,12 +82,11 @@ class LoopDriver:
         # Nobody waits: the descriptor stays readable, so stop looking at it until somebody does.
         self._stop_receiving()
 
-    async def complete(self, begin: Callable[[Completions], int]) -> Any:
-        """Begin an operation of the core and wait for its end; cancelled, it cancels that too."""
+    async def ended(self, token: int) -> Any:
+        """Wait for the end of an operation of the core; cancelled, it cancels that too."""
         if self._complete_fd < 0:
             self._complete_fd = self.completions.fileno()
             self.loop.add_reader(self._complete_fd, self._completed)
-        token = begin(self.completions)
         future: asyncio.Future[Any] = self.loop.create_future()
         self._under_way[token] = future
         try:

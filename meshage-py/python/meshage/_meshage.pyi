@@ -13,6 +13,7 @@ __all__ = [
     "EventStream",
     "LogQueue",
     "Message",
+    "Sending",
     "SnoopQueue",
     "drain_waits",
     "restore_message",
@@ -71,6 +72,21 @@ class Message:
         def __release_buffer__(self, buffer: memoryview, /) -> None: ...
 
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Sending:
+    """A send under way, from ``Node.send_async``. Forgotten, it goes on."""
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+    def result(self, timeout: float | None = None) -> list[str]:
+        """Wait for the end; gives or raises what ``Node.send`` does.
+
+        May be asked again; one caller at a time waits. Raises ``MeshageTimeout`` where the send has
+        not ended in time, and goes on.
+        """
+    def cancel(self) -> None:
+        """End it at once, if it has not ended: what has not left is canceled."""
 
 @final
 class Core:
@@ -138,6 +154,7 @@ class Core:
         self, completions: Completions, body: Body, timeout: float | None
     ) -> int: ...
     def send(self, message: Message, timeout: float | None) -> list[str]: ...
+    def send_async(self, message: Message, timeout: float | None) -> Sending: ...
     def begin_send(
         self, completions: Completions, message: Message, timeout: float | None
     ) -> int: ...

@@ -11,7 +11,7 @@ from meshage._errors import NodeClosed
 from meshage._events import Events
 from meshage._exit import CLOSE_SECONDS_MAX
 from meshage._mesh import Mesh
-from meshage._meshage import Message
+from meshage._meshage import Message, Sending
 from meshage._types import Body, Recipients
 
 
@@ -63,6 +63,14 @@ class Node(NodeBase):
     def send(self, message: Message, *, timeout: float | None = None) -> list[str]:
         """Send a message made by hand; without recipients it goes to every reachable node."""
         return self._core.send(message, timeout)
+
+    def send_async(self, message: Message, *, timeout: float | None = None) -> Sending:
+        """Begin to send a message made by hand and give back at once.
+
+        Many sends may be under way, which ``Sending.result`` waits for one by one. A message may be
+        sent again. Raises ``SendError`` where the local queue is full, which 128 MiB under way fill.
+        """
+        return self._core.send_async(message, timeout)
 
     def recv(self, timeout: float | None = None) -> Message:
         """Wait for a message.

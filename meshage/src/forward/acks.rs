@@ -1,6 +1,6 @@
 //! The acknowledgements that one batch of frames gives rise to, gathered for their next hops.
 
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
 
 use crate::name::LinkId;
 use crate::route::RouteTable;
@@ -13,7 +13,7 @@ const MERGE_REACH: usize = 8;
 /// Acknowledgements in the order they were given.
 #[derive(Debug, Default)]
 pub struct Acks {
-    entries: Vec<AckEntry>,
+    entries: SmallVec<[AckEntry; 1]>,
 }
 
 impl Acks {
@@ -47,19 +47,19 @@ impl Acks {
         self,
         routes: &RouteTable,
         otherwise: Option<LinkId>,
-    ) -> Vec<(Option<LinkId>, AckFrame)> {
-        let mut by_link: BTreeMap<Option<LinkId>, Vec<AckEntry>> = BTreeMap::new();
+    ) -> SmallVec<[(Option<LinkId>, AckFrame); 1]> {
+        let mut frames: SmallVec<[(Option<LinkId>, AckFrame); 1]> = SmallVec::new();
         for entry in self.entries {
             let link = routes.route_to(entry.to).map(|route| route.link).or(otherwise);
-            by_link.entry(link).or_default().push(entry);
-        }
-        let mut frames = Vec::new();
-        for (link, mut entries) in by_link {
-            while entries.len() > ACK_ENTRIES_MAX {
-                let rest = entries.split_off(ACK_ENTRIES_MAX);
-                frames.push((link, AckFrame { entries: std::mem::replace(&mut entries, rest) }));
+            // The last frame of a link is the one with room.
+            match frames.iter_mut().rev().find(|(other, _)| *other == link) {
+                Some((_, frame)) if frame.entries.len() < ACK_ENTRIES_MAX => {
+                    frame.entries.push(entry);
+                }
+                Some(_) | None => {
+                    frames.push((link, AckFrame { entries: SmallVec::from_iter([entry]) }));
+                }
             }
-            frames.push((link, AckFrame { entries }));
         }
         frames
     }
@@ -121,10 +121,10 @@ mod tests {
         assert_eq!(
             frames,
             [
-                (None, 1),
                 (Some(LinkId(1)), ACK_ENTRIES_MAX),
                 (Some(LinkId(1)), 1),
                 (Some(LinkId(3)), 1),
+                (None, 1),
             ]
         );
     }

@@ -7,7 +7,9 @@
 //!   └── window of the last 4,096 ─┘
 //! ```
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+
+use foldhash::HashMap;
 
 use crate::name::Instance;
 use crate::wire::data::{Lane, Slot};
@@ -87,13 +89,55 @@ impl Window {
     }
 }
 
+/// What was had of one source.
 #[derive(Debug, Default)]
-struct Source {
+pub struct Source {
     lanes: [Option<Window>; 4],
     /// The messages that were refused, for want of room or out of turn, and may come again, by their
     /// ids: small and large.
     held: [BTreeSet<u64>; 2],
     used: u64,
+}
+
+impl Source {
+    /// How message `id` stands to what was had of its lane and the lane's sibling. `oldest` is the
+    /// source's oldest outstanding message, where it says.
+    pub fn arrival(&mut self, lane: Lane, slot: Slot, id: u64, oldest: Option<u64>) -> Arrival {
+        let held = &mut self.held[usize::from(lane.large)];
+        while held.first().is_some_and(|held| oldest.is_some_and(|oldest| oldest > *held)) {
+            held.pop_first();
+        }
+        let behind = held.first().is_some_and(|held| id > *held);
+        let window = self.lanes[lane.index()].get_or_insert_with(|| Window::new(slot));
+        let arrival = window.arrival(slot);
+        let arrival = if behind && arrival == Arrival::Next { Arrival::Early } else { arrival };
+        if arrival == Arrival::Early {
+            self.refused(lane, id);
+        }
+        arrival
+    }
+
+    /// Notes that message `id`, the next of a lane, was delivered.
+    pub fn delivered(&mut self, lane: Lane, id: u64) {
+        self.held[usize::from(lane.large)].remove(&id);
+        if let Some(window) = &mut self.lanes[lane.index()] {
+            window.step(true);
+        }
+    }
+
+    /// Notes that message `id` was refused: nothing newer is taken before it.
+    pub fn refused(&mut self, lane: Lane, id: u64) {
+        let held = &mut self.held[usize::from(lane.large)];
+        held.insert(id);
+        if held.len() > HELD_MAX {
+            held.pop_last();
+        }
+    }
+
+    /// The number that is to come next in a lane; 0 where nothing was had of it.
+    pub fn next(&self, lane: Lane) -> u64 {
+        self.lanes[lane.index()].as_ref().map_or(0, |window| window.next)
+    }
 }
 
 /// What was had of every source.
@@ -104,59 +148,18 @@ pub struct Dedup {
 }
 
 impl Dedup {
-    /// How message `id` stands to what was had of its lane and the lane's sibling. `oldest` is the
-    /// source's oldest outstanding message, where it says.
-    pub fn arrival(
-        &mut self,
-        source: Instance,
-        lane: Lane,
-        slot: Slot,
-        id: u64,
-        oldest: Option<u64>,
-    ) -> Arrival {
+    /// What was had of a source, which is remembered from now on.
+    pub fn source(&mut self, source: Instance) -> &mut Source {
         self.make_room(source);
         self.uses += 1;
         let entry = self.sources.entry(source).or_default();
         entry.used = self.uses;
-        let held = &mut entry.held[usize::from(lane.large)];
-        while held.first().is_some_and(|held| oldest.is_some_and(|oldest| oldest > *held)) {
-            held.pop_first();
-        }
-        let behind = held.first().is_some_and(|held| id > *held);
-        let window = entry.lanes[lane.index()].get_or_insert_with(|| Window::new(slot));
-        let arrival = window.arrival(slot);
-        let arrival = if behind && arrival == Arrival::Next { Arrival::Early } else { arrival };
-        if arrival == Arrival::Early {
-            self.refused(source, lane, id);
-        }
-        arrival
+        entry
     }
 
-    /// Notes that message `id`, the next of a lane, was delivered.
-    pub fn delivered(&mut self, source: Instance, lane: Lane, id: u64) {
-        if let Some(entry) = self.sources.get_mut(&source) {
-            entry.held[usize::from(lane.large)].remove(&id);
-            if let Some(window) = &mut entry.lanes[lane.index()] {
-                window.step(true);
-            }
-        }
-    }
-
-    /// Notes that message `id` was refused: nothing newer is taken before it.
-    pub fn refused(&mut self, source: Instance, lane: Lane, id: u64) {
-        if let Some(entry) = self.sources.get_mut(&source) {
-            let held = &mut entry.held[usize::from(lane.large)];
-            held.insert(id);
-            if held.len() > HELD_MAX {
-                held.pop_last();
-            }
-        }
-    }
-
-    /// The number that is to come next in a lane; 0 where nothing was had of it.
+    /// The number that is to come next in a lane of a source; 0 where nothing was had of it.
     pub fn next(&self, source: Instance, lane: Lane) -> u64 {
-        let window = self.sources.get(&source).and_then(|entry| entry.lanes[lane.index()].as_ref());
-        window.map_or(0, |window| window.next)
+        self.sources.get(&source).map_or(0, |source| source.next(lane))
     }
 
     /// How many sources are remembered.
@@ -189,16 +192,16 @@ mod tests {
 
     /// Where cross-lane order plays no part.
     fn arrival(dedup: &mut Dedup, source: Instance, lane: Lane, slot: Slot) -> Arrival {
-        dedup.arrival(source, lane, slot, 0, None)
+        dedup.source(source).arrival(lane, slot, 0, None)
     }
 
     #[test]
     fn nothing_newer_is_taken_before_what_was_refused() {
         let mut dedup = Dedup::default();
         let mut come = |lane, id, oldest| {
-            let arrival = dedup.arrival(SOURCE, lane, slot(1, 1), id, oldest);
+            let arrival = dedup.source(SOURCE).arrival(lane, slot(1, 1), id, oldest);
             if arrival == Arrival::Next {
-                dedup.refused(SOURCE, lane, id);
+                dedup.source(SOURCE).refused(lane, id);
             }
             arrival
         };
@@ -206,37 +209,46 @@ mod tests {
         assert_eq!(come(BROADCAST, 8, None), Arrival::Early);
         assert_eq!(come(BROADCAST, 8, Some(7)), Arrival::Early);
         assert_eq!(come(BROADCAST, 8, Some(8)), Arrival::Next, "the source gave the older one up");
-        dedup.delivered(SOURCE, BROADCAST, 8);
-        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(2, 2), 9, None), Arrival::Next);
+        dedup.source(SOURCE).delivered(BROADCAST, 8);
+        assert_eq!(dedup.source(SOURCE).arrival(BROADCAST, slot(2, 2), 9, None), Arrival::Next);
     }
 
     #[test]
     fn a_broadcast_does_not_overtake_a_set_that_came_too_early() {
         let mut dedup = Dedup::default();
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(16, 14), 77, Some(74)), Arrival::Early);
-        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(4, 4), 132, None), Arrival::Early);
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(16, 16), 77, Some(77)), Arrival::Next);
-        dedup.delivered(SOURCE, SET, 77);
-        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(4, 4), 132, Some(132)), Arrival::Next);
+        assert_eq!(dedup.source(SOURCE).arrival(SET, slot(16, 14), 77, Some(74)), Arrival::Early);
+        assert_eq!(dedup.source(SOURCE).arrival(BROADCAST, slot(4, 4), 132, None), Arrival::Early);
+        assert_eq!(dedup.source(SOURCE).arrival(SET, slot(16, 16), 77, Some(77)), Arrival::Next);
+        dedup.source(SOURCE).delivered(SET, 77);
+        assert_eq!(
+            dedup.source(SOURCE).arrival(BROADCAST, slot(4, 4), 132, Some(132)),
+            Arrival::Next
+        );
     }
 
     #[test]
     fn each_of_several_refused_messages_is_waited_for() {
         let mut dedup = Dedup::default();
-        dedup.arrival(SOURCE, BROADCAST, slot(4, 4), 24, None);
-        dedup.refused(SOURCE, BROADCAST, 24);
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(12, 12), 25, Some(24)), Arrival::Early);
-        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(4, 4), 24, Some(24)), Arrival::Next);
-        dedup.delivered(SOURCE, BROADCAST, 24);
-        assert_eq!(dedup.arrival(SOURCE, BROADCAST, slot(5, 4), 27, Some(24)), Arrival::Early);
-        assert_eq!(dedup.arrival(SOURCE, SET, slot(12, 12), 25, Some(24)), Arrival::Next);
+        dedup.source(SOURCE).arrival(BROADCAST, slot(4, 4), 24, None);
+        dedup.source(SOURCE).refused(BROADCAST, 24);
+        assert_eq!(dedup.source(SOURCE).arrival(SET, slot(12, 12), 25, Some(24)), Arrival::Early);
+        assert_eq!(
+            dedup.source(SOURCE).arrival(BROADCAST, slot(4, 4), 24, Some(24)),
+            Arrival::Next
+        );
+        dedup.source(SOURCE).delivered(BROADCAST, 24);
+        assert_eq!(
+            dedup.source(SOURCE).arrival(BROADCAST, slot(5, 4), 27, Some(24)),
+            Arrival::Early
+        );
+        assert_eq!(dedup.source(SOURCE).arrival(SET, slot(12, 12), 25, Some(24)), Arrival::Next);
     }
 
     #[test]
     fn no_more_refused_messages_are_remembered_than_the_limit() {
         let mut dedup = Dedup::default();
         for id in (1..=2 * HELD_MAX as u64).rev() {
-            dedup.arrival(SOURCE, SET, slot(id + 1, 1), id, None);
+            dedup.source(SOURCE).arrival(SET, slot(id + 1, 1), id, None);
         }
         let held = &dedup.sources[&SOURCE].held[0];
         assert_eq!((held.len(), held.first()), (HELD_MAX, Some(&1)), "the oldest are kept");
@@ -247,7 +259,7 @@ mod tests {
         let mut dedup = Dedup::default();
         assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(2, 1)), Arrival::Early);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Next);
-        dedup.delivered(SOURCE, SET, 0);
+        dedup.source(SOURCE).delivered(SET, 0);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Had);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(2, 1)), Arrival::Next);
         assert_eq!(dedup.next(SOURCE, SET), 2);
@@ -266,7 +278,7 @@ mod tests {
         let mut dedup = Dedup::default();
         for number in 1..=DEDUP_WINDOW + 1 {
             assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(number, 1)), Arrival::Next);
-            dedup.delivered(SOURCE, SET, 0);
+            dedup.source(SOURCE).delivered(SET, 0);
         }
         assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Stale);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(2, 1)), Arrival::Had);
@@ -287,7 +299,7 @@ mod tests {
         let mut dedup = Dedup::default();
         for source in 0..=DEDUP_SOURCES_MAX as u64 {
             arrival(&mut dedup, Instance(source), SET, slot(1, 1));
-            dedup.delivered(Instance(source), SET, 0);
+            dedup.source(Instance(source)).delivered(SET, 0);
         }
         assert_eq!(dedup.sources(), DEDUP_SOURCES_MAX);
         assert_eq!(dedup.next(Instance(0), SET), 0, "the first is forgotten");

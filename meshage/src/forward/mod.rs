@@ -23,9 +23,11 @@ pub mod chunk;
 pub mod dedup;
 pub mod delivery;
 pub mod inbox;
+pub mod intake;
 pub mod outbound;
 pub mod plan;
 pub mod plane;
+pub mod region;
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,23 @@
 //! What waits to be written to one link: bounded in bytes, control first.
+//!
+//! ```text
+//!  push ──► control ─┐
+//!           acks ────┤   a frame is encoded where it will be written from: short ones side by side
+//!           small ───┼─► in one run of bytes, a long body from where it is
+//!           large ───┘        │
+//!                             ├─► the link's writer takes a batch and writes it
+//!                             └─► or, on an idle link, whoever pushed does (see `Outbound::flush`)
+//! ```
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::io::IoSlice;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::wire::frame::WireFrame;
+use bytes::{Buf as _, Bytes};
+
+use crate::wire::frame::{self, FrameKind, WireFrame};
 
 /// How many bytes of control frames may wait: what levelling with a database of 131,072 nodes takes.
 pub const CONTROL_BYTES_MAX: usize = 64 << 20;
@@ -13,6 +26,16 @@ pub const ACK_BYTES_MAX: usize = 4 << 20;
 /// How many bytes of messages up to a chunk may wait, and how many of larger ones. A 10 Gb/s link
 /// carries 4 MiB in 3 ms, so a larger queue adds delay and no throughput.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// A longer body is written from where it is; a shorter one costs less to copy than to point at.
+pub const COPIED_BYTES_MAX: usize = 1 << 10;
+/// A run of bytes that has come to this is followed by another: a link's writer takes whole runs.
+pub const RUN_BYTES_MAX: usize = 32 << 10;
+/// How much is written past the link's writer at most: what one packet of a loopback carries.
+pub const DIRECT_BYTES_MAX: usize = 64 << 10;
+/// How many emptied runs are kept to be filled again, each of at most [`SPARE_BYTES_MAX`].
+const SPARES_MAX: usize = 4;
+/// The most room that is kept: a run that a long frame has stretched is given back.
+const SPARE_BYTES_MAX: usize = 2 * RUN_BYTES_MAX;
 
 /// Which queue of a link a frame waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,31 +54,112 @@ pub enum Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// What [`Outbound::try_take`] took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Taken {
-    /// How many bytes.
+/// Whole frames, one after the other; the body of the last may stand apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The frames' bytes.
+    pub bytes: Vec<u8>,
+    /// The end of the last frame, where it is too long to be copied.
+    pub body: Bytes,
+    /// How many frames.
+    pub frames: usize,
+}
+
+impl Run {
+    fn len(&self) -> usize {
+        self.bytes.len() + self.body.len()
+    }
+}
+
+/// What was taken to be written, and the room that earlier batches left.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// What is to be written, in this order.
+    pub runs: VecDeque<Run>,
+    spares: Vec<Vec<u8>>,
+    /// How many bytes of `runs` are yet to be written.
     pub bytes: usize,
+    /// How many frames were taken.
+    pub frames: usize,
     /// A queue that had refused a message has room again: tell [`super::plane::Plane::writable`].
     pub relieved: bool,
 }
 
+impl Batch {
+    /// Fills in as many buffers as there are, or as it takes; says how many it filled.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut count = 0;
+        let parts = self.runs.iter().flat_map(|run| [&run.bytes[..], &run.body[..]]);
+        for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
+            *slice = IoSlice::new(part);
+            count += 1;
+        }
+        count
+    }
+
+    /// So many bytes are written.
+    pub fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while let Some(run) = self.runs.front_mut() {
+            if written < run.len() {
+                let head = written.min(run.bytes.len());
+                run.bytes.drain(..head);
+                run.body.advance(written - head);
+                return;
+            }
+            written -= run.len();
+            if let Some(mut run) = self.runs.pop_front()
+                && run.bytes.capacity() <= SPARE_BYTES_MAX
+                && self.spares.len() < SPARES_MAX
+            {
+                run.bytes.clear();
+                self.spares.push(run.bytes);
+            }
+        }
+    }
+}
+
+/// Writes to a link's socket past the link's writer.
+pub trait Direct: Send + Sync {
+    /// Writes what the socket takes at once; says how many bytes it took. A socket that is broken
+    /// takes none: the link's writer will find out.
+    fn write(&self, batch: &Batch) -> usize;
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<WireFrame>,
+    runs: VecDeque<Run>,
     bytes: usize,
     refused: bool,
 }
 
+/// Who empties the queues.
 #[derive(Debug, Default)]
+enum Writer {
+    /// The link's writer, which is about it, or has not come yet.
+    #[default]
+    Busy,
+    /// The link's writer is to be woken when there is something.
+    Parked(Waker),
+    /// Somebody writes in the place of the link's writer.
+    Direct(Waker),
+}
+
+#[derive(Default)]
 struct Queues {
     queues: [Queue; 4],
-    writer: Option<Waker>,
+    /// What was taken and not written: the middle of a frame, perhaps, so it goes before all else.
+    rest: VecDeque<Run>,
+    writer: Writer,
+    spares: Vec<Vec<u8>>,
+    direct: Option<Arc<dyn Direct>>,
+    /// The room of what is written directly.
+    batch: Batch,
     closed: bool,
 }
 
 /// The queues of one link: shared by everything that sends over it and the writer that empties it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Outbound {
     inner: Mutex<Queues>,
 }
@@ -72,161 +176,373 @@ impl Class {
     }
 }
 
+impl Queues {
+    fn is_empty(&self) -> bool {
+        self.rest.is_empty() && self.queues.iter().all(|queue| queue.runs.is_empty())
+    }
+
+    /// Encodes a frame at the end of its queue.
+    fn push(
+        &mut self,
+        class: Class,
+        kind: FrameKind,
+        body: &Bytes,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Full> {
+        let queue = &mut self.queues[class as usize];
+        let goes_on = |run: &Run| run.body.is_empty() && run.bytes.len() < RUN_BYTES_MAX;
+        if !queue.runs.back().is_some_and(goes_on) {
+            let bytes = self.spares.pop().unwrap_or_default();
+            queue.runs.push_back(Run { bytes, ..Run::default() });
+        }
+        let Some(run) = queue.runs.back_mut() else {
+            return Err(Full);
+        };
+        let before = run.bytes.len();
+        frame::append(&mut run.bytes, kind, body.len(), write);
+        let bytes = run.bytes.len() - before + body.len();
+        if queue.bytes + bytes > class.bytes_max() {
+            run.bytes.truncate(before);
+            if run.frames == 0 {
+                queue.runs.pop_back();
+            }
+            queue.refused = true;
+            return Err(Full);
+        }
+        if body.len() <= COPIED_BYTES_MAX {
+            run.bytes.extend_from_slice(body);
+        } else {
+            run.body = body.clone();
+        }
+        run.frames += 1;
+        queue.bytes += bytes;
+        Ok(())
+    }
+
+    fn take(&mut self, bytes_max: usize, batch: &mut Batch) {
+        if self.spares.len() < SPARES_MAX {
+            self.spares.append(&mut batch.spares);
+        }
+        for run in self.rest.drain(..) {
+            batch.bytes += run.len();
+            batch.frames += run.frames;
+            batch.runs.push_back(run);
+        }
+        for class in Class::ALL {
+            let queue = &mut self.queues[class as usize];
+            let mut runs = 0;
+            while batch.bytes < bytes_max && !(class == Class::Large && runs == 1) {
+                let Some(run) = queue.runs.pop_front() else {
+                    break;
+                };
+                queue.bytes -= run.len();
+                batch.bytes += run.len();
+                batch.frames += run.frames;
+                batch.runs.push_back(run);
+                runs += 1;
+            }
+            if queue.refused && queue.bytes <= class.bytes_max() / 2 {
+                queue.refused = false;
+                batch.relieved = true;
+            }
+        }
+    }
+}
+
 impl Outbound {
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a frame and wakes the writer.
+    /// Lets whoever pushes onto an idle link write to it at once.
+    pub fn attach(&self, direct: Arc<dyn Direct>) {
+        self.lock().direct = Some(direct);
+    }
+
+    /// Leaves all writing to the link's writer again.
+    pub fn detach(&self) {
+        self.lock().direct = None;
+    }
+
+    /// Queues a frame whose payload is `write`n, followed by `body`. Nobody is woken: that is
+    /// [`Outbound::flush`]'s, once all that goes together is queued.
     ///
     /// # Errors
     /// [`Full`]: the queue of its class has no room. The writer will say when it has.
-    pub fn push(&self, class: Class, frame: WireFrame) -> Result<(), Full> {
-        let waker = {
-            let mut inner = self.lock();
-            if inner.closed {
-                return Err(Full);
-            }
-            let queue = &mut inner.queues[class as usize];
-            if queue.bytes + frame.len() > class.bytes_max() {
-                queue.refused = true;
-                return Err(Full);
-            }
-            queue.bytes += frame.len();
-            queue.frames.push_back(frame);
-            inner.writer.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
+    pub fn push(
+        &self,
+        class: Class,
+        kind: FrameKind,
+        body: &Bytes,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Full> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(Full);
         }
-        Ok(())
+        inner.push(class, kind, body, write)
     }
 
-    /// Takes what is to be written next, up to about `bytes_max`, onto the end of `into`: all
-    /// control frames, then acknowledgements, then small messages, then one chunk.
-    pub fn try_take(&self, bytes_max: usize, into: &mut Vec<WireFrame>) -> Taken {
+    /// Queues a frame that is ready made, and wakes the writer.
+    ///
+    /// # Errors
+    /// As [`Outbound::push`].
+    pub fn push_frame(&self, class: Class, frame: &WireFrame) -> Result<(), Full> {
+        let write = |bytes: &mut Vec<u8>| bytes.extend_from_slice(frame.payload());
+        let queued = self.push(class, frame.kind(), &frame.body, write);
+        self.flush(false);
+        queued
+    }
+
+    /// Has written what is queued: by the link's writer; `directly`, where the link is idle and
+    /// little waits, by this very call, which spares waking anybody.
+    pub fn flush(&self, directly: bool) {
         let mut inner = self.lock();
-        let mut taken = Taken::default();
-        for class in Class::ALL {
-            let queue = &mut inner.queues[class as usize];
-            let mut frames = 0;
-            while taken.bytes < bytes_max && !(class == Class::Large && frames == 1) {
-                let Some(frame) = queue.frames.pop_front() else {
-                    break;
-                };
-                queue.bytes -= frame.len();
-                taken.bytes += frame.len();
-                frames += 1;
-                into.push(frame);
-            }
-            if queue.refused && queue.bytes <= class.bytes_max() / 2 {
-                queue.refused = false;
-                taken.relieved = true;
+        let Writer::Parked(_) = inner.writer else {
+            return;
+        };
+        if inner.is_empty() && !inner.closed {
+            return;
+        }
+        let waiting: usize = inner.queues.iter().map(|queue| queue.bytes).sum();
+        let little = waiting <= DIRECT_BYTES_MAX && inner.rest.is_empty();
+        let Writer::Parked(waker) = std::mem::take(&mut inner.writer) else {
+            return;
+        };
+        let Some(direct) = inner.direct.clone().filter(|_| directly && little) else {
+            drop(inner);
+            waker.wake();
+            return;
+        };
+        inner.writer = Writer::Direct(waker);
+        let mut batch = std::mem::take(&mut inner.batch);
+        inner.take(DIRECT_BYTES_MAX, &mut batch);
+        drop(inner);
+        let written = direct.write(&batch);
+        batch.advance(written);
+        batch.frames = 0;
+        let mut inner = self.lock();
+        inner.rest.append(&mut batch.runs);
+        batch.bytes = 0;
+        // What was taken was little, and nothing is refused for little.
+        batch.relieved = false;
+        inner.batch = batch;
+        if let Writer::Direct(waker) = std::mem::take(&mut inner.writer) {
+            if inner.is_empty() && !inner.closed {
+                inner.writer = Writer::Parked(waker);
+            } else {
+                drop(inner);
+                waker.wake();
             }
         }
-        taken
+    }
+
+    /// Takes what is to be written next, up to about `bytes_max`, onto the end of the batch: all
+    /// control frames, then acknowledgements, then small messages, then one chunk.
+    pub fn try_take(&self, bytes_max: usize, batch: &mut Batch) {
+        self.lock().take(bytes_max, batch);
     }
 
     /// As [`Outbound::try_take`], but waits for something to take. Ready with nothing taken once
     /// the link is closed and empty.
-    pub fn poll_take(
-        &self,
-        cx: &mut Context<'_>,
-        bytes_max: usize,
-        into: &mut Vec<WireFrame>,
-    ) -> Poll<Taken> {
-        let taken = self.try_take(bytes_max, into);
-        if taken.bytes > 0 {
-            return Poll::Ready(taken);
-        }
+    pub fn poll_take(&self, cx: &mut Context<'_>, bytes_max: usize, batch: &mut Batch) -> Poll<()> {
         let mut inner = self.lock();
-        if inner.closed || inner.queues.iter().any(|queue| !queue.frames.is_empty()) {
-            if inner.closed && inner.queues.iter().all(|queue| queue.frames.is_empty()) {
-                return Poll::Ready(taken);
-            }
-            cx.waker().wake_by_ref();
+        if let Writer::Direct(waker) = &mut inner.writer {
+            waker.clone_from(cx.waker());
+            return Poll::Pending;
         }
-        inner.writer = Some(cx.waker().clone());
+        inner.take(bytes_max, batch);
+        if batch.bytes > 0 || inner.closed {
+            inner.writer = Writer::Busy;
+            return Poll::Ready(());
+        }
+        inner.writer = Writer::Parked(cx.waker().clone());
         Poll::Pending
     }
 
     /// Takes nothing more in; what waits is still to be taken out.
     pub fn close(&self) {
-        let waker = {
-            let mut inner = self.lock();
-            inner.closed = true;
-            inner.writer.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.lock().closed = true;
+        self.flush(false);
     }
 
-    /// How many bytes wait, of all classes.
+    /// How many bytes wait, of all classes, or are being written by who pushed them.
     pub fn waiting_bytes(&self) -> usize {
-        self.lock().queues.iter().map(|queue| queue.bytes).sum()
+        let inner = self.lock();
+        let rest: usize = inner.rest.iter().map(Run::len).sum();
+        let busy = usize::from(matches!(inner.writer, Writer::Direct(_)));
+        rest + busy + inner.queues.iter().map(|queue| queue.bytes).sum::<usize>()
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("waiting_bytes", &self.waiting_bytes()).finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::frame::FrameKind;
-    use bytes::Bytes;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
 
-    fn frame(len: usize) -> WireFrame {
-        WireFrame::new(FrameKind::Data, Bytes::from(vec![0; len]), |_| ())
+    fn push(outbound: &Outbound, class: Class, len: usize) -> Result<(), Full> {
+        outbound.push(class, FrameKind::Data, &Bytes::from(vec![7; len]), |_| ())
+    }
+
+    /// The lengths of the frames' bodies that are taken next.
+    fn take(outbound: &Outbound, bytes_max: usize) -> Vec<usize> {
+        let mut batch = Batch::default();
+        outbound.try_take(bytes_max, &mut batch);
+        lengths(&batch)
+    }
+
+    fn lengths(batch: &Batch) -> Vec<usize> {
+        let mut bytes = Vec::new();
+        for run in &batch.runs {
+            bytes.extend_from_slice(&run.bytes);
+            bytes.extend_from_slice(&run.body);
+        }
+        let lengths: Vec<usize> =
+            frame::frames(&bytes).map(|frame| frame.len() - frame::PREFIX_BYTES).collect();
+        assert_eq!(lengths.len(), batch.frames);
+        lengths
     }
 
     #[test]
     fn control_goes_first_and_one_chunk_goes_between_small_messages() {
         let outbound = Outbound::default();
+        let long = COPIED_BYTES_MAX + 1;
         for (class, len) in [
-            (Class::Large, 4),
-            (Class::Large, 5),
+            (Class::Large, long),
+            (Class::Large, long + 1),
             (Class::Small, 3),
             (Class::Ack, 2),
             (Class::Control, 1),
         ] {
-            outbound.push(class, frame(len)).expect("room");
+            push(&outbound, class, len).expect("room");
         }
-        let mut taken = Vec::new();
-        outbound.try_take(usize::MAX, &mut taken);
-        let lengths: Vec<_> = taken.iter().map(|frame| frame.body.len()).collect();
-        assert_eq!(lengths, [1, 2, 3, 4]);
-        outbound.push(Class::Small, frame(3)).expect("room");
-        taken.clear();
-        outbound.try_take(usize::MAX, &mut taken);
-        let lengths: Vec<_> = taken.iter().map(|frame| frame.body.len()).collect();
-        assert_eq!(lengths, [3, 5]);
+        assert_eq!(take(&outbound, usize::MAX), [1, 2, 3, long]);
+        push(&outbound, Class::Small, 3).expect("room");
+        assert_eq!(take(&outbound, usize::MAX), [3, long + 1]);
     }
 
     #[test]
     fn a_full_queue_refuses_and_says_when_it_has_room_again() {
         let outbound = Outbound::default();
         let mut sent = 0;
-        while outbound.push(Class::Small, frame(32 << 10)).is_ok() {
+        while push(&outbound, Class::Small, 32 << 10).is_ok() {
             sent += 1;
         }
-        assert_eq!(sent, MESSAGE_BYTES_MAX / frame(32 << 10).len());
-        assert_eq!(outbound.push(Class::Control, frame(1)), Ok(()), "others have room");
-        let mut taken = Vec::new();
-        assert!(!outbound.try_take(1 << 20, &mut taken).relieved);
-        assert!(outbound.try_take(2 << 20, &mut taken).relieved);
-        assert!(!outbound.try_take(2 << 20, &mut taken).relieved, "said once");
+        assert_eq!(sent, MESSAGE_BYTES_MAX / ((32 << 10) + frame::PREFIX_BYTES));
+        assert_eq!(push(&outbound, Class::Control, 1), Ok(()), "others have room");
+        let relieved = |bytes_max| {
+            let mut batch = Batch::default();
+            outbound.try_take(bytes_max, &mut batch);
+            batch.relieved
+        };
+        assert!(!relieved(1 << 20));
+        assert!(relieved(2 << 20));
+        assert!(!relieved(2 << 20), "said once");
     }
 
     #[test]
     fn a_closed_queue_is_emptied_and_then_ends() {
         let outbound = Outbound::default();
-        outbound.push(Class::Small, frame(1)).expect("room");
+        push(&outbound, Class::Small, 1).expect("room");
         outbound.close();
-        assert_eq!(outbound.push(Class::Control, frame(1)), Err(Full));
+        assert_eq!(push(&outbound, Class::Control, 1), Err(Full));
         let mut cx = Context::from_waker(Waker::noop());
-        let mut taken = Vec::new();
-        assert!(outbound.poll_take(&mut cx, usize::MAX, &mut taken).is_ready());
-        assert_eq!(taken.len(), 1);
-        let end = outbound.poll_take(&mut cx, usize::MAX, &mut taken);
-        assert_eq!(end, Poll::Ready(Taken::default()));
+        let mut batch = Batch::default();
+        assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_ready());
+        assert_eq!(lengths(&batch), [1]);
+        batch.advance(batch.bytes);
+        assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_ready());
+        assert_eq!(batch.bytes, 0);
+    }
+
+    #[test]
+    fn short_frames_share_a_run_and_long_bodies_are_not_copied() {
+        let outbound = Outbound::default();
+        let long = Bytes::from(vec![7; COPIED_BYTES_MAX + 1]);
+        push(&outbound, Class::Small, 1).expect("room");
+        push(&outbound, Class::Small, 2).expect("room");
+        outbound.push(Class::Small, FrameKind::Data, &long, |_| ()).expect("room");
+        push(&outbound, Class::Small, 3).expect("room");
+        let mut batch = Batch::default();
+        outbound.try_take(usize::MAX, &mut batch);
+        assert_eq!(batch.runs.len(), 2);
+        assert_eq!(batch.runs[0].body.as_ptr(), long.as_ptr());
+        assert_eq!(lengths(&batch), [1, 2, COPIED_BYTES_MAX + 1, 3]);
+    }
+
+    #[test]
+    fn what_a_socket_took_is_not_sent_again_wherever_it_ends() {
+        for step in 1..50 {
+            let outbound = Outbound::default();
+            for len in [1, 2000, 3] {
+                push(&outbound, Class::Small, len).expect("room");
+            }
+            let mut batch = Batch::default();
+            outbound.try_take(usize::MAX, &mut batch);
+            while batch.bytes > 0 {
+                let left = batch.bytes;
+                let sent = step.min(left);
+                batch.advance(sent);
+                assert_eq!(batch.runs.iter().map(Run::len).sum::<usize>(), left - sent);
+            }
+            assert!(batch.runs.is_empty());
+        }
+    }
+
+    /// A socket that takes so many bytes at a time.
+    struct Takes(usize);
+
+    impl Direct for Takes {
+        fn write(&self, batch: &Batch) -> usize {
+            self.0.min(batch.bytes)
+        }
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn an_idle_link_is_written_to_by_who_pushes_and_the_rest_goes_first() {
+        let outbound = Outbound::default();
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut batch = Batch::default();
+        outbound.attach(Arc::new(Takes(usize::MAX)));
+        assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_pending());
+        push(&outbound, Class::Small, 3).expect("room");
+        outbound.flush(true);
+        assert_eq!((outbound.waiting_bytes(), wakes.0.load(Ordering::Relaxed)), (0, 0));
+
+        outbound.attach(Arc::new(Takes(6)));
+        push(&outbound, Class::Small, 3).expect("room");
+        outbound.flush(true);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "the writer is to write the rest");
+        push(&outbound, Class::Control, 1).expect("room");
+        assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_ready());
+        assert_eq!(batch.runs[0].bytes, [7, 7], "of the frame that was begun");
+        assert_eq!(batch.bytes, 2 + frame::PREFIX_BYTES + 1);
+    }
+
+    #[test]
+    fn a_link_that_is_not_idle_is_left_to_its_writer() {
+        let outbound = Outbound::default();
+        outbound.attach(Arc::new(Takes(usize::MAX)));
+        push(&outbound, Class::Small, 3).expect("room");
+        outbound.flush(true);
+        assert!(outbound.waiting_bytes() > 0, "the writer is about it");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
-use crate::wire::data::{DataHeader, HOP_LIMIT, Refusal, Slot, Target, Targets};
+use crate::wire::data::{DataHeader, HOP_LIMIT, Refusal, Slot, Target, TargetList, Targets};
 
 /// What to do with a frame.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ fn plan_list(
 }
 
 /// The list with the slots of those alone whose places are given, in ascending order.
-pub(crate) fn share(list: &[Target], kept: &[usize]) -> Vec<Target> {
+pub(crate) fn share(list: &[Target], kept: &[usize]) -> TargetList {
     list.iter()
         .enumerate()
         .map(|(index, target)| Target {

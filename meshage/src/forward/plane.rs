@@ -1,6 +1,9 @@
 //! The one composition of the data plane's parts: a frame or a send comes in; copies, deliveries,
 //! acknowledgements and refusals go out. The driver and the simulator use it unchanged.
 
+mod arrivals;
+pub mod place;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -8,26 +11,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::acks::Acks;
-use super::chunk::{Added, REASSEMBLY_BYTES_MAX, Reassembly, Stream};
-use super::dedup::{Arrival, Dedup};
+use super::chunk::{REASSEMBLY_BYTES_MAX, Reassembly};
+use super::dedup::Dedup;
 use super::delivery::Sends;
 use super::inbox::Inbox;
-use super::outbound::{Class, Outbound};
-use super::plan::plan;
+use super::outbound::Outbound;
+use super::region::POOL_BYTES_MAX;
 use crate::error::SendError;
-use crate::message::{Encoding, Message, Outgoing, Report};
+use crate::message::{Message, Outgoing, Report};
 use crate::name::{Instance, LinkId, MessageId, NodeName};
 use crate::route::RouteTable;
 use crate::stats::Stats;
-use crate::wire::WireError;
-use crate::wire::data::{
-    AckEntry, AckFrame, DataFrame, DataHeader, HOP_LIMIT, Lane, Refusal, Slot, Targets, Verdict,
-};
-use crate::wire::deframe::RawFrame;
-use crate::wire::frame::FrameKind;
+use crate::wire::data::{AckEntry, Lane, Verdict};
 
 /// How many bytes of large messages in transit are put together for a snoop, at most.
 pub const SNOOP_BYTES_MAX: usize = 128 << 20;
@@ -48,8 +46,9 @@ pub struct Fib {
 pub trait Host: Send + Sync {
     /// What a send is completed through.
     type Completion: Send;
-    /// A send has an outcome for each of its recipients, or the node closed first.
-    fn complete(&self, completion: Self::Completion, result: Result<Report, SendError>);
+    /// Sends have an outcome for each of their recipients, or the node closed first. Takes them all
+    /// out of the list.
+    fn complete(&self, ended: &mut Vec<(Self::Completion, Result<Report, SendError>)>);
     /// The inbox was empty and is no more; or the node closed.
     fn inbox_filled(&self);
     /// The local queue was full and has room again; or the node closed.
@@ -94,6 +93,8 @@ struct State<C> {
     stopped: bool,
     filled: bool,
     snooped: Vec<Message>,
+    /// When something is due, as the host was last told.
+    told: Option<Instant>,
     counts: Counts,
 }
 
@@ -133,13 +134,14 @@ impl<H: Host> Plane<H> {
         let state = State {
             sends: Sends::new(name.clone(), instance, limits.max_message, fib.clone()),
             dedup: Dedup::default(),
-            reassembly: Reassembly::new(REASSEMBLY_BYTES_MAX, limits.max_message),
-            snoop: Reassembly::new(SNOOP_BYTES_MAX, SNOOP_BYTES_MAX),
+            reassembly: Reassembly::new(REASSEMBLY_BYTES_MAX, limits.max_message, POOL_BYTES_MAX),
+            snoop: Reassembly::new(SNOOP_BYTES_MAX, SNOOP_BYTES_MAX, 0),
             inbox: Inbox::new(limits.receive_buffer),
             refused: BTreeSet::new(),
             stopped: false,
             filled: false,
             snooped: Vec::new(),
+            told: None,
             counts: Counts::default(),
         };
         Self {
@@ -205,279 +207,37 @@ impl<H: Host> Plane<H> {
         self.run(|state| state.sends.cancel(id, now));
     }
 
-    /// Takes the data and acknowledgement frames of a batch that one reader read; passes over the
-    /// others. Acknowledgements that the batch gives rise to leave together.
-    ///
-    /// # Errors
-    /// A frame in breach of the protocol: the link is to be closed.
-    pub fn receive(
-        &self,
-        link: LinkId,
-        frames: &[RawFrame],
-        now: Instant,
-    ) -> Result<(), WireError> {
-        self.receiving.fetch_add(1, Ordering::AcqRel);
-        let fib = self.fib.load_full();
-        let mut acks = Acks::default();
-        let mut verdict = Ok(());
-        for frame in frames {
-            let taken = match frame.kind {
-                Some(FrameKind::Data) => DataFrame::decode(frame.payload.clone())
-                    .map(|frame| self.data(&fib, link, frame, &mut acks, now)),
-                Some(FrameKind::Ack) => {
-                    AckFrame::decode(&frame.payload).map(|frame| self.acks(frame, &mut acks, now))
-                }
-                Some(FrameKind::Control | FrameKind::KeepAlive) | None => Ok(()),
-            };
-            if let Err(error) = taken {
-                verdict = Err(error);
-                break;
-            }
-        }
-        self.flush(&fib, Some(link), acks);
-        self.receiving.fetch_sub(1, Ordering::AcqRel);
-        verdict
-    }
-
-    /// One data frame: passed on without the lock, delivered with it.
-    fn data(&self, fib: &Fib, link: LinkId, frame: DataFrame, acks: &mut Acks, now: Instant) {
-        if frame.header.instance == self.instance {
-            bump(&self.counters.loops);
-            return;
-        }
-        let plan = plan(&fib.routes, &self.name, link, &frame.header);
-        let header = &frame.header;
-        for (name, slot) in &plan.unreachable {
-            bump(&self.counters.refused_in_transit);
-            acks.push(refusal(header, name.clone(), None, slot.number, Refusal::NoRoute));
-        }
-        let onward = !plan.copies.is_empty();
-        for (next, targets) in plan.copies {
-            self.pass_on(fib, next, targets, &frame, acks);
-        }
-        if let Some((slot, oldest)) = plan.deliver {
-            self.run(|state| {
-                self.deliver(state, frame, (slot, oldest), acks, now);
-            });
-        } else if onward && self.snooping.load(Ordering::Relaxed) {
-            self.run(|state| snoop(state, frame.header, frame.body, now));
-        }
-    }
-
-    /// Queues a copy for the next hop, or refuses it.
-    fn pass_on(
-        &self,
-        fib: &Fib,
-        next: LinkId,
-        targets: Targets,
-        frame: &DataFrame,
-        acks: &mut Acks,
-    ) {
-        let mut header = frame.header.clone();
-        header.targets = targets;
-        header.route.push(self.name.clone());
-        let class = if header.lane.large { Class::Large } else { Class::Small };
-        let copy = DataFrame { header, body: frame.body.clone() };
-        let queued =
-            fib.links.get(&next).is_some_and(|queue| queue.push(class, copy.encode()).is_ok());
-        if queued {
-            bump(&self.counters.relayed);
-            return;
-        }
-        bump(&self.counters.refused_in_transit);
-        let header = &copy.header;
-        match &header.targets {
-            Targets::Flood(slot) => {
-                for name in fib.routes.behind(header.instance, next) {
-                    acks.push(refusal(header, name, None, slot.number, Refusal::Busy));
-                }
-            }
-            Targets::List(list) => {
-                for target in list {
-                    if let Some(slot) = target.slot {
-                        let name = target.name.clone();
-                        acks.push(refusal(header, name, None, slot.number, Refusal::Busy));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Delivers a message here, or a chunk of one; answers its source.
-    fn deliver(
-        &self,
-        state: &mut State<H::Completion>,
-        frame: DataFrame,
-        (slot, oldest): (Slot, Option<u64>),
-        acks: &mut Acks,
-        now: Instant,
-    ) {
-        let DataFrame { header, body } = frame;
-        let (source, lane, id) = (header.instance, header.lane, header.id);
-        let first = header.chunk.is_none_or(|chunk| chunk.offset == 0);
-        let refuse = |refusal_: Refusal| {
-            refusal(&header, self.name.clone(), Some(self.instance), slot.number, refusal_)
-        };
-        match state.dedup.arrival(source, lane, slot, id, oldest) {
-            Arrival::Next => {}
-            // Of a large body the first chunk alone is answered: one answer a message.
-            Arrival::Early | Arrival::Had | Arrival::Stale if !first => return,
-            Arrival::Early => {
-                state.counts.early += 1;
-                acks.push(refuse(Refusal::Early));
-                return;
-            }
-            Arrival::Had => {
-                state.counts.duplicates += 1;
-                let next = state.dedup.next(source, lane);
-                acks.push(self.ack(source, lane, Verdict::Delivered { next }));
-                return;
-            }
-            Arrival::Stale => {
-                state.counts.stale += 1;
-                acks.push(refuse(Refusal::Stale));
-                return;
-            }
-        }
-        let body = match header.chunk {
-            None => body,
-            Some(chunk) => {
-                let full = first && !state.inbox.has_room(chunk.total as usize);
-                let stream = Stream { source, lane, id: 0 };
-                let added = if full {
-                    Added::Refused(Refusal::Busy)
-                } else {
-                    state.reassembly.add(stream, slot.number, chunk, &body, now)
-                };
-                for (victim, number) in state.reassembly.take_evicted() {
-                    let verdict = Verdict::Refused { number, refusal: Refusal::Busy };
-                    state.note_refused(victim.source);
-                    acks.push(self.ack(victim.source, victim.lane, verdict));
-                }
-                match added {
-                    Added::Whole(body) => body,
-                    Added::More => return,
-                    Added::Ignored => {
-                        state.counts.reassembly_ignored += 1;
-                        return;
-                    }
-                    Added::Progress(received) => {
-                        let verdict = Verdict::Progress { number: slot.number, received };
-                        acks.push(self.ack(source, lane, verdict));
-                        return;
-                    }
-                    Added::Refused(refusal_) => {
-                        if refusal_ == Refusal::Busy {
-                            state.note_refused(source);
-                            state.dedup.refused(source, lane, id);
-                        } else {
-                            state.counts.too_large += 1;
-                        }
-                        acks.push(refuse(refusal_));
-                        return;
-                    }
-                }
-            }
-        };
-        if body.len() > self.max_message {
-            state.counts.too_large += 1;
-            acks.push(refuse(Refusal::TooLarge));
-            return;
-        }
-        let len = body.len() as u64;
-        let was_empty = state.inbox.is_empty();
-        let refused = refuse(Refusal::Busy);
-        if state.inbox.push(message(header, body)).is_err() {
-            state.note_refused(source);
-            state.dedup.refused(source, lane, id);
-            acks.push(refused);
-            return;
-        }
-        state.filled |= was_empty;
-        state.counts.received += 1;
-        state.counts.received_bytes += len;
-        state.dedup.delivered(source, lane, id);
-        let next = state.dedup.next(source, lane);
-        acks.push(self.ack(source, lane, Verdict::Delivered { next }));
-    }
-
-    /// What this node answers the source of a message.
-    fn ack(&self, to: Instance, lane: Lane, verdict: Verdict) -> AckEntry {
-        AckEntry { to, from: self.name.clone(), by: Some(self.instance), lane, verdict, hops: 0 }
-    }
-
-    /// A batch of acknowledgements: this node's own are taken, the others go on.
-    fn acks(&self, frame: AckFrame, acks: &mut Acks, now: Instant) {
-        let mut own = Vec::new();
-        for mut entry in frame.entries {
-            if entry.to == self.instance {
-                own.push(entry);
-            } else if usize::from(entry.hops) < HOP_LIMIT {
-                entry.hops += 1;
-                bump(&self.counters.acks_relayed);
-                acks.push(entry);
-            } else {
-                bump(&self.counters.loops);
-            }
-        }
-        if own.is_empty() {
-            return;
-        }
-        self.run(|state| {
-            for entry in own {
-                match (entry.verdict, entry.by) {
-                    (Verdict::Query, Some(source)) => {
-                        let next = state.dedup.next(source, entry.lane);
-                        acks.push(self.ack(source, entry.lane, Verdict::Delivered { next }));
-                    }
-                    (Verdict::Query, None) => {}
-                    (
-                        Verdict::Delivered { .. }
-                        | Verdict::Refused { .. }
-                        | Verdict::Progress { .. }
-                        | Verdict::Ready,
-                        _,
-                    ) => state.sends.acknowledged(&entry, now),
-                }
-            }
-        });
-    }
-
-    /// Sends acknowledgements off, a batch for each next hop. What has no route goes back where the
-    /// batch came from.
-    fn flush(&self, fib: &Fib, came_from: Option<LinkId>, acks: Acks) {
-        for (link, frame) in acks.into_frames(&fib.routes, came_from) {
-            let queued = link
-                .and_then(|link| fib.links.get(&link))
-                .is_some_and(|queue| queue.push(Class::Ack, frame.encode()).is_ok());
-            if !queued {
-                let lost = frame.entries.len() as u64;
-                self.counters.acks_dropped.fetch_add(lost, Ordering::Relaxed);
-            }
-        }
-    }
-
     /// A link's queue that was full has room again.
     pub fn writable(&self, link: LinkId, now: Instant) {
         self.run(|state| state.sends.writable(link, now));
     }
 
-    /// Takes up to `max` messages out of the inbox; who was refused hears that there is room.
-    pub fn take(&self, max: usize) -> Vec<Message> {
-        let mut acks = Acks::default();
-        let taken = self.run(|state| {
-            let taken = state.inbox.take(max);
-            if !state.refused.is_empty() && state.inbox.is_half_empty() {
-                for source in mem::take(&mut state.refused) {
-                    acks.push(self.ack(source, Lane::ALL[0], Verdict::Ready));
-                }
-            }
-            taken
-        });
-        if !acks.is_empty() {
-            self.flush(&self.fib.load(), None, acks);
+    /// Takes up to `max` messages out of the inbox; who was refused hears that there is room. Says
+    /// how many are left.
+    pub fn take(&self, max: usize) -> (Vec<Message>, usize) {
+        self.take_with(|inbox| inbox.take(max))
+    }
+
+    /// As [`Plane::take`], one message or none.
+    pub fn take_one(&self) -> (Option<Message>, usize) {
+        self.take_with(Inbox::take_one)
+    }
+
+    fn take_with<R>(&self, take: impl FnOnce(&mut Inbox) -> R) -> (R, usize) {
+        let mut state = self.lock();
+        let taken = take(&mut state.inbox);
+        let left = state.inbox.len();
+        if state.refused.is_empty() || !state.inbox.is_half_empty() {
+            return (taken, left);
         }
-        taken
+        let refused = mem::take(&mut state.refused);
+        drop(state);
+        let mut acks = Acks::default();
+        for source in refused {
+            acks.push(self.ack(source, Lane::ALL[0], Verdict::Ready));
+        }
+        self.flush(&self.fib.load(), None, acks);
+        (taken, left)
     }
 
     /// How many messages wait in the inbox.
@@ -549,6 +309,7 @@ impl<H: Host> Plane<H> {
         stats.set("inbox_messages", state.inbox.len() as u64);
         stats.set("dedup_sources", state.dedup.sources() as u64);
         stats.set("reassembly_bytes", state.reassembly.bytes() as u64);
+        stats.set("reassembly_bytes_kept", state.reassembly.pool_bytes() as u64);
         stats.set("reassembly_expired", counts.reassembly_expired);
         stats.set("reassembly_chunks_ignored", counts.reassembly_ignored);
         drop(state);
@@ -567,37 +328,74 @@ impl<H: Host> Plane<H> {
     /// Runs something on the state; then, with the lock let go, tells the host what came of it.
     fn run<R>(&self, work: impl FnOnce(&mut State<H::Completion>) -> R) -> R {
         let mut state = self.lock();
-        let before = state.due();
         let result = work(&mut state);
-        let after = state.due();
-        let done = mem::take(&mut state.sends.done);
-        let queries = mem::take(&mut state.sends.queries);
-        let snooped = mem::take(&mut state.snooped);
-        let space = mem::take(&mut state.sends.space);
-        let filled = mem::take(&mut state.filled);
-        drop(state);
-        if !queries.is_empty() {
-            let mut batch = Acks::default();
-            queries.into_iter().for_each(|query| batch.push(query));
-            self.flush(&self.fib.load(), None, batch);
-        }
-        for (completion, result) in done {
-            self.host.complete(completion, result);
-        }
-        for message in snooped {
-            self.host.snooped(message);
-        }
-        if space {
-            self.host.send_space();
-        }
-        if filled {
-            self.host.inbox_filled();
-        }
-        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
-            self.host.deadline_moved();
-        }
+        let after = self.aftermath(state);
+        self.tell(after, false);
         result
     }
+
+    /// Lets the lock go; gives what is to be told without it.
+    fn aftermath(
+        &self,
+        mut state: MutexGuard<'_, State<H::Completion>>,
+    ) -> Aftermath<H::Completion> {
+        let due = state.due();
+        let moved = due.is_some_and(|due| state.told.is_none_or(|told| due < told));
+        state.told = due;
+        let sends = &mut state.sends;
+        sends.note_burst();
+        Aftermath {
+            moved,
+            alone: sends.is_alone(),
+            done: mem::take(&mut sends.done),
+            queries: mem::take(&mut sends.queries),
+            queued: mem::take(&mut sends.queued),
+            space: mem::take(&mut sends.space),
+            snooped: mem::take(&mut state.snooped),
+            filled: mem::take(&mut state.filled),
+        }
+    }
+
+    /// Tells the links and the host. `reading`: this is a reader, which has gathered what it could.
+    fn tell(&self, mut after: Aftermath<H::Completion>, reading: bool) {
+        if !after.queries.is_empty() {
+            let mut batch = Acks::default();
+            after.queries.into_iter().for_each(|query| batch.push(query));
+            self.flush(&self.fib.load(), None, batch);
+        }
+        for outbound in after.queued {
+            outbound.flush(reading || after.alone);
+        }
+        if !after.done.is_empty() {
+            self.host.complete(&mut after.done);
+        }
+        for message in after.snooped {
+            self.host.snooped(message);
+        }
+        if after.space {
+            self.host.send_space();
+        }
+        if after.filled {
+            self.host.inbox_filled();
+        }
+        if after.moved {
+            self.host.deadline_moved();
+        }
+    }
+}
+
+/// What came of something done with the lock, to be told without it.
+struct Aftermath<C> {
+    /// When something is due is earlier than it was.
+    moved: bool,
+    /// One caller sends one message after the other: there is nobody to gather with.
+    alone: bool,
+    done: Vec<(C, Result<Report, SendError>)>,
+    queries: Vec<AckEntry>,
+    queued: SmallVec<[Arc<Outbound>; 2]>,
+    space: bool,
+    snooped: Vec<Message>,
+    filled: bool,
 }
 
 impl<C> State<C> {
@@ -610,51 +408,5 @@ impl<C> State<C> {
         if self.refused.len() < READY_SOURCES_MAX {
             self.refused.insert(source);
         }
-    }
-}
-
-/// Puts a message in transit together for the snoop.
-fn snoop<C>(state: &mut State<C>, header: DataHeader, body: Bytes, now: Instant) {
-    let body = match header.chunk {
-        None => body,
-        Some(chunk) => {
-            let stream = Stream { source: header.instance, lane: header.lane, id: header.id };
-            match state.snoop.add(stream, header.id, chunk, &body, now) {
-                Added::Whole(body) => body,
-                Added::More | Added::Progress(_) | Added::Refused(_) | Added::Ignored => return,
-            }
-        }
-    };
-    state.snooped.push(message(header, body));
-}
-
-/// What the source of a message is told of a copy that goes no further.
-fn refusal(
-    header: &DataHeader,
-    from: NodeName,
-    by: Option<Instance>,
-    number: u64,
-    refusal: Refusal,
-) -> AckEntry {
-    let verdict = Verdict::Refused { number, refusal };
-    AckEntry { to: header.instance, from, by, lane: header.lane, verdict, hops: 0 }
-}
-
-/// The message of a header and a whole body.
-fn message(header: DataHeader, body: Bytes) -> Message {
-    let recipients = match header.targets {
-        Targets::List(list) if !header.lane.broadcast => {
-            list.into_iter().map(|target| target.name).collect()
-        }
-        Targets::List(_) | Targets::Flood(_) => Vec::new(),
-    };
-    Message {
-        source: header.source,
-        instance: header.instance,
-        id: MessageId(header.id),
-        recipients,
-        route: header.route,
-        encoding: Encoding(header.encoding),
-        body,
     }
 }

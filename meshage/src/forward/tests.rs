@@ -1,14 +1,18 @@
 //! The data plane of a few nodes in memory: frames move when the test says so.
 
+mod order;
+mod placing;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use smallvec::smallvec;
 
 use super::delivery::flow::{QUERY_AFTER, WINDOW_BYTES};
-use super::outbound::Outbound;
+use super::outbound::{Batch, Outbound};
 use super::plane::{Fib, Host, Limits, Plane};
 use crate::error::SendError;
 use crate::message::{Message, Outcome, Outgoing, Report};
@@ -16,7 +20,7 @@ use crate::name::{LinkId, MessageId, NodeName};
 use crate::route::tests::{instance, node, table};
 use crate::stats::Stats;
 use crate::wire::data::{AckEntry, AckFrame, CHUNK_BYTES, Lane, Refusal, Verdict};
-use crate::wire::deframe::Deframer;
+use crate::wire::deframe::{Deframer, RawFrame};
 
 #[derive(Default)]
 struct Recorder {
@@ -27,9 +31,11 @@ struct Recorder {
 
 impl Host for Recorder {
     type Completion = u32;
-    fn complete(&self, completion: u32, result: Result<Report, SendError>) {
-        let before = self.done.lock().expect("sane").insert(completion, result);
-        assert!(before.is_none(), "a send completes once");
+    fn complete(&self, ended: &mut Vec<(u32, Result<Report, SendError>)>) {
+        for (completion, result) in ended.drain(..) {
+            let before = self.done.lock().expect("sane").insert(completion, result);
+            assert!(before.is_none(), "a send completes once");
+        }
     }
     fn inbox_filled(&self) {}
     fn send_space(&self) {
@@ -39,6 +45,16 @@ impl Host for Recorder {
         self.snooped.lock().expect("sane").push(message);
     }
     fn deadline_moved(&self) {}
+}
+
+/// The frames of a batch, as they come out of the link.
+fn frames(batch: &Batch) -> Vec<RawFrame> {
+    let mut deframer = Deframer::default();
+    for run in &batch.runs {
+        deframer.buffer().extend_from_slice(&run.bytes);
+        deframer.buffer().extend_from_slice(&run.body);
+    }
+    std::iter::from_fn(|| deframer.next_frame().expect("well-formed")).collect()
 }
 
 type Edges = Vec<(&'static str, &'static str)>;
@@ -154,20 +170,12 @@ impl World {
                 if self.frozen == Some(name) || self.frozen == Some(peer) {
                     continue;
                 }
-                let mut frames = Vec::new();
-                let taken = outbound.try_take(256 << 10, &mut frames);
-                if taken.relieved {
+                let mut batch = Batch::default();
+                outbound.try_take(256 << 10, &mut batch);
+                if batch.relieved {
                     plane.writable(*link, self.now.get());
                 }
-                let mut deframer = Deframer::default();
-                for frame in &frames {
-                    deframer.buffer().extend_from_slice(&frame.head);
-                    deframer.buffer().extend_from_slice(&frame.body);
-                }
-                let mut raw = Vec::new();
-                while let Some(frame) = deframer.next_frame().expect("well-formed") {
-                    raw.push(frame);
-                }
+                let raw = frames(&batch);
                 moved |= !raw.is_empty();
                 self.crossed.set(self.crossed.get() + raw.len());
                 let back = LinkId(instance(name).0);
@@ -195,7 +203,7 @@ impl World {
     }
 
     fn take(&self, name: &str) -> Vec<Message> {
-        self.plane(name).take(usize::MAX)
+        self.plane(name).take(usize::MAX).0
     }
 
     fn texts(&self, name: &str) -> Vec<String> {
@@ -333,9 +341,9 @@ fn sets_and_broadcasts_keep_order_with_each_other_though_an_inbox_is_full() {
     let (mut at_b, mut at_c) = (Vec::new(), Vec::new());
     while at_c.len() < count || at_b.len() < count {
         world.step();
-        at_c.extend(world.plane("c").take(1).iter().map(|m| m.text().expect("text").to_owned()));
+        at_c.extend(world.plane("c").take(1).0.iter().map(|m| m.text().expect("text").to_owned()));
         world.step();
-        at_b.extend(world.plane("b").take(1).iter().map(|m| m.text().expect("text").to_owned()));
+        at_b.extend(world.plane("b").take(1).0.iter().map(|m| m.text().expect("text").to_owned()));
         world.pass(Duration::from_millis(1));
     }
     assert_eq!(at_c, numbers(count));
@@ -570,18 +578,15 @@ fn a_snoop_sees_what_passes_through_and_nothing_else() {
 fn a_lost_acknowledgement_is_asked_for() {
     let world = World::new(PAIR);
     let sent = world.set("a", &["b"], "hello");
-    let mut frames = Vec::new();
+    let mut batch = Batch::default();
     // The message arrives, its acknowledgement is thrown away.
     let out = world.plane("a").fib().links[&LinkId(2)].clone();
-    out.try_take(usize::MAX, &mut frames);
-    let mut deframer = Deframer::default();
-    deframer.buffer().extend_from_slice(&frames[0].head);
-    deframer.buffer().extend_from_slice(&frames[0].body);
-    let raw = deframer.next_frame().expect("well-formed").expect("whole");
-    world.plane("b").receive(LinkId(1), &[raw], world.now.get()).expect("in order");
-    frames.clear();
-    world.plane("b").fib().links[&LinkId(1)].try_take(usize::MAX, &mut frames);
-    assert_eq!(frames.len(), 1);
+    out.try_take(usize::MAX, &mut batch);
+    let raw = frames(&batch);
+    world.plane("b").receive(LinkId(1), &raw, world.now.get()).expect("in order");
+    batch = Batch::default();
+    world.plane("b").fib().links[&LinkId(1)].try_take(usize::MAX, &mut batch);
+    assert_eq!(batch.frames, 1);
     world.pass(QUERY_AFTER);
     assert_eq!(world.outcomes("a", &sent), [Outcome::Delivered]);
 }
@@ -675,7 +680,7 @@ fn a_relay_that_refuses_a_broadcast_for_a_node_speaks_for_its_own_copy_alone() {
         verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
         hops: 1,
     };
-    let frame = AckFrame { entries: vec![refusal] }.encode();
+    let frame = AckFrame { entries: smallvec![refusal] }.encode();
     let mut deframer = Deframer::default();
     deframer.buffer().extend_from_slice(&frame.head);
     let raw = deframer.next_frame().expect("well-formed").expect("whole");

@@ -20,7 +20,12 @@ pub(crate) fn now() -> Instant {
 
 /// When a wait that begins now is over; `None` for one that never is.
 pub(crate) fn deadline(wait: Duration) -> Option<Instant> {
-    if wait >= FOREVER { None } else { now().checked_add(wait) }
+    deadline_from(now(), wait)
+}
+
+/// When a wait that began then is over; `None` for one that never is.
+pub(crate) fn deadline_from(start: Instant, wait: Duration) -> Option<Instant> {
+    if wait >= FOREVER { None } else { start.checked_add(wait) }
 }
 
 /// What the control plane's chance grows from.

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 
 use tokio::sync::Notify;
 
+use super::ending::{Ending, SendResult};
 use crate::message::Message;
 
 /// How many snooped messages wait at most; as many as an inbox holds.
@@ -18,14 +19,21 @@ pub(crate) const SNOOP_MESSAGES_MAX: usize = 1024;
 /// How many bytes of snooped messages wait at most: a relay's memory is for what it relays.
 pub(crate) const SNOOP_BYTES_MAX: usize = 64 << 20;
 
-/// Something to run once.
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
+/// For how many callbacks a list keeps its memory: a window of sends of a usual size.
+const CALLS_KEPT: usize = 1024;
+
+/// A callback that is to be run with the end of its send.
+pub(crate) struct Call {
+    pub(super) ending: Arc<Ending>,
+    pub(super) result: SendResult,
+}
+
 /// What sees the messages passing through.
 pub(crate) type Snooper = Box<dyn FnMut(Message) + Send>;
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    calls: Vec<Call>,
     snooped: VecDeque<Message>,
     snooped_bytes: usize,
     /// Taken out while it runs; a changed `snooper_number` then means that it is not wanted back.
@@ -34,18 +42,21 @@ struct State {
     thread: Option<ThreadId>,
     handle: Option<JoinHandle<()>>,
     ending: bool,
+    /// The thread waits to be woken: whoever gives it something need do so only then.
+    idle: bool,
 }
 
 /// The queue of that thread.
 #[derive(Default)]
 pub(crate) struct Dispatch {
     state: Mutex<State>,
-    wake: Condvar,
+    woken: Condvar,
     ended: Notify,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, never kept")]
 enum Next {
-    Job(Job),
+    Calls,
     Snoop(Message, Snooper, u64),
     End,
 }
@@ -55,13 +66,21 @@ impl Dispatch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a job on the thread, after all that were given before.
-    pub(crate) fn run(self: &Arc<Self>, job: Job) {
+    /// Runs callbacks on the thread, after all that were given before.
+    pub(crate) fn run(self: &Arc<Self>, calls: impl IntoIterator<Item = Call>) {
         let mut state = self.lock();
-        state.jobs.push_back(job);
+        state.calls.extend(calls);
         self.start(&mut state);
+        self.wake(state);
+    }
+
+    /// Lets go of the lock and wakes the thread where it waits.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let idle = std::mem::take(&mut state.idle);
         drop(state);
-        self.wake.notify_one();
+        if idle {
+            self.woken.notify_one();
+        }
     }
 
     /// Hands a message to the snooper; `false` where it was dropped.
@@ -73,8 +92,7 @@ impl Dispatch {
         }
         state.snooped_bytes = bytes;
         state.snooped.push_back(message);
-        drop(state);
-        self.wake.notify_one();
+        self.wake(state);
         true
     }
 
@@ -98,7 +116,7 @@ impl Dispatch {
         self.lock().thread == Some(thread::current().id())
     }
 
-    /// Lets the thread end once it has run all jobs.
+    /// Lets the thread end once it has run all callbacks.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.ending = true;
@@ -106,9 +124,8 @@ impl Dispatch {
         state.snooped_bytes = 0;
         state.snooper_number += 1;
         let snooper = state.snooper.take();
-        drop(state);
+        self.wake(state);
         drop(snooper);
-        self.wake.notify_one();
     }
 
     /// Waits until the thread has ended. On the thread itself: does not wait.
@@ -146,15 +163,22 @@ impl Dispatch {
                 state.thread = Some(handle.thread().id());
                 state.handle = Some(handle);
             }
-            // The jobs wait for the next attempt, which comes with the next job.
+            // The callbacks wait for the next attempt, which comes with the next callback.
             Err(error) => tracing::error!(%error, "no thread for callbacks"),
         }
     }
 
     fn work(&self) {
+        // Two lists take turns, so that a batch costs one lock and no memory.
+        let mut calls = Vec::new();
         loop {
-            match self.next() {
-                Next::Job(job) => guarded(job),
+            match self.next(&mut calls) {
+                Next::Calls => {
+                    for Call { ending, result } in calls.drain(..) {
+                        guarded(move || ending.call(result));
+                    }
+                    calls.shrink_to(CALLS_KEPT);
+                }
                 Next::Snoop(message, mut snooper, number) => {
                     guarded(|| snooper(message));
                     let mut state = self.lock();
@@ -171,11 +195,13 @@ impl Dispatch {
         self.ended.notify_waiters();
     }
 
-    fn next(&self) -> Next {
+    /// Waits for something to do. Callbacks come all at once, in `calls`, which is empty.
+    fn next(&self, calls: &mut Vec<Call>) -> Next {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
-                return Next::Job(job);
+            if !state.calls.is_empty() {
+                std::mem::swap(&mut state.calls, calls);
+                return Next::Calls;
             }
             let number = state.snooper_number;
             if !state.snooped.is_empty()
@@ -189,7 +215,9 @@ impl Dispatch {
                 state.thread = None;
                 return Next::End;
             }
-            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle = true;
+            state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle = false;
         }
     }
 }
@@ -204,8 +232,8 @@ fn guarded(callback: impl FnOnce()) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Encoding;
-    use crate::name::{Instance, MessageId, NodeName};
+    use crate::message::{Encoding, Report};
+    use crate::name::{Instance, MessageId, Names, NodeName};
     use std::sync::mpsc;
     use std::time::Duration;
 
@@ -217,26 +245,29 @@ mod tests {
             source,
             instance: Instance(1),
             id: MessageId(id),
-            recipients: Vec::new(),
-            route: Vec::new(),
+            recipients: Names::new(),
+            route: Names::new(),
             encoding: Encoding::BYTES,
             body: "x".into(),
         }
     }
 
     #[test]
-    fn jobs_run_in_order_even_after_one_that_panics() {
+    fn callbacks_run_in_order_even_after_one_that_panics() {
         let dispatch = Arc::new(Dispatch::default());
         let (sender, results) = mpsc::channel();
-        for number in 0..3 {
+        let call = |number| {
             let sender = sender.clone();
-            dispatch.run(Box::new(move || {
+            let ending = Ending::called(move |_| {
                 sender.send(number).expect("received");
                 assert_ne!(number, 1, "this one panics");
-            }));
-        }
-        let got: Vec<_> = (0..3).map(|_| results.recv_timeout(SOON).expect("runs")).collect();
-        assert_eq!(got, [0, 1, 2]);
+            });
+            Call { ending, result: Ok(Report::default()) }
+        };
+        dispatch.run([call(0), call(1), call(2)]);
+        dispatch.run([call(3)]);
+        let got: Vec<_> = (0..4).map(|_| results.recv_timeout(SOON).expect("runs")).collect();
+        assert_eq!(got, [0, 1, 2, 3]);
         dispatch.end();
         dispatch.join();
         assert!(dispatch.lock().thread.is_none());

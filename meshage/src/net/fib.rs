@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 use super::driver::Incoming;
 use super::link::{self, Phase};
 use super::shared::Shared;
+use super::write;
 use crate::forward::outbound::{Class, Full, Outbound};
 use crate::forward::plane::Fib;
 use crate::name::LinkId;
@@ -47,7 +48,7 @@ impl Links {
         let (phase, watched) = watch::channel(Phase::Open);
         let (reads, writes) = stream.into_split();
         let span = tracing::info_span!(parent: &shared.span, "link", number = link.0);
-        let writer = link::write(link, writes, outbound.clone(), shared.clone());
+        let writer = write::write(link, writes, outbound.clone(), shared.clone());
         self.tasks.spawn(writer.instrument(span.clone()));
         let reader = link::read(link, reads, watched, shared.clone(), incoming.clone());
         self.tasks.spawn(reader.instrument(span));
@@ -64,7 +65,7 @@ impl Links {
     /// Queues a control frame; nothing happens for a link that is closed already.
     pub(super) fn send(&self, link: LinkId, frame: WireFrame) -> Result<(), Full> {
         match self.handles.get(&link) {
-            Some(handle) => handle.outbound.push(Class::Control, frame),
+            Some(handle) => handle.outbound.push_frame(Class::Control, &frame),
             None => Ok(()),
         }
     }

@@ -5,46 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use super::counters::Counters;
-use super::dispatch::Dispatch;
+use super::dispatch::{Call, Dispatch};
+use super::ending::{Completion, Due, SendResult};
 #[cfg(unix)]
 use super::readiness::Readiness;
 use super::shared::Shared;
-use crate::error::SendError;
 use crate::forward::plane::Host;
-use crate::message::{Message, Report};
-
-/// What a send ends with.
-pub(crate) type SendResult = Result<Report, SendError>;
-/// What a callback is given it by.
-pub(crate) type Done = Box<dyn FnOnce(SendResult) + Send>;
-
-/// Who waits for the end of a send.
-pub(crate) struct Completion {
-    /// A future; none once it was told that the node closes.
-    waiter: Option<oneshot::Sender<SendResult>>,
-    /// A callback, which always hears what became of the send.
-    callback: Option<Done>,
-}
-
-impl Completion {
-    /// For a future alone.
-    pub(crate) fn waiter(waiter: oneshot::Sender<SendResult>) -> Self {
-        Self { waiter: Some(waiter), callback: None }
-    }
-
-    /// For a callback, and perhaps a future.
-    pub(crate) fn callback(done: Done, waiter: oneshot::Sender<SendResult>) -> Self {
-        Self { waiter: Some(waiter), callback: Some(done) }
-    }
-
-    /// The future, which then does not hear of the send's own end.
-    pub(super) fn release(&mut self) -> Option<oneshot::Sender<SendResult>> {
-        self.waiter.take()
-    }
-}
+use crate::message::Message;
 
 /// The waiters of a node.
 pub(crate) struct NodeHost {
@@ -116,18 +86,17 @@ impl NodeHost {
 impl Host for NodeHost {
     type Completion = Completion;
 
-    fn complete(&self, completion: Completion, result: SendResult) {
-        let waiter = completion.waiter.filter(|waiter| !waiter.is_closed());
-        let told = match completion.callback {
-            None => waiter.map(|waiter| waiter.send(result)),
-            Some(done) => {
-                let told = waiter.map(|waiter| waiter.send(result.clone()));
-                self.dispatch.run(Box::new(move || done(result)));
-                told
+    fn complete(&self, ended: &mut Vec<(Completion, SendResult)>) {
+        let mut calls = Vec::new();
+        for (completion, result) in ended.drain(..) {
+            match completion.complete(result) {
+                Due::Nothing => {}
+                Due::Call(ending, result) => calls.push(Call { ending, result }),
             }
-        };
-        // Whoever let go meanwhile wants to know no more.
-        drop(told);
+        }
+        if !calls.is_empty() {
+            self.dispatch.run(calls);
+        }
     }
 
     fn inbox_filled(&self) {

@@ -18,8 +18,10 @@ mod counters;
 mod dial;
 pub(crate) mod dispatch;
 mod driver;
+pub(crate) mod ending;
 pub(crate) mod events;
 mod fib;
+pub(crate) mod fork;
 mod handshake;
 pub(crate) mod host;
 mod link;
@@ -29,6 +31,7 @@ pub(crate) mod readiness;
 pub(crate) mod shared;
 mod socket;
 mod udp;
+mod write;
 
 pub(crate) use dial::DIAL_TIMEOUT;
 pub(crate) use driver::CLOSE_TIMEOUT;

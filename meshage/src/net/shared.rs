@@ -11,18 +11,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 
 use super::clock;
 use super::counters::Counters;
 use super::driver::Order;
+use super::ending::Completion;
 use super::events::Subscriptions;
-use super::host::{Completion, NodeHost};
+use super::host::NodeHost;
 use crate::config::Config;
 use crate::error::{RecvError, SendError};
 use crate::forward::plane::{Limits, Plane};
-use crate::message::{Message, Outcome, Outgoing, Recipients, Report};
+use crate::message::{Message, Outcome, Outcomes, Outgoing, Recipients, Report};
 use crate::name::{Instance, MessageId, Namespace, NodeName};
 use crate::protocol::io::{Command, Reply, RequestId};
 use crate::protocol::router::Router;
@@ -45,7 +47,6 @@ pub(crate) enum Life {
 pub(crate) struct Settings {
     pub(crate) degree: u32,
     pub(crate) msa_timeout: Duration,
-    pub(crate) timeout: Duration,
 }
 
 /// A running node, seen from all sides.
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) installs: watch::Sender<()>,
     router: Mutex<Router>,
     settings: Mutex<Settings>,
+    /// How long a send waits that does not say; read by every send.
+    timeout: ArcSwap<Duration>,
     orders: mpsc::UnboundedSender<Order>,
     requests: AtomicU64,
 }
@@ -100,8 +103,8 @@ impl Shared {
                 settings: Mutex::new(Settings {
                     degree: config.degree,
                     msa_timeout: config.msa_timeout,
-                    timeout: config.timeout,
                 }),
+                timeout: ArcSwap::from_pointee(config.timeout),
                 orders,
                 requests: AtomicU64::new(1),
             }
@@ -185,8 +188,7 @@ impl Shared {
             let mut waiters = Vec::new();
             self.plane.stop(|completion| waiters.extend(completion.release()));
             for waiter in waiters {
-                // Whoever let go wants to know no more.
-                let _ = waiter.send(Err(SendError::Closed));
+                waiter.tell(Err(SendError::Closed));
             }
             self.wake_all();
             self.subscriptions.close();
@@ -217,23 +219,49 @@ impl Shared {
 
     /// Takes up to `max` messages; `None` where there are none yet.
     pub(crate) fn take(&self, max: usize) -> Result<Option<Vec<Message>>, RecvError> {
-        let host = self.plane.host();
         let closed = self.is_closed();
-        let messages = self.plane.take(max.max(1));
-        host.sync_readiness(|| self.is_readable());
+        let (messages, left) = self.plane.take(max.max(1));
+        self.took(left);
         if messages.is_empty() {
             return if closed { Err(RecvError::Closed) } else { Ok(None) };
-        }
-        // The inbox wakes one receiver when it fills; whoever leaves something wakes the next.
-        if host.receivers.load(Ordering::SeqCst) > 0 && self.plane.waiting() > 0 {
-            host.inbox.notify_one();
         }
         Ok(Some(messages))
     }
 
+    /// Takes a message; `None` where there is none yet.
+    pub(crate) fn take_one(&self) -> Result<Option<Message>, RecvError> {
+        let closed = self.is_closed();
+        let (message, left) = self.plane.take_one();
+        self.took(left);
+        if message.is_none() && closed { Err(RecvError::Closed) } else { Ok(message) }
+    }
+
+    /// Brings everybody level who waits for messages, after some were taken.
+    fn took(&self, left: usize) {
+        let host = self.plane.host();
+        host.sync_readiness(|| self.is_readable());
+        // The inbox wakes one receiver when it fills; whoever leaves something wakes the next.
+        if left > 0 && host.receivers.load(Ordering::SeqCst) > 0 {
+            host.inbox.notify_one();
+        }
+    }
+
     /// Waits for a message, then takes up to `max` that are there.
     pub(crate) async fn recv_many(&self, max: usize) -> Result<Vec<Message>, RecvError> {
-        if let Some(messages) = self.take(max)? {
+        self.received(|| self.take(max)).await
+    }
+
+    /// Waits for a message.
+    pub(crate) async fn recv(&self) -> Result<Message, RecvError> {
+        self.received(|| self.take_one()).await
+    }
+
+    /// Waits until there is something to take.
+    async fn received<R>(
+        &self,
+        take: impl Fn() -> Result<Option<R>, RecvError>,
+    ) -> Result<R, RecvError> {
+        if let Some(messages) = take()? {
             return Ok(messages);
         }
         let host = self.plane.host();
@@ -242,36 +270,43 @@ impl Shared {
             let filled = host.inbox.notified();
             tokio::pin!(filled);
             filled.as_mut().enable();
-            if let Some(messages) = self.take(max)? {
+            if let Some(messages) = take()? {
                 return Ok(messages);
             }
             filled.await;
         }
     }
 
+    /// How long a send waits that does not say.
+    pub(crate) fn timeout(&self) -> Duration {
+        **self.timeout.load()
+    }
+
+    /// Sets it.
+    pub(crate) fn set_timeout(&self, timeout: Duration) {
+        self.timeout.store(Arc::new(timeout));
+    }
+
     /// When a send that begins now is over.
-    pub(crate) fn deadline(&self, outgoing: &Outgoing) -> Option<Instant> {
-        clock::deadline(outgoing.timeout.unwrap_or_else(|| self.settings().timeout))
+    pub(crate) fn deadline(&self, outgoing: &Outgoing, now: Instant) -> Option<Instant> {
+        clock::deadline_from(now, outgoing.timeout.unwrap_or_else(|| self.timeout()))
     }
 
     /// Begins a send.
-    #[expect(clippy::result_large_err, reason = "the message goes back to be sent again")]
     pub(crate) fn begin(
         &self,
         outgoing: Outgoing,
         deadline: Option<Instant>,
         completion: Completion,
+        now: Instant,
     ) -> Result<MessageId, (SendError, Outgoing, Completion)> {
-        if self.is_closed() {
-            return Err((SendError::Closed, outgoing, completion));
-        }
-        self.plane.send(outgoing, deadline, completion, clock::now())
+        self.plane.send(outgoing, deadline, completion, now)
     }
 
     /// The report of a message that found no room in the local queue until its deadline.
     pub(crate) fn never_left(&self, outgoing: &Outgoing) -> Report {
         let routes = self.plane.fib().routes.clone();
-        let mut outcomes: Vec<(NodeName, Outcome)> = Vec::new();
+        let mut outcomes = Outcomes::new();
         match &outgoing.recipients {
             Recipients::Broadcast => {
                 outcomes.extend(routes.others().map(|(name, _)| (name.clone(), Outcome::Busy)));

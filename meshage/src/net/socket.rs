@@ -1,7 +1,7 @@
 //! Sockets: how they are opened, what is set on them, and how bytes are put into them without
 //! raising a signal.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -37,6 +37,22 @@ pub(super) async fn send_some(stream: &TcpStream, buffers: &[IoSlice<'_>]) -> io
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             sent => return sent,
         }
+    }
+}
+
+/// Takes bytes out of a connection that tokio takes for readable; says how many there were, 0 at its
+/// end. Never waits.
+pub(super) fn recv_now(stream: &TcpStream, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let room: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+    let mut length = 0;
+    let drained = stream.try_io(Interest::READABLE, || {
+        length = (&*SockRef::from(stream)).read_vectored(buffers)?;
+        // Less than there was room for is all there was: to ask again would cost a call in vain.
+        if 0 < length && length < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match drained {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock || length == 0 => Err(error),
+        Err(_) | Ok(()) => Ok(length),
     }
 }
 

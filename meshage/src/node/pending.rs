@@ -1,14 +1,14 @@
 //! A send that its caller does not wait for, or not yet.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-
-use tokio::sync::oneshot;
+use std::task::{Context, Poll, ready};
 
 use crate::error::SendError;
 use crate::message::Report;
 use crate::name::MessageId;
 use crate::net::clock;
-use crate::net::host::SendResult;
+use crate::net::ending::{Ending, SendResult};
 use crate::net::shared::Shared;
 
 /// A send under way, from [`super::Node::start_send`]. Dropping it lets go; it does not cancel.
@@ -16,17 +16,13 @@ use crate::net::shared::Shared;
 pub struct Pending {
     shared: Arc<Shared>,
     id: MessageId,
-    result: oneshot::Receiver<SendResult>,
+    ending: Arc<Ending>,
     ended: Option<SendResult>,
 }
 
 impl Pending {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        id: MessageId,
-        result: oneshot::Receiver<SendResult>,
-    ) -> Self {
-        Self { shared, id, result, ended: None }
+    pub(super) fn new(shared: Arc<Shared>, id: MessageId, ending: Arc<Ending>) -> Self {
+        Self { shared, id, ending, ended: None }
     }
 
     /// Waits for the end of the send. May be asked again.
@@ -34,12 +30,23 @@ impl Pending {
     /// # Errors
     /// [`SendError::Closed`] as soon as the node is closed; what is under way is still flushed.
     pub async fn wait(&mut self) -> Result<Report, SendError> {
-        if let Some(ended) = &self.ended {
-            return ended.clone();
+        poll_fn(|cx| self.poll_wait(cx)).await
+    }
+
+    /// How the send ended, if it has.
+    pub fn ended(&mut self) -> Option<Result<Report, SendError>> {
+        if self.ended.is_none() {
+            self.ended = self.ending.take();
         }
-        let ended = (&mut self.result).await.unwrap_or(Err(SendError::Closed));
-        self.ended = Some(ended.clone());
-        ended
+        self.ended.clone()
+    }
+
+    /// As [`Pending::wait`], for futures made by hand. The last to ask is the one that is woken.
+    pub fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<Report, SendError>> {
+        if self.ended.is_none() {
+            self.ended = Some(ready!(self.ending.poll(cx)));
+        }
+        self.ended.clone().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Ends the send at once: what has not left is [`crate::message::Outcome::Canceled`], what has is

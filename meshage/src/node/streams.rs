@@ -66,9 +66,7 @@ impl Stream for Messages {
             return Poll::Ready(Some(message));
         }
         let shared = self.node.shared.clone();
-        let next = self.next.get_or_insert_with(|| {
-            Box::pin(async move { shared.recv_many(1).await?.pop().ok_or(RecvError::Closed) })
-        });
+        let next = self.next.get_or_insert_with(|| Box::pin(async move { shared.recv().await }));
         match next.as_mut().poll(cx) {
             Poll::Ready(message) => {
                 self.next = None;

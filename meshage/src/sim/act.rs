@@ -68,8 +68,13 @@ impl Sim {
         #[expect(clippy::expect_used, reason = "a world with a wrong name is a mistake of ours")]
         let to = to.map(|name| NodeName::new(name).expect("a valid node name"));
         let machine = self.machine(from);
-        self.send(machine, Recipients::Set(to.into()), length, SendOptions::default())
-            .unwrap_or_else(|error| panic!("{from} could not send: {error}"))
+        self.send(
+            machine,
+            Recipients::Set(to.into_iter().collect()),
+            length,
+            SendOptions::default(),
+        )
+        .unwrap_or_else(|error| panic!("{from} could not send: {error}"))
     }
 
     /// Sends to everybody with the default timeout.
@@ -102,7 +107,7 @@ impl Sim {
             Recipients::Broadcast => {
                 life.plane.fib().routes.others().map(|(name, _)| name.clone()).collect()
             }
-            Recipients::Set(names) => names.clone(),
+            Recipients::Set(names) => names.to_vec(),
         };
         expected.retain(|name| name != own);
         expected.sort();

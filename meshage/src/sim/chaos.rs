@@ -167,7 +167,7 @@ impl Chaos {
                 if names.iter().all(|name| name == own) {
                     names.push(sim.computers[(from.0 + 1) % machines.len()].spec.name.clone());
                 }
-                Recipients::Set(names)
+                Recipients::Set(names.into())
             }
         };
         let length = match chance.within(0..20) {

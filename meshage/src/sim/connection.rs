@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::forward::intake::Intake;
 use crate::name::LinkId;
 use crate::protocol::io::DialId;
-use crate::wire::deframe::Deframer;
 use crate::wire::hello::Purpose;
 
 use super::network::{Machine, Path};
@@ -64,7 +64,7 @@ pub(super) enum State {
     /// Collecting the other end's preface and hello.
     Hello(Vec<u8>),
     /// A link, as far as this end's driver is concerned.
-    Link { link: LinkId, deframer: Deframer, heard: Option<Duration> },
+    Link { link: LinkId, intake: Box<Intake>, heard: Option<Duration> },
     /// Closed, or its process is no more.
     Gone,
 }

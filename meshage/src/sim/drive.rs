@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::error::DialError;
 use crate::event::Event;
-use crate::forward::outbound::Class;
+use crate::forward::outbound::{Batch, Class};
 use crate::name::LinkId;
 use crate::protocol::io::{Input, Output};
 use crate::wire::frame::WireFrame;
@@ -307,7 +307,7 @@ impl Sim {
                 self.computers[machine.0].spec.name
             );
         };
-        let queued = wire.outbound.push(Class::Control, frame);
+        let queued = wire.outbound.push_frame(Class::Control, &frame);
         let gone = !life.open.contains(&(wire.connection, wire.side));
         assert!(
             gone || queued.is_ok(),
@@ -357,7 +357,7 @@ impl Sim {
         if !life.reading || life.plane.waiting() == 0 {
             return;
         }
-        for message in life.plane.take(usize::MAX) {
+        for message in life.plane.take(usize::MAX).0 {
             self.tape.event(self.now, b'm', message.instance.0, message.id.0);
             self.tape.line(self.now, || format!("inbox {} {message}", machine.0));
             self.figures.hops.add(message.route.len());
@@ -420,18 +420,17 @@ impl Sim {
             loop {
                 let pipe = &self.connections[wire.connection.0].end(wire.side).pipe;
                 let room = window.saturating_sub(pipe.in_flight_bytes);
-                let mut frames = Vec::new();
+                let mut batch = Batch::default();
                 if room == 0 {
                     break;
                 }
-                let taken = wire.outbound.try_take(room, &mut frames);
-                if taken.bytes == 0 {
+                wire.outbound.try_take(room, &mut batch);
+                if batch.bytes == 0 {
                     break;
                 }
-                self.write(machine, &wire, frames);
-                if taken.relieved
-                    && let Some(life) = self.life(machine)
-                {
+                let is_relieved = batch.relieved;
+                self.write(machine, &wire, batch);
+                if is_relieved && let Some(life) = self.life(machine) {
                     life.plane.writable(link, now);
                     relieved = true;
                 }

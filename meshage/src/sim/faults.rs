@@ -92,7 +92,7 @@ impl Sim {
         };
         self.tape.event(self.now, b'k', machine.0 as u64, life.instance.0);
         // What was in the inbox had been delivered, though nobody read it.
-        for message in life.plane.take(usize::MAX) {
+        for message in life.plane.take(usize::MAX).0 {
             self.ledger.receive(
                 &computer.spec.name,
                 life.instance,

@@ -1,17 +1,19 @@
 //! Bytes of a connection on their way in and out: hellos, frames, and who is given them.
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::forward::outbound::Outbound;
+use crate::forward::intake::{ChunkRead, Intake};
+use crate::forward::outbound::{Batch, Outbound};
 use crate::name::LinkId;
 use crate::protocol::io::{Input, Role};
 use crate::wire::control::ControlFrame;
 use crate::wire::data::{AckFrame, DataFrame};
-use crate::wire::deframe::{Deframer, RawFrame};
-use crate::wire::frame::{FrameKind, WireFrame};
+use crate::wire::deframe::RawFrame;
+use crate::wire::frame::{self, FrameKind};
 use crate::wire::hello::{Hello, PREFACE_BYTES};
 
 use super::connection::{ConnectionId, Side, State};
@@ -31,10 +33,7 @@ impl Sim {
                 buffers.iter().for_each(|buffer| collected.extend_from_slice(buffer));
                 self.read_hello(id, side);
             }
-            State::Link { deframer, .. } => {
-                buffers.iter().for_each(|buffer| deframer.buffer().extend_from_slice(buffer));
-                self.read_frames(machine, id, side);
-            }
+            State::Link { .. } => self.read_link(machine, id, side, &buffers.concat()),
             State::Connecting | State::Gone => {
                 panic!("invariant S1: bytes are read only by an end that is open");
             }
@@ -62,15 +61,15 @@ impl Sim {
             Ok(hello) => hello,
             Err(error) => panic!("invariant S8: our own hello is refused: {error}"),
         };
-        let mut deframer = Deframer::default();
-        deframer.buffer().extend_from_slice(&collected[length..]);
+        let mut intake = Box::<Intake>::default();
+        intake.deframer().buffer().extend_from_slice(&collected[length..]);
         let machine = end.machine;
         let Some(life) = &mut self.computers[machine.0].life else {
             panic!("invariant S1: an open end belongs to a life");
         };
         let link = LinkId(life.next_link);
         life.next_link += 1;
-        end.state = State::Link { link, deframer, heard: None };
+        end.state = State::Link { link, intake, heard: None };
         life.links
             .insert(link, Wire { connection: id, side, outbound: Arc::new(Outbound::default()) });
         life.fib_stale = true;
@@ -85,16 +84,48 @@ impl Sim {
         self.read_frames(machine, id, side);
     }
 
+    /// Reads as a real link does: whatever comes into a buffer, large bodies into their place.
+    fn read_link(&mut self, machine: Machine, id: ConnectionId, side: Side, mut bytes: &[u8]) {
+        let now = self.instant();
+        while !bytes.is_empty() {
+            let State::Link { link, intake, .. } = &mut self.connections[id.0].end_mut(side).state
+            else {
+                return;
+            };
+            let (link, Some(life)) = (*link, &mut self.computers[machine.0].life) else {
+                return;
+            };
+            let read = intake.read_chunk(
+                &life.plane,
+                link,
+                || now,
+                |buffers| bytes.read_vectored(buffers),
+            );
+            match read {
+                Ok(ChunkRead::Part(_) | ChunkRead::Complete(_)) => {}
+                Ok(ChunkRead::Ordinary) => {
+                    intake.deframer().buffer().extend_from_slice(std::mem::take(&mut bytes));
+                }
+                Err(error) => panic!("invariant S8: memory is read without an error: {error}"),
+            }
+            self.read_frames(machine, id, side);
+        }
+    }
+
+    /// Takes all frames that are whole, and finds the place of a chunk that is not.
     fn read_frames(&mut self, machine: Machine, id: ConnectionId, side: Side) {
-        let State::Link { link, deframer, heard } = &mut self.connections[id.0].end_mut(side).state
+        let State::Link { link, intake, heard } = &mut self.connections[id.0].end_mut(side).state
         else {
             return;
         };
         let link = *link;
         let mut frames = Vec::new();
         loop {
-            match deframer.next_frame() {
-                Ok(Some(frame)) => frames.push(frame),
+            match intake.deframer().next_frame() {
+                Ok(Some(frame)) => {
+                    frames.push(frame);
+                    intake.forget();
+                }
                 Ok(None) => break,
                 Err(error) => panic!("invariant S8: our own frames are refused: {error}"),
             }
@@ -118,6 +149,20 @@ impl Sim {
         }
         if data && !data_first {
             self.receive(machine, link, &frames);
+        }
+        self.place(machine, id, side);
+    }
+
+    fn place(&mut self, machine: Machine, id: ConnectionId, side: Side) {
+        let now = self.instant();
+        let State::Link { link, intake, .. } = &mut self.connections[id.0].end_mut(side).state
+        else {
+            return;
+        };
+        if let Some(life) = &self.computers[machine.0].life
+            && life.links.contains_key(link)
+        {
+            intake.place(&life.plane, *link, now);
         }
     }
 
@@ -155,19 +200,20 @@ impl Sim {
         }
     }
 
-    pub(super) fn write(&mut self, machine: Machine, wire: &Wire, frames: Vec<WireFrame>) {
-        if frames.is_empty() {
+    pub(super) fn write(&mut self, machine: Machine, wire: &Wire, batch: Batch) {
+        if batch.runs.is_empty() {
             return;
         }
-        let mut buffers = Vec::with_capacity(frames.len());
+        let mut buffers = Vec::with_capacity(batch.runs.len());
         let figures = &mut self.figures.computers[machine.0];
-        for frame in frames {
-            figures.wrote(&frame);
-            self.tape.bytes(&frame.head);
-            buffers.push(frame.head);
-            if !frame.body.is_empty() {
-                buffers.push(frame.body);
-            }
+        for run in batch.runs {
+            self.tape.bytes(&run.bytes);
+            let whole = match run.body.is_empty() {
+                true => Bytes::from(run.bytes),
+                false => Bytes::from([&run.bytes[..], &run.body[..]].concat()),
+            };
+            frame::frames(&whole).for_each(|frame| figures.wrote(frame));
+            buffers.push(whole);
         }
         self.put_bytes(wire.connection, wire.side, buffers);
     }

@@ -267,8 +267,8 @@ mod tests {
             source: name("a"),
             instance: Instance(1),
             id: MessageId(number),
-            recipients: vec![name("b")],
-            route: vec![name("a")],
+            recipients: name("b").into(),
+            route: name("a").into(),
             encoding: Encoding::BYTES,
             body: body(Ticket(number as usize - 1), 1),
         };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::wire::frame::{FrameKind, WireFrame};
+use crate::wire::frame::FrameKind;
 
 /// What one computer's nodes sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,8 +23,9 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn wrote(&mut self, frame: &WireFrame) {
-        let count = match FrameKind::from_number(frame.head[4]) {
+    /// Counts a frame, prefix and all.
+    pub(super) fn wrote(&mut self, frame: &[u8]) {
+        let count = match FrameKind::from_number(frame[4]) {
             Some(FrameKind::Control) => &mut self.control,
             Some(FrameKind::Data) => &mut self.data,
             Some(FrameKind::Ack) => &mut self.acks,

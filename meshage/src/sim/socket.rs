@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::DialError;
+use crate::forward::outbound::Batch;
 use crate::name::LinkId;
 use crate::protocol::io::{Address, CloseReason, DialId, Input};
 use crate::wire::hello::Purpose;
@@ -285,9 +286,13 @@ impl Sim {
             // It was gone already, and the router has yet to hear of it.
             return;
         }
-        let mut frames = Vec::new();
-        while wire.outbound.try_take(usize::MAX, &mut frames).bytes > 0 {}
-        self.write(machine, &wire, frames);
+        let mut batch = Batch::default();
+        let mut before = None;
+        while before != Some(batch.bytes) {
+            before = Some(batch.bytes);
+            wire.outbound.try_take(usize::MAX, &mut batch);
+        }
+        self.write(machine, &wire, batch);
         self.put(wire.connection, wire.side, Segment::Fin);
         self.connections[wire.connection.0].end_mut(wire.side).state = State::Gone;
     }

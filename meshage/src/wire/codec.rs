@@ -1,12 +1,13 @@
 //! bincode, kept behind two functions, and the names' own encoding.
 
-use bincode::de::{BorrowDecoder, Decoder};
+use bincode::de::Decoder;
 use bincode::enc::Encoder;
+use bincode::enc::write::Writer;
 use bincode::error::{DecodeError, EncodeError};
-use bincode::{BorrowDecode, Decode, Encode};
+use bincode::{Decode, Encode};
 
 use super::WireError;
-use crate::name::{Instance, NAME_BYTES_MAX, Namespace, NodeName, Sequence};
+use crate::name::{Instance, NAME_BYTES_MAX, Names, Namespace, NodeName, Sequence};
 
 /// The most bytes one decoded value may claim: a frame's, with room for what its entries take in
 /// memory. Reaching it is an error before anything is allocated.
@@ -22,8 +23,18 @@ const CONFIG: bincode::config::Configuration<
 pub(crate) fn encode(value: &impl Encode, into: &mut Vec<u8>) {
     // Writing into memory cannot fail, and none of our types refuses to be encoded.
     #[expect(clippy::expect_used, reason = "a broken invariant of our own panics")]
-    bincode::encode_into_std_write(value, into, bincode::config::standard())
+    bincode::encode_into_writer(value, Appending(into), bincode::config::standard())
         .expect("our own frames encode");
+}
+
+struct Appending<'a>(&'a mut Vec<u8>);
+
+impl Writer for Appending<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// Decodes a value from the front of `bytes`; whatever follows belongs to a later version.
@@ -32,6 +43,20 @@ pub(crate) fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, WireError> {
         .map(|(value, _)| value)
         .map_err(|error| WireError::new(error.to_string()))
 }
+
+/// Types that borrow nothing decode in one way.
+macro_rules! borrowed_as_owned {
+    ($name:ty) => {
+        impl<'de, C> bincode::BorrowDecode<'de, C> for $name {
+            fn borrow_decode<D: bincode::de::BorrowDecoder<'de, Context = C>>(
+                decoder: &mut D,
+            ) -> Result<Self, bincode::error::DecodeError> {
+                bincode::Decode::decode(decoder)
+            }
+        }
+    };
+}
+pub(super) use borrowed_as_owned;
 
 macro_rules! text_codec {
     ($name:ident) => {
@@ -53,18 +78,40 @@ macro_rules! text_codec {
                 $name::new(text).map_err(|error| DecodeError::OtherString(error.to_string()))
             }
         }
-        impl<'de, C> BorrowDecode<'de, C> for $name {
-            fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(
-                decoder: &mut D,
-            ) -> Result<Self, DecodeError> {
-                Decode::decode(decoder)
-            }
-        }
+        borrowed_as_owned!($name);
     };
 }
 
 text_codec!(NodeName);
 text_codec!(Namespace);
+
+impl Encode for Names {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.as_slice().encode(encoder)
+    }
+}
+
+impl<C> Decode<C> for Names {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        decode_few(decoder)
+    }
+}
+
+borrowed_as_owned!(Names);
+
+/// Decodes a sequence, one entry after the other: nothing is allocated from its claimed length.
+pub(super) fn decode_few<T: Decode<D::Context>, D: Decoder, L: FromIterator<T>>(
+    decoder: &mut D,
+) -> Result<L, DecodeError> {
+    let len = usize::try_from(u64::decode(decoder)?).unwrap_or(usize::MAX);
+    decoder.claim_container_read::<T>(len)?;
+    (0..len)
+        .map(|_| {
+            decoder.unclaim_bytes_read(size_of::<T>());
+            T::decode(decoder)
+        })
+        .collect()
+}
 
 macro_rules! number_codec {
     ($name:ident, $inner:ty) => {
@@ -78,13 +125,7 @@ macro_rules! number_codec {
                 <$inner>::decode(decoder).map($name)
             }
         }
-        impl<'de, C> BorrowDecode<'de, C> for $name {
-            fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(
-                decoder: &mut D,
-            ) -> Result<Self, DecodeError> {
-                Decode::decode(decoder)
-            }
-        }
+        borrowed_as_owned!($name);
     };
 }
 

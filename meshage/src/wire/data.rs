@@ -13,12 +13,16 @@
 
 use std::fmt;
 
+use bincode::de::Decoder;
+use bincode::enc::Encoder;
+use bincode::error::{DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
 
 use super::frame::{FRAME_BYTES_MAX, FrameKind, WireFrame};
 use super::{WireError, codec};
-use crate::name::{Instance, NodeName};
+use crate::name::{Instance, Names, NodeName};
 
 /// How often a message may be put on a link: 64. A path that long is a loop.
 pub const HOP_LIMIT: usize = 64;
@@ -63,13 +67,43 @@ pub struct Target {
 }
 
 /// Whom a copy of a message is for.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Targets {
     /// Every node behind this link in the source's tree.
     Flood(Slot),
     /// The recipients that have a slot.
-    List(Vec<Target>),
+    List(TargetList),
 }
+
+/// The recipients of a set: one of them stands in the value itself.
+pub type TargetList = SmallVec<[Target; 1]>;
+
+impl Encode for Targets {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        match self {
+            Self::Flood(slot) => {
+                0_u32.encode(encoder)?;
+                slot.encode(encoder)
+            }
+            Self::List(list) => {
+                1_u32.encode(encoder)?;
+                list.as_slice().encode(encoder)
+            }
+        }
+    }
+}
+
+impl<C> Decode<C> for Targets {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        match u32::decode(decoder)? {
+            0 => Slot::decode(decoder).map(Self::Flood),
+            1 => codec::decode_few(decoder).map(Self::List),
+            other => Err(DecodeError::OtherString(format!("recipients of kind {other}"))),
+        }
+    }
+}
+
+codec::borrowed_as_owned!(Targets);
 
 /// Which part of a large body a frame brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -98,7 +132,7 @@ pub struct DataHeader {
     /// Which part of the body this is; `None` where it is all of it.
     pub chunk: Option<Chunk>,
     /// The nodes that put it on a link, the source first.
-    pub route: Vec<NodeName>,
+    pub route: Names,
 }
 
 /// A data frame: header and body.
@@ -113,14 +147,7 @@ pub struct DataFrame {
 impl DataFrame {
     /// The frame for the link. The body is shared, not copied.
     pub fn encode(&self) -> WireFrame {
-        WireFrame::new(FrameKind::Data, self.body.clone(), |head| {
-            let at = head.len();
-            head.extend_from_slice(&[0; 2]);
-            codec::encode(&self.header, head);
-            let length = head.len() - at - 2;
-            assert!(length <= HEADER_BYTES_MAX, "invariant W2: no header is longer than its limit");
-            head[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
-        })
+        WireFrame::new(FrameKind::Data, self.body.clone(), |head| self.header.encode_into(head))
     }
 
     /// Reads the payload of a data frame. The body shares its bytes.
@@ -135,13 +162,24 @@ impl DataFrame {
         if length > payload.len() || length > HEADER_BYTES_MAX {
             return Err(WireError::new(format!("a header of {length} bytes")));
         }
-        let header: DataHeader = codec::decode(&payload.split_to(length))?;
+        let header: DataHeader = codec::decode(&payload[..length])?;
+        payload.advance(length);
         header.check(payload.len())?;
         Ok(Self { header, body: payload })
     }
 }
 
 impl DataHeader {
+    /// Appends the header, and before it its length.
+    pub fn encode_into(&self, into: &mut Vec<u8>) {
+        let at = into.len();
+        into.extend_from_slice(&[0; 2]);
+        codec::encode(self, into);
+        let length = into.len() - at - 2;
+        assert!(length <= HEADER_BYTES_MAX, "invariant W2: no header is longer than its limit");
+        into[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
+    }
+
     fn slots(&self) -> impl Iterator<Item = Slot> {
         let (flood, list) = match &self.targets {
             Targets::Flood(slot) => (Some(*slot), &[][..]),
@@ -150,7 +188,7 @@ impl DataHeader {
         flood.into_iter().chain(list.iter().filter_map(|target| target.slot))
     }
 
-    fn check(&self, body: usize) -> Result<(), WireError> {
+    pub(super) fn check(&self, body: usize) -> Result<(), WireError> {
         if self.route.is_empty() || self.route.len() > HOP_LIMIT {
             return Err(WireError::new(format!("a route of {} hops", self.route.len())));
         }
@@ -241,17 +279,34 @@ pub struct AckEntry {
 }
 
 /// A batch of acknowledgements for one next hop.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AckFrame {
     /// In the order they were given.
-    pub entries: Vec<AckEntry>,
+    pub entries: SmallVec<[AckEntry; 1]>,
+}
+
+impl Encode for AckFrame {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.entries.as_slice().encode(encoder)
+    }
+}
+
+impl<C> Decode<C> for AckFrame {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        codec::decode_few(decoder).map(|entries| Self { entries })
+    }
 }
 
 impl AckFrame {
     /// The frame for the link.
     pub fn encode(&self) -> WireFrame {
+        WireFrame::new(FrameKind::Ack, Bytes::new(), |head| self.encode_into(head))
+    }
+
+    /// Appends the payload.
+    pub fn encode_into(&self, into: &mut Vec<u8>) {
         assert!(self.entries.len() <= ACK_ENTRIES_MAX, "invariant W3: an ack frame has its limit");
-        WireFrame::new(FrameKind::Ack, Bytes::new(), |head| codec::encode(self, head))
+        codec::encode(self, into);
     }
 
     /// Reads the payload of an acknowledgement frame.
@@ -303,6 +358,7 @@ impl fmt::Display for Lane {
 mod tests {
     use super::*;
     use crate::wire::frame::PREFIX_BYTES;
+    use smallvec::smallvec;
 
     fn name(text: &str) -> NodeName {
         NodeName::new(text).expect("valid")
@@ -315,12 +371,12 @@ mod tests {
             id: 9,
             lane: Lane { broadcast: false, large: false },
             encoding: 1,
-            targets: Targets::List(vec![
+            targets: Targets::List(smallvec![
                 Target { name: name("b"), slot: Some(Slot { number: 3, floor: 2 }), oldest: 8 },
                 Target { name: name("c"), slot: None, oldest: 0 },
             ]),
             chunk: None,
-            route: vec![name("a")],
+            route: name("a").into(),
         }
     }
 
@@ -342,8 +398,8 @@ mod tests {
             change(&mut frame);
             assert!(through_the_wire(&frame).is_err());
         };
-        refused(&|f| f.header.route.clear());
-        refused(&|f| f.header.route = vec![name("a"); HOP_LIMIT + 1]);
+        refused(&|f| f.header.route = Names::new());
+        refused(&|f| f.header.route = vec![name("a"); HOP_LIMIT + 1].into());
         refused(&|f| f.body = Bytes::from(vec![0; CHUNK_BYTES + 1]));
         refused(&|f| f.header.chunk = Some(Chunk { offset: 0, total: 1 }));
         refused(&|f| f.header.targets = Targets::Flood(Slot { number: 1, floor: 1 }));
@@ -367,7 +423,7 @@ mod tests {
             verdict: Verdict::Progress { number: u64::MAX, received: u64::MAX },
             hops: u8::MAX,
         };
-        let frame = AckFrame { entries: vec![entry; ACK_ENTRIES_MAX] };
+        let frame = AckFrame { entries: smallvec![entry; ACK_ENTRIES_MAX] };
         let wire = frame.encode();
         assert_eq!(AckFrame::decode(&wire.head[PREFIX_BYTES..]).as_ref(), Ok(&frame));
     }

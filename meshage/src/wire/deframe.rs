@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::WireError;
-use super::frame::{FRAME_BYTES_MAX, FrameKind};
+use super::frame::{FRAME_BYTES_MAX, FrameKind, PREFIX_BYTES};
 
 /// A frame as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,20 @@ impl Deframer {
         let mut payload = self.buffer.split_to(length).freeze();
         let kind = FrameKind::from_number(payload.get_u8());
         Ok(Some(RawFrame { kind, payload }))
+    }
+
+    /// The unfinished frame after the whole ones: its kind, what has come of its payload, and how
+    /// long that will be.
+    pub fn unfinished(&self) -> Option<(FrameKind, &[u8], usize)> {
+        let (prefix, come) = self.buffer.split_first_chunk::<PREFIX_BYTES>()?;
+        let length = (u32::from_le_bytes(*prefix.first_chunk()?) as usize).checked_sub(1)?;
+        let kind = FrameKind::from_number(prefix[4])?;
+        (length > come.len()).then_some((kind, come, length))
+    }
+
+    /// Takes what has come of an unfinished frame out, prefix and all: the rest is read elsewhere.
+    pub fn take_unfinished(&mut self) -> BytesMut {
+        self.buffer.split()
     }
 
     /// How many bytes of an unfinished frame are still to come, where its length is known.

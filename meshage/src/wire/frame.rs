@@ -41,32 +41,64 @@ impl FrameKind {
     }
 }
 
+/// Appends a frame to what is to be written, all but its body: prefix, then what `write` writes. The
+/// body, of `body_bytes`, is to follow.
+pub fn append(
+    into: &mut Vec<u8>,
+    kind: FrameKind,
+    body_bytes: usize,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    let at = into.len();
+    into.extend_from_slice(&[0, 0, 0, 0, kind as u8]);
+    write(into);
+    let length = into.len() - at - PREFIX_BYTES + 1 + body_bytes;
+    assert!(length <= FRAME_BYTES_MAX, "invariant W1: no frame is longer than its limit");
+    into[at..at + 4].copy_from_slice(&(length as u32).to_le_bytes());
+}
+
+/// The whole frames at the front of `bytes`, each with its prefix.
+pub fn frames(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = u32::from_le_bytes(*bytes.first_chunk::<4>()?) as usize;
+        let (frame, rest) = bytes.split_at_checked(4 + length)?;
+        bytes = rest;
+        Some(frame)
+    })
+}
+
 /// A frame ready for a link: its head (prefix and header), then a body shared with whoever else
 /// holds it. The two are written one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireFrame {
     /// Prefix and everything that is this frame's own.
-    pub head: Bytes,
+    pub head: Vec<u8>,
     /// The application's bytes; empty for all but data frames.
     pub body: Bytes,
+    kind: FrameKind,
 }
 
 impl WireFrame {
     /// A frame whose payload is `write`n after the prefix, followed by `body`.
     pub fn new(kind: FrameKind, body: Bytes, write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut head = Vec::with_capacity(128);
-        head.extend_from_slice(&[0; PREFIX_BYTES]);
-        write(&mut head);
-        let length = head.len() - PREFIX_BYTES + 1 + body.len();
-        assert!(length <= FRAME_BYTES_MAX, "invariant W1: no frame is longer than its limit");
-        head[..4].copy_from_slice(&(length as u32).to_le_bytes());
-        head[4] = kind as u8;
-        Self { head: head.into(), body }
+        let mut head = Vec::new();
+        append(&mut head, kind, body.len(), write);
+        Self { head, body, kind }
     }
 
     /// The sign of life.
     pub fn keep_alive() -> Self {
         Self::new(FrameKind::KeepAlive, Bytes::new(), |_| ())
+    }
+
+    /// What it carries.
+    pub fn kind(&self) -> FrameKind {
+        self.kind
+    }
+
+    /// The head without the prefix.
+    pub fn payload(&self) -> &[u8] {
+        &self.head[PREFIX_BYTES..]
     }
 
     /// How many bytes it is on the link.

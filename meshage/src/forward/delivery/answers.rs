@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flow::{Entry, FLOOD_QUERY_AFTER, LaneState, Stage, UNANSWERED_MAX};
+use super::flow::{Entry, FLOOD_QUERY_AFTER, LaneState, SEARCH_EVERY, Stage, UNANSWERED_MAX};
 use super::{Sends, earliest};
 use crate::forward::plane::Fib;
 use crate::message::Outcome;
-use crate::name::{Instance, LinkId};
+use crate::name::Instance;
 use crate::wire::data::{AckEntry, Lane, Refusal, Verdict};
 
 impl<C> Sends<C> {
@@ -79,7 +79,11 @@ impl<C> Sends<C> {
         }
         // What the receiver still waits for, long after it was sent, was lost on the way. A copy of a
         // broadcast may have had no way at all: it goes again, once, to this one alone.
-        let flow = &self.flows[at].lanes[lane.index()];
+        let flow = &mut self.flows[at].lanes[lane.index()];
+        if now.saturating_duration_since(flow.searched) < SEARCH_EVERY {
+            return;
+        }
+        flow.searched = now;
         let late = |entry: &Entry, after| {
             entry.sent_at.is_some_and(|at| now.saturating_duration_since(at) >= after)
         };
@@ -172,15 +176,8 @@ impl<C> Sends<C> {
                 self.free.push(at);
             }
         }
-        let gone: Vec<LinkId> = self
-            .blocked
-            .keys()
-            .filter(|link| !self.fib.links.contains_key(link))
-            .copied()
-            .collect();
-        for link in gone {
-            self.blocked.remove(&link);
-        }
+        let fib = self.fib.clone();
+        self.blocked.retain(|(link, _), _| fib.links.contains_key(link));
         for at in self.active.iter().copied().collect::<Vec<_>>() {
             for lane in Lane::ALL {
                 self.go_on(at, lane, now);
@@ -192,7 +189,7 @@ impl<C> Sends<C> {
         let fib = self.fib.clone();
         // Of a set every relay finds the way by itself. A broadcast follows the tree: a relay that
         // has the new one no longer passes on what was sent along the old one.
-        let tree = (lane.broadcast && reachable).then(|| self.path(at));
+        let tree = (lane.broadcast && reachable).then(|| self.way(at).path.clone());
         let mut checked: Option<(*const [Instance], bool)> = None;
         let mut stands = |path: &Arc<[Instance]>| match checked {
             Some((known, verdict)) if std::ptr::eq(known, &raw const **path) => verdict,

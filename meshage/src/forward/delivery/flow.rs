@@ -41,6 +41,8 @@ pub const FLOOD_QUERY_AFTER: Duration = Duration::from_millis(200);
 /// How long routes must have stood before a broadcast counts as sent by routes that all agree on: far
 /// longer than an announcement takes through a mesh and into its tables.
 pub const CALM_AFTER: Duration = Duration::from_secs(1);
+/// How often acknowledgements make the source look for what was lost on the way.
+pub const SEARCH_EVERY: Duration = Duration::from_millis(10);
 /// What a receiver that answers queries still has not got after this long will not arrive.
 pub const UNANSWERED_MAX: Duration = Duration::from_secs(10);
 
@@ -145,6 +147,8 @@ pub struct LaneFlow {
     pub heard: Instant,
     /// How long it may be silent before it is asked.
     pub patience: Duration,
+    /// When what was lost on the way was last looked for.
+    pub searched: Instant,
     backoff: Duration,
 }
 
@@ -161,6 +165,7 @@ impl LaneFlow {
             leg: None,
             cursor: 0,
             heard: now,
+            searched: now,
             patience: if lane.broadcast { FLOOD_QUERY_AFTER } else { QUERY_AFTER },
             backoff: BACKOFF_MIN,
         }
@@ -168,6 +173,12 @@ impl LaneFlow {
 
     /// The place of a number.
     pub fn find(&self, number: u64) -> Option<usize> {
+        // Mostly the numbers follow each other without a gap.
+        let first = self.entries.front()?.number;
+        let guess = usize::try_from(number.checked_sub(first)?).ok()?;
+        if self.entries.get(guess).is_some_and(|entry| entry.number == number) {
+            return Some(guess);
+        }
         self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
     }
 
@@ -214,12 +225,12 @@ impl LaneFlow {
         self.leg = Some(leg);
     }
 
-    /// So many bytes of an entry went out.
-    pub fn sent_bytes(&mut self, at: usize, bytes: u64, now: Instant) {
+    /// So many bytes of an entry went out, from a source that sends small messages beside or not.
+    pub fn sent_bytes(&mut self, at: usize, bytes: u64, beside: bool, now: Instant) {
         self.entries[at].in_flight += bytes;
         self.in_flight += bytes;
         if let Some(pace) = &mut self.pace {
-            pace.sent(bytes, now);
+            pace.sent(bytes, beside, now);
         }
     }
 
@@ -345,6 +356,17 @@ impl LaneFlow {
     }
 }
 
+/// The way to a node, as routes have it.
+#[derive(Debug)]
+pub struct Way {
+    /// The number of those routes.
+    pub epoch: u64,
+    /// The nodes on the way, and at its end.
+    pub path: Arc<[Instance]>,
+    /// The link to the first of them; `None` where there is no way.
+    pub link: Option<LinkId>,
+}
+
 /// What is outstanding from this node to one other.
 #[derive(Debug)]
 pub struct Flow {
@@ -352,8 +374,8 @@ pub struct Flow {
     pub name: NodeName,
     /// The life of it that the lanes speak to; `None` while it cannot be reached.
     pub instance: Option<Instance>,
-    /// The way to it, of the routes with this number.
-    pub path: (u64, Arc<[Instance]>),
+    /// The way to it.
+    pub way: Way,
     /// In the order of [`crate::wire::data::Lane::ALL`].
     pub lanes: [LaneFlow; 4],
 }
@@ -363,12 +385,19 @@ impl Flow {
     /// node has reached.
     pub fn new(name: NodeName, first: u64, now: Instant) -> Self {
         let lane = |lane| LaneFlow::new(lane, first, now);
-        Self { name, instance: None, path: (0, Arc::new([])), lanes: Lane::ALL.map(lane) }
+        let way = Way { epoch: 0, path: Arc::new([]), link: None };
+        Self { name, instance: None, way, lanes: Lane::ALL.map(lane) }
     }
 
     /// What a lane and its sibling may send next, if anything: the older first, and nothing as long
     /// as either has something to settle.
     pub fn ready(&mut self, lane: Lane) -> Option<(Lane, usize)> {
+        let (next, place) = self.turn(lane)?;
+        self.lanes[next.index()].has_room().then_some((next, place))
+    }
+
+    /// The same, whether the window has room or not.
+    pub fn turn(&mut self, lane: Lane) -> Option<(Lane, usize)> {
         let next = [lane, lane.sibling()]
             .into_iter()
             .filter_map(|lane| {
@@ -379,7 +408,7 @@ impl Flow {
             .min_by_key(|(op, ..)| *op);
         let (_, next, place) = next?;
         let free = [lane, lane.sibling()].iter().all(|lane| self.lanes[lane.index()].is_free());
-        (free && self.lanes[next.index()].has_room()).then_some((next, place))
+        free.then_some((next, place))
     }
 
     /// The oldest send that is outstanding in a lane or its sibling, up to `op`.

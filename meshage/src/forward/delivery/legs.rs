@@ -5,11 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::flow::MESSAGE_OVERHEAD_BYTES;
+use super::pace::BESIDE_LASTS;
 use super::{Content, Sends, earliest};
 use crate::forward::outbound::Class;
-use crate::name::{Instance, LinkId};
-use crate::wire::data::{CHUNK_BYTES, Chunk, DataFrame, DataHeader, Lane, Slot, Target, Targets};
+use crate::name::LinkId;
+use crate::wire::data::{CHUNK_BYTES, Chunk, DataHeader, Lane, Slot, Target, TargetList, Targets};
+use crate::wire::frame::FrameKind;
 
 /// One recipient of a leg.
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +36,24 @@ pub(super) struct Leg {
     flood: Option<u64>,
     /// The recipients that its header names.
     group: Range<usize>,
-    targets: Vec<Aim>,
+    targets: SmallVec<[Aim; 1]>,
     /// How much of the body has gone.
     pub(super) offset: usize,
     /// It waits for room in the link's queue.
     blocked: bool,
+}
+
+impl Leg {
+    fn new(
+        op: u64,
+        content: &Content,
+        link: LinkId,
+        group: Range<usize>,
+        targets: SmallVec<[Aim; 1]>,
+    ) -> Self {
+        let lane = content.lane;
+        Self { op, lane, link, flood: None, group, targets, offset: 0, blocked: false }
+    }
 }
 
 impl<C> Sends<C> {
@@ -52,6 +69,15 @@ impl<C> Sends<C> {
         let Some(op) = self.ops.get(&id) else {
             return;
         };
+        if let (None, [Some((flow, number))]) = (flood, op.entries.as_slice()) {
+            let aim = Aim { recipient: 0, flow: *flow, number: *number };
+            if let Some(link) = self.way(aim.flow).link
+                && self.is_next(&aim, content.lane)
+            {
+                self.depart(Leg::new(id, content, link, 0..1, smallvec![aim]), content, now);
+            }
+            return;
+        }
         let mut legs: BTreeMap<(LinkId, usize), Vec<Aim>> = BTreeMap::new();
         for (recipient, place) in op.entries.iter().enumerate() {
             let Some((flow, number)) = *place else {
@@ -65,16 +91,22 @@ impl<C> Sends<C> {
             legs.entry((route.link, group)).or_default().push(Aim { recipient, flow, number });
         }
         for ((link, group), all) in legs {
-            let (targets, held): (Vec<Aim>, Vec<Aim>) = all.into_iter().partition(|aim| {
-                let flow = &mut self.flows[aim.flow];
-                let place = flow.lanes[content.lane.index()].find(aim.number);
-                place.is_some() && flow.ready(content.lane) == place.map(|at| (content.lane, at))
-            });
+            let mut overtakes = false;
+            let (targets, held): (SmallVec<[Aim; 1]>, SmallVec<[Aim; 1]>) =
+                all.into_iter().partition(|aim| {
+                    overtakes |= !self.is_its_turn(aim, content.lane);
+                    self.is_next(aim, content.lane)
+                });
             if targets.is_empty() {
                 continue;
             }
+            if flood.is_some() && overtakes {
+                // The copy would reach those who are still to be sent something older.
+                self.name_all(id, content, link, &targets, now);
+                continue;
+            }
             if flood.is_some() {
-                // The copy reaches those behind the link whose lanes are not free, too.
+                // The copy reaches those behind the link whose windows are full, too.
                 for aim in held {
                     let lane = &mut self.flows[aim.flow].lanes[content.lane.index()];
                     if let Some(place) = lane.find(aim.number) {
@@ -83,26 +115,40 @@ impl<C> Sends<C> {
                 }
             }
             let group = content.groups.get(group).cloned().unwrap_or(0..0);
-            let leg = Leg {
-                op: id,
-                lane: content.lane,
-                link,
-                flood,
-                group,
-                targets,
-                offset: 0,
-                blocked: false,
-            };
-            self.depart(leg, now);
+            let leg = Leg { flood, ..Leg::new(id, content, link, group, targets) };
+            self.depart(leg, content, now);
         }
     }
 
+    /// Sends a broadcast over a link to these recipients alone, each named.
+    fn name_all(&mut self, id: u64, content: &Content, link: LinkId, aims: &[Aim], now: Instant) {
+        for part in aims.chunk_by(|a, b| content.group(a.recipient) == content.group(b.recipient)) {
+            let group = content.groups[content.group(part[0].recipient)].clone();
+            let leg = Leg::new(id, content, link, group, part.iter().copied().collect());
+            self.depart(leg, content, now);
+        }
+    }
+
+    /// Whether a message is what its lane may send next.
+    fn is_next(&mut self, aim: &Aim, lane: Lane) -> bool {
+        let flow = &mut self.flows[aim.flow];
+        let place = flow.lanes[lane.index()].find(aim.number);
+        place.is_some() && flow.ready(lane) == place.map(|at| (lane, at))
+    }
+
+    /// Whether nothing older is to be sent before a message, be there room in the window or not.
+    fn is_its_turn(&mut self, aim: &Aim, lane: Lane) -> bool {
+        let flow = &mut self.flows[aim.flow];
+        let place = flow.lanes[lane.index()].find(aim.number);
+        flow.turn(lane) == place.map(|at| (lane, at))
+    }
+
     /// Starts a leg, and sends as much of it as goes.
-    fn depart(&mut self, leg: Leg, now: Instant) {
+    fn depart(&mut self, leg: Leg, content: &Content, now: Instant) {
         self.next_leg += 1;
         let id = self.next_leg;
         for aim in &leg.targets {
-            let path = self.path(aim.flow);
+            let path = self.way(aim.flow).path.clone();
             let lane = &mut self.flows[aim.flow].lanes[leg.lane.index()];
             if let Some(place) = lane.find(aim.number) {
                 lane.begin(place, id, leg.link, path, now);
@@ -113,19 +159,8 @@ impl<C> Sends<C> {
             }
             self.due = earliest(self.due, Some(lane.heard + lane.patience));
         }
-        self.legs.insert(id, leg);
-        self.advance(id, now);
-    }
-
-    /// The way to a flow's node, computed once for each set of routes.
-    pub(super) fn path(&mut self, at: usize) -> Arc<[Instance]> {
-        let flow = &mut self.flows[at];
-        if flow.path.0 != self.epoch {
-            let route = self.fib.routes.route(flow.name.as_str());
-            let path = route.map_or_else(Vec::new, |route| self.fib.routes.path(route.index));
-            flow.path = (self.epoch, path.into());
-        }
-        flow.path.1.clone()
+        // Whose lanes are free afterwards were free before: nothing waits behind it.
+        let _ = self.go(id, leg, content, now);
     }
 
     /// Sends on with a leg as far as queues and windows let it; gives the flows whose lanes are free
@@ -139,24 +174,42 @@ impl<C> Sends<C> {
         if leg.targets.is_empty() {
             return None;
         }
+        let free = leg.targets.iter().map(|aim| aim.flow).collect();
+        self.go(id, leg, &content, now).then_some((lane, free))
+    }
+
+    /// Sends on with a leg; keeps it if it is not finished, and says whether it is.
+    fn go(&mut self, id: u64, mut leg: Leg, content: &Content, now: Instant) -> bool {
+        let lane = leg.lane;
+        let beside =
+            self.small_at.is_some_and(|at| now.saturating_duration_since(at) < BESIDE_LASTS);
         let mut finished = false;
         while !finished {
             let in_window = |aim: &Aim| self.flows[aim.flow].lanes[lane.index()].has_room();
             if !leg.targets.iter().all(in_window) {
                 break;
             }
+            let end = content.body.len().min(leg.offset + CHUNK_BYTES);
+            let header = self.header(&leg, content, leg.offset..end);
             let Some(outbound) = self.fib.links.get(&leg.link) else {
                 break;
             };
-            let end = content.body.len().min(leg.offset + CHUNK_BYTES);
-            let frame = self.frame(&leg, &content, leg.offset..end);
             let class = if lane.large { Class::Large } else { Class::Small };
-            if outbound.push(class, frame.encode()).is_err() {
+            // A short message that would find room does not overtake a long one that found none.
+            let place = (leg.link, lane.large);
+            let behind = self.blocked.get(&place).is_some_and(|waiting| !waiting.is_empty());
+            let body = content.body.slice(leg.offset..end);
+            let push =
+                || outbound.push(class, FrameKind::Data, &body, |head| header.encode_into(head));
+            if leg.blocked || behind || push().is_err() {
                 if !leg.blocked {
                     leg.blocked = true;
-                    self.blocked.entry(leg.link).or_default().push_back(id);
+                    self.blocked.entry(place).or_default().push_back(id);
                 }
                 break;
+            }
+            if !self.queued.iter().rev().any(|queued| Arc::ptr_eq(queued, outbound)) {
+                self.queued.push(outbound.clone());
             }
             let bytes = (end - leg.offset) as u64 + MESSAGE_OVERHEAD_BYTES;
             leg.offset = end;
@@ -164,7 +217,7 @@ impl<C> Sends<C> {
             for aim in &leg.targets {
                 let flow = &mut self.flows[aim.flow].lanes[lane.index()];
                 if let Some(place) = flow.find(aim.number) {
-                    flow.sent_bytes(place, bytes, now);
+                    flow.sent_bytes(place, bytes, beside, now);
                     if finished {
                         flow.entries[place].doubt &= leg.flood.is_none();
                         flow.sent(place, now);
@@ -172,11 +225,10 @@ impl<C> Sends<C> {
                 }
             }
         }
-        if finished {
-            return Some((lane, leg.targets.into_iter().map(|aim| aim.flow).collect()));
+        if !finished {
+            self.legs.insert(id, leg);
         }
-        self.legs.insert(id, leg);
-        None
+        finished
     }
 
     /// As [`Sends::advance`], and then what waits behind it.
@@ -188,7 +240,7 @@ impl<C> Sends<C> {
         }
     }
 
-    fn frame(&self, leg: &Leg, content: &Content, part: Range<usize>) -> DataFrame {
+    fn header(&self, leg: &Leg, content: &Content, part: Range<usize>) -> DataHeader {
         let lane = content.lane;
         let targets = match leg.flood {
             Some(number) => {
@@ -197,7 +249,7 @@ impl<C> Sends<C> {
                 Targets::Flood(Slot { number, floor })
             }
             None => {
-                let mut list: Vec<Target> = content.recipients[leg.group.clone()]
+                let mut list: TargetList = content.recipients[leg.group.clone()]
                     .iter()
                     .map(|name| Target { name: name.clone(), slot: None, oldest: 0 })
                     .collect();
@@ -213,7 +265,7 @@ impl<C> Sends<C> {
         let chunk = lane
             .large
             .then_some(Chunk { offset: part.start as u64, total: content.body.len() as u64 });
-        let header = DataHeader {
+        DataHeader {
             source: self.me.clone(),
             instance: self.instance,
             id: content.id,
@@ -221,15 +273,14 @@ impl<C> Sends<C> {
             encoding: content.encoding.0,
             targets,
             chunk,
-            route: vec![self.me.clone()],
-        };
-        DataFrame { header, body: content.body.slice(part) }
+            route: self.me.clone().into(),
+        }
     }
 
     /// Starts whatever a lane and its sibling may send now.
     pub(super) fn pump(&mut self, at: usize, lane: Lane, now: Instant) {
         loop {
-            let Some(route) = self.fib.routes.route(self.flows[at].name.as_str()) else {
+            let Some(link) = self.way(at).link else {
                 return;
             };
             let flow = &mut self.flows[at];
@@ -246,24 +297,19 @@ impl<C> Sends<C> {
             } else {
                 content.groups[content.group(recipient)].clone()
             };
-            let targets = vec![Aim { recipient, flow: at, number }];
-            let leg = Leg {
-                op,
-                lane,
-                link: route.link,
-                flood: None,
-                group,
-                targets,
-                offset: 0,
-                blocked: false,
-            };
-            self.depart(leg, now);
+            let aim = Aim { recipient, flow: at, number };
+            let leg = Leg::new(op, &content, link, group, smallvec![aim]);
+            self.depart(leg, &content, now);
         }
     }
 
     /// A link's queue has room again.
     pub(in crate::forward) fn writable(&mut self, link: LinkId, now: Instant) {
-        let waiting = self.blocked.remove(&link).unwrap_or_default();
+        let waiting: Vec<u64> = [false, true]
+            .iter()
+            .filter_map(|large| self.blocked.remove(&(link, *large)))
+            .flatten()
+            .collect();
         for leg in &waiting {
             if let Some(leg) = self.legs.get_mut(leg) {
                 leg.blocked = false;

@@ -11,23 +11,28 @@ pub mod flow;
 mod legs;
 pub mod pace;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use foldhash::{HashMap, HashMapExt as _};
+use smallvec::{SmallVec, smallvec};
 
-use self::flow::{CALM_AFTER, Entry, Flow, MESSAGE_OVERHEAD_BYTES, Stage};
+use self::flow::{CALM_AFTER, Entry, Flow, MESSAGE_OVERHEAD_BYTES, Stage, Way};
 use self::legs::Leg;
+use super::outbound::Outbound;
 use super::plane::Fib;
 use crate::error::SendError;
 use crate::message::{Encoding, Outcome, Outgoing, Recipients, Report};
-use crate::name::{Instance, LinkId, MessageId, NodeName};
+use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
 use crate::wire::data::{AckEntry, CHUNK_BYTES, Lane, RECIPIENTS_BYTES_MAX};
 
 /// How many bytes of sends may be under way: two of the largest messages. One send always finds room.
 pub const SEND_BYTES_MAX: u64 = 128 << 20;
+
+type Groups = SmallVec<[Range<usize>; 1]>;
 
 /// What all frames of one message share.
 #[derive(Debug)]
@@ -36,9 +41,9 @@ struct Content {
     lane: Lane,
     encoding: Encoding,
     body: Bytes,
-    recipients: Vec<NodeName>,
+    recipients: Names,
     /// Runs of recipients short enough for one header.
-    groups: Vec<Range<usize>>,
+    groups: Groups,
 }
 
 impl Content {
@@ -53,9 +58,9 @@ impl Content {
 struct Op<C> {
     completion: C,
     content: Arc<Content>,
-    outcomes: Vec<Option<Outcome>>,
+    outcomes: SmallVec<[Option<Outcome>; 1]>,
     /// Where each recipient's entry is.
-    entries: Vec<Option<(usize, u64)>>,
+    entries: SmallVec<[Option<(usize, u64)>; 1]>,
     left: usize,
     cost: u64,
 }
@@ -85,16 +90,23 @@ pub struct Sends<C> {
     free: Vec<usize>,
     legs: BTreeMap<u64, Leg>,
     next_leg: u64,
-    blocked: BTreeMap<LinkId, VecDeque<u64>>,
+    /// Legs that wait for room in a link's queue, small and large ones apart.
+    blocked: BTreeMap<(LinkId, bool), VecDeque<u64>>,
     floods: [Floods; 2],
     next_id: u64,
     cost: u64,
     starved: bool,
     due: Option<Instant>,
+    /// When a small message was last sent.
+    small_at: Option<Instant>,
     /// Sends that have ended.
     pub done: Vec<(C, Result<Report, SendError>)>,
+    /// How many sends ended at once when some last did.
+    burst: usize,
     /// Queries to send.
     pub queries: Vec<AckEntry>,
+    /// The links' queues that something was put into, to be flushed.
+    pub queued: SmallVec<[Arc<Outbound>; 2]>,
     /// The local queue was full and has room again.
     pub space: bool,
 }
@@ -123,8 +135,11 @@ impl<C> Sends<C> {
             cost: 0,
             starved: false,
             due: None,
+            small_at: None,
             done: Vec::new(),
+            burst: 0,
             queries: Vec::new(),
+            queued: SmallVec::new(),
             space: false,
         }
     }
@@ -150,6 +165,9 @@ impl<C> Sends<C> {
         let cost = cost(&outgoing);
         self.cost += cost;
         let large = outgoing.body.len() > CHUNK_BYTES;
+        if !large {
+            self.small_at = Some(now);
+        }
         let content = Arc::new(Content {
             id,
             lane: Lane { broadcast, large },
@@ -162,16 +180,16 @@ impl<C> Sends<C> {
         let op = Op {
             completion,
             content: content.clone(),
-            outcomes: vec![None; count],
-            entries: vec![None; count],
+            outcomes: smallvec![None; count],
+            entries: smallvec![None; count],
             left: count,
             cost,
         };
-        self.ops.insert(id, op);
         if count == 0 {
-            self.end(id);
+            self.end(op);
             return Ok(MessageId(id));
         }
+        self.ops.insert(id, op);
         let number = broadcast.then(|| self.next_flood(usize::from(large), count));
         for recipient in 0..count {
             self.enter(id, &content, recipient, number, deadline, outgoing.retry, now);
@@ -181,7 +199,7 @@ impl<C> Sends<C> {
         Ok(MessageId(id))
     }
 
-    fn admit(&self, outgoing: &Outgoing) -> Result<Vec<NodeName>, SendError> {
+    fn admit(&self, outgoing: &Outgoing) -> Result<Names, SendError> {
         if outgoing.body.len() > self.max_message {
             return Err(SendError::TooLarge(outgoing.body.len(), self.max_message));
         }
@@ -191,9 +209,10 @@ impl<C> Sends<C> {
                     self.fib.routes.others().map(|(name, _)| name.clone()).collect();
                 names.dedup();
                 names.retain(|name| *name != self.me);
-                names
+                names.into()
             }
             Recipients::Set(names) if names.is_empty() => return Err(SendError::NoRecipients),
+            Recipients::Set(names) if names.len() == 1 && names[0] != self.me => names.clone(),
             Recipients::Set(names) => {
                 let mut seen = BTreeSet::new();
                 let others = names.iter().filter(|name| **name != self.me);
@@ -235,14 +254,22 @@ impl<C> Sends<C> {
         now: Instant,
     ) {
         let name = &content.recipients[recipient];
-        if !retry && self.fib.routes.route(name.as_str()).is_none() {
+        let known = self.by_name.get(name).copied();
+        let reachable = match known {
+            Some(at) => self.way(at).link.is_some(),
+            None => self.fib.routes.route(name.as_str()).is_some(),
+        };
+        if !retry && !reachable {
             if let Some(number) = flood {
                 self.close_flood(content.lane, number);
             }
             self.note(id, recipient, Outcome::NoRoute);
             return;
         }
-        let at = self.flow(name, now);
+        let at = known.unwrap_or_else(|| self.open_flow(name, now));
+        if self.flows[at].is_idle() {
+            self.active.insert(at);
+        }
         let flood_epoch = flood.map(|_| self.calm_epoch(now));
         let lane = &mut self.flows[at].lanes[content.lane.index()];
         let number = flood.unwrap_or(lane.next);
@@ -263,7 +290,6 @@ impl<C> Sends<C> {
             sent_at: None,
             path: None,
         });
-        self.active.insert(at);
         if let Some(op) = self.ops.get_mut(&id) {
             op.entries[recipient] = Some((at, number));
         }
@@ -275,11 +301,22 @@ impl<C> Sends<C> {
         if calm { self.epoch } else { 0 }
     }
 
-    /// The flow to a node, made where there is none.
-    fn flow(&mut self, name: &NodeName, now: Instant) -> usize {
-        if let Some(&at) = self.by_name.get(name) {
-            return at;
+    /// The way to a flow's node, found once for each set of routes.
+    fn way(&mut self, at: usize) -> &Way {
+        let flow = &mut self.flows[at];
+        if flow.way.epoch != self.epoch {
+            let route = self.fib.routes.route(flow.name.as_str());
+            flow.way = Way {
+                epoch: self.epoch,
+                path: route.map_or_else(Vec::new, |route| self.fib.routes.path(route.index)).into(),
+                link: route.map(|route| route.link),
+            };
         }
+        &flow.way
+    }
+
+    /// A new flow to a node.
+    fn open_flow(&mut self, name: &NodeName, now: Instant) -> usize {
         let mut flow = Flow::new(name.clone(), self.next_id, now);
         flow.instance = self.fib.routes.route(name.as_str()).map(|route| route.instance);
         let at = match self.free.pop() {
@@ -328,15 +365,14 @@ impl<C> Sends<C> {
         if op.outcomes[recipient].replace(outcome).is_none() {
             op.left -= 1;
         }
-        if op.left == 0 {
-            self.end(id);
+        if op.left == 0
+            && let Some(op) = self.ops.remove(&id)
+        {
+            self.end(op);
         }
     }
 
-    fn end(&mut self, id: u64) {
-        let Some(op) = self.ops.remove(&id) else {
-            return;
-        };
+    fn end(&mut self, op: Op<C>) {
         self.cost -= op.cost;
         if self.starved && self.cost <= SEND_BYTES_MAX / 2 {
             self.starved = false;
@@ -350,6 +386,18 @@ impl<C> Sends<C> {
             .zip(op.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout)))
             .collect();
         self.done.push((op.completion, Ok(Report::new(outcomes))));
+    }
+
+    /// Whether one caller sends one message after the other.
+    pub fn is_alone(&self) -> bool {
+        self.ops.len() <= 1 && self.burst <= 1
+    }
+
+    /// Notes how many sends have ended at once.
+    pub fn note_burst(&mut self) {
+        if !self.done.is_empty() {
+            self.burst = self.done.len();
+        }
     }
 
     /// Ends a send with what is known of it.
@@ -422,10 +470,10 @@ fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 }
 
 /// Runs of recipients, each short enough for one header.
-fn groups(recipients: &[NodeName]) -> Vec<Range<usize>> {
+fn groups(recipients: &[NodeName]) -> Groups {
     // A name's length byte, and the longest encoding of a slot.
     const ENTRY_BYTES: usize = 20;
-    let mut groups = Vec::new();
+    let mut groups = Groups::new();
     let (mut start, mut bytes) = (0, 0);
     for (place, name) in recipients.iter().enumerate() {
         let len = name.as_str().len() + ENTRY_BYTES;

@@ -93,7 +93,7 @@ mod tests {
             upheavals: 0,
             started: Duration::ZERO,
             deadline: Duration::ZERO,
-            result: Some((Duration::ZERO, Ok(Report::new(vec![(name, outcome)])))),
+            result: Some((Duration::ZERO, Ok(Report::new(smallvec::smallvec![(name, outcome)])))),
             receipts: if arrived { vec![receipt] } else { Vec::new() },
             orphaned: false,
         }

@@ -40,7 +40,7 @@ impl Sim {
                 self.ledger.entry(ticket)
             );
             if !others.is_empty() {
-                self.probe_with(machine, Recipients::Set(others));
+                self.probe_with(machine, Recipients::Set(others.into()));
             }
         }
     }

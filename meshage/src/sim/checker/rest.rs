@@ -27,11 +27,11 @@ impl Sim {
                 let waiting = wire.outbound.waiting_bytes();
                 assert_eq!(waiting, 0, "invariant S10: {name} has frames waiting for {link}");
                 let end = self.connections[wire.connection.0].end(wire.side);
-                let State::Link { deframer, .. } = &end.state else {
+                let State::Link { intake, .. } = &end.state else {
                     panic!("invariant S1: {name} has {link} over an end that is no link");
                 };
                 assert_eq!(
-                    deframer.missing(),
+                    intake.unread(),
                     0,
                     "invariant S10: {name} has half a frame from {link}"
                 );

@@ -1,0 +1,264 @@
+//! The asynchronous node, on the application's own runtime.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use meshage::{Awaited, Node, NodeName, Outgoing, Pending, SendError};
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use super::count::{Round, Times};
+use super::mesh::{self, BATCH, LINKED_MAX, SERVER};
+use super::protocol::{self, Arguments, Result, Role};
+use super::raw_tokio::{in_a_task, runtime};
+use super::routes;
+
+/// Plays a part of a case.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.case == "spf" {
+        return routes::run(arguments);
+    }
+    let runtime = runtime()?;
+    match arguments.role {
+        Role::Serve => serve(&runtime, arguments),
+        Role::Relay => relay(&runtime, arguments),
+        Role::Drive => drive(&runtime, arguments),
+    }
+}
+
+fn serve(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
+    let one_by_one = arguments.case == "recv_for";
+    let nodes = match (arguments.number("neighbours", 0)?, arguments.number("mesh", 0)?) {
+        (0, 0) => vec![runtime.block_on(start(SERVER))?],
+        (neighbours, 0) => runtime.block_on(neighbourhood(neighbours))?,
+        (_, mesh) => runtime.block_on(circulant(mesh))?,
+    };
+    // Of a mesh, the driver is told of the nodes that it is to be linked to.
+    let reached = match arguments.number("mesh", 0)? {
+        0 => (0..nodes.len()).collect(),
+        mesh => circulant_neighbours(0, mesh).map(|at| at - 1).to_vec(),
+    };
+    let addresses: Vec<String> =
+        reached.into_iter().map(|at: usize| mesh::address(nodes[at].port())).collect();
+    for node in nodes {
+        if one_by_one {
+            runtime.spawn(async move { while node.recv().await.is_ok() {} });
+        } else {
+            runtime.spawn(async move { while node.recv_many(BATCH).await.is_ok() {} });
+        }
+    }
+    protocol::serve(&addresses)
+}
+
+fn relay(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
+    let node = runtime.block_on(start(&mesh::own_name("relay")))?;
+    runtime.block_on(node.dial(arguments.target()?))?;
+    protocol::serve(&[mesh::address(node.port())])
+}
+
+fn drive(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
+    if arguments.case == "memory" {
+        return links(runtime, arguments);
+    }
+    let node = runtime.block_on(joined(arguments))?;
+    let server = NodeName::new(SERVER)?;
+    let window = arguments.number("window", 1)?;
+    let body = Bytes::from(vec![7; arguments.number("size", 0)?]);
+    let count = arguments.number("neighbours", 0)?.max(arguments.number("mesh", 1)? - 1);
+    protocol::drive(|limit| {
+        let (node, server, body) = (node.clone(), server.clone(), body.clone());
+        match arguments.case.as_str() {
+            "set_rtt" | "relay_rtt" => in_a_task(runtime, round_trips(node, server, limit)),
+            "set_64" | "relay_64" => in_a_task(runtime, callers(node, server, window, limit)),
+            "set_window" | "relay_window" | "recv_many" | "recv_for" => {
+                in_a_task(runtime, windowed(node, server, window, limit))
+            }
+            "large" => in_a_task(runtime, bodies(node, server, body, window, limit)),
+            "large_beside" => in_a_task(runtime, beside(node, server, body, window, limit)),
+            "fanout" => in_a_task(runtime, fan_out(node, count, limit)),
+            other => Err(format!("no case {other}").into()),
+        }
+    })
+}
+
+async fn start(name: &str) -> Result<Node> {
+    Ok(Node::start(mesh::config(name)?).await?)
+}
+
+/// A node that is linked to all it was told, and sees the whole mesh.
+async fn joined(arguments: &Arguments) -> Result<Node> {
+    let node = start(&mesh::own_name("driver")).await?;
+    for to in &arguments.to {
+        node.dial(to).await?;
+    }
+    let awaited = match (arguments.number("neighbours", 0)?, arguments.number("mesh", 0)?) {
+        (0, 0) => Awaited::Nodes(vec![NodeName::new(SERVER)?]),
+        (neighbours, mesh) => Awaited::Count((neighbours + 1).max(mesh)),
+    };
+    node.wait_for(awaited, LINKED_MAX).await?;
+    Ok(node)
+}
+
+async fn neighbourhood(count: usize) -> Result<Vec<Node>> {
+    let mut nodes = Vec::new();
+    for number in 1..=count {
+        nodes.push(start(&format!("neighbour-{number}")).await?);
+    }
+    Ok(nodes)
+}
+
+/// The neighbours of node `at` in a ring of `count` with a chord over 8 from each: degree 4.
+fn circulant_neighbours(at: usize, count: usize) -> [usize; 4] {
+    [1, 8, count - 8, count - 1].map(|step| (at + step) % count)
+}
+
+/// All nodes of a mesh except node 0, which is the driver.
+async fn circulant(count: usize) -> Result<Vec<Node>> {
+    let nodes = neighbourhood(count - 1).await?;
+    for at in 1..count {
+        for to in circulant_neighbours(at, count) {
+            if to > at {
+                nodes[at - 1].dial(&mesh::address(nodes[to - 1].port())).await?;
+            }
+        }
+    }
+    for node in &nodes {
+        node.wait_for(Awaited::Count(count - 1), LINKED_MAX).await?;
+    }
+    Ok(nodes)
+}
+
+/// One caller, one message after the other.
+async fn round_trips(node: Node, server: NodeName, limit: Duration) -> Result<Round> {
+    let mut times = Times::default();
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        let sent = Instant::now();
+        mesh::delivered(&node.send(mesh::small(&server)).await?)?;
+        times.push(sent.elapsed());
+    }
+    Ok(times.micros())
+}
+
+/// Many callers, each one message after the other.
+async fn callers(node: Node, server: NodeName, count: usize, limit: Duration) -> Result<Round> {
+    let mut tasks = JoinSet::new();
+    let start = Instant::now();
+    for _ in 0..count {
+        let (node, server) = (node.clone(), server.clone());
+        tasks.spawn(async move {
+            let mut sent = 0;
+            while start.elapsed() < limit {
+                mesh::delivered(&node.send(mesh::small(&server)).await?)?;
+                sent += 1;
+            }
+            Ok(sent)
+        });
+    }
+    let sent = tasks.join_all().await.into_iter().sum::<Result<usize>>()?;
+    Ok(Round::messages(sent, start))
+}
+
+/// One caller with many messages under way.
+async fn windowed(node: Node, server: NodeName, window: usize, limit: Duration) -> Result<Round> {
+    let start = Instant::now();
+    let sent = outstanding(&node, window, || mesh::small(&server), || start.elapsed() < limit);
+    Ok(Round::messages(sent.await?, start))
+}
+
+/// Large bodies, a few under way.
+async fn bodies(
+    node: Node,
+    server: NodeName,
+    body: Bytes,
+    window: usize,
+    limit: Duration,
+) -> Result<Round> {
+    let start = Instant::now();
+    let large = || Outgoing::set([server.clone()], body.clone());
+    let sent = outstanding(&node, window, large, || start.elapsed() < limit).await?;
+    Ok(Round::bodies(sent, body.len(), start))
+}
+
+/// Keeps `window` messages under way while it goes on, then waits for the last; gives their number.
+async fn outstanding(
+    node: &Node,
+    window: usize,
+    message: impl Fn() -> Outgoing,
+    goes_on: impl Fn() -> bool,
+) -> Result<usize> {
+    let mut under_way: VecDeque<Pending> = VecDeque::with_capacity(window);
+    let mut sent = 0;
+    loop {
+        let full = under_way.len() == window;
+        if !full && goes_on() {
+            match node.start_send(message()) {
+                Ok(pending) => {
+                    under_way.push_back(pending);
+                    sent += 1;
+                    continue;
+                }
+                Err(SendError::Again) if !under_way.is_empty() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match under_way.pop_front() {
+            Some(mut pending) => mesh::delivered(&pending.wait().await?)?,
+            None => return Ok(sent),
+        }
+    }
+}
+
+/// Round trips of small messages while large bodies share the link; none where the body is empty.
+async fn beside(
+    node: Node,
+    server: NodeName,
+    body: Bytes,
+    window: usize,
+    limit: Duration,
+) -> Result<Round> {
+    let over = Arc::new(AtomicBool::new(body.is_empty()));
+    let load = tokio::spawn({
+        let (node, server, over) = (node.clone(), server.clone(), over.clone());
+        async move {
+            let large = || Outgoing::set([server.clone()], body.clone());
+            outstanding(&node, window, large, || !over.load(Ordering::Relaxed)).await
+        }
+    });
+    let measured = round_trips(node, server, limit).await;
+    over.store(true, Ordering::Relaxed);
+    load.await??;
+    measured
+}
+
+/// Broadcasts, one after the other, each until its last acknowledgement.
+async fn fan_out(node: Node, recipients: usize, limit: Duration) -> Result<Round> {
+    let mut times = Times::default();
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        let sent = Instant::now();
+        let report = node.broadcast(Bytes::from_static(protocol::BODY)).await?;
+        times.push(sent.elapsed());
+        mesh::delivered(&report)?;
+        if report.delivered().count() != recipients {
+            return Err(format!("not {recipients} recipients: {report:?}").into());
+        }
+    }
+    Ok(times.micros())
+}
+
+/// So many nodes, each with a link to the server whose size is looked at.
+fn links(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
+    let nodes = runtime.block_on(neighbourhood(arguments.number("links", 1)?))?;
+    let to = arguments.target()?;
+    runtime.block_on(async {
+        for node in &nodes {
+            node.dial(to).await?;
+        }
+        Ok::<(), meshage::DialError>(())
+    })?;
+    protocol::drive(|_| Ok(Round::rate(0.0, nodes.len(), Duration::from_secs(1))))
+}

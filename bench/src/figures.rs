@@ -1,0 +1,158 @@
+//! What was measured: the rounds of each system in each case, put together.
+
+use serde::Serialize;
+
+use crate::cases::Unit;
+use crate::process::Round;
+
+/// The figures of one system in one case.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Figure {
+    /// The case, with its variant.
+    pub(crate) case: String,
+    pub(crate) system: &'static str,
+    pub(crate) unit: Unit,
+    /// The median of the rounds' medians.
+    pub(crate) median: f64,
+    /// The median of the rounds' 99th percentiles; of a rate or a size the worst round's.
+    pub(crate) p99: f64,
+    /// The median of the rounds' 99.9th percentiles, where there are any.
+    pub(crate) p999: Option<f64>,
+    /// The least and the greatest of the rounds' medians.
+    pub(crate) range: (f64, f64),
+    pub(crate) rounds: usize,
+}
+
+/// Something that should have been measured and was not.
+#[derive(Debug, Clone)]
+pub(crate) struct Missing {
+    pub(crate) what: String,
+    pub(crate) why: String,
+}
+
+/// All that a run has found out.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    /// In the order of the cases.
+    pub(crate) all: Vec<Figure>,
+    /// How large the largest process of a case became: `memory@` and the case.
+    pub(crate) peaks: Vec<Figure>,
+    pub(crate) missing: Vec<Missing>,
+}
+
+/// A line of the JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    case: &'a str,
+    system: &'a str,
+    unit: &'a str,
+    median: f64,
+    p99: f64,
+    rounds: usize,
+}
+
+impl Figure {
+    /// Puts rounds together; `None` where there are none.
+    pub(crate) fn of(
+        case: impl Into<String>,
+        system: &'static str,
+        unit: Unit,
+        rounds: &[Round],
+    ) -> Option<Self> {
+        let medians: Vec<f64> = rounds.iter().map(|round| round.median).collect();
+        let least = medians.iter().copied().reduce(f64::min)?;
+        let greatest = medians.iter().copied().reduce(f64::max)?;
+        let worst = if unit.less_is_better() { greatest } else { least };
+        let part = |of: fn(&Round) -> Option<f64>| {
+            median(rounds.iter().map(of).collect::<Option<Vec<_>>>()?)
+        };
+        Some(Self {
+            case: case.into(),
+            system,
+            unit,
+            median: median(medians)?,
+            p99: part(|round| round.p99).unwrap_or(worst),
+            p999: part(|round| round.p999),
+            range: (least, greatest),
+            rounds: rounds.len(),
+        })
+    }
+}
+
+impl Figures {
+    /// The figure of a system in a case.
+    pub(crate) fn of(&self, case: &str, system: &str) -> Option<&Figure> {
+        self.all.iter().find(|figure| figure.case == case && figure.system == system)
+    }
+
+    /// The figures of a case, in the order of the systems.
+    pub(crate) fn in_case<'a>(&'a self, case: &'a str) -> impl Iterator<Item = &'a Figure> {
+        self.all.iter().filter(move |figure| figure.case == case)
+    }
+
+    /// Notes that something is not there, and why.
+    pub(crate) fn miss(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.missing.push(Missing { what: what.into(), why: why.into() });
+    }
+
+    /// All figures, peaks included, as a JSON list with one line each.
+    pub(crate) fn json(&self) -> String {
+        let lines = self.all.iter().chain(&self.peaks).map(|figure| {
+            let line = Line {
+                case: &figure.case,
+                system: figure.system,
+                unit: figure.unit.name(),
+                median: figure.median,
+                p99: figure.p99,
+                rounds: figure.rounds,
+            };
+            serde_json::to_string(&line).unwrap_or_default()
+        });
+        format!("[\n  {}\n]\n", lines.collect::<Vec<_>>().join(",\n  "))
+    }
+}
+
+/// The middle one; of an even number the mean of the two.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    let lower = *values.get(values.len().checked_sub(1)? / 2)?;
+    Some(f64::midpoint(lower, upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(median: f64, p99: Option<f64>) -> Round {
+        Round { median, p99, p999: None }
+    }
+
+    #[test]
+    fn a_figure_is_the_median_of_its_rounds() {
+        let rounds = [3.0, 1.0, 9.0].map(|median| round(median, Some(median * 10.0)));
+        let figure = Figure::of("set_rtt", "raw-std", Unit::Micros, &rounds).expect("rounds");
+        assert_eq!((figure.median, figure.p99, figure.range), (3.0, 30.0, (1.0, 9.0)));
+        assert_eq!(Figure::of("set_rtt", "raw-std", Unit::Micros, &[]), None);
+    }
+
+    #[test]
+    fn the_99th_percentile_of_a_rate_is_its_worst_round() {
+        let rounds = [3.0, 1.0, 9.0, 5.0].map(|median| round(median, None));
+        let figure = Figure::of("set_64", "raw-std", Unit::Messages, &rounds).expect("rounds");
+        assert_eq!((figure.median, figure.p99), (4.0, 1.0));
+    }
+
+    #[test]
+    fn the_json_is_a_list_of_six_keys_each() {
+        let mut figures = Figures::default();
+        assert!(serde_json::from_str::<Vec<u8>>(&figures.json()).is_ok_and(|l| l.is_empty()));
+        let figure = Figure::of("large", "raw-std", Unit::MegabytesPerSecond, &[round(2.0, None)]);
+        figures.all.extend(figure);
+        assert_eq!(
+            figures.json(),
+            "[\n  {\"case\":\"large\",\"system\":\"raw-std\",\"unit\":\"MB/s\",\"median\":2.0,\
+             \"p99\":2.0,\"rounds\":1}\n]\n"
+        );
+    }
+}

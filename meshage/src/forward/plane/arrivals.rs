@@ -1,0 +1,446 @@
+//! What arrives over a link: passed on without the plane's lock, delivered with it.
+//!
+//! ```text
+//!  frames of one read ──► decode, plan ──┬─ for others: onto their links' queues
+//!                                        └─ for this node ──► the lock, once for up to 64 ──► inbox
+//!                      what they give rise to, acknowledgements first ──► links, application
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::{Aftermath, Fib, Host, Plane, State, bump};
+use crate::forward::acks::Acks;
+use crate::forward::chunk::{Added, Stream};
+use crate::forward::dedup::Arrival;
+use crate::forward::outbound::{Class, Outbound};
+use crate::forward::plan::plan;
+use crate::message::{Encoding, Message};
+use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
+use crate::wire::WireError;
+use crate::wire::data::{
+    AckEntry, AckFrame, DataFrame, DataHeader, HOP_LIMIT, Lane, Refusal, Slot, Targets, Verdict,
+};
+use crate::wire::deframe::RawFrame;
+use crate::wire::frame::FrameKind;
+
+/// How many frames are decoded before the lock is taken for them: few enough that whoever takes
+/// messages meanwhile waits some microseconds.
+const LOCKED_FRAMES_MAX: usize = 64;
+
+/// What a batch is for this node itself.
+enum Own {
+    Message(DataFrame, Slot, Option<u64>),
+    Ack(AckEntry),
+}
+
+/// What a batch gives rise to.
+#[derive(Default)]
+struct Consequences {
+    acks: Acks,
+    /// The queues that copies were put into, to be flushed.
+    passed_on: SmallVec<[Arc<Outbound>; 2]>,
+}
+
+impl<H: Host> Plane<H> {
+    /// Takes the data and acknowledgement frames of a batch that one reader read; passes over the
+    /// others. Acknowledgements that the batch gives rise to leave together.
+    ///
+    /// # Errors
+    /// A frame in breach of the protocol: the link is to be closed.
+    pub fn receive(
+        &self,
+        link: LinkId,
+        frames: &[RawFrame],
+        now: Instant,
+    ) -> Result<(), WireError> {
+        self.receiving.fetch_add(1, Ordering::AcqRel);
+        let fib = self.fib.load();
+        let mut consequences = Consequences::default();
+        let mut after: Option<Aftermath<H::Completion>> = None;
+        let mut verdict = Ok(());
+        let mut own: SmallVec<[Own; 1]> = SmallVec::new();
+        for frames in frames.chunks(LOCKED_FRAMES_MAX) {
+            for frame in frames {
+                verdict = self.frame(&fib, link, frame, &mut own, &mut consequences, now);
+                if verdict.is_err() {
+                    break;
+                }
+            }
+            if !own.is_empty() {
+                let mut state = self.lock();
+                for own in own.drain(..) {
+                    match own {
+                        Own::Message(frame, slot, oldest) => {
+                            let acks = &mut consequences.acks;
+                            self.deliver(&mut state, frame, (slot, oldest), acks, now);
+                        }
+                        Own::Ack(entry) => {
+                            self.acknowledged(&mut state, &entry, &mut consequences.acks, now);
+                        }
+                    }
+                }
+                // The application hears of all but the last of a batch as they come; of the last,
+                // once the acknowledgements are on their way.
+                if let Some(after) = after.replace(self.aftermath(state)) {
+                    self.tell(after, true);
+                }
+            }
+            if verdict.is_err() {
+                break;
+            }
+        }
+        self.flush(&fib, Some(link), consequences.acks);
+        for outbound in consequences.passed_on {
+            outbound.flush(true);
+        }
+        if let Some(after) = after {
+            self.tell(after, true);
+        }
+        self.receiving.fetch_sub(1, Ordering::AcqRel);
+        verdict
+    }
+
+    /// One frame, as far as it goes without the lock.
+    fn frame(
+        &self,
+        fib: &Fib,
+        link: LinkId,
+        frame: &RawFrame,
+        own: &mut SmallVec<[Own; 1]>,
+        consequences: &mut Consequences,
+        now: Instant,
+    ) -> Result<(), WireError> {
+        match frame.kind {
+            Some(FrameKind::Data) => {
+                let frame = DataFrame::decode(frame.payload.clone())?;
+                self.data(fib, link, frame, own, consequences, now);
+            }
+            Some(FrameKind::Ack) => {
+                for mut entry in AckFrame::decode(&frame.payload)?.entries {
+                    if entry.to == self.instance {
+                        own.push(Own::Ack(entry));
+                    } else if usize::from(entry.hops) < HOP_LIMIT {
+                        entry.hops += 1;
+                        bump(&self.counters.acks_relayed);
+                        consequences.acks.push(entry);
+                    } else {
+                        bump(&self.counters.loops);
+                    }
+                }
+            }
+            Some(FrameKind::Control | FrameKind::KeepAlive) | None => {}
+        }
+        Ok(())
+    }
+
+    fn data(
+        &self,
+        fib: &Fib,
+        link: LinkId,
+        frame: DataFrame,
+        own: &mut SmallVec<[Own; 1]>,
+        consequences: &mut Consequences,
+        now: Instant,
+    ) {
+        if frame.header.instance == self.instance {
+            bump(&self.counters.loops);
+            return;
+        }
+        let plan = plan(&fib.routes, &self.name, link, &frame.header);
+        let header = &frame.header;
+        for (name, slot) in &plan.unreachable {
+            bump(&self.counters.refused_in_transit);
+            let refusal = refusal(header, name.clone(), None, slot.number, Refusal::NoRoute);
+            consequences.acks.push(refusal);
+        }
+        let onward = !plan.copies.is_empty();
+        for (next, targets) in plan.copies {
+            self.pass_on(fib, next, targets, &frame, consequences);
+        }
+        if let Some((slot, oldest)) = plan.deliver {
+            own.push(Own::Message(frame, slot, oldest));
+        } else if onward && self.snooping.load(Ordering::Relaxed) {
+            self.run(|state| snoop(state, frame.header, frame.body, now));
+        }
+    }
+
+    /// Queues a copy for the next hop, or refuses it.
+    fn pass_on(
+        &self,
+        fib: &Fib,
+        next: LinkId,
+        targets: Targets,
+        frame: &DataFrame,
+        consequences: &mut Consequences,
+    ) {
+        let was = &frame.header;
+        let mut route = was.route.clone();
+        route.push(self.name.clone());
+        let header = DataHeader {
+            source: was.source.clone(),
+            instance: was.instance,
+            id: was.id,
+            lane: was.lane,
+            encoding: was.encoding,
+            targets,
+            chunk: was.chunk,
+            route,
+        };
+        let class = if header.lane.large { Class::Large } else { Class::Small };
+        let queue = fib.links.get(&next);
+        let queued = queue.is_some_and(|queue| {
+            queue.push(class, FrameKind::Data, &frame.body, |head| header.encode_into(head)).is_ok()
+        });
+        if let (true, Some(queue)) = (queued, queue) {
+            bump(&self.counters.relayed);
+            let known = |other: &Arc<Outbound>| Arc::ptr_eq(other, queue);
+            if !consequences.passed_on.iter().rev().any(known) {
+                consequences.passed_on.push(queue.clone());
+            }
+            return;
+        }
+        bump(&self.counters.refused_in_transit);
+        let acks = &mut consequences.acks;
+        match &header.targets {
+            Targets::Flood(slot) => {
+                for name in fib.routes.behind(header.instance, next) {
+                    acks.push(refusal(&header, name, None, slot.number, Refusal::Busy));
+                }
+            }
+            Targets::List(list) => {
+                for target in list {
+                    if let Some(slot) = target.slot {
+                        let name = target.name.clone();
+                        acks.push(refusal(&header, name, None, slot.number, Refusal::Busy));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Delivers a message here, or a chunk of one; answers its source.
+    fn deliver(
+        &self,
+        state: &mut State<H::Completion>,
+        frame: DataFrame,
+        (slot, oldest): (Slot, Option<u64>),
+        acks: &mut Acks,
+        now: Instant,
+    ) {
+        let DataFrame { header, body } = frame;
+        let (source, lane, id) = (header.instance, header.lane, header.id);
+        let first = header.chunk.is_none_or(|chunk| chunk.offset == 0);
+        let refuse = |header: &DataHeader, refusal_: Refusal| {
+            refusal(header, self.name.clone(), Some(self.instance), slot.number, refusal_)
+        };
+        let known = state.dedup.source(source);
+        match known.arrival(lane, slot, id, oldest) {
+            Arrival::Next => {}
+            // Of a large body the first chunk alone is answered: one answer a message.
+            Arrival::Early | Arrival::Had | Arrival::Stale if !first => return,
+            Arrival::Early => {
+                state.counts.early += 1;
+                acks.push(refuse(&header, Refusal::Early));
+                return;
+            }
+            Arrival::Had => {
+                state.counts.duplicates += 1;
+                let next = known.next(lane);
+                acks.push(self.ack(source, lane, Verdict::Delivered { next }));
+                return;
+            }
+            Arrival::Stale => {
+                state.counts.stale += 1;
+                acks.push(refuse(&header, Refusal::Stale));
+                return;
+            }
+        }
+        let body = match header.chunk {
+            None => body,
+            Some(chunk) => {
+                let full = first && !state.inbox.has_room(chunk.total as usize);
+                let stream = Stream { source, lane, id: 0 };
+                let added = if full {
+                    Added::Refused(Refusal::Busy)
+                } else {
+                    state.reassembly.add(stream, slot.number, chunk, &body, now)
+                };
+                match self.added(state, &header, slot, added, acks) {
+                    Some(body) => body,
+                    None => return,
+                }
+            }
+        };
+        self.hand_over(state, header, slot, body, acks);
+    }
+
+    /// What comes of a chunk: the body if it is whole now.
+    pub(super) fn added(
+        &self,
+        state: &mut State<H::Completion>,
+        header: &DataHeader,
+        slot: Slot,
+        added: Added,
+        acks: &mut Acks,
+    ) -> Option<Bytes> {
+        let (source, lane, id) = (header.instance, header.lane, header.id);
+        for (victim, number) in state.reassembly.take_evicted() {
+            let verdict = Verdict::Refused { number, refusal: Refusal::Busy };
+            state.note_refused(victim.source);
+            acks.push(self.ack(victim.source, victim.lane, verdict));
+        }
+        match added {
+            Added::Whole(body) => return Some(body),
+            Added::More => {}
+            Added::Ignored => state.counts.reassembly_ignored += 1,
+            Added::Progress(received) => {
+                let verdict = Verdict::Progress { number: slot.number, received };
+                acks.push(self.ack(source, lane, verdict));
+            }
+            Added::Refused(refused) => {
+                if refused == Refusal::Busy {
+                    state.note_refused(source);
+                    state.dedup.source(source).refused(lane, id);
+                } else {
+                    state.counts.too_large += 1;
+                }
+                let me = self.name.clone();
+                acks.push(refusal(header, me, Some(self.instance), slot.number, refused));
+            }
+        }
+        None
+    }
+
+    /// Puts a whole message into the inbox, if it has room; answers its source.
+    pub(super) fn hand_over(
+        &self,
+        state: &mut State<H::Completion>,
+        header: DataHeader,
+        slot: Slot,
+        body: Bytes,
+        acks: &mut Acks,
+    ) {
+        let (source, lane, id) = (header.instance, header.lane, header.id);
+        let refuse = |header: &DataHeader, refusal_: Refusal| {
+            refusal(header, self.name.clone(), Some(self.instance), slot.number, refusal_)
+        };
+        if body.len() > self.max_message {
+            state.counts.too_large += 1;
+            acks.push(refuse(&header, Refusal::TooLarge));
+            return;
+        }
+        let len = body.len() as u64;
+        if !state.inbox.has_room(body.len()) {
+            state.note_refused(source);
+            state.dedup.source(source).refused(lane, id);
+            acks.push(refuse(&header, Refusal::Busy));
+            return;
+        }
+        state.filled |= state.inbox.is_empty();
+        state.inbox.push(message(header, body));
+        state.counts.received += 1;
+        state.counts.received_bytes += len;
+        let known = state.dedup.source(source);
+        known.delivered(lane, id);
+        let next = known.next(lane);
+        acks.push(self.ack(source, lane, Verdict::Delivered { next }));
+    }
+
+    /// What this node answers the source of a message.
+    pub(super) fn ack(&self, to: Instance, lane: Lane, verdict: Verdict) -> AckEntry {
+        AckEntry { to, from: self.name.clone(), by: Some(self.instance), lane, verdict, hops: 0 }
+    }
+
+    /// An acknowledgement for this node.
+    fn acknowledged(
+        &self,
+        state: &mut State<H::Completion>,
+        entry: &AckEntry,
+        acks: &mut Acks,
+        now: Instant,
+    ) {
+        match (entry.verdict, entry.by) {
+            (Verdict::Query, Some(source)) => {
+                let next = state.dedup.next(source, entry.lane);
+                acks.push(self.ack(source, entry.lane, Verdict::Delivered { next }));
+            }
+            (Verdict::Query, None) => {}
+            (
+                Verdict::Delivered { .. }
+                | Verdict::Refused { .. }
+                | Verdict::Progress { .. }
+                | Verdict::Ready,
+                _,
+            ) => state.sends.acknowledged(entry, now),
+        }
+    }
+
+    /// Sends acknowledgements off, a batch for each next hop. What has no route goes back where the
+    /// batch came from.
+    pub(super) fn flush(&self, fib: &Fib, came_from: Option<LinkId>, acks: Acks) {
+        for (link, frame) in acks.into_frames(&fib.routes, came_from) {
+            let queue = link.and_then(|link| fib.links.get(&link));
+            let queued = queue.is_some_and(|queue| {
+                let write = |payload: &mut Vec<u8>| frame.encode_into(payload);
+                let queued = queue.push(Class::Ack, FrameKind::Ack, &Bytes::new(), write);
+                queue.flush(true);
+                queued.is_ok()
+            });
+            if !queued {
+                let lost = frame.entries.len() as u64;
+                self.counters.acks_dropped.fetch_add(lost, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Puts a message in transit together for the snoop.
+fn snoop<C>(state: &mut State<C>, header: DataHeader, body: Bytes, now: Instant) {
+    let body = match header.chunk {
+        None => body,
+        Some(chunk) => {
+            let stream = Stream { source: header.instance, lane: header.lane, id: header.id };
+            match state.snoop.add(stream, header.id, chunk, &body, now) {
+                Added::Whole(body) => body,
+                Added::More | Added::Progress(_) | Added::Refused(_) | Added::Ignored => return,
+            }
+        }
+    };
+    state.snooped.push(message(header, body));
+}
+
+/// What the source of a message is told of a copy that goes no further.
+fn refusal(
+    header: &DataHeader,
+    from: NodeName,
+    by: Option<Instance>,
+    number: u64,
+    refusal: Refusal,
+) -> AckEntry {
+    let verdict = Verdict::Refused { number, refusal };
+    AckEntry { to: header.instance, from, by, lane: header.lane, verdict, hops: 0 }
+}
+
+/// The message of a header and a whole body.
+fn message(header: DataHeader, body: Bytes) -> Message {
+    let recipients = match header.targets {
+        Targets::List(list) if !header.lane.broadcast => {
+            list.into_iter().map(|target| target.name).collect()
+        }
+        Targets::List(_) | Targets::Flood(_) => Names::new(),
+    };
+    Message {
+        source: header.source,
+        instance: header.instance,
+        id: MessageId(header.id),
+        recipients,
+        route: header.route,
+        encoding: Encoding(header.encoding),
+        body,
+    }
+}

@@ -1,0 +1,57 @@
+//! Order where queues are full.
+
+use smallvec::smallvec;
+
+use super::*;
+use crate::forward::outbound::MESSAGE_BYTES_MAX;
+
+#[test]
+fn a_short_broadcast_does_not_overtake_a_long_set_that_finds_the_links_queue_full() {
+    const LONG: usize = 40_000;
+    let world = World::new(LINE);
+    let fill = |len: usize| world.send("a", Outgoing::set([node("c")], vec![0; len]));
+    for _ in 0..MESSAGE_BYTES_MAX / LONG - 1 {
+        fill(LONG);
+    }
+    let queue = world.plane("a").fib().links[&LinkId(instance("b").0)].clone();
+    while queue.waiting_bytes() + LONG < MESSAGE_BYTES_MAX {
+        fill(LONG / 8);
+    }
+    let set = world.send("a", Outgoing::set([node("b")], vec![1; LONG]));
+    let broadcast = world.send("a", Outgoing::broadcast("x"));
+    world.run();
+    assert_eq!(world.outcomes("a", &set), [Outcome::Delivered]);
+    assert_eq!(world.outcomes("a", &broadcast), [Outcome::Delivered; 2]);
+    let lengths: Vec<usize> = world.take("b").iter().map(|message| message.body.len()).collect();
+    assert_eq!(lengths, [LONG, 1]);
+}
+
+#[test]
+fn a_broadcast_does_not_overtake_a_set_that_waits_for_an_answer_to_an_older_one() {
+    let world = World::new(&[("a", "b"), ("b", "c"), ("b", "d")]);
+    let sets = [world.set("a", &["c"], "1"), world.set("a", &["c"], "2")];
+    // Whatever refused the first, the source sends nothing new until it knows of the second.
+    let refused = AckEntry {
+        to: instance("a"),
+        from: node("c"),
+        by: None,
+        lane: Lane { broadcast: false, large: false },
+        verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
+        hops: 0,
+    };
+    let frame = AckFrame { entries: smallvec![refused] }.encode();
+    let mut deframer = Deframer::default();
+    deframer.buffer().extend_from_slice(&frame.head);
+    let frame = deframer.next_frame().expect("well-formed").expect("whole");
+    let link = LinkId(instance("b").0);
+    world.plane("a").receive(link, &[frame], world.now.get()).expect("well-formed");
+    let third = world.set("a", &["c"], "3");
+    let broadcast = world.send("a", Outgoing::broadcast("broadcast"));
+    world.pass(Duration::from_secs(2));
+    for sent in sets.iter().chain([&third]) {
+        assert_eq!(world.outcomes("a", sent), [Outcome::Delivered]);
+    }
+    assert_eq!(world.outcomes("a", &broadcast), [Outcome::Delivered; 3]);
+    assert_eq!(world.texts("c"), ["1", "2", "3", "broadcast"]);
+    assert_eq!(world.texts("b"), ["broadcast"], "the others need not wait for it");
+}
