@@ -1,12 +1,12 @@
 """The bench's worker for our blocking node in Python.
 
     set_rtt      one thread, Node.set
-    set_window   so many threads, each of which waits in Node.set
+    set_window   one thread, Node.send_async; each send's end is asked for
     recv_many    the receiver, Node.recv_many; what sends to it is the worker in Rust
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
 from time import perf_counter_ns
 
 import meshage
@@ -49,21 +49,20 @@ def round_trips(node: meshage.Node) -> None:
 
 
 def windowed(node: meshage.Node, window: int) -> None:
-    def call(end: int) -> int:
-        sent = 0
+    message = meshage.Message(BODY, [SERVER])
+    under_way: deque[meshage.Sending] = deque()
+
+    def round(milliseconds: int) -> dict[str, float]:
+        begin, end = perf_counter_ns(), protocol.end_of(milliseconds)
+        acknowledged = 0
         while perf_counter_ns() < end:
-            node.set(SERVER, BODY)
-            sent += 1
-        return sent
+            if len(under_way) == window:
+                under_way.popleft().result()
+                acknowledged += 1
+            under_way.append(node.send_async(message))
+        return protocol.rate(acknowledged, perf_counter_ns() - begin)
 
-    with ThreadPoolExecutor(window) as callers:
-
-        def round(milliseconds: int) -> dict[str, float]:
-            begin, end = perf_counter_ns(), protocol.end_of(milliseconds)
-            sent = sum(callers.map(call, [end] * window))
-            return protocol.rate(sent, perf_counter_ns() - begin)
-
-        protocol.rounds(round)
+    protocol.rounds(round)
 
 
 def main(job: Job) -> None:

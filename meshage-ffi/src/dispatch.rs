@@ -1,6 +1,6 @@
 //! The callbacks of one node, and the thread that takes messages and events to them.
 //!
-//! One thread a node, started with the first callback for messages or events. It takes one thing
+//! One thread a node, started with the first callback for messages or events. It takes one message
 //! at a time, so that what waits stays in the node's queue, where it is bounded. (Snooped messages
 //! and reports come on the core's own callback thread.)
 //!
@@ -28,6 +28,10 @@ use crate::callback::{Callback, Inside, Slot, Under, lock};
 use crate::event::{EventFn, meshage_event};
 use crate::handle::meshage_node;
 use crate::message::{MessageFn, SnoopFn, meshage_message};
+
+/// After how many messages the thread looks whether there is an event: as many as arrive in a read
+/// of the smallest size.
+const MESSAGES_IN_A_ROW: usize = 128;
 
 /// The callbacks of one node.
 #[derive(Default)]
@@ -189,11 +193,30 @@ impl Dispatcher {
             }
             match self.wait(node, message.is_some()) {
                 Work::Changed => {}
-                Work::Message(Ok(arrived)) => deliver(message, arrived),
+                Work::Message(Ok(arrived)) => self.deliver(node, message.as_deref(), arrived),
                 Work::Message(Err(_)) => self.inbox_is_closed = true,
                 Work::Event(Some(happened)) => report(event, happened),
                 Work::Event(None) => self.events = None,
             }
+        }
+    }
+
+    /// Takes a message to the callback, and then others that are there, until something changes.
+    fn deliver(
+        &self,
+        node: &meshage_node,
+        callback: Option<&Callback<MessageFn>>,
+        arrived: Message,
+    ) {
+        let Some(callback) = callback else { return };
+        deliver(callback, arrived);
+        for _ in 1..MESSAGES_IN_A_ROW {
+            if lock(&node.callbacks.state).changes != self.seen {
+                return;
+            }
+            // None, or none any more: who waits for the next hears of it.
+            let Ok(arrived) = node.node.node().try_recv() else { return };
+            deliver(callback, arrived);
         }
     }
 
@@ -215,8 +238,7 @@ impl Dispatcher {
     }
 }
 
-fn deliver(callback: Option<Arc<Callback<MessageFn>>>, message: Message) {
-    let Some(callback) = callback else { return };
+fn deliver(callback: &Callback<MessageFn>, message: Message) {
     let message = meshage_message::publish(message);
     let _inside = Inside::enter();
     // SAFETY: the program's function with its own data, and a message that is now its own.

@@ -128,6 +128,19 @@ impl Running {
         writeln!(stdin, "{line}").expect("it reads");
     }
 
+    /// Types a line, and again after each answer, until the answer is this one.
+    fn tell_until(&mut self, line: &str, answer: &str) {
+        let deadline = Instant::now() + PROGRAM_TIME_MAX;
+        while !self.said().contains(answer) {
+            assert!(Instant::now() < deadline, "never {answer:?}: {}", self.said());
+            let answers = self.said().lines().count();
+            self.tell(line);
+            while self.said().lines().count() == answers && Instant::now() < deadline {
+                std::thread::sleep(LOOK);
+            }
+        }
+    }
+
     /// Waits for its end, a hang being a failure; gives what it said.
     fn finish(mut self) -> String {
         drop(self.child.stdin.take());
@@ -319,7 +332,7 @@ fn a_request_has_its_reply_under_address_sanitizer() {
 #[test]
 fn a_program_in_cpp_talks_to_an_event_loop_and_the_topology_is_drawn() {
     let (ns, port) = meeting_place("loop");
-    let (shared, seconds) = (Way::Shared, "5");
+    let (shared, seconds) = (Way::Shared, "10");
     let mut talker =
         spawn(&example("event_loop.c", shared), "run", &["loop", &ns, &port, seconds], shared);
     let cpp = spawn(&example("cpp_node.cpp", shared), "run", &["cpp", &ns, &port, seconds], shared);
@@ -327,9 +340,9 @@ fn a_program_in_cpp_talks_to_an_event_loop_and_the_topology_is_drawn() {
         spawn(&example("topology.c", shared), "run", &["watch", &ns, &port, seconds], shared);
     talker.await_text("cpp: hello from cpp");
     watcher.await_text("3 nodes");
-    talker.tell("good morning");
+    // The watcher's map is whole; the talker's own may come a moment later.
+    talker.tell_until("good morning", "sent to 2 of 2: ok");
     cpp.await_text("loop says \"good morning\"");
-    talker.await_text("sent to 2 of 2: ok");
     assert!(watcher.finish().contains("graph mesh {"));
     cpp.finish();
     talker.finish();

@@ -271,6 +271,49 @@ fn a_blocking_node_does_without_a_runtime() {
 }
 
 #[test]
+fn a_crowd_of_threads_sends_and_closing_wakes_all_of_them() {
+    const THREADS: u8 = 48;
+    const MESSAGES: u8 = 20;
+    let (a, b) = blocking_pair();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let a = &a;
+            scope.spawn(move || {
+                for message in 0..MESSAGES {
+                    let body = vec![thread, message];
+                    let report = a.send(Outgoing::set([name("b")], body)).expect("sent");
+                    assert!(report.all_delivered());
+                }
+            });
+        }
+    });
+    let mut next = [0; THREADS as usize];
+    for _ in 0..usize::from(THREADS) * usize::from(MESSAGES) {
+        let message = b.recv(Some(SOON)).expect("received");
+        let (thread, number) = (usize::from(message.body[0]), message.body[1]);
+        assert_eq!(number, next[thread], "each thread's messages keep their order");
+        next[thread] += 1;
+    }
+
+    // Nobody takes what is sent now, so that they all come to wait.
+    let outcomes = std::thread::scope(|scope| {
+        let send = || loop {
+            let sent = a.send(Outgoing::set([name("nobody")], "x").retry(true).timeout(SOON));
+            if let Err(error) = sent {
+                break error;
+            }
+        };
+        let waiting: Vec<_> = (0..THREADS).map(|_| scope.spawn(send)).collect();
+        while a.node().stats().value("sends_under_way") < Some(u64::from(THREADS)) {
+            std::thread::yield_now();
+        }
+        a.node().close();
+        waiting.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    assert!(outcomes.iter().all(|outcome| *outcome == SendError::Closed));
+}
+
+#[test]
 fn dropping_a_blocking_node_frees_its_port_and_threads() {
     let (a, b) = blocking_pair();
     let port = b.node().port();
