@@ -5,6 +5,7 @@ package meshage
 import "C"
 
 import (
+	"runtime"
 	"sync"
 	"unsafe"
 )
@@ -77,5 +78,7 @@ func (n *Node) runDispatch() {
 				n.events.tell(Event{Kind: EventKind(item.number), Node: node})
 			}
 		}
+		// Whoever was woken runs first, as in receive.
+		runtime.Gosched()
 	}
 }

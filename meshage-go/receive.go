@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"context"
+	"runtime"
 	"unsafe"
 )
 
@@ -51,6 +52,9 @@ func (n *Node) receive() {
 				return
 			}
 		}
+		// Whoever takes them runs first: the wait in the library would keep this processor from
+		// them until the runtime notices.
+		runtime.Gosched()
 	}
 }
 

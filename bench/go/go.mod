@@ -1,6 +1,6 @@
 module meshage-bench
 
-go 1.21
+go 1.22
 
 require meshage v0.0.0
 

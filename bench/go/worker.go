@@ -82,7 +82,7 @@ func callers(node *meshage.Node, body []byte, window int) round {
 		var all sync.WaitGroup
 		var count atomic.Int64
 		start := time.Now()
-		for range make([]struct{}, window) {
+		for range window {
 			all.Add(1)
 			go func() {
 				defer all.Done()
