@@ -38,7 +38,7 @@ func main() {
 			if event.Kind != meshage.EventNodeJoined {
 				continue
 			}
-			if _, err := node.Set([]string{event.Node}, "hello, this is "+name); err != nil {
+			if _, err := node.Set([]string{event.Node}, "hello"); err != nil {
 				fmt.Println(err)
 			} else {
 				fmt.Println("hello to", event.Node)
