@@ -1,4 +1,4 @@
-//! Raw TCP with tokio: a task for each connection, on two worker threads.
+//! Raw TCP with tokio: a task for each connection, on one worker thread.
 
 use std::time::{Duration, Instant};
 

@@ -164,14 +164,17 @@ impl<C> Sends<C> {
         completion: C,
         now: Instant,
     ) -> Result<MessageId, (SendError, Outgoing, C)> {
-        let recipients = match self.admit(&outgoing) {
-            Ok(recipients) => recipients,
+        let others = match self.admit(&outgoing) {
+            Ok(others) => others,
             Err(error) => return Err((error, outgoing, completion)),
         };
         self.next_id += 1;
         let id = self.next_id;
-        let broadcast = outgoing.recipients == Recipients::Broadcast;
         let cost = cost(&outgoing);
+        let (broadcast, recipients) = match (outgoing.recipients, others) {
+            (Recipients::Broadcast, others) => (true, others.unwrap_or_default()),
+            (Recipients::Set(names), others) => (false, others.unwrap_or(names)),
+        };
         self.cost += cost;
         let large = outgoing.body.len() > CHUNK_BYTES;
         if !large {
@@ -212,7 +215,8 @@ impl<C> Sends<C> {
         Ok(MessageId(id))
     }
 
-    fn admit(&self, outgoing: &Outgoing) -> Result<Names, SendError> {
+    /// Whom a message goes to, where that is not just the names it gives.
+    fn admit(&self, outgoing: &Outgoing) -> Result<Option<Names>, SendError> {
         if outgoing.body.len() > self.max_message {
             return Err(SendError::TooLarge(outgoing.body.len(), self.max_message));
         }
@@ -222,19 +226,21 @@ impl<C> Sends<C> {
                     self.fib.routes.others().map(|(name, _)| name.clone()).collect();
                 names.dedup();
                 names.retain(|name| *name != self.me);
-                names.into()
+                Some(names.into())
             }
             Recipients::Set(names) if names.is_empty() => return Err(SendError::NoRecipients),
-            Recipients::Set(names) if names.len() == 1 && names[0] != self.me => names.clone(),
+            Recipients::Set(names) if names.len() == 1 && names[0] != self.me => None,
             Recipients::Set(names) => {
                 let mut seen = BTreeSet::new();
                 let others = names.iter().filter(|name| **name != self.me);
-                others.filter(|name| seen.insert(name.as_str())).cloned().collect()
+                let others: Names =
+                    others.filter(|name| seen.insert(name.as_str())).cloned().collect();
+                if others.is_empty() {
+                    return Err(SendError::SelfOnly);
+                }
+                Some(others)
             }
         };
-        if recipients.is_empty() && outgoing.recipients != Recipients::Broadcast {
-            return Err(SendError::SelfOnly);
-        }
         if self.cost > 0 && self.cost + cost(outgoing) > SEND_BYTES_MAX {
             return Err(SendError::Again);
         }
