@@ -18,6 +18,7 @@ mod demo;
 mod drawing;
 mod fix;
 mod header;
+mod install;
 mod pages;
 mod process;
 mod purity;
@@ -43,6 +44,8 @@ cargo xtask <command>
   bench     measures us beside raw TCP and the peers: [--json FILE] [--quick] [--only CASE]
             [--report]; a full run writes docs/bench/ (bench/README.md has the cases)
   header    writes include/meshage.h anew
+  install   the library for programs outside this tree: [--prefix DIR] [--libdir DIR]
+            [--destdir DIR] [--uninstall]
   help      this
 ";
 
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Some("fix") => fix::run(&root),
         Some("sim") => sim::run(&root, &rest),
         Some("bench") => bench::run(&root, &rest),
+        Some("install") => install::run(&root, &rest),
         Some("header") => header::write(&root),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
