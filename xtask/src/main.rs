@@ -4,7 +4,7 @@
 //! a command needs besides, it sets up under `target/`, or says that it skips the part and why.
 //!
 //! ```text
-//!  main ─► demo · test · verify · fix · sim · bench · header · help
+//!  main ─► demo · test · verify · fix · sim · bench · install · header · help
 //!            │      │      │
 //!            │      │      └─ purity · pages (what the source and the documents must hold to)
 //!            │      └─ tally (counts of all runners) · scenario/ (whole processes)
@@ -19,6 +19,7 @@ mod drawing;
 mod fix;
 mod header;
 mod install;
+mod outside;
 mod pages;
 mod process;
 mod purity;
@@ -37,7 +38,7 @@ cargo xtask <command>
 
   demo      nodes in Rust, C and Python find each other and pass messages
   test      every test of the project; ends with `N passed, N failed`; or parts of it:
-            rust, c, python, scenarios
+            rust, c, install, python, scenarios
   verify    what must hold of the source: format, lints, docs, drift, purity (changes nothing)
   fix       formats, applies what clippy can, writes the C header anew
   sim       the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N

@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 
 use crate::shell::{self, Result};
 
-pub(crate) use plan::{Content, Item};
+pub(crate) use plan::compatibility;
+use plan::{Content, Item};
 
 /// Where things go unless one says otherwise.
 const PREFIX: &str = "/usr/local";
@@ -41,7 +42,6 @@ pub(crate) struct Places {
 
 impl Places {
     /// Below a prefix, with all else at its default.
-    #[cfg_attr(not(test), expect(dead_code, reason = "whoever installs says where"))]
     pub(crate) fn below(prefix: impl Into<PathBuf>) -> Self {
         let prefix = prefix.into();
         Self { libdir: prefix.join(LIBDIR), prefix, destdir: None }
@@ -65,6 +65,14 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     if uninstall {
         return remove(&plan::paths(&places), &places);
     }
+    for path in into(root, &places)? {
+        println!("  {}", path.display());
+    }
+    Ok(())
+}
+
+/// Builds the library and installs it; the files that were written.
+pub(crate) fn into(root: &Path, places: &Places) -> Result<Vec<PathBuf>> {
     let release = {
         let _others_wait = shell::alone(root)?;
         println!("building the library");
@@ -73,7 +81,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         shell::target(root).join("release")
     };
     let system = native::libraries(root)?;
-    install(&plan::items(root, &release, &places, &system), &places)
+    install(&plan::items(root, &release, places, &system), places)
 }
 
 fn parse(arguments: &[String]) -> Result<(Places, bool)> {
@@ -112,13 +120,14 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn install(items: &[Item], places: &Places) -> Result<()> {
+fn install(items: &[Item], places: &Places) -> Result<Vec<PathBuf>> {
+    let mut written = Vec::new();
     for item in items {
         let to = places.staged(&item.to);
         write(item, &to).map_err(|error| format!("cannot install {}: {error}", to.display()))?;
-        println!("  {}", to.display());
+        written.push(to);
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Writes a file beside its place and moves it there: a program that runs keeps the old library.

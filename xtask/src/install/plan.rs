@@ -11,16 +11,16 @@ const CMAKE: &str = "share/cmake/meshage";
 
 /// One file of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Item {
+pub(super) struct Item {
     /// Where programs will see it.
-    pub(crate) to: PathBuf,
+    pub(super) to: PathBuf,
     /// What it is.
-    pub(crate) content: Content,
+    pub(super) content: Content,
 }
 
 /// Where what a file holds comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Content {
+pub(super) enum Content {
     /// A copy of this file.
     File(PathBuf),
     /// This text.

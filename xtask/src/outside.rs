@@ -1,0 +1,240 @@
+//! An installed copy, used as a stranger would: projects outside the tree that know it by
+//! pkg-config or CMake alone, each program run until it and another have greeted each other.
+//!
+//! ```text
+//!  install into a temporary folder ─┬─► Makefile (pkg-config): shared, static
+//!                                   ├─► CMake: meshage::shared, meshage::static, C++
+//!                                   ├─► moved elsewhere, CMake again
+//!                                   └─► cargo-c's copy, file by file
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::install::{self, Places};
+use crate::process::Process;
+use crate::shell::{self, Result};
+use crate::tally::Tally;
+use crate::{build, chance};
+
+/// The project's files, from the top folder.
+const PROJECT: [&str; 4] = [
+    "examples-c/outside/Makefile",
+    "examples-c/outside/CMakeLists.txt",
+    "examples-c/first.c",
+    "examples-cpp/first.cpp",
+];
+/// How long two nodes on one machine may take until both have been greeted, on a busy one too.
+const GREETING_MAX: Duration = Duration::from_secs(20);
+/// What two nodes that were started for a test get as the time after which they give up.
+const PATIENCE_SECONDS: &str = "60";
+
+/// A folder outside the tree that goes when this does.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Installs, then builds each project and runs what it made.
+pub(crate) fn run(root: &Path, tally: &mut Tally) {
+    let name = format!("meshage-outside-{:016x}", chance::number());
+    let folder = Folder(std::env::temp_dir().join(name));
+    let copy = Copy { root, folder: &folder.0, places: Places::below(folder.0.join("prefix")) };
+    if !tally.check("the library is installed", || install::into(root, &copy.places).map(|_| ())) {
+        return;
+    }
+    match ["make", "pkg-config"].into_iter().find(|tool| !shell::is_installed(tool)) {
+        Some(missing) => {
+            tally.skip("make and pkg-config", &format!("{missing} is not installed"));
+        }
+        None => {
+            tally.check("make and pkg-config: the shared library", || copy.make("shared", &[]));
+            tally.check("make and pkg-config: the static library", || {
+                copy.make("static", &["STATIC=1"])
+            });
+        }
+    }
+    if shell::is_installed("cmake") {
+        tally.check("CMake: meshage::shared, meshage::static, C++", || copy.cmake());
+        tally.check("CMake: a copy that was moved, with another folder for libraries", || {
+            copy.moved()
+        });
+    } else {
+        tally.skip("the CMake package", "cmake is not installed");
+    }
+    tally.check("a library of another version fails to link, and says why", || copy.stale());
+    if shell::is_installed("cargo-cinstall") {
+        tally.check("cargo cinstall installs the same", || copy.cargo_c());
+    } else {
+        tally.skip("cargo cinstall", "cargo-c is not installed (cargo install --locked cargo-c)");
+    }
+}
+
+/// An installed copy.
+struct Copy<'a> {
+    root: &'a Path,
+    folder: &'a Path,
+    places: Places,
+}
+
+impl Copy<'_> {
+    fn make(&self, name: &str, variables: &[&str]) -> Result<()> {
+        let project = self.project(name)?;
+        let mut make = clean(shell::command(&project, "make"));
+        make.args(variables).env("PKG_CONFIG_PATH", self.places.libdir.join("pkgconfig"));
+        shell::quietly(&mut make)?;
+        let (c, cpp) = (project.join("first"), project.join("first_cpp"));
+        for program in [&c, &cpp] {
+            needs_the_shared_library(program, name == "shared")?;
+        }
+        greet(&c, &cpp)
+    }
+
+    fn cmake(&self) -> Result<()> {
+        let project = self.project("cmake")?;
+        cmake(&project, &self.places.prefix, None)?;
+        let program = |name: &str| project.join("build").join(name);
+        needs_the_shared_library(&program("first"), true)?;
+        needs_the_shared_library(&program("first_static"), false)?;
+        greet(&program("first"), &program("first_static"))?;
+        greet(&program("first_cpp"), &program("first"))
+    }
+
+    fn moved(&self) -> Result<()> {
+        let (made, moved) = (self.folder.join("made"), self.folder.join("moved"));
+        let mut places = Places::below(&made);
+        places.libdir = made.join("lib/odd");
+        install::into(self.root, &places)?;
+        std::fs::rename(&made, &moved).map_err(|error| format!("it cannot be moved: {error}"))?;
+        let project = self.project("cmake-moved")?;
+        cmake(&project, &moved, Some("first_static"))?;
+        let program = project.join("build/first_static");
+        greet(&program, &program)
+    }
+
+    /// Links against a library that has everything but the function named for the version.
+    fn stale(&self) -> Result<()> {
+        let project = self.project("stale")?;
+        let mut fake = build::compiler(&project, "CC", "cc");
+        fake.args(["-shared", "-x", "c", "/dev/null", "-o", "libmeshage.so"]);
+        shell::quietly(&mut fake)?;
+        let mut link = build::compiler(&project, "CXX", "c++");
+        link.args(["-std=c++17", "first.cpp", "-I"]).arg(self.places.prefix.join("include"));
+        link.args(["-L.", "-lmeshage", "-o", "first"]);
+        let (linked, text) = shell::capture(&mut link)?;
+        let version = install::compatibility(env!("CARGO_PKG_VERSION")).replace('.', "_");
+        let function = format!("meshage_abi_{version}");
+        match !linked && text.contains(&function) {
+            true => Ok(()),
+            false => Err(format!("no word of {function}:\n{text}")),
+        }
+    }
+
+    fn cargo_c(&self) -> Result<()> {
+        let prefix = self.folder.join("cargo-c");
+        let _others_wait = shell::alone(self.root)?;
+        let mut cinstall = shell::cargo(self.root, &["cinstall", "--release"]);
+        cinstall.args(["-p", "meshage-ffi", "--libdir", "lib", "--prefix"]).arg(&prefix);
+        shell::quietly(&mut cinstall)?;
+        let (ours, theirs) = (contents(&self.places.prefix)?, contents(&prefix)?);
+        if ours == theirs {
+            return Ok(());
+        }
+        let differ = |file: &&PathBuf| ours.get(*file) != theirs.get(*file);
+        let mut files: Vec<&PathBuf> = ours.keys().chain(theirs.keys()).filter(differ).collect();
+        files.sort();
+        files.dedup();
+        Err(format!("these differ: {files:?}"))
+    }
+
+    /// A project of its own.
+    fn project(&self, name: &str) -> Result<PathBuf> {
+        let project = self.folder.join(name);
+        let made = std::fs::create_dir_all(&project);
+        made.map_err(|error| format!("no folder {}: {error}", project.display()))?;
+        for file in PROJECT {
+            let from = self.root.join(file);
+            let to = project.join(from.file_name().unwrap_or_default());
+            std::fs::copy(&from, to).map_err(|error| format!("cannot copy {file}: {error}"))?;
+        }
+        Ok(project)
+    }
+}
+
+fn cmake(project: &Path, prefix: &Path, target: Option<&str>) -> Result<()> {
+    let mut configure = clean(shell::command(project, "cmake"));
+    let prefix_path = format!("-DCMAKE_PREFIX_PATH={}", prefix.display());
+    configure.args(["-B", "build", "-DCMAKE_BUILD_TYPE=Release", &prefix_path]);
+    shell::quietly(&mut configure)?;
+    let mut make = clean(shell::command(project, "cmake"));
+    make.args(["--build", "build"]);
+    shell::quietly(make.args(target.map(|target| ["--target", target]).into_iter().flatten()))
+        .map(|_| ())
+}
+
+/// A command that finds no library but the installed one.
+fn clean(mut command: Command) -> Command {
+    for variable in ["LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "MAKEFLAGS", "STATIC"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Whether a program asks for the shared library by its soname, as it should or should not.
+fn needs_the_shared_library(program: &Path, should: bool) -> Result<()> {
+    let bytes =
+        std::fs::read(program).map_err(|error| format!("no {}: {error}", program.display()))?;
+    let soname = format!("libmeshage.so.{}\0", install::compatibility(env!("CARGO_PKG_VERSION")));
+    let does = bytes.windows(soname.len()).any(|window| window == soname.as_bytes());
+    match does == should {
+        true => Ok(()),
+        false if should => Err(format!("{} does not ask for {soname:?}", program.display())),
+        false => Err(format!("{} asks for the shared library", program.display())),
+    }
+}
+
+/// Runs both until each has been greeted by the other.
+fn greet(one: &Path, other: &Path) -> Result<()> {
+    let run = chance::number();
+    let names = [format!("one-{run:016x}"), format!("other-{run:016x}")];
+    let start = |program: &Path, name: &str| {
+        let mut command = clean(Command::new(program));
+        command.args([name, PATIENCE_SECONDS]);
+        Process::spawn(name, command)
+    };
+    let mut nodes = [start(one, &names[0])?, start(other, &names[1])?];
+    let by = Instant::now() + GREETING_MAX;
+    for (node, from) in nodes.iter_mut().zip(names.iter().rev()) {
+        let greeting = format!("{from} says \"hello\"");
+        while node.answer(by.saturating_duration_since(Instant::now()))? != greeting {}
+    }
+    Ok(())
+}
+
+/// Every file below a prefix: links as what they point to, text as it is but for the prefix, the
+/// libraries by name alone.
+fn contents(prefix: &Path) -> Result<BTreeMap<PathBuf, String>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![prefix.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder)
+            .map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let shown = path.strip_prefix(prefix).unwrap_or(&path).to_path_buf();
+            if let Ok(to) = std::fs::read_link(&path) {
+                found.insert(shown, format!("link to {}", to.display()));
+            } else if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                found.insert(shown, text.replace(&prefix.display().to_string(), "PREFIX"));
+            }
+        }
+    }
+    Ok(found)
+}
