@@ -4,13 +4,14 @@
 //! a command needs besides, it sets up under `target/`, or says that it skips the part and why.
 //!
 //! ```text
-//!  main ─► demo · test · verify · fix · sim · bench · install · header · help
+//!  main ─► demo · test · verify · fix · sim · bench · install · header · abi · help
 //!            │      │      │
 //!            │      │      └─ purity · pages (what the source and the documents must hold to)
 //!            │      └─ tally (counts of all runners) · scenario/ (whole processes)
 //!            └─ build (library, C programs, wheel) · process (a node program) · drawing
 //! ```
 
+mod abi;
 mod bench;
 mod build;
 mod chance;
@@ -47,6 +48,7 @@ cargo xtask <command>
   header    writes include/meshage.h anew
   install   the library for programs outside this tree: [--prefix DIR] [--libdir DIR]
             [--destdir DIR] [--uninstall]
+  abi       what differs from the recorded C API, and whether the version says so: [--accept]
   help      this
 ";
 
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Some("sim") => sim::run(&root, &rest),
         Some("bench") => bench::run(&root, &rest),
         Some("install") => install::run(&root, &rest),
+        Some("abi") => abi::run(&root, &rest),
         Some("header") => header::write(&root),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");
