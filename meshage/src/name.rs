@@ -48,12 +48,15 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
+fn is_allowed(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
 fn check(text: &str) -> Result<(), NameError> {
     if text.len() > NAME_BYTES_MAX {
         return Err(NameError::TooLong(text.len()));
     }
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    match text.bytes().position(|b| !allowed(b)) {
+    match text.bytes().position(|b| !is_allowed(b)) {
         // All before it is ASCII, so a character begins here.
         Some(at) => Err(NameError::Forbidden(text[at..].chars().next().unwrap_or_default())),
         None => Ok(()),
@@ -77,6 +80,18 @@ impl NodeName {
         }
         check(text)?;
         Ok(Self(SmolStr::new(text)))
+    }
+
+    /// As [`NodeName::new`], from bytes that may be anything.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, NameError> {
+        if bytes.is_empty() || bytes.len() > NAME_BYTES_MAX || !bytes.iter().all(|b| is_allowed(*b))
+        {
+            return Self::new(&String::from_utf8_lossy(bytes));
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Self(SmolStr::new(text))),
+            Err(_) => Err(NameError::Forbidden(char::REPLACEMENT_CHARACTER)),
+        }
     }
 
     /// The name as text.

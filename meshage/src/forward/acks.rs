@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
-use crate::name::LinkId;
+use crate::name::{Instance, LinkId};
 use crate::route::RouteTable;
-use crate::wire::data::{ACK_ENTRIES_MAX, AckEntry, AckFrame, Verdict};
+use crate::wire::data::{ACK_ENTRIES_MAX, AckEntry, AckFrame, Refusal, Verdict};
 
 /// How far back an acknowledgement looks for one that it makes superfluous: the messages of a batch
 /// come from a handful of sources.
@@ -35,6 +35,15 @@ impl Acks {
             }
         }
         self.entries.push(entry);
+    }
+
+    /// The sources that a node tells that it has no room.
+    pub fn refused_by(&self, me: Instance) -> SmallVec<[Instance; 1]> {
+        let refuses = |entry: &&AckEntry| {
+            let busy = matches!(entry.verdict, Verdict::Refused { refusal: Refusal::Busy, .. });
+            busy && entry.by == Some(me)
+        };
+        self.entries.iter().filter(refuses).map(|entry| entry.to).collect()
     }
 
     /// Whether there is none.
@@ -68,9 +77,8 @@ impl Acks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Instance;
     use crate::route::tests::{instance, node, table};
-    use crate::wire::data::{Lane, Refusal};
+    use crate::wire::data::Lane;
 
     fn ack(to: Instance, verdict: Verdict) -> AckEntry {
         AckEntry {

@@ -227,8 +227,14 @@ impl<H: Host> Plane<H> {
         let mut state = self.lock();
         let taken = take(&mut state.inbox);
         let left = state.inbox.len();
+        self.relieve(state);
+        (taken, left)
+    }
+
+    /// Tells those who were refused for want of room that there is some, if there is.
+    fn relieve(&self, mut state: MutexGuard<'_, State<H::Completion>>) {
         if state.refused.is_empty() || !state.inbox.is_half_empty() {
-            return (taken, left);
+            return;
         }
         let refused = mem::take(&mut state.refused);
         drop(state);
@@ -237,7 +243,11 @@ impl<H: Host> Plane<H> {
             acks.push(self.ack(source, Lane::ALL[0], Verdict::Ready));
         }
         self.flush(&self.fib.load(), None, acks);
-        (taken, left)
+    }
+
+    /// Whether the inbox is more than half full.
+    pub fn is_crowded(&self) -> bool {
+        !self.lock().inbox.is_half_empty()
     }
 
     /// How many messages wait in the inbox.
@@ -401,12 +411,5 @@ struct Aftermath<C> {
 impl<C> State<C> {
     fn due(&self) -> Option<Instant> {
         [self.sends.due(), self.reassembly.due(), self.snoop.due()].into_iter().flatten().min()
-    }
-
-    fn note_refused(&mut self, source: Instance) {
-        self.counts.busy += 1;
-        if self.refused.len() < READY_SOURCES_MAX {
-            self.refused.insert(source);
-        }
     }
 }

@@ -19,6 +19,7 @@ use bytes::{BufMut as _, BytesMut};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::driver::Incoming;
@@ -40,6 +41,11 @@ const READ_BYTES_MAX: usize = 256 << 10;
 const READ_BYTES_AFTER_CHUNK: usize = 4 << 10;
 /// With less room than this a reader takes a new buffer.
 const READ_BYTES_SPARE: usize = 2 << 10;
+/// How many frames go to the data plane between two looks at its inbox: a quarter of the smallest
+/// inbox's usual size.
+const FRAMES_IN_A_ROW: usize = 256;
+/// How often a reader lets others run while the inbox is more than half full.
+const YIELDS_MAX: usize = 16;
 /// How often the control plane hears that bytes arrive.
 const HEARD_EVERY: Duration = Duration::from_millis(250);
 /// How long a link that is closed in order may take to be written out and closed by the other end.
@@ -201,7 +207,11 @@ impl Reader {
         for run in frames.chunk_by(|a, b| is_for_the_data_plane(a) == is_for_the_data_plane(b)) {
             if is_for_the_data_plane(&run[0]) {
                 self.settled().await;
-                self.shared.plane.receive(self.link, run, now)?;
+                for some in run.chunks(FRAMES_IN_A_ROW) {
+                    if self.shared.plane.receive(self.link, some, now)? {
+                        self.give_way().await;
+                    }
+                }
             } else {
                 self.hand_on(run).await?;
             }
@@ -229,6 +239,17 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Lets the application take messages before there are so many that some are refused. Does not
+    /// wait for it: an application that takes none costs its node a few looks a batch.
+    async fn give_way(&self) {
+        for _ in 0..YIELDS_MAX {
+            yield_now().await;
+            if !self.shared.plane.is_crowded() {
+                return;
+            }
+        }
     }
 
     /// Waits until the driver has done what the control frames before led to: who answers a message

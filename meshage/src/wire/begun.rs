@@ -7,10 +7,9 @@
 
 use bytes::Buf as _;
 
-use super::codec;
 use super::data::{DataHeader, HEADER_BYTES_MAX};
 use super::deframe::Deframer;
-use super::frame::{FrameKind, PREFIX_BYTES};
+use super::frame::{self, FrameKind, PREFIX_BYTES};
 
 /// Before a data frame's header: its length.
 const LENGTH_BYTES: usize = 2;
@@ -40,7 +39,7 @@ impl Begun {
         if length - come.len() < missing_min || header_bytes > HEADER_BYTES_MAX - SPARE_BYTES {
             return None;
         }
-        let header: DataHeader = codec::decode(rest.get(..header_bytes)?).ok()?;
+        let header = DataHeader::decode(rest.get(..header_bytes)?).ok()?;
         let len = length.checked_sub(LENGTH_BYTES + header_bytes)?;
         header.check(len).ok()?;
         Some(Self { header, len, head_bytes: PREFIX_BYTES + LENGTH_BYTES + header_bytes })
@@ -56,17 +55,8 @@ impl Begun {
     /// Puts a frame of this header and a body of `len` bytes, which are all still to come, into an
     /// empty deframer.
     pub fn put_back(deframer: &mut Deframer, header: &DataHeader, len: usize) {
-        let mut head = vec![0; PREFIX_BYTES + LENGTH_BYTES];
-        codec::encode(header, &mut head);
-        let header_bytes = head.len() - PREFIX_BYTES - LENGTH_BYTES;
-        assert!(
-            header_bytes <= HEADER_BYTES_MAX,
-            "invariant W2: no header is longer than its limit"
-        );
-        let length = head.len() - PREFIX_BYTES + 1 + len;
-        head[..4].copy_from_slice(&(length as u32).to_le_bytes());
-        head[4] = FrameKind::Data as u8;
-        head[PREFIX_BYTES..][..LENGTH_BYTES].copy_from_slice(&(header_bytes as u16).to_le_bytes());
+        let mut head = Vec::new();
+        frame::append(&mut head, FrameKind::Data, len, |head| header.encode_into(head));
         deframer.buffer().extend_from_slice(&head);
     }
 }

@@ -7,7 +7,7 @@ use bincode::error::{DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 
 use super::WireError;
-use crate::name::{Instance, NAME_BYTES_MAX, Names, Namespace, NodeName, Sequence};
+use crate::name::{Instance, NAME_BYTES_MAX, Namespace, NodeName, Sequence};
 
 /// The most bytes one decoded value may claim: a frame's, with room for what its entries take in
 /// memory. Reaching it is an error before anything is allocated.
@@ -56,7 +56,6 @@ macro_rules! borrowed_as_owned {
         }
     };
 }
-pub(super) use borrowed_as_owned;
 
 macro_rules! text_codec {
     ($name:ident) => {
@@ -84,34 +83,6 @@ macro_rules! text_codec {
 
 text_codec!(NodeName);
 text_codec!(Namespace);
-
-impl Encode for Names {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        self.as_slice().encode(encoder)
-    }
-}
-
-impl<C> Decode<C> for Names {
-    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        decode_few(decoder)
-    }
-}
-
-borrowed_as_owned!(Names);
-
-/// Decodes a sequence, one entry after the other: nothing is allocated from its claimed length.
-pub(super) fn decode_few<T: Decode<D::Context>, D: Decoder, L: FromIterator<T>>(
-    decoder: &mut D,
-) -> Result<L, DecodeError> {
-    let len = usize::try_from(u64::decode(decoder)?).unwrap_or(usize::MAX);
-    decoder.claim_container_read::<T>(len)?;
-    (0..len)
-        .map(|_| {
-            decoder.unclaim_bytes_read(size_of::<T>());
-            T::decode(decoder)
-        })
-        .collect()
-}
 
 macro_rules! number_codec {
     ($name:ident, $inner:ty) => {

@@ -13,15 +13,12 @@
 
 use std::fmt;
 
-use bincode::de::Decoder;
-use bincode::enc::Encoder;
-use bincode::error::{DecodeError, EncodeError};
-use bincode::{Decode, Encode};
 use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
+use super::WireError;
+use super::fields::{Fields, put_name, put_number, unknown};
 use super::frame::{FRAME_BYTES_MAX, FrameKind, WireFrame};
-use super::{WireError, codec};
 use crate::name::{Instance, Names, NodeName};
 
 /// How often a message may be put on a link: 64. A path that long is a loop.
@@ -37,7 +34,8 @@ pub const CHUNK_BYTES: usize = FRAME_BYTES_MAX - HEADER_BYTES_MAX - 16;
 pub const ACK_ENTRIES_MAX: usize = 256;
 
 /// Which order a message keeps: messages of one lane arrive in the order they were sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(bincode::Encode))]
 pub struct Lane {
     /// Sent to every node.
     pub broadcast: bool,
@@ -46,7 +44,8 @@ pub struct Lane {
 }
 
 /// A message's number in its lane, and the number below which none is outstanding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(bincode::Encode))]
 pub struct Slot {
     /// The message's number: 1, 2, 3 …
     pub number: u64,
@@ -55,7 +54,8 @@ pub struct Slot {
 }
 
 /// One recipient of a set.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(bincode::Encode))]
 pub struct Target {
     /// The node.
     pub name: NodeName,
@@ -78,35 +78,49 @@ pub enum Targets {
 /// The recipients of a set: one of them stands in the value itself.
 pub type TargetList = SmallVec<[Target; 1]>;
 
-impl Encode for Targets {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+impl Targets {
+    fn encode_into(&self, into: &mut Vec<u8>) {
         match self {
             Self::Flood(slot) => {
-                0_u32.encode(encoder)?;
-                slot.encode(encoder)
+                into.push(0);
+                slot.encode_into(into);
             }
             Self::List(list) => {
-                1_u32.encode(encoder)?;
-                list.as_slice().encode(encoder)
+                into.push(1);
+                put_number(into, list.len() as u64);
+                for target in list {
+                    put_name(into, &target.name);
+                    into.push(u8::from(target.slot.is_some()));
+                    if let Some(slot) = target.slot {
+                        slot.encode_into(into);
+                    }
+                    put_number(into, target.oldest);
+                }
             }
         }
     }
-}
 
-impl<C> Decode<C> for Targets {
-    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        match u32::decode(decoder)? {
-            0 => Slot::decode(decoder).map(Self::Flood),
-            1 => codec::decode_few(decoder).map(Self::List),
-            other => Err(DecodeError::OtherString(format!("recipients of kind {other}"))),
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
+        match fields.number()? {
+            0 => Ok(Self::Flood(Slot::decode(fields)?)),
+            1 => {
+                // Nothing is allocated from a claimed length: each entry is there, or an error.
+                let mut list = TargetList::new();
+                for _ in 0..fields.number()? {
+                    let name = fields.name()?;
+                    let slot = if fields.flag()? { Some(Slot::decode(fields)?) } else { None };
+                    list.push(Target { name, slot, oldest: fields.number()? });
+                }
+                Ok(Self::List(list))
+            }
+            other => Err(unknown("recipients of kind", other)),
         }
     }
 }
 
-codec::borrowed_as_owned!(Targets);
-
 /// Which part of a large body a frame brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(bincode::Encode))]
 pub struct Chunk {
     /// Where in the body it begins.
     pub offset: u64,
@@ -115,7 +129,8 @@ pub struct Chunk {
 }
 
 /// What a relay reads of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(bincode::Encode))]
 pub struct DataHeader {
     /// The node that sent it.
     pub source: NodeName,
@@ -162,7 +177,7 @@ impl DataFrame {
         if length > payload.len() || length > HEADER_BYTES_MAX {
             return Err(WireError::new(format!("a header of {length} bytes")));
         }
-        let header: DataHeader = codec::decode(&payload[..length])?;
+        let header = DataHeader::decode(&payload[..length])?;
         payload.advance(length);
         header.check(payload.len())?;
         Ok(Self { header, body: payload })
@@ -174,10 +189,53 @@ impl DataHeader {
     pub fn encode_into(&self, into: &mut Vec<u8>) {
         let at = into.len();
         into.extend_from_slice(&[0; 2]);
-        codec::encode(self, into);
+        self.encode_fields(into);
         let length = into.len() - at - 2;
         assert!(length <= HEADER_BYTES_MAX, "invariant W2: no header is longer than its limit");
         into[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
+    }
+
+    fn encode_fields(&self, into: &mut Vec<u8>) {
+        put_name(into, &self.source);
+        put_number(into, self.instance.0);
+        put_number(into, self.id);
+        self.lane.encode_into(into);
+        put_number(into, self.encoding.into());
+        self.targets.encode_into(into);
+        into.push(u8::from(self.chunk.is_some()));
+        if let Some(Chunk { offset, total }) = self.chunk {
+            put_number(into, offset);
+            put_number(into, total);
+        }
+        put_number(into, self.route.len() as u64);
+        for name in self.route.iter() {
+            put_name(into, name);
+        }
+    }
+
+    /// Reads a header; whatever follows belongs to a later version.
+    ///
+    /// # Errors
+    /// What does not decode. Limits are for [`DataHeader::check`].
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let fields = &mut Fields::new(bytes);
+        let source = fields.name()?;
+        let instance = Instance(fields.number()?);
+        let id = fields.number()?;
+        let lane = Lane::decode(fields)?;
+        let encoding = fields.number()?;
+        let encoding = u32::try_from(encoding).map_err(|_| unknown("encoding", encoding))?;
+        let targets = Targets::decode(fields)?;
+        let chunk = if fields.flag()? {
+            Some(Chunk { offset: fields.number()?, total: fields.number()? })
+        } else {
+            None
+        };
+        let mut route = Names::new();
+        for _ in 0..fields.number()? {
+            route.push(fields.name_like(&source)?);
+        }
+        Ok(Self { source, instance, id, lane, encoding, targets, chunk, route })
     }
 
     fn slots(&self) -> impl Iterator<Item = Slot> {
@@ -217,7 +275,8 @@ impl DataHeader {
 }
 
 /// Why a message was refused. All are certain: it was not delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(test, derive(bincode::Encode))]
 pub enum Refusal {
     /// A queue is full: the receiver's, or one on the way.
     Busy,
@@ -232,7 +291,8 @@ pub enum Refusal {
 }
 
 /// What an acknowledgement says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(bincode::Encode))]
 pub enum Verdict {
     /// Every message of the lane below this number is in the receiver's queue, or was given up by
     /// the source.
@@ -262,7 +322,8 @@ pub enum Verdict {
 }
 
 /// One acknowledgement on its way back to the source of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(bincode::Encode))]
 pub struct AckEntry {
     /// Where the acknowledgement goes: the source of the message (a query: the recipient).
     pub to: Instance,
@@ -285,15 +346,83 @@ pub struct AckFrame {
     pub entries: SmallVec<[AckEntry; 1]>,
 }
 
-impl Encode for AckFrame {
-    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
-        self.entries.as_slice().encode(encoder)
+impl AckEntry {
+    fn encode_into(&self, into: &mut Vec<u8>) {
+        put_number(into, self.to.0);
+        put_name(into, &self.from);
+        into.push(u8::from(self.by.is_some()));
+        if let Some(by) = self.by {
+            put_number(into, by.0);
+        }
+        self.lane.encode_into(into);
+        match self.verdict {
+            Verdict::Delivered { next } => {
+                into.push(0);
+                put_number(into, next);
+            }
+            Verdict::Refused { number, refusal } => {
+                into.push(1);
+                put_number(into, number);
+                into.push(refusal as u8);
+            }
+            Verdict::Progress { number, received } => {
+                into.push(2);
+                put_number(into, number);
+                put_number(into, received);
+            }
+            Verdict::Ready => into.push(3),
+            Verdict::Query => into.push(4),
+        }
+        into.push(self.hops);
+    }
+
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
+        Ok(Self {
+            to: Instance(fields.number()?),
+            from: fields.name()?,
+            by: if fields.flag()? { Some(Instance(fields.number()?)) } else { None },
+            lane: Lane::decode(fields)?,
+            verdict: match fields.number()? {
+                0 => Verdict::Delivered { next: fields.number()? },
+                1 => {
+                    let number = fields.number()?;
+                    let refusal = Refusal::decode(fields)?;
+                    Verdict::Refused { number, refusal }
+                }
+                2 => {
+                    let number = fields.number()?;
+                    Verdict::Progress { number, received: fields.number()? }
+                }
+                3 => Verdict::Ready,
+                4 => Verdict::Query,
+                other => return Err(unknown("a verdict of kind", other)),
+            },
+            hops: fields.byte()?,
+        })
     }
 }
 
-impl<C> Decode<C> for AckFrame {
-    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        codec::decode_few(decoder).map(|entries| Self { entries })
+impl Refusal {
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
+        Ok(match fields.number()? {
+            0 => Self::Busy,
+            1 => Self::Early,
+            2 => Self::NoRoute,
+            3 => Self::TooLarge,
+            4 => Self::Stale,
+            other => return Err(unknown("a refusal of kind", other)),
+        })
+    }
+}
+
+impl Slot {
+    fn encode_into(&self, into: &mut Vec<u8>) {
+        put_number(into, self.number);
+        put_number(into, self.floor);
+    }
+
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
+        Ok(Self { number: fields.number()?, floor: fields.number()? })
     }
 }
 
@@ -306,7 +435,10 @@ impl AckFrame {
     /// Appends the payload.
     pub fn encode_into(&self, into: &mut Vec<u8>) {
         assert!(self.entries.len() <= ACK_ENTRIES_MAX, "invariant W3: an ack frame has its limit");
-        codec::encode(self, into);
+        put_number(into, self.entries.len() as u64);
+        for entry in &self.entries {
+            entry.encode_into(into);
+        }
     }
 
     /// Reads the payload of an acknowledgement frame.
@@ -314,11 +446,13 @@ impl AckFrame {
     /// # Errors
     /// What does not decode, or breaks a limit.
     pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
-        let frame: Self = codec::decode(payload)?;
-        if frame.entries.len() > ACK_ENTRIES_MAX {
-            return Err(WireError::new(format!("{} acknowledgements", frame.entries.len())));
+        let fields = &mut Fields::new(payload);
+        let count = fields.number()?;
+        if count > ACK_ENTRIES_MAX as u64 {
+            return Err(unknown("so many acknowledgements:", count));
         }
-        Ok(frame)
+        let entries: Result<_, _> = (0..count).map(|_| AckEntry::decode(fields)).collect();
+        Ok(Self { entries: entries? })
     }
 }
 
@@ -330,6 +464,14 @@ impl Lane {
         Self { broadcast: true, large: false },
         Self { broadcast: true, large: true },
     ];
+
+    fn encode_into(self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&[self.broadcast.into(), self.large.into()]);
+    }
+
+    fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
+        Ok(Self { broadcast: fields.flag()?, large: fields.flag()? })
+    }
 
     /// The lane that keeps order with this one: sets and broadcasts of one size do.
     #[must_use]
@@ -358,6 +500,8 @@ impl fmt::Display for Lane {
 mod tests {
     use super::*;
     use crate::wire::frame::PREFIX_BYTES;
+    use bincode::enc::Encoder;
+    use bincode::error::EncodeError;
     use smallvec::smallvec;
 
     fn name(text: &str) -> NodeName {
@@ -380,6 +524,26 @@ mod tests {
         }
     }
 
+    impl bincode::Encode for Targets {
+        fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+            #[derive(bincode::Encode)]
+            enum Shape<'a> {
+                Flood(Slot),
+                List(&'a [Target]),
+            }
+            match self {
+                Self::Flood(slot) => Shape::Flood(*slot).encode(encoder),
+                Self::List(list) => Shape::List(list).encode(encoder),
+            }
+        }
+    }
+
+    impl bincode::Encode for Names {
+        fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+            self.as_slice().encode(encoder)
+        }
+    }
+
     fn through_the_wire(frame: &DataFrame) -> Result<DataFrame, WireError> {
         let wire = frame.encode();
         DataFrame::decode(Bytes::from([&wire.head[PREFIX_BYTES..], &wire.body[..]].concat()))
@@ -389,6 +553,54 @@ mod tests {
     fn a_data_frame_survives_the_wire() {
         let frame = DataFrame { header: header(), body: Bytes::from_static(b"hello") };
         assert_eq!(through_the_wire(&frame).as_ref(), Ok(&frame));
+    }
+
+    #[test]
+    fn the_bytes_are_bincode_s() {
+        fn theirs(value: &impl bincode::Encode) -> Vec<u8> {
+            bincode::encode_to_vec(value, bincode::config::standard()).expect("encodes")
+        }
+        let slot = Slot { number: 300, floor: 70_000 };
+        let lists = [
+            Targets::Flood(slot),
+            Targets::List(TargetList::new()),
+            Targets::List(smallvec![
+                Target { name: name("b"), slot: Some(slot), oldest: 1 << 40 },
+                Target { name: name(&"c".repeat(64)), slot: None, oldest: 0 },
+            ]),
+        ];
+        for targets in lists {
+            for chunk in [None, Some(Chunk { offset: 251, total: u64::MAX })] {
+                let lane = Lane { broadcast: true, large: chunk.is_some() };
+                let route = vec![name("a"), name("b"), name("a")].into();
+                let (targets, encoding) = (targets.clone(), u32::MAX);
+                let header = DataHeader { lane, encoding, targets, chunk, route, ..header() };
+                let mut ours = Vec::new();
+                header.encode_fields(&mut ours);
+                assert_eq!(ours, theirs(&header));
+                assert_eq!(DataHeader::decode(&ours), Ok(header));
+            }
+        }
+        let refusals =
+            [Refusal::Busy, Refusal::Early, Refusal::NoRoute, Refusal::TooLarge, Refusal::Stale];
+        let refused = refusals.map(|refusal| Verdict::Refused { number: 251, refusal });
+        let others = [
+            Verdict::Delivered { next: 1 << 33 },
+            Verdict::Progress { number: 1, received: 9_999 },
+            Verdict::Ready,
+            Verdict::Query,
+        ];
+        for verdict in refused.into_iter().chain(others) {
+            for by in [None, Some(Instance(u64::MAX))] {
+                let lane = Lane { broadcast: false, large: true };
+                let entry =
+                    AckEntry { to: Instance(7), from: name("b"), by, lane, verdict, hops: 255 };
+                let mut ours = Vec::new();
+                entry.encode_into(&mut ours);
+                assert_eq!(ours, theirs(&entry));
+                assert_eq!(AckEntry::decode(&mut Fields::new(&ours)), Ok(entry));
+            }
+        }
     }
 
     #[test]

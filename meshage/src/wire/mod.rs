@@ -9,6 +9,7 @@ pub(crate) mod codec;
 pub mod control;
 pub mod data;
 pub mod deframe;
+pub(crate) mod fields;
 pub mod frame;
 pub mod hello;
 pub mod solicit;

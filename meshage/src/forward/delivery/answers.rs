@@ -54,10 +54,7 @@ impl<C> Sends<C> {
             }
             Verdict::Ready => {
                 for lane in Lane::ALL {
-                    let flow = &mut self.flows[at].lanes[lane.index()];
-                    if matches!(flow.state, LaneState::Stalled(_)) {
-                        flow.resume();
-                    }
+                    self.flows[at].lanes[lane.index()].ready();
                 }
             }
             Verdict::Query => {}

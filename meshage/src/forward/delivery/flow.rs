@@ -150,6 +150,8 @@ pub struct LaneFlow {
     /// When what was lost on the way was last looked for.
     pub searched: Instant,
     backoff: Duration,
+    /// The receiver has said that there is room since it last refused for want of it.
+    has_said_ready: bool,
 }
 
 impl LaneFlow {
@@ -168,6 +170,7 @@ impl LaneFlow {
             searched: now,
             patience: if lane.broadcast { FLOOD_QUERY_AFTER } else { QUERY_AFTER },
             backoff: BACKOFF_MIN,
+            has_said_ready: false,
         }
     }
 
@@ -281,6 +284,7 @@ impl LaneFlow {
         self.land(at);
         self.entries[at].stage = Stage::Refused(refusal);
         self.entries[at].refused = Some(refusal);
+        self.has_said_ready &= refusal != Refusal::Busy;
         self.state = match self.state {
             LaneState::Open | LaneState::Draining => LaneState::Draining,
             LaneState::Stalled(until) => LaneState::Stalled(until),
@@ -307,7 +311,12 @@ impl LaneFlow {
         if self.state != LaneState::Draining || self.unanswered > 0 {
             return;
         }
-        let full = |entry: &Entry| matches!(entry.stage, Stage::Refused(r) if r != Refusal::Early);
+        let waits = |refusal| match refusal {
+            Refusal::Early => false,
+            Refusal::Busy => !self.has_said_ready,
+            Refusal::NoRoute | Refusal::TooLarge | Refusal::Stale => true,
+        };
+        let full = |entry: &Entry| matches!(entry.stage, Stage::Refused(r) if waits(r));
         if self.entries.iter().any(full) {
             self.state = LaneState::Stalled(now + self.backoff);
             self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
@@ -328,6 +337,16 @@ impl LaneFlow {
         }
         self.state = LaneState::Open;
         self.cursor = 0;
+    }
+
+    /// The receiver says that there is room.
+    pub fn ready(&mut self) {
+        match self.state {
+            LaneState::Open => {}
+            // What it refused before may still be on its way.
+            LaneState::Draining => self.has_said_ready = true,
+            LaneState::Stalled(_) => self.resume(),
+        }
     }
 
     /// The receiver took something: it is not full any more.

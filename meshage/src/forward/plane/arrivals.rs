@@ -13,7 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Aftermath, Fib, Host, Plane, State, bump};
+use super::{Aftermath, Fib, Host, Plane, READY_SOURCES_MAX, State, bump};
 use crate::forward::acks::Acks;
 use crate::forward::chunk::{Added, Stream};
 use crate::forward::dedup::Arrival;
@@ -48,7 +48,8 @@ struct Consequences {
 
 impl<H: Host> Plane<H> {
     /// Takes the data and acknowledgement frames of a batch that one reader read; passes over the
-    /// others. Acknowledgements that the batch gives rise to leave together.
+    /// others. Acknowledgements that the batch gives rise to leave together. Says whether the inbox
+    /// is more than half full: then the reader does well to let the application run.
     ///
     /// # Errors
     /// A frame in breach of the protocol: the link is to be closed.
@@ -57,12 +58,13 @@ impl<H: Host> Plane<H> {
         link: LinkId,
         frames: &[RawFrame],
         now: Instant,
-    ) -> Result<(), WireError> {
+    ) -> Result<bool, WireError> {
         self.receiving.fetch_add(1, Ordering::AcqRel);
         let fib = self.fib.load();
         let mut consequences = Consequences::default();
         let mut after: Option<Aftermath<H::Completion>> = None;
         let mut verdict = Ok(());
+        let mut crowded = false;
         let mut own: SmallVec<[Own; 1]> = SmallVec::new();
         for frames in frames.chunks(LOCKED_FRAMES_MAX) {
             for frame in frames {
@@ -84,6 +86,7 @@ impl<H: Host> Plane<H> {
                         }
                     }
                 }
+                crowded = !state.inbox.is_half_empty();
                 // The application hears of all but the last of a batch as they come; of the last,
                 // once the acknowledgements are on their way.
                 if let Some(after) = after.replace(self.aftermath(state)) {
@@ -94,7 +97,7 @@ impl<H: Host> Plane<H> {
                 break;
             }
         }
-        self.flush(&fib, Some(link), consequences.acks);
+        self.answer(&fib, link, consequences.acks);
         for outbound in consequences.passed_on {
             outbound.flush(true);
         }
@@ -102,7 +105,7 @@ impl<H: Host> Plane<H> {
             self.tell(after, true);
         }
         self.receiving.fetch_sub(1, Ordering::AcqRel);
-        verdict
+        verdict.map(|()| crowded)
     }
 
     /// One frame, as far as it goes without the lock.
@@ -291,7 +294,7 @@ impl<H: Host> Plane<H> {
         let (source, lane, id) = (header.instance, header.lane, header.id);
         for (victim, number) in state.reassembly.take_evicted() {
             let verdict = Verdict::Refused { number, refusal: Refusal::Busy };
-            state.note_refused(victim.source);
+            state.counts.busy += 1;
             acks.push(self.ack(victim.source, victim.lane, verdict));
         }
         match added {
@@ -304,7 +307,7 @@ impl<H: Host> Plane<H> {
             }
             Added::Refused(refused) => {
                 if refused == Refusal::Busy {
-                    state.note_refused(source);
+                    state.counts.busy += 1;
                     state.dedup.source(source).refused(lane, id);
                 } else {
                     state.counts.too_large += 1;
@@ -336,7 +339,7 @@ impl<H: Host> Plane<H> {
         }
         let len = body.len() as u64;
         if !state.inbox.has_room(body.len()) {
-            state.note_refused(source);
+            state.counts.busy += 1;
             state.dedup.source(source).refused(lane, id);
             acks.push(refuse(&header, Refusal::Busy));
             return;
@@ -378,6 +381,23 @@ impl<H: Host> Plane<H> {
                 _,
             ) => state.sends.acknowledged(entry, now),
         }
+    }
+
+    /// Sends off what a batch gave rise to. Whoever is told that there is no room is remembered only
+    /// now, so that no word of room overtakes that.
+    pub(super) fn answer(&self, fib: &Fib, came_from: LinkId, acks: Acks) {
+        let refused = acks.refused_by(self.instance);
+        self.flush(fib, Some(came_from), acks);
+        if refused.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        for source in refused {
+            if state.refused.len() < READY_SOURCES_MAX {
+                state.refused.insert(source);
+            }
+        }
+        self.relieve(state);
     }
 
     /// Sends acknowledgements off, a batch for each next hop. What has no route goes back where the

@@ -105,7 +105,7 @@ impl<H: Host> Plane<H> {
         }
         let after = self.aftermath(guard);
         if !acks.is_empty() {
-            self.flush(&self.fib.load(), Some(link), acks);
+            self.answer(&self.fib.load(), link, acks);
         }
         self.tell(after, true);
         self.receiving.fetch_sub(1, Ordering::AcqRel);
