@@ -67,6 +67,11 @@ pub(crate) fn run(root: &Path, tally: &mut Tally) {
     } else {
         tally.skip("the CMake package", "cmake is not installed");
     }
+    if ["sed", "pkg-config"].into_iter().all(shell::is_installed) {
+        tally.check("the README's commands for an installed copy", || copy.as_the_readme_says());
+    } else {
+        tally.skip("the README's commands", "sed or pkg-config is not installed");
+    }
     tally.check("a library of another version fails to link, and says why", || copy.stale());
     if shell::is_installed("cargo-cinstall") {
         tally.check("cargo cinstall installs the same", || copy.cargo_c());
@@ -117,6 +122,35 @@ impl Copy<'_> {
         greet(&program, &program)
     }
 
+    /// Runs every command of the README's section, in a home of its own; what starts programs is
+    /// done here, until they have greeted each other.
+    fn as_the_readme_says(&self) -> Result<()> {
+        let project = self.project("readme")?;
+        let page = std::fs::read_to_string(self.root.join("README.md"))
+            .map_err(|error| format!("cannot read the README: {error}"))?;
+        let mut script = String::from("set -e\n");
+        for line in commands(&page, "Install") {
+            match line.split_whitespace().next() {
+                Some("cargo") => {
+                    script.push_str(&format!("(cd '{}' && {line}\n)\n", self.root.display()));
+                }
+                Some(program) if program.starts_with("./") => {}
+                Some(_) | None => script.push_str(&format!("{line}\n")),
+            }
+        }
+        let mut sh = clean(shell::command(&project, "sh"));
+        // cargo and the toolchain are found from the home of whoever runs this.
+        for (variable, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+            let own = std::env::home_dir().map(|home| home.join(folder));
+            if let (None, Some(own)) = (std::env::var_os(variable), own) {
+                sh.env(variable, own);
+            }
+        }
+        sh.args(["-c", &script]).env("HOME", &project);
+        shell::quietly(&mut sh)?;
+        greet(&project.join("first"), &project.join("first_cpp"))
+    }
+
     /// Links against a library that has everything but the function named for the version.
     fn stale(&self) -> Result<()> {
         let project = self.project("stale")?;
@@ -164,6 +198,23 @@ impl Copy<'_> {
         }
         Ok(project)
     }
+}
+
+/// The lines of a section's shell blocks.
+fn commands<'a>(page: &'a str, section: &str) -> impl Iterator<Item = &'a str> {
+    let title = format!("## {section}");
+    let mut inside = false;
+    let mut in_block = false;
+    page.lines().filter(move |line| {
+        if line.starts_with("## ") {
+            inside = *line == title;
+        }
+        let is_fence = line.starts_with("```");
+        if is_fence {
+            in_block = *line == "```sh";
+        }
+        inside && in_block && !is_fence
+    })
 }
 
 fn cmake(project: &Path, prefix: &Path, target: Option<&str>) -> Result<()> {
@@ -237,4 +288,17 @@ fn contents(prefix: &Path) -> Result<BTreeMap<PathBuf, String>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_of_one_section_are_found() {
+        let page = "## A\n```sh\nno\n```\n## B\ntext\n```sh\none\ntwo\n```\n```c\nno\n```\n## C\n";
+        assert!(commands(page, "B").eq(["one", "two"]));
+        let readme = std::fs::read_to_string(shell::root().join("README.md")).expect("the README");
+        assert!(commands(&readme, "Install").any(|line| line.starts_with("cargo xtask install")));
+    }
 }
