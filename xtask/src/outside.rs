@@ -64,6 +64,7 @@ pub(crate) fn run(root: &Path, tally: &mut Tally) {
         tally.check("CMake: a copy that was moved, with another folder for libraries", || {
             copy.moved()
         });
+        tally.check("CMake: a version that serves is taken, another is not", || copy.versions());
     } else {
         tally.skip("the CMake package", "cmake is not installed");
     }
@@ -120,6 +121,41 @@ impl Copy<'_> {
         cmake(&project, &moved, Some("first_static"))?;
         let program = project.join("build/first_static");
         greet(&program, &program)
+    }
+
+    /// Asks CMake for versions and parts, and compares what it says.
+    fn versions(&self) -> Result<()> {
+        let [major, minor, patch] = [0, 1, 2].map(part_of_the_version);
+        let next = minor + 1;
+        let asked = [
+            (format!("{major}.{minor}"), true),
+            (format!("{major}.{minor}.{patch} EXACT COMPONENTS static shared"), true),
+            (format!("{major}.{minor}...<{major}.{next}"), true),
+            (format!("{major}.{next}"), false),
+            (format!("{major}.{minor}.{}", patch + 1), false),
+            (format!("{}.{minor}", major + 1), false),
+            ("COMPONENTS dynamic".to_owned(), false),
+        ];
+        let project = self.project("versions")?;
+        for (words, should) in asked {
+            let text = format!(
+                "cmake_minimum_required(VERSION 3.13)\nproject(asks LANGUAGES NONE)\n\
+                 find_package(meshage {words} REQUIRED)\n"
+            );
+            std::fs::write(project.join("CMakeLists.txt"), text)
+                .map_err(|error| format!("no project: {error}"))?;
+            let mut configure = clean(shell::command(&project, "cmake"));
+            // Older ones know no --fresh.
+            let _ = std::fs::remove_dir_all(project.join("build"));
+            configure
+                .args(["-B", "build"])
+                .arg(format!("-DCMAKE_PREFIX_PATH={}", self.places.prefix.display()));
+            let (found, text) = shell::capture(&mut configure)?;
+            if found != should {
+                return Err(format!("find_package(meshage {words}): found is {found}:\n{text}"));
+            }
+        }
+        Ok(())
     }
 
     /// Runs every command of the README's section, in a home of its own; what starts programs is
@@ -198,6 +234,12 @@ impl Copy<'_> {
         }
         Ok(project)
     }
+}
+
+/// One of the version's three numbers.
+fn part_of_the_version(at: usize) -> u64 {
+    let part = env!("CARGO_PKG_VERSION").split(['.', '-', '+']).nth(at);
+    part.and_then(|part| part.parse().ok()).unwrap_or_default()
 }
 
 /// The lines of a section's shell blocks.

@@ -68,7 +68,18 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     for path in into(root, &places)? {
         println!("  {}", path.display());
     }
+    println!("{}", found_by(&places));
     Ok(())
+}
+
+/// What tells compilers and programs of this copy, where they do not look there anyway.
+fn found_by(places: &Places) -> String {
+    let (prefix, libdir) = (places.prefix.display(), places.libdir.display());
+    format!(
+        "pkg-config finds it with PKG_CONFIG_PATH={libdir}/pkgconfig\n\
+         CMake finds it with -DCMAKE_PREFIX_PATH={prefix}\n\
+         programs find it with -Wl,-rpath,{libdir}, or after ldconfig where {libdir} is the system's"
+    )
 }
 
 /// Builds the library and installs it; the files that were written.
