@@ -10,8 +10,9 @@ mod answers;
 pub mod flow;
 mod legs;
 pub mod pace;
+mod single;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque, hash_map};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,6 +64,14 @@ struct Op<C> {
     entries: SmallVec<[Option<(usize, u64)>; 1]>,
     left: usize,
     cost: u64,
+}
+
+impl<C> Op<C> {
+    /// A send to one recipient, whose entry is there.
+    fn single(completion: C, content: Arc<Content>, entry: (usize, u64), cost: u64) -> Self {
+        let (outcomes, entries) = (smallvec![None], smallvec![Some(entry)]);
+        Self { completion, content, outcomes, entries, left: 1, cost }
+    }
 }
 
 /// The numbers of broadcasts, of one lane.
@@ -176,6 +185,10 @@ impl<C> Sends<C> {
             groups: groups(&recipients),
             recipients,
         });
+        if let Some(number) = self.send_at_once(&content, deadline, outgoing.retry, now) {
+            self.ops.insert(id, Op::single(completion, content, number, cost));
+            return Ok(MessageId(id));
+        }
         let count = content.recipients.len();
         let op = Op {
             completion,
@@ -359,15 +372,15 @@ impl<C> Sends<C> {
     }
 
     fn note(&mut self, id: u64, recipient: usize, outcome: Outcome) {
-        let Some(op) = self.ops.get_mut(&id) else {
+        let hash_map::Entry::Occupied(mut entry) = self.ops.entry(id) else {
             return;
         };
+        let op = entry.get_mut();
         if op.outcomes[recipient].replace(outcome).is_none() {
             op.left -= 1;
         }
-        if op.left == 0
-            && let Some(op) = self.ops.remove(&id)
-        {
+        if op.left == 0 {
+            let op = entry.remove();
             self.end(op);
         }
     }
@@ -378,13 +391,13 @@ impl<C> Sends<C> {
             self.starved = false;
             self.space = true;
         }
-        let outcomes = op
-            .content
-            .recipients
-            .iter()
-            .cloned()
-            .zip(op.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout)))
-            .collect();
+        // Mostly nobody else holds the content any more.
+        let recipients = match Arc::try_unwrap(op.content) {
+            Ok(content) => content.recipients,
+            Err(shared) => shared.recipients.clone(),
+        };
+        let outcomes = op.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout));
+        let outcomes = recipients.into_iter().zip(outcomes).collect();
         self.done.push((op.completion, Ok(Report::new(outcomes))));
     }
 
@@ -458,6 +471,13 @@ impl<C> Sends<C> {
         self.cost = 0;
         self.due = None;
         self.space = true;
+    }
+}
+
+/// Notes a link's queue that is to be flushed.
+fn note_queued(queued: &mut SmallVec<[Arc<Outbound>; 2]>, outbound: &Arc<Outbound>) {
+    if !queued.iter().rev().any(|known| Arc::ptr_eq(known, outbound)) {
+        queued.push(outbound.clone());
     }
 }
 
