@@ -65,6 +65,9 @@
     (MESHAGE_VERSION_MAJOR << 16 | MESHAGE_VERSION_MINOR << 8 | MESHAGE_VERSION_PATCH)
 #define MESHAGE_VERSION_STRING "0.1.0"
 
+/* The function that a library has where it serves programs compiled with this header. */
+#define MESHAGE_ABI meshage_abi_0_1
+
 // As a time: wait for ever.
 #define MESHAGE_INFINITE (-1)
 
@@ -245,6 +248,13 @@ const char *meshage_version(void);
 //
 // Any thread. Does not block.
 uint32_t meshage_version_number(void);
+
+// Only its name matters: each library has the one of the versions that it can stand in for, so that
+// a program that calls it, as `MESHAGE_ABI()`, does not link with a library too old or too new for
+// this header, and reads why. Answers what `meshage_version_number` does.
+//
+// Any thread. Does not block.
+uint32_t meshage_abi_0_1(void);
 
 // What a status means, in English. For what happened in particular, see `meshage_last_error`.
 //

@@ -1,12 +1,50 @@
-//! How the shared library is linked.
+//! How the shared library is linked, and how it is found beside where it was built.
 //!
-//! Its soname is its file name, so that a program that was linked with a path to it does not carry
-//! the path. It is never unloaded: its threads may still run when a host lets go of it.
+//! Its soname carries the part of the version that says which programs it serves: 0.1 of 0.1.7, 2
+//! of 2.3.4 (semantic versioning: before 1.0 each minor version may break). `cargo cinstall` gives
+//! it the same one. cargo leaves the library under its plain name; a link of the soname beside it
+//! lets programs that were linked in the tree find it. It is never unloaded: its threads may still
+//! run when a host lets go of it.
+
+use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
-        println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libmeshage.so");
+        let soname = format!("libmeshage.so.{}", compatibility());
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,{soname}");
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+        if let Some(folder) = output_folder() {
+            link(&folder, &soname);
+        }
     }
 }
+
+/// The part of the version within which programs go on to run.
+fn compatibility() -> String {
+    match (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR")) {
+        ("0", minor) => format!("0.{minor}"),
+        (major, _) => major.to_owned(),
+    }
+}
+
+/// Where cargo will put the library: this script's own folder is `build/<name>/out` below it.
+fn output_folder() -> Option<PathBuf> {
+    let own = PathBuf::from(std::env::var_os("OUT_DIR")?);
+    own.ancestors().nth(3).map(Path::to_path_buf)
+}
+
+#[cfg(unix)]
+fn link(folder: &Path, soname: &str) {
+    let link = folder.join(soname);
+    if std::fs::read_link(&link).is_ok_and(|to| to == Path::new("libmeshage.so")) {
+        return;
+    }
+    let _ = std::fs::remove_file(&link);
+    if let Err(error) = std::os::unix::fs::symlink("libmeshage.so", &link) {
+        println!("cargo:warning=no link {}: {error}", link.display());
+    }
+}
+
+#[cfg(not(unix))]
+fn link(_: &Path, _: &str) {}

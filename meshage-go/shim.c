@@ -3,13 +3,11 @@
 #include "shim.h"
 #include "shim_text.h"
 
-#ifdef MESHAGE_ABI
 /* The library that this package was written for: the linker says this name of any other. */
 uint32_t mg_abi(void)
 {
     return meshage_abi_0_1();
 }
-#endif
 
 /* Recipients whose pointers stand on the stack; more are put on the heap. */
 #define FEW 16

@@ -175,7 +175,7 @@ pub(crate) const ALL: &[System] = &[
     System {
         name: "raw-tokio",
         is_ours: false,
-        is: "bytes over TCP with tokio, two worker threads",
+        is: "bytes over TCP with tokio, one worker thread",
         build: Build::Worker,
         rust: "raw-tokio",
         command: |places| worker(places, "raw-tokio"),

@@ -32,6 +32,16 @@ pub extern "C" fn meshage_version_number() -> u32 {
     })
 }
 
+/// Only its name matters: each library has the one of the versions that it can stand in for, so that
+/// a program that calls it, as `MESHAGE_ABI()`, does not link with a library too old or too new for
+/// this header, and reads why. Answers what `meshage_version_number` does.
+///
+/// Any thread. Does not block.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_abi_0_1() -> u32 {
+    meshage_version_number()
+}
+
 /// What a status means, in English. For what happened in particular, see `meshage_last_error`.
 ///
 /// Never NULL, for an unknown status neither; lives as long as the program. Any thread.

@@ -93,8 +93,7 @@ pub(crate) fn compile(root: &Path, source: &str, program: &Path) -> Result<()> {
         true => ("CXX", "c++", "-std=c++11"),
         false => ("CC", "cc", "-std=c99"),
     };
-    let compiler = std::env::var_os(variable).unwrap_or_else(|| default.into());
-    let mut command = shell::command(root, compiler);
+    let mut command = compiler(root, variable, default);
     command
         .args([standard, "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Iinclude"])
         .arg(root.join("examples-c").join(source))
@@ -104,6 +103,11 @@ pub(crate) fn compile(root: &Path, source: &str, program: &Path) -> Result<()> {
         .args(["-lmeshage", "-lpthread", "-o"])
         .arg(program);
     shell::quietly(&mut command).map(|_| ())
+}
+
+/// A compiler: the one that the environment names, or the system's.
+pub(crate) fn compiler(folder: &Path, variable: &str, default: &str) -> Command {
+    shell::command(folder, std::env::var_os(variable).unwrap_or_else(|| default.into()))
 }
 
 /// The C programs that a user would copy from.

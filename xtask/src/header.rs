@@ -8,6 +8,7 @@ use std::path::Path;
 
 use cbindgen::{Builder, Config};
 
+use crate::install::compatibility;
 use crate::shell::{self, Result};
 
 /// What the header begins with: the conventions that every function keeps.
@@ -82,8 +83,17 @@ fn version(version: &str) -> Result<String> {
         "#define MESHAGE_VERSION_NUMBER \\\n    \
          (MESHAGE_VERSION_MAJOR << 16 | MESHAGE_VERSION_MINOR << 8 | MESHAGE_VERSION_PATCH)\n",
     );
-    let _ = write!(text, "#define MESHAGE_VERSION_STRING \"{version}\"");
+    let _ = writeln!(text, "#define MESHAGE_VERSION_STRING \"{version}\"");
+    text.push_str(
+        "\n/* The function that a library has where it serves programs compiled with this header. */\n",
+    );
+    let _ = write!(text, "#define MESHAGE_ABI {}", abi_function(version));
     Ok(text)
+}
+
+/// The function that is named for the versions that a library can stand in for.
+fn abi_function(version: &str) -> String {
+    format!("meshage_abi_{}", compatibility(version).replace('.', "_"))
 }
 
 #[cfg(test)]
@@ -93,6 +103,13 @@ mod tests {
     #[test]
     fn the_committed_header_is_what_the_source_says() {
         check(&shell::root()).expect("cargo xtask header");
+    }
+
+    #[test]
+    fn the_library_has_the_function_that_is_named_for_its_version() {
+        let function = format!("\nuint32_t {}(void);\n", abi_function(env!("CARGO_PKG_VERSION")));
+        assert!(generate().expect("a header").contains(&function), "no {function}");
+        assert_eq!(abi_function("0.1.7"), "meshage_abi_0_1");
     }
 
     #[test]

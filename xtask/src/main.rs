@@ -4,13 +4,14 @@
 //! a command needs besides, it sets up under `target/`, or says that it skips the part and why.
 //!
 //! ```text
-//!  main ─► demo · test · verify · fix · sim · bench · header · help
+//!  main ─► demo · test · verify · fix · sim · bench · install · header · abi · help
 //!            │      │      │
 //!            │      │      └─ purity · pages (what the source and the documents must hold to)
 //!            │      └─ tally (counts of all runners) · scenario/ (whole processes)
 //!            └─ build (library, C programs, wheel) · process (a node program) · drawing
 //! ```
 
+mod abi;
 mod bench;
 mod build;
 mod chance;
@@ -19,6 +20,8 @@ mod drawing;
 mod fix;
 mod go;
 mod header;
+mod install;
+mod outside;
 mod pages;
 mod process;
 mod purity;
@@ -37,13 +40,16 @@ cargo xtask <command>
 
   demo      nodes in Rust, C, Python and Go find each other and pass messages
   test      every test of the project; ends with `N passed, N failed`; or parts of it:
-            rust, c, python, go, scenarios
+            rust, c, install, python, go, scenarios
   verify    what must hold of the source: format, lints, docs, drift, purity (changes nothing)
   fix       formats, applies what clippy can, writes the C header anew
   sim       the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N
   bench     measures us beside raw TCP and the peers: [--json FILE] [--quick] [--only CASE]
             [--report]; a full run writes docs/bench/ (bench/README.md has the cases)
   header    writes include/meshage.h anew
+  install   the library for programs outside this tree: [--prefix DIR] [--libdir DIR]
+            [--destdir DIR] [--uninstall]
+  abi       what differs from the recorded C API, and whether the version says so: [--accept]
   help      this
 ";
 
@@ -59,6 +65,8 @@ fn main() -> ExitCode {
         Some("fix") => fix::run(&root),
         Some("sim") => sim::run(&root, &rest),
         Some("bench") => bench::run(&root, &rest),
+        Some("install") => install::run(&root, &rest),
+        Some("abi") => abi::run(&root, &rest),
         Some("header") => header::write(&root),
         None | Some("help" | "--help" | "-h") => {
             print!("{HELP}");

@@ -9,13 +9,13 @@ use std::process::Command;
 use crate::build::{self, Programs};
 use crate::shell::{self, Result};
 use crate::tally::{self, Tally};
-use crate::{go, python, scenario};
+use crate::{go, outside, python, scenario};
 
 /// Programs that some tests need, and the packages that bring them.
 const PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind"), ("ip", "iproute2")];
 
 /// The parts that can be run alone: `cargo xtask test scenarios`.
-const PARTS: [&str; 5] = ["rust", "c", "python", "go", "scenarios"];
+const PARTS: [&str; 6] = ["rust", "c", "install", "python", "go", "scenarios"];
 
 /// Runs everything, or the parts that are named.
 pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
@@ -32,6 +32,9 @@ pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
     }
     if wanted("c") {
         c(root, &mut tally);
+    }
+    if wanted("install") {
+        outside::run(root, &mut tally);
     }
     if wanted("python") {
         tally.runner("the Python module", || {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::shell::{self, Result};
 use crate::tally::Tally;
-use crate::{header, pages, purity};
+use crate::{abi, header, pages, purity};
 
 /// Makes every check, says which failed, and ends with the counts.
 pub(crate) fn run(root: &Path) -> Result<()> {
@@ -26,6 +26,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         shell::run(cargo(&doc).env("RUSTDOCFLAGS", "-D warnings"))
     });
     tally.check("the C header is what the source says", || header::check(root));
+    tally.check("everything in the C header has its comment", || abi::documented(root));
+    tally.check("the C API is the recorded one, or the version says so", || abi::check(root));
     tally.check("the planes are pure", || purity::check(root));
     tally.check("the programs in the README are the examples", || pages::shown_programs(root));
     tally.check("the architecture page keeps its length", || pages::architecture(root));

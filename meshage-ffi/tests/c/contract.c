@@ -16,6 +16,7 @@ static int functions(void)
 {
     { const char * (*f)(void) = meshage_version; if (!f) return 1; }
     { uint32_t (*f)(void) = meshage_version_number; if (!f) return 1; }
+    { uint32_t (*f)(void) = MESHAGE_ABI; if (!f || f() != meshage_version_number()) return 1; }
     { const char * (*f)(int32_t status) = meshage_strerror; if (!f) return 1; }
     { const char * (*f)(void) = meshage_last_error; if (!f) return 1; }
     { size_t (*f)(char *buf, size_t cap) = meshage_last_error_copy; if (!f) return 1; }

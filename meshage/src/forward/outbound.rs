@@ -265,7 +265,8 @@ impl Outbound {
     }
 
     /// Queues a frame whose payload is `write`n, followed by `body`. Nobody is woken: that is
-    /// [`Outbound::flush`]'s, once all that goes together is queued.
+    /// [`Outbound::flush`]'s, once all that goes together is queued. `false`: somebody is about to
+    /// write as it is, and there is nothing to flush.
     ///
     /// # Errors
     /// [`Full`]: the queue of its class has no room. The writer will say when it has.
@@ -275,12 +276,13 @@ impl Outbound {
         kind: FrameKind,
         body: &Bytes,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), Full> {
+    ) -> Result<bool, Full> {
         let mut inner = self.lock();
         if inner.closed {
             return Err(Full);
         }
-        inner.push(class, kind, body, write)
+        inner.push(class, kind, body, write)?;
+        Ok(matches!(inner.writer, Writer::Parked(_)))
     }
 
     /// Queues a frame that is ready made, and wakes the writer.
@@ -291,7 +293,7 @@ impl Outbound {
         let write = |bytes: &mut Vec<u8>| bytes.extend_from_slice(frame.payload());
         let queued = self.push(class, frame.kind(), &frame.body, write);
         self.flush(false);
-        queued
+        queued.map(|_| ())
     }
 
     /// Has written what is queued: by the link's writer; `directly`, where the link is idle and
@@ -388,7 +390,7 @@ mod tests {
     use std::task::Wake;
 
     fn push(outbound: &Outbound, class: Class, len: usize) -> Result<(), Full> {
-        outbound.push(class, FrameKind::Data, &Bytes::from(vec![7; len]), |_| ())
+        outbound.push(class, FrameKind::Data, &Bytes::from(vec![7; len]), |_| ()).map(|_| ())
     }
 
     /// The lengths of the frames' bodies that are taken next.

@@ -79,27 +79,6 @@ pub enum Targets {
 pub type TargetList = SmallVec<[Target; 1]>;
 
 impl Targets {
-    fn encode_into(&self, into: &mut Vec<u8>) {
-        match self {
-            Self::Flood(slot) => {
-                into.push(0);
-                slot.encode_into(into);
-            }
-            Self::List(list) => {
-                into.push(1);
-                put_number(into, list.len() as u64);
-                for target in list {
-                    put_name(into, &target.name);
-                    into.push(u8::from(target.slot.is_some()));
-                    if let Some(slot) = target.slot {
-                        slot.encode_into(into);
-                    }
-                    put_number(into, target.oldest);
-                }
-            }
-        }
-    }
-
     fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
         match fields.number()? {
             0 => Ok(Self::Flood(Slot::decode(fields)?)),
@@ -150,6 +129,106 @@ pub struct DataHeader {
     pub route: Names,
 }
 
+/// A [`DataHeader`] that is only written: it borrows what it names.
+#[derive(Debug, Clone, Copy)]
+pub struct Heading<'a> {
+    /// The node that sent it.
+    pub source: &'a NodeName,
+    /// This life of the source.
+    pub instance: Instance,
+    /// The message's number at its source.
+    pub id: u64,
+    /// The order it keeps.
+    pub lane: Lane,
+    /// How the body is to be read.
+    pub encoding: u32,
+    /// Whom this copy is for.
+    pub targets: TargetsRef<'a>,
+    /// Which part of the body this is; `None` where it is all of it.
+    pub chunk: Option<Chunk>,
+    /// The nodes that put it on a link, the source first.
+    pub route: &'a [NodeName],
+}
+
+/// [`Targets`] that are only written.
+#[derive(Debug, Clone, Copy)]
+pub enum TargetsRef<'a> {
+    /// Every node behind this link in the source's tree.
+    Flood(Slot),
+    /// The recipients that have a slot.
+    List(&'a [Target]),
+    /// A list of this recipient alone.
+    One {
+        /// The node.
+        name: &'a NodeName,
+        /// Its slot.
+        slot: Slot,
+        /// As [`Target::oldest`].
+        oldest: u64,
+    },
+}
+
+impl TargetsRef<'_> {
+    fn encode_into(self, into: &mut Vec<u8>) {
+        match self {
+            Self::Flood(slot) => {
+                into.push(0);
+                slot.encode_into(into);
+            }
+            Self::List(list) => {
+                into.push(1);
+                put_number(into, list.len() as u64);
+                for target in list {
+                    put_target(into, &target.name, target.slot, target.oldest);
+                }
+            }
+            Self::One { name, slot, oldest } => {
+                into.extend_from_slice(&[1, 1]);
+                put_target(into, name, Some(slot), oldest);
+            }
+        }
+    }
+}
+
+fn put_target(into: &mut Vec<u8>, name: &NodeName, slot: Option<Slot>, oldest: u64) {
+    put_name(into, name);
+    into.push(u8::from(slot.is_some()));
+    if let Some(slot) = slot {
+        slot.encode_into(into);
+    }
+    put_number(into, oldest);
+}
+
+impl Heading<'_> {
+    /// Appends the header, and before it its length.
+    pub fn encode_into(&self, into: &mut Vec<u8>) {
+        let at = into.len();
+        into.extend_from_slice(&[0; 2]);
+        self.encode_fields(into);
+        let length = into.len() - at - 2;
+        assert!(length <= HEADER_BYTES_MAX, "invariant W2: no header is longer than its limit");
+        into[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
+    }
+
+    fn encode_fields(&self, into: &mut Vec<u8>) {
+        put_name(into, self.source);
+        put_number(into, self.instance.0);
+        put_number(into, self.id);
+        self.lane.encode_into(into);
+        put_number(into, self.encoding.into());
+        self.targets.encode_into(into);
+        into.push(u8::from(self.chunk.is_some()));
+        if let Some(Chunk { offset, total }) = self.chunk {
+            put_number(into, offset);
+            put_number(into, total);
+        }
+        put_number(into, self.route.len() as u64);
+        for name in self.route {
+            put_name(into, name);
+        }
+    }
+}
+
 /// A data frame: header and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataFrame {
@@ -187,29 +266,22 @@ impl DataFrame {
 impl DataHeader {
     /// Appends the header, and before it its length.
     pub fn encode_into(&self, into: &mut Vec<u8>) {
-        let at = into.len();
-        into.extend_from_slice(&[0; 2]);
-        self.encode_fields(into);
-        let length = into.len() - at - 2;
-        assert!(length <= HEADER_BYTES_MAX, "invariant W2: no header is longer than its limit");
-        into[at..at + 2].copy_from_slice(&(length as u16).to_le_bytes());
+        self.heading().encode_into(into);
     }
 
-    fn encode_fields(&self, into: &mut Vec<u8>) {
-        put_name(into, &self.source);
-        put_number(into, self.instance.0);
-        put_number(into, self.id);
-        self.lane.encode_into(into);
-        put_number(into, self.encoding.into());
-        self.targets.encode_into(into);
-        into.push(u8::from(self.chunk.is_some()));
-        if let Some(Chunk { offset, total }) = self.chunk {
-            put_number(into, offset);
-            put_number(into, total);
-        }
-        put_number(into, self.route.len() as u64);
-        for name in self.route.iter() {
-            put_name(into, name);
+    fn heading(&self) -> Heading<'_> {
+        Heading {
+            source: &self.source,
+            instance: self.instance,
+            id: self.id,
+            lane: self.lane,
+            encoding: self.encoding,
+            targets: match &self.targets {
+                Targets::Flood(slot) => TargetsRef::Flood(*slot),
+                Targets::List(list) => TargetsRef::List(list),
+            },
+            chunk: self.chunk,
+            route: &self.route,
         }
     }
 
@@ -576,11 +648,15 @@ mod tests {
                 let (targets, encoding) = (targets.clone(), u32::MAX);
                 let header = DataHeader { lane, encoding, targets, chunk, route, ..header() };
                 let mut ours = Vec::new();
-                header.encode_fields(&mut ours);
+                header.heading().encode_fields(&mut ours);
                 assert_eq!(ours, theirs(&header));
                 assert_eq!(DataHeader::decode(&ours), Ok(header));
             }
         }
+        let one = Target { name: name("b"), slot: Some(slot), oldest: 5 };
+        let (mut ours, target) = (Vec::new(), &one);
+        TargetsRef::One { name: &target.name, slot, oldest: 5 }.encode_into(&mut ours);
+        assert_eq!(ours, theirs(&Targets::List(smallvec![one])));
         let refusals =
             [Refusal::Busy, Refusal::Early, Refusal::NoRoute, Refusal::TooLarge, Refusal::Stale];
         let refused = refusals.map(|refusal| Verdict::Refused { number: 251, refusal });

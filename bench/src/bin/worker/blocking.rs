@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use meshage::blocking::{Node, Pending};
 use meshage::{Awaited, NodeName, SendError};
 
-use super::count::{Round, Times};
+use super::count::{Round, Streaming, Times};
 use super::mesh::{self, BATCH, LINKED_MAX, SERVER};
 use super::protocol::{self, Arguments, Result, Role};
 
@@ -72,9 +72,9 @@ fn callers(node: &Node, server: &NodeName, count: usize, limit: Duration) -> Res
 fn windowed(node: &Node, server: &NodeName, window: usize, limit: Duration) -> Result<Round> {
     let mut under_way: VecDeque<Pending> = VecDeque::with_capacity(window);
     let mut sent = 0;
-    let start = Instant::now();
+    let mut round = Streaming::new(limit);
     loop {
-        if under_way.len() < window && start.elapsed() < limit {
+        if under_way.len() < window && round.goes_on() {
             match node.start_send(mesh::small(server)) {
                 Ok(pending) => {
                     under_way.push_back(pending);
@@ -89,5 +89,5 @@ fn windowed(node: &Node, server: &NodeName, window: usize, limit: Duration) -> R
         let report = pending.wait(None).ok_or("a wait without a limit ended")??;
         mesh::delivered(&report)?;
     }
-    Ok(Round::messages(sent, start))
+    Ok(Round::messages(sent, round.start()))
 }

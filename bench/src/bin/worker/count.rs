@@ -32,6 +32,40 @@ impl Round {
     }
 }
 
+/// Of a stream of messages, the clock is read after so many, as the peers' workers do.
+const MESSAGES_A_LOOK: u8 = 16;
+
+/// A round of a stream of messages.
+#[derive(Debug)]
+pub(crate) struct Streaming {
+    start: Instant,
+    limit: Duration,
+    unseen: u8,
+    over: bool,
+}
+
+impl Streaming {
+    /// Begins now.
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { start: Instant::now(), limit, unseen: 0, over: false }
+    }
+
+    /// When it began.
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// Whether there is time for another message.
+    pub(crate) fn goes_on(&mut self) -> bool {
+        self.unseen += 1;
+        if self.unseen == MESSAGES_A_LOOK {
+            self.unseen = 0;
+            self.over |= self.start.elapsed() >= self.limit;
+        }
+        !self.over
+    }
+}
+
 /// How long each of many things took.
 #[derive(Debug, Default)]
 pub(crate) struct Times(Vec<Duration>);

@@ -1,4 +1,4 @@
-//! Raw TCP with tokio: a task for each connection, on two worker threads.
+//! Raw TCP with tokio: a task for each connection, on one worker thread.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::protocol::{self, Arguments, BODY, Result, Role};
 use super::raw::{self, ANSWERS_MAX, Messages, READ_BYTES};
 
 /// Threads of a runtime: as many as a node of its own has.
-pub(crate) const WORKER_THREADS: usize = 2;
+pub(crate) const WORKER_THREADS: usize = 1;
 
 /// Plays a part of a case.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {

@@ -10,7 +10,7 @@ use meshage::{Awaited, Node, NodeName, Outgoing, Pending, SendError};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::count::{Round, Times};
+use super::count::{Round, Streaming, Times};
 use super::mesh::{self, BATCH, LINKED_MAX, SERVER};
 use super::protocol::{self, Arguments, Result, Role};
 use super::raw_tokio::{in_a_task, runtime};
@@ -164,8 +164,9 @@ async fn callers(node: Node, server: NodeName, count: usize, limit: Duration) ->
 
 /// One caller with many messages under way.
 async fn windowed(node: Node, server: NodeName, window: usize, limit: Duration) -> Result<Round> {
-    let start = Instant::now();
-    let sent = outstanding(&node, window, || mesh::small(&server), || start.elapsed() < limit);
+    let mut round = Streaming::new(limit);
+    let start = round.start();
+    let sent = outstanding(&node, window, || mesh::small(&server), || round.goes_on());
     Ok(Round::messages(sent.await?, start))
 }
 
@@ -188,7 +189,7 @@ async fn outstanding(
     node: &Node,
     window: usize,
     message: impl Fn() -> Outgoing,
-    goes_on: impl Fn() -> bool,
+    mut goes_on: impl FnMut() -> bool,
 ) -> Result<usize> {
     let mut under_way: VecDeque<Pending> = VecDeque::with_capacity(window);
     let mut sent = 0;

@@ -207,6 +207,21 @@ impl LaneFlow {
         self.state == LaneState::Open && self.leg.is_none()
     }
 
+    /// Adds an entry that has been sent, in a lane where nothing waits.
+    pub fn add_sent(&mut self, entry: Entry) {
+        if self.unanswered == 0
+            && let Some(now) = entry.sent_at
+        {
+            self.heard = now;
+        }
+        self.next = entry.number + 1;
+        self.open += 1;
+        self.unanswered += 1;
+        self.in_flight += entry.in_flight;
+        self.entries.push_back(entry);
+        self.cursor = self.entries.len();
+    }
+
     /// An entry is being sent, by this leg.
     pub fn begin(
         &mut self,
@@ -428,6 +443,17 @@ impl Flow {
         let (_, next, place) = next?;
         let free = [lane, lane.sibling()].iter().all(|lane| self.lanes[lane.index()].is_free());
         free.then_some((next, place))
+    }
+
+    /// Whether what is sent next in a lane goes at once: nothing waits in it nor in its sibling,
+    /// nothing has to be settled, and the window has room.
+    pub fn is_free(&mut self, lane: Lane) -> bool {
+        let mut lanes = [lane, lane.sibling()].into_iter();
+        self.lanes[lane.index()].has_room()
+            && lanes.all(|lane| {
+                let lane = &mut self.lanes[lane.index()];
+                lane.is_free() && lane.first_waiting().is_none()
+            })
     }
 
     /// The oldest send that is outstanding in a lane or its sibling, up to `op`.

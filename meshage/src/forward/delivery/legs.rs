@@ -9,8 +9,8 @@ use smallvec::{SmallVec, smallvec};
 
 use super::flow::MESSAGE_OVERHEAD_BYTES;
 use super::pace::BESIDE_LASTS;
-use super::{Content, Sends, earliest};
-use crate::forward::outbound::Class;
+use super::{Content, Sends, earliest, note_queued};
+use crate::forward::outbound::{Class, Full};
 use crate::name::LinkId;
 use crate::wire::data::{CHUNK_BYTES, Chunk, DataHeader, Lane, Slot, Target, TargetList, Targets};
 use crate::wire::frame::FrameKind;
@@ -201,15 +201,16 @@ impl<C> Sends<C> {
             let body = content.body.slice(leg.offset..end);
             let push =
                 || outbound.push(class, FrameKind::Data, &body, |head| header.encode_into(head));
-            if leg.blocked || behind || push().is_err() {
+            let pushed = if leg.blocked || behind { Err(Full) } else { push() };
+            let Ok(idle) = pushed else {
                 if !leg.blocked {
                     leg.blocked = true;
                     self.blocked.entry(place).or_default().push_back(id);
                 }
                 break;
-            }
-            if !self.queued.iter().rev().any(|queued| Arc::ptr_eq(queued, outbound)) {
-                self.queued.push(outbound.clone());
+            };
+            if idle {
+                note_queued(&mut self.queued, outbound);
             }
             let bytes = (end - leg.offset) as u64 + MESSAGE_OVERHEAD_BYTES;
             leg.offset = end;

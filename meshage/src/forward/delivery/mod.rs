@@ -10,8 +10,9 @@ mod answers;
 pub mod flow;
 mod legs;
 pub mod pace;
+mod single;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque, hash_map};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,6 +64,14 @@ struct Op<C> {
     entries: SmallVec<[Option<(usize, u64)>; 1]>,
     left: usize,
     cost: u64,
+}
+
+impl<C> Op<C> {
+    /// A send to one recipient, whose entry is there.
+    fn single(completion: C, content: Arc<Content>, entry: (usize, u64), cost: u64) -> Self {
+        let (outcomes, entries) = (smallvec![None], smallvec![Some(entry)]);
+        Self { completion, content, outcomes, entries, left: 1, cost }
+    }
 }
 
 /// The numbers of broadcasts, of one lane.
@@ -155,14 +164,17 @@ impl<C> Sends<C> {
         completion: C,
         now: Instant,
     ) -> Result<MessageId, (SendError, Outgoing, C)> {
-        let recipients = match self.admit(&outgoing) {
-            Ok(recipients) => recipients,
+        let others = match self.admit(&outgoing) {
+            Ok(others) => others,
             Err(error) => return Err((error, outgoing, completion)),
         };
         self.next_id += 1;
         let id = self.next_id;
-        let broadcast = outgoing.recipients == Recipients::Broadcast;
         let cost = cost(&outgoing);
+        let (broadcast, recipients) = match (outgoing.recipients, others) {
+            (Recipients::Broadcast, others) => (true, others.unwrap_or_default()),
+            (Recipients::Set(names), others) => (false, others.unwrap_or(names)),
+        };
         self.cost += cost;
         let large = outgoing.body.len() > CHUNK_BYTES;
         if !large {
@@ -176,6 +188,10 @@ impl<C> Sends<C> {
             groups: groups(&recipients),
             recipients,
         });
+        if let Some(number) = self.send_at_once(&content, deadline, outgoing.retry, now) {
+            self.ops.insert(id, Op::single(completion, content, number, cost));
+            return Ok(MessageId(id));
+        }
         let count = content.recipients.len();
         let op = Op {
             completion,
@@ -199,7 +215,8 @@ impl<C> Sends<C> {
         Ok(MessageId(id))
     }
 
-    fn admit(&self, outgoing: &Outgoing) -> Result<Names, SendError> {
+    /// Whom a message goes to, where that is not just the names it gives.
+    fn admit(&self, outgoing: &Outgoing) -> Result<Option<Names>, SendError> {
         if outgoing.body.len() > self.max_message {
             return Err(SendError::TooLarge(outgoing.body.len(), self.max_message));
         }
@@ -209,19 +226,21 @@ impl<C> Sends<C> {
                     self.fib.routes.others().map(|(name, _)| name.clone()).collect();
                 names.dedup();
                 names.retain(|name| *name != self.me);
-                names.into()
+                Some(names.into())
             }
             Recipients::Set(names) if names.is_empty() => return Err(SendError::NoRecipients),
-            Recipients::Set(names) if names.len() == 1 && names[0] != self.me => names.clone(),
+            Recipients::Set(names) if names.len() == 1 && names[0] != self.me => None,
             Recipients::Set(names) => {
                 let mut seen = BTreeSet::new();
                 let others = names.iter().filter(|name| **name != self.me);
-                others.filter(|name| seen.insert(name.as_str())).cloned().collect()
+                let others: Names =
+                    others.filter(|name| seen.insert(name.as_str())).cloned().collect();
+                if others.is_empty() {
+                    return Err(SendError::SelfOnly);
+                }
+                Some(others)
             }
         };
-        if recipients.is_empty() && outgoing.recipients != Recipients::Broadcast {
-            return Err(SendError::SelfOnly);
-        }
         if self.cost > 0 && self.cost + cost(outgoing) > SEND_BYTES_MAX {
             return Err(SendError::Again);
         }
@@ -359,15 +378,15 @@ impl<C> Sends<C> {
     }
 
     fn note(&mut self, id: u64, recipient: usize, outcome: Outcome) {
-        let Some(op) = self.ops.get_mut(&id) else {
+        let hash_map::Entry::Occupied(mut entry) = self.ops.entry(id) else {
             return;
         };
+        let op = entry.get_mut();
         if op.outcomes[recipient].replace(outcome).is_none() {
             op.left -= 1;
         }
-        if op.left == 0
-            && let Some(op) = self.ops.remove(&id)
-        {
+        if op.left == 0 {
+            let op = entry.remove();
             self.end(op);
         }
     }
@@ -378,13 +397,13 @@ impl<C> Sends<C> {
             self.starved = false;
             self.space = true;
         }
-        let outcomes = op
-            .content
-            .recipients
-            .iter()
-            .cloned()
-            .zip(op.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout)))
-            .collect();
+        // Mostly nobody else holds the content any more.
+        let recipients = match Arc::try_unwrap(op.content) {
+            Ok(content) => content.recipients,
+            Err(shared) => shared.recipients.clone(),
+        };
+        let outcomes = op.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout));
+        let outcomes = recipients.into_iter().zip(outcomes).collect();
         self.done.push((op.completion, Ok(Report::new(outcomes))));
     }
 
@@ -458,6 +477,13 @@ impl<C> Sends<C> {
         self.cost = 0;
         self.due = None;
         self.space = true;
+    }
+}
+
+/// Notes a link's queue that is to be flushed.
+fn note_queued(queued: &mut SmallVec<[Arc<Outbound>; 2]>, outbound: &Arc<Outbound>) {
+    if !queued.iter().rev().any(|known| Arc::ptr_eq(known, outbound)) {
+        queued.push(outbound.clone());
     }
 }
 

@@ -196,13 +196,15 @@ impl<H: Host> Plane<H> {
         };
         let class = if header.lane.large { Class::Large } else { Class::Small };
         let queue = fib.links.get(&next);
-        let queued = queue.is_some_and(|queue| {
-            queue.push(class, FrameKind::Data, &frame.body, |head| header.encode_into(head)).is_ok()
-        });
-        if let (true, Some(queue)) = (queued, queue) {
+        let push = |queue: &Arc<Outbound>| {
+            queue.push(class, FrameKind::Data, &frame.body, |head| header.encode_into(head))
+        };
+        if let Some(queue) = queue
+            && let Ok(idle) = push(queue)
+        {
             bump(&self.counters.relayed);
             let known = |other: &Arc<Outbound>| Arc::ptr_eq(other, queue);
-            if !consequences.passed_on.iter().rev().any(known) {
+            if idle && !consequences.passed_on.iter().rev().any(known) {
                 consequences.passed_on.push(queue.clone());
             }
             return;

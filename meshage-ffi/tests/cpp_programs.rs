@@ -1,0 +1,150 @@
+//! The C++ wrapper as a C++ program sees it: the programs in `cpp/` and `examples-cpp/`, in C++17 and
+//! C++20, with warnings as errors, with each compiler that is there, and in the ways of the C programs.
+//!
+//! And that it is whole: whatever `meshage.h` has can be reached through it.
+
+mod programs;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use programs::*;
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cpp").join(name).with_extension("cpp")
+}
+
+/// Compiles and runs a program of `cpp/`.
+fn check(name: &str, language: &[&str], way: Way) {
+    if !is_possible(way) {
+        return;
+    }
+    let standard = language.last().expect("a standard").trim_start_matches("-std=");
+    let suffix = match way {
+        Way::Shared => "shared",
+        Way::Static => "static",
+        Way::Sanitized => "asan",
+        Way::Valgrind => "valgrind",
+    };
+    let program = compile(&source(name), &format!("{name}-{standard}-{suffix}"), language, way);
+    spawn(&program, "run", &[], way).finish();
+}
+
+#[test]
+fn values_are_checked_at_the_edge() {
+    check("values", CPP17, Way::Shared);
+    check("values", CPP20, Way::Static);
+    check("values", CPP17, Way::Sanitized);
+    check("values", CPP17, Way::Valgrind);
+}
+
+#[test]
+fn nodes_talk_in_cpp17() {
+    check("mesh", CPP17, Way::Shared);
+}
+
+#[test]
+fn nodes_talk_in_cpp20() {
+    check("mesh", CPP20, Way::Static);
+}
+
+#[test]
+fn nodes_talk_under_address_sanitizer() {
+    check("mesh", CPP17, Way::Sanitized);
+}
+
+#[test]
+fn nodes_talk_under_valgrind() {
+    check("mesh", CPP17, Way::Valgrind);
+}
+
+#[test]
+fn callables_are_called_and_destroyed_in_cpp17() {
+    check("callbacks", CPP17, Way::Shared);
+}
+
+#[test]
+fn callables_are_called_and_destroyed_in_cpp20() {
+    check("callbacks", CPP20, Way::Static);
+}
+
+#[test]
+fn callables_are_called_and_destroyed_under_address_sanitizer() {
+    check("callbacks", CPP17, Way::Sanitized);
+}
+
+#[test]
+fn callables_are_called_and_destroyed_under_valgrind() {
+    check("callbacks", CPP17, Way::Valgrind);
+}
+
+#[test]
+fn clang_compiles_it_too() {
+    if !has("the C++ programs with clang++", Command::new("clang++").arg("--version")) {
+        return;
+    }
+    for (standard, language) in [("17", CPP17), ("20", CPP20)] {
+        for name in ["values", "mesh", "callbacks"] {
+            let label = format!("{name}-clang-{standard}");
+            let program =
+                compile_with("clang++".into(), &source(name), &label, language, Way::Shared);
+            spawn(&program, "run", &[], Way::Shared).finish();
+        }
+    }
+}
+
+#[test]
+fn two_files_of_one_program_may_include_it() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("two-files");
+    fs::create_dir_all(&folder).expect("a folder");
+    for file in ["one", "two"] {
+        let text = format!("#include <meshage.hpp>\nint {file}() {{ return 0; }}\n");
+        fs::write(folder.join(file).with_extension("cpp"), text).expect("a file");
+    }
+    let mut compile = Command::new(compiler("CXX", "c++"));
+    compile.current_dir(&folder).arg("-I").arg(root().join("include"));
+    compile.args(["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion"]);
+    compile.args(["-Werror", "-shared", "-fPIC", "one.cpp", "two.cpp", "-o", "both.so"]);
+    let output = compile.output().expect("a C++ compiler");
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn first_programs_in_c_and_cpp_greet_each_other() {
+    let c = compile(&root().join("examples-c/first.c"), "first-beside-cpp", C99, Way::Shared);
+    let cpp = compile(&root().join("examples-cpp/first.cpp"), "first-cpp", CPP17, Way::Shared);
+    let names = ["c", "cpp"].map(|end| format!("both-{}-{end}", std::process::id()));
+    let running = [(c, &names[0]), (cpp, &names[1])]
+        .map(|(program, name)| spawn(&program, name, &[name, "4"], Way::Shared));
+    for (program, other) in running.into_iter().zip(names.iter().rev()) {
+        program.await_text(&format!("{other} says \"hello\""));
+        program.finish();
+    }
+}
+
+/// The words of a text: names as C has them.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+}
+
+#[test]
+fn whatever_the_c_header_has_can_be_reached() {
+    let read = |name: &str| fs::read_to_string(root().join("include").join(name)).expect(name);
+    let (c, cpp) = (read("meshage.h"), read("meshage.hpp"));
+    let declared = c.lines().filter(|line| !line.starts_with("//") && !line.starts_with(" *"));
+    let declared = declared.filter(|line| !line.contains("VERSION") && !line.contains("MESHAGE_H"));
+    let names = declared.flat_map(words).filter(|word| {
+        // Types of callbacks are the wrapper's own, and the function named for the version is
+        // called by the name that stays.
+        let is_callback = word.ends_with("_cb") || word.starts_with("meshage_abi_");
+        (word.starts_with("meshage_") || word.starts_with("MESHAGE_")) && !is_callback
+    });
+    let mut missing: Vec<&str> =
+        names.filter(|name| !words(&cpp).any(|word| word == *name)).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    // The C types of enumerations that travel as int32_t.
+    missing.retain(|name| !["meshage_encoding", "meshage_event_kind"].contains(name));
+    assert!(missing.is_empty(), "meshage.hpp lacks {missing:?}");
+}

@@ -1,0 +1,85 @@
+//! A small message to one recipient, where nothing has to be waited for: what most sends are.
+//!
+//! It does at once what [`super::legs`] does step by step, and changes nothing where it cannot.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::flow::{Entry, MESSAGE_OVERHEAD_BYTES, Stage};
+use super::{Content, Sends, earliest, note_queued};
+use crate::forward::outbound::Class;
+use crate::wire::data::{Heading, Lane, TargetsRef};
+use crate::wire::frame::FrameKind;
+
+const LANE: Lane = Lane { broadcast: false, large: false };
+
+impl<C> Sends<C> {
+    /// Sends to the only recipient if its lane is free and the link takes it; gives the place of the
+    /// entry that waits for the answer.
+    pub(super) fn send_at_once(
+        &mut self,
+        content: &Content,
+        deadline: Option<Instant>,
+        retry: bool,
+        now: Instant,
+    ) -> Option<(usize, u64)> {
+        let [name] = content.recipients.as_slice() else { return None };
+        if content.lane != LANE {
+            return None;
+        }
+        let at = *self.by_name.get(name)?;
+        let link = self.way(at).link?;
+        if self.blocked.get(&(link, LANE.large)).is_some_and(|waiting| !waiting.is_empty()) {
+            return None;
+        }
+        let outbound = self.fib.links.get(&link)?;
+        let flow = &mut self.flows[at];
+        let idle = flow.is_idle();
+        if !flow.is_free(LANE) {
+            return None;
+        }
+        let number = flow.lanes[LANE.index()].next;
+        let heading = Heading {
+            source: &self.me,
+            instance: self.instance,
+            id: content.id,
+            lane: LANE,
+            encoding: content.encoding.0,
+            targets: TargetsRef::One {
+                name,
+                slot: flow.lanes[LANE.index()].slot(number),
+                oldest: flow.oldest(LANE, content.id),
+            },
+            chunk: None,
+            route: std::slice::from_ref(&self.me),
+        };
+        let write = |head: &mut Vec<u8>| heading.encode_into(head);
+        if outbound.push(Class::Small, FrameKind::Data, &content.body, write).ok()? {
+            note_queued(&mut self.queued, outbound);
+        }
+        let bytes = content.body.len() as u64 + MESSAGE_OVERHEAD_BYTES;
+        let path = Some((link, Arc::clone(&flow.way.path)));
+        let lane = &mut flow.lanes[LANE.index()];
+        lane.add_sent(Entry {
+            number,
+            op: content.id,
+            recipient: 0,
+            stage: Stage::Sent,
+            doubt: false,
+            flooded: false,
+            flood_epoch: None,
+            retry,
+            deadline,
+            refused: None,
+            in_flight: bytes,
+            sent_at: Some(now),
+            path,
+        });
+        if idle {
+            self.active.insert(at);
+        }
+        self.due = earliest(self.due, Some(lane.heard + lane.patience));
+        self.due = earliest(self.due, deadline);
+        Some((at, number))
+    }
+}
