@@ -199,7 +199,7 @@ impl Copy<'_> {
     /// Runs the README's commands for Go, which link the shared library; then the last of them with
     /// the tag for the static one, and against a library of another version.
     fn go(&self) -> Result<()> {
-        let project = self.project("go")?;
+        let project = self.empty("go")?;
         let main = self.root.join("meshage-go/examples/first/main.go");
         std::fs::copy(main, project.join("main.go"))
             .map_err(|error| format!("cannot copy the Go program: {error}"))?;
@@ -266,11 +266,17 @@ impl Copy<'_> {
         Err(format!("these differ: {files:?}"))
     }
 
-    /// A project of its own.
-    fn project(&self, name: &str) -> Result<PathBuf> {
+    /// A folder of its own.
+    fn empty(&self, name: &str) -> Result<PathBuf> {
         let project = self.folder.join(name);
         let made = std::fs::create_dir_all(&project);
         made.map_err(|error| format!("no folder {}: {error}", project.display()))?;
+        Ok(project)
+    }
+
+    /// A project of its own.
+    fn project(&self, name: &str) -> Result<PathBuf> {
+        let project = self.empty(name)?;
         for file in PROJECT {
             let from = self.root.join(file);
             let to = project.join(from.file_name().unwrap_or_default());
