@@ -41,7 +41,7 @@ impl<C> Sends<C> {
                 if let Some(place) = lane.find(number) {
                     let entry = &lane.entries[place];
                     let offset = match entry.stage {
-                        Stage::Sent => self.ops.get(&entry.op).map(|op| op.content.body.len()),
+                        Stage::Sent => self.ops.get(entry.op).map(|op| op.content.body.len()),
                         Stage::Sending => {
                             lane.leg.and_then(|leg| self.legs.get(&leg)).map(|leg| leg.offset)
                         }
