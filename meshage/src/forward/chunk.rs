@@ -19,7 +19,8 @@ use bytes::Bytes;
 
 use super::region::{Pool, Region};
 use crate::name::Instance;
-use crate::wire::data::{Chunk, Lane, Refusal};
+use crate::wire::ack::Refusal;
+use crate::wire::data::{Chunk, Lane};
 
 /// How many bytes of unfinished bodies are kept, of all sources together: four of the largest by
 /// default, and always one of the largest that the node takes.

@@ -25,7 +25,8 @@ use crate::message::{Message, Outgoing, Report};
 use crate::name::{Instance, LinkId, MessageId, NodeName};
 use crate::route::RouteTable;
 use crate::stats::Stats;
-use crate::wire::data::{AckEntry, Lane, Verdict};
+use crate::wire::ack::{AckEntry, Verdict};
+use crate::wire::data::Lane;
 
 /// How many bytes of large messages in transit are put together for a snoop, at most.
 pub const SNOOP_BYTES_MAX: usize = 128 << 20;

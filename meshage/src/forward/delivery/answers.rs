@@ -8,7 +8,8 @@ use super::{Sends, earliest};
 use crate::forward::plane::Fib;
 use crate::message::Outcome;
 use crate::name::Instance;
-use crate::wire::data::{AckEntry, Lane, Refusal, Verdict};
+use crate::wire::ack::{AckEntry, Refusal, Verdict};
+use crate::wire::data::Lane;
 
 impl<C> Sends<C> {
     /// An acknowledgement for this node has come.

@@ -29,7 +29,8 @@ use super::plane::Fib;
 use crate::error::SendError;
 use crate::message::{Outcome, Outgoing, Recipients, Report};
 use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
-use crate::wire::data::{AckEntry, CHUNK_BYTES, Lane, RECIPIENTS_BYTES_MAX};
+use crate::wire::ack::AckEntry;
+use crate::wire::data::{CHUNK_BYTES, Lane, RECIPIENTS_BYTES_MAX};
 
 /// How many bytes of sends may be under way: two of the largest messages. One send always finds room.
 pub const SEND_BYTES_MAX: u64 = 128 << 20;
