@@ -312,6 +312,10 @@ impl LaneFlow {
         self.land(at);
         self.entries[at].stage = Stage::Done;
         self.open -= 1;
+        if self.open == 0 {
+            // Nothing is left to settle, and nothing will come that says so.
+            self.state = LaneState::Open;
+        }
     }
 
     /// Forgets what is done at the front.

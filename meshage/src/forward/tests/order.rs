@@ -55,3 +55,23 @@ fn a_broadcast_does_not_overtake_a_set_that_waits_for_an_answer_to_an_older_one(
     assert_eq!(world.texts("c"), ["1", "2", "3", "broadcast"]);
     assert_eq!(world.texts("b"), ["broadcast"], "the others need not wait for it");
 }
+
+#[test]
+fn a_lane_goes_on_once_all_that_it_had_is_given_up_or_lost() {
+    let mut world = World::with_buffer(&[("a", "b"), ("b", "c"), ("c", "d"), ("a", "d")], 1);
+    world.set("a", &["c"], "fills the queue");
+    world.run();
+    let refused = world.set("a", &["c"], "refused");
+    world.step();
+    assert_eq!(world.texts("c"), ["fills the queue"]);
+    let lost = world.set("a", &["c"], "lost");
+    world.step();
+    // The lane waits for the answer to the second when the first is taken back, and the link breaks.
+    world.plane("a").cancel(refused.id, world.now.get());
+    world.set_edges(&[("b", "c"), ("c", "d"), ("a", "d")]);
+    assert_eq!(world.outcomes("a", &refused), [Outcome::Canceled]);
+    assert_eq!(world.outcomes("a", &lost), [Outcome::Lost]);
+    let broadcast = world.send("a", Outgoing::broadcast("x"));
+    world.run();
+    assert_eq!(world.outcomes("a", &broadcast), [Outcome::Delivered; 3]);
+}
