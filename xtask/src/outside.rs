@@ -31,19 +31,12 @@ const GREETING_MAX: Duration = Duration::from_secs(20);
 /// What two nodes that were started for a test get as the time after which they give up.
 const PATIENCE_SECONDS: &str = "60";
 
-/// A folder outside the tree that goes when this does.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Installs, then builds each project and runs what it made.
 pub(crate) fn run(root: &Path, tally: &mut Tally) {
-    let name = format!("meshage-outside-{:016x}", chance::number());
-    let folder = Folder(std::env::temp_dir().join(name));
+    let folder = match shell::Folder::outside("outside") {
+        Ok(folder) => folder,
+        Err(why) => return tally.skip("an installed copy", &why),
+    };
     let copy = Copy { root, folder: &folder.0, places: Places::below(folder.0.join("prefix")) };
     if !tally.check("the library is installed", || install::into(root, &copy.places).map(|_| ())) {
         return;
