@@ -18,6 +18,8 @@ pub(crate) enum Build {
     Worker,
     /// The C worker and the library it is linked to.
     C,
+    /// The Go worker and the library it is linked to.
+    Go,
     /// Our wheel, in the Python environment.
     Wheel,
     /// A peer's package from the Python index, in the same environment: name and version.
@@ -54,6 +56,7 @@ impl Build {
         match self {
             Self::Worker => exists(places, &places.release("meshage-bench-worker")),
             Self::C => c(places),
+            Self::Go => go(places),
             Self::Wheel => wheel(places),
             Self::Package(name, version) => package(places, name, version),
             Self::Peer(package) => peer(places, package),
@@ -78,6 +81,22 @@ fn c(places: &Places) -> Result<()> {
         .arg(format!("-Wl,-rpath,{}", release.display()))
         .args(["-lmeshage", "-lpthread", "-o"])
         .arg(places.target.join("bench-c")))
+}
+
+/// The Go worker, against the shared library of this tree.
+fn go(places: &Places) -> Result<()> {
+    let folder = places.root.join("bench/go");
+    exists(places, &folder)?;
+    println!("building the Go worker");
+    run(cargo(places).args(["build", "--release", "--quiet", "-p", "meshage-ffi"]))?;
+    let release = places.target.join("release");
+    let release = release.display();
+    run(Command::new("go")
+        .current_dir(folder)
+        .env("CGO_LDFLAGS", format!("-L{release} -Wl,-rpath,{release}"))
+        .args(["build", "-tags", "meshage_tree", "-o"])
+        .arg(places.target.join("bench-go"))
+        .arg("."))
 }
 
 /// Our wheel, built for release and installed into the environment.

@@ -161,6 +161,18 @@ pub(crate) const ALL: &[System] = &[
         cases: &["set_rtt", "set_64", "set_window", "recv_for"],
     },
     System {
+        name: "meshage-go",
+        is_ours: true,
+        is: "libmeshage from Go",
+        build: Build::Go,
+        rust: "meshage-rust",
+        command: |places| vec![places.target.join("bench-go").into()],
+        version: |places| {
+            format!("{}, {}", ours(places), first_line(Command::new("go").arg("version")))
+        },
+        cases: &["set_rtt", "set_64", "memory"],
+    },
+    System {
         name: "raw-tokio",
         is_ours: false,
         is: "bytes over TCP with tokio, one worker thread",

@@ -96,6 +96,7 @@ const fn by_p99(target: Target) -> Target {
 }
 
 const RUST: &[&str] = &["meshage-rust"];
+const C: &[&str] = &["meshage-c"];
 
 /// All of them.
 const ALL: &[Target] = &[
@@ -103,10 +104,12 @@ const ALL: &[Target] = &[
     most("set_rtt@same", "meshage-rust", 0.5, "set_rtt@same", PEERS),
     most("set_rtt@same", "meshage-c", 1.7, "set_rtt@same", &["raw-std"]),
     most("set_rtt@same", "meshage-blocking", 1.7, "set_rtt@same", &["raw-std"]),
+    most("set_rtt@same", "meshage-go", 1.3, "set_rtt@same", C),
     most("set_rtt@same", "meshage-python", 2.5, "set_rtt@same", &["raw-std"]),
     most("set_rtt@same", "meshage-asyncio", 4.0, "set_rtt@same", &["raw-std"]),
     least("set_64", "meshage-rust", 1.2, "set_64", &["zeromq"]),
     least("set_64", "meshage-c", 3.0, "set_64", &["grpc"]),
+    least("set_64", "meshage-go", 0.7, "set_64", C),
     least("set_window", "meshage-rust", 1.4, "set_window", &["zeromq"]),
     least("set_window", "meshage-rust", 0.9, "stream_unacked", &["zenoh"]),
     least("set_window", "meshage-c", 0.8, "set_window", RUST),

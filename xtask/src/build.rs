@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::python;
 use crate::shell::{self, Result};
+use crate::{go, python};
 
 /// The node programs, ready to be started.
 #[derive(Debug, Clone)]
@@ -12,6 +12,8 @@ pub(crate) struct Programs {
     target: PathBuf,
     root: PathBuf,
     python: PathBuf,
+    /// None where Go is missing.
+    go: Option<PathBuf>,
 }
 
 /// What a node program is written in.
@@ -23,6 +25,8 @@ pub(crate) enum Language {
     C,
     /// meshage-py/examples/demo_node.py
     Python,
+    /// meshage-go/examples/demo_node/main.go
+    Go,
 }
 
 impl Programs {
@@ -37,7 +41,22 @@ impl Programs {
         compile(root, "demo_node.c", &target.join("demo_node_c"))?;
         println!("building the wheel");
         let python = python::wheel(root)?;
-        Ok(Self { root: root.to_path_buf(), target, python })
+        let go = match go::why_not() {
+            None => {
+                println!("building the Go node");
+                Some(go::node(root)?)
+            }
+            Some(because) => {
+                println!("skipped: the Go node because {because}");
+                None
+            }
+        };
+        Ok(Self { root: root.to_path_buf(), target, python, go })
+    }
+
+    /// Whether there is a node in this language: Go may be missing.
+    pub(crate) fn has(&self, language: Language) -> bool {
+        language != Language::Go || self.go.is_some()
     }
 
     /// The command that starts a node; its arguments are still to be added.
@@ -54,6 +73,13 @@ impl Programs {
             Language::Python => {
                 let mut command = shell::command(&self.root, &self.python);
                 command.arg(self.root.join("meshage-py/examples/demo_node.py"));
+                command
+            }
+            Language::Go => {
+                let missing = || self.target.join("demo_node_go");
+                let mut command =
+                    shell::command(&self.root, self.go.clone().unwrap_or_else(missing));
+                command.env_remove("LD_LIBRARY_PATH");
                 command
             }
         }

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: nodes of three languages, told nothing of each other but a namespace.
+//! `cargo xtask demo`: nodes of four languages (three where Go is missing), told nothing of each other but a namespace.
 //!
 //! They find each other, everybody sends to everybody, one is killed, the mesh closes the gap, the
 //! rest send again. Every message is looked for at its receiver: what is missing is counted as lost.
@@ -13,10 +13,11 @@ use crate::drawing;
 use crate::process::{self, Adjacency, Process, is_one_mesh};
 use crate::shell::Result;
 
-/// Three links each: seven nodes cannot split into two groups that are both content.
+/// Three links each: seven nodes cannot split into two groups that are both content. Eight can, into
+/// twice four; then the two find each other and merge.
 const DEGREE: u32 = 3;
 /// Who takes part.
-const NODES: [(&str, Language); 7] = [
+const NODES: [(&str, Language); 8] = [
     ("rust-ada", Language::Rust),
     ("rust-bob", Language::Rust),
     ("rust-cid", Language::Rust),
@@ -24,6 +25,7 @@ const NODES: [(&str, Language); 7] = [
     ("c-emil", Language::C),
     ("py-fay", Language::Python),
     ("py-gus", Language::Python),
+    ("go-hana", Language::Go),
 ];
 /// Who is killed.
 const VICTIM: &str = "c-emil";
@@ -37,12 +39,13 @@ const ARRIVE_MAX: Duration = Duration::from_secs(3);
 /// Builds everything, then runs it.
 pub(crate) fn run(root: &Path) -> Result<()> {
     let programs = Programs::build(root)?;
+    let there: Vec<_> = NODES.into_iter().filter(|&(_, language)| programs.has(language)).collect();
     let began = Instant::now();
     let namespace = chance::namespace("demo");
     let port = chance::udp_port()?;
     println!();
-    println!("starting {} nodes of degree {DEGREE} in namespace {namespace}", NODES.len());
-    let mut nodes = start(&programs, &namespace, port)?;
+    println!("starting {} nodes of degree {DEGREE} in namespace {namespace}", there.len());
+    let mut nodes = start(&programs, &there, &namespace, port)?;
     let names: BTreeSet<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
     let mut mesh = Adjacency::new();
     let took = process::until("one mesh", Instant::now(), CONVERGE_MAX, || {
@@ -86,7 +89,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     println!("\nthe demo took {:.1} s", began.elapsed().as_secs_f64());
     println!(
         "demo: {} nodes, {} messages delivered, {} lost",
-        NODES.len(),
+        there.len(),
         count.delivered,
         count.lost
     );
@@ -99,9 +102,14 @@ struct Count {
     lost: usize,
 }
 
-fn start(programs: &Programs, namespace: &str, port: u16) -> Result<Vec<Process>> {
+fn start(
+    programs: &Programs,
+    there: &[(&str, Language)],
+    namespace: &str,
+    port: u16,
+) -> Result<Vec<Process>> {
     let mut nodes = Vec::new();
-    for (name, language) in NODES {
+    for &(name, language) in there {
         let mut command = programs.command(language);
         command.args([name, namespace, &port.to_string(), &DEGREE.to_string()]);
         nodes.push(Process::spawn(name, command)?);

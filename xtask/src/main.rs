@@ -18,6 +18,7 @@ mod chance;
 mod demo;
 mod drawing;
 mod fix;
+mod go;
 mod header;
 mod install;
 mod outside;
@@ -37,9 +38,9 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <command>
 
-  demo      nodes in Rust, C and Python find each other and pass messages
+  demo      nodes in Rust, C, Python and Go find each other and pass messages
   test      every test of the project; ends with `N passed, N failed`; or parts of it:
-            rust, c, install, python, scenarios
+            rust, c, install, python, go, scenarios
   verify    what must hold of the source: format, lints, docs, drift, purity (changes nothing)
   fix       formats, applies what clippy can, writes the C header anew
   sim       the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N

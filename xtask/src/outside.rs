@@ -4,6 +4,7 @@
 //! ```text
 //!  install into a temporary folder ─┬─► Makefile (pkg-config): shared, static
 //!                                   ├─► CMake: meshage::shared, meshage::static, C++
+//!                                   ├─► a Go module: shared, static
 //!                                   ├─► moved elsewhere, CMake again
 //!                                   └─► cargo-c's copy, file by file
 //! ```
@@ -60,6 +61,12 @@ pub(crate) fn run(root: &Path, tally: &mut Tally) {
         tally.check("CMake: a version that serves is taken, another is not", || copy.versions());
     } else {
         tally.skip("the CMake package", "cmake is not installed");
+    }
+    match ["go", "pkg-config"].into_iter().find(|tool| !shell::is_installed(tool)) {
+        Some(missing) => tally.skip("a Go module", &format!("{missing} is not installed")),
+        None => {
+            tally.check("a Go module, as the README says: shared, static, stale", || copy.go());
+        }
     }
     if ["sed", "pkg-config"].into_iter().all(shell::is_installed) {
         tally.check("the README's commands for an installed copy", || copy.as_the_readme_says());
@@ -164,6 +171,8 @@ impl Copy<'_> {
                     script.push_str(&format!("(cd '{}' && {line}\n)\n", self.root.display()));
                 }
                 Some(program) if program.starts_with("./") => {}
+                // Go may be missing: Copy::go does what it is to do.
+                Some("go") => {}
                 Some(_) | None => script.push_str(&format!("{line}\n")),
             }
         }
@@ -180,22 +189,57 @@ impl Copy<'_> {
         greet(&project.join("first"), &project.join("first_cpp"))
     }
 
+    /// Runs the README's commands for Go, which link the shared library; then the last of them with
+    /// the tag for the static one, and against a library of another version.
+    fn go(&self) -> Result<()> {
+        let project = self.empty("go")?;
+        let main = self.root.join("meshage-go/examples/first/main.go");
+        std::fs::copy(main, project.join("main.go"))
+            .map_err(|error| format!("cannot copy the Go program: {error}"))?;
+        let page = std::fs::read_to_string(self.root.join("README.md"))
+            .map_err(|error| format!("cannot read the README: {error}"))?;
+        let tree = self.root.display().to_string();
+        let lines: Vec<String> = commands(&page, "Install")
+            .filter(|line| line.starts_with("go "))
+            .map(|line| line.replace("$HOME/libmeshage", &tree))
+            .collect();
+        let run = |line: &str, flags: &str| {
+            let mut sh = clean(shell::command(&project, "sh"));
+            sh.args(["-c", line]).env("PKG_CONFIG_PATH", self.places.libdir.join("pkgconfig"));
+            shell::capture(sh.env("CGO_LDFLAGS", flags))
+        };
+        for line in &lines {
+            let (succeeded, text) = run(line, "")?;
+            if !succeeded {
+                return Err(format!("`{line}` failed:\n{text}"));
+            }
+        }
+        let shared = project.join("shared");
+        std::fs::rename(project.join("first"), &shared)
+            .map_err(|error| format!("the commands make no program: {error}"))?;
+        let build = lines.last().ok_or("the README has no commands for Go")?;
+        let inside = build.replace("go build", "go build -tags meshage_static");
+        let (succeeded, text) = run(&inside, "")?;
+        if !succeeded {
+            return Err(format!("`{inside}` failed:\n{text}"));
+        }
+        needs_the_shared_library(&shared, true)?;
+        needs_the_shared_library(&project.join("first"), false)?;
+        greet(&shared, &project.join("first"))?;
+        fake_library(&project)?;
+        let (linked, text) = run(build, &format!("-L{}", project.display()))?;
+        says_the_version(linked, &text)
+    }
+
     /// Links against a library that has everything but the function named for the version.
     fn stale(&self) -> Result<()> {
         let project = self.project("stale")?;
-        let mut fake = build::compiler(&project, "CC", "cc");
-        fake.args(["-shared", "-x", "c", "/dev/null", "-o", "libmeshage.so"]);
-        shell::quietly(&mut fake)?;
+        fake_library(&project)?;
         let mut link = build::compiler(&project, "CXX", "c++");
         link.args(["-std=c++17", "first.cpp", "-I"]).arg(self.places.prefix.join("include"));
         link.args(["-L.", "-lmeshage", "-o", "first"]);
         let (linked, text) = shell::capture(&mut link)?;
-        let version = install::compatibility(env!("CARGO_PKG_VERSION")).replace('.', "_");
-        let function = format!("meshage_abi_{version}");
-        match !linked && text.contains(&function) {
-            true => Ok(()),
-            false => Err(format!("no word of {function}:\n{text}")),
-        }
+        says_the_version(linked, &text)
     }
 
     fn cargo_c(&self) -> Result<()> {
@@ -215,17 +259,40 @@ impl Copy<'_> {
         Err(format!("these differ: {files:?}"))
     }
 
-    /// A project of its own.
-    fn project(&self, name: &str) -> Result<PathBuf> {
+    /// A folder of its own.
+    fn empty(&self, name: &str) -> Result<PathBuf> {
         let project = self.folder.join(name);
         let made = std::fs::create_dir_all(&project);
         made.map_err(|error| format!("no folder {}: {error}", project.display()))?;
+        Ok(project)
+    }
+
+    /// A project of its own.
+    fn project(&self, name: &str) -> Result<PathBuf> {
+        let project = self.empty(name)?;
         for file in PROJECT {
             let from = self.root.join(file);
             let to = project.join(from.file_name().unwrap_or_default());
             std::fs::copy(&from, to).map_err(|error| format!("cannot copy {file}: {error}"))?;
         }
         Ok(project)
+    }
+}
+
+/// A library of our name without anything in it.
+fn fake_library(folder: &Path) -> Result<()> {
+    let mut fake = build::compiler(folder, "CC", "cc");
+    fake.args(["-shared", "-x", "c", "/dev/null", "-o", "libmeshage.so"]);
+    shell::quietly(&mut fake).map(|_| ())
+}
+
+/// Whether a program did not link, for want of the function that is named for the version.
+fn says_the_version(linked: bool, text: &str) -> Result<()> {
+    let version = install::compatibility(env!("CARGO_PKG_VERSION")).replace('.', "_");
+    let function = format!("meshage_abi_{version}");
+    match !linked && text.contains(&function) {
+        true => Ok(()),
+        false => Err(format!("no word of {function}:\n{text}")),
     }
 }
 

@@ -9,13 +9,13 @@ use std::process::Command;
 use crate::build::{self, Programs};
 use crate::shell::{self, Result};
 use crate::tally::{self, Tally};
-use crate::{outside, python, scenario};
+use crate::{go, outside, python, scenario};
 
 /// Programs that some tests need, and the packages that bring them.
 const PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind"), ("ip", "iproute2")];
 
 /// The parts that can be run alone: `cargo xtask test scenarios`.
-const PARTS: [&str; 5] = ["rust", "c", "install", "python", "scenarios"];
+const PARTS: [&str; 6] = ["rust", "c", "install", "python", "go", "scenarios"];
 
 /// Runs everything, or the parts that are named.
 pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
@@ -42,6 +42,9 @@ pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
             let (passed, failed) = python::test(root)?;
             Ok((passed, failed, 0))
         });
+    }
+    if wanted("go") {
+        go::test(root, &mut tally);
     }
     if wanted("scenarios") {
         let mut programs = None;

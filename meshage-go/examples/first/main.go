@@ -1,0 +1,48 @@
+// Says hello to every node that joins, and prints what it is told. Run it twice or more on one
+// machine: go run ./examples/first alice
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"os"
+
+	"meshage"
+)
+
+func main() {
+	name := fmt.Sprintf("go-%d", os.Getpid())
+	if len(os.Args) > 1 {
+		name = os.Args[1]
+	}
+	node, err := meshage.New(meshage.Config{
+		Name:       name,
+		Namespace:  "first",
+		Degree:     3,                                      // links to look for
+		Broadcast:  []net.IP{net.IPv4(127, 255, 255, 255)}, // this machine alone
+		ListenPort: meshage.AnyPort,                        // many nodes share the machine
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	events := node.Events(context.Background())
+	fmt.Println(name, "looks for others; end it with Ctrl-C")
+	for {
+		select {
+		case message := <-node.Messages():
+			fmt.Printf("%s says %q\n", message.Source, message.Body)
+		case event := <-events:
+			if event.Kind != meshage.EventNodeJoined {
+				continue
+			}
+			if _, err := node.Set([]string{event.Node}, "hello"); err != nil {
+				fmt.Println(err)
+			} else {
+				fmt.Println("hello to", event.Node)
+			}
+		}
+	}
+}

@@ -1,0 +1,3 @@
+module meshage
+
+go 1.22
