@@ -48,7 +48,8 @@ impl Drop for Folder {
 /// Makes a folder, or takes away what is in it.
 pub(crate) fn emptied(folder: &Path) -> Result<()> {
     let _ = std::fs::remove_dir_all(folder);
-    let made = std::fs::create_dir_all(folder).and_then(|()| std::fs::read_dir(folder)?.next().transpose());
+    let made = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::read_dir(folder)?.next().transpose());
     match made {
         Ok(None) => Ok(()),
         Ok(Some(left)) => Err(format!("cannot remove {}", left.path().display())),
