@@ -16,7 +16,7 @@ use std::process::Command;
 use crate::install::{self, Places};
 use crate::shell::{self, Result};
 use crate::tally::Tally;
-use crate::{build, greeting};
+use crate::{build, go, greeting};
 
 /// The project's files, from the top folder.
 const PROJECT: [&str; 4] = [
@@ -155,9 +155,10 @@ impl Copy<'_> {
         std::fs::copy(main, project.join("main.go"))
             .map_err(|error| format!("cannot copy the Go program: {error}"))?;
         let go = |arguments: &[&str]| {
-            let mut go = clean(shell::command(&project, "go"));
-            go.args(arguments).env("PKG_CONFIG_PATH", self.places.libdir.join("pkgconfig"));
-            go
+            let mut command = clean(shell::command(&project, "go"));
+            command.args(arguments).env("PKG_CONFIG_PATH", self.places.libdir.join("pkgconfig"));
+            command.env("CGO_CFLAGS", go::apart(self.folder));
+            command
         };
         let replace = format!("-replace=meshage={}", self.root.join("meshage-go").display());
         shell::quietly(&mut go(&["mod", "init", "first"]))?;

@@ -134,8 +134,7 @@ fn built_elsewhere(root: &Path, folder: &Path, sources: &Path) -> Result<PathBuf
     let mut pip = python::pip(folder, &venv);
     pip.args(["wheel", "--quiet", "--no-deps", "--no-cache-dir", "--wheel-dir"]);
     pip.arg(&out).arg(sources);
-    // The dependencies, which are the tree's own, are kept from run to run.
-    pip.env("CARGO_TARGET_DIR", shell::target(root).join("sources"));
+    pip.env("CARGO_TARGET_DIR", folder.join("target"));
     pip.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
     pip.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     shell::quietly(&mut pip)?;

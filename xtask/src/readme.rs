@@ -126,7 +126,11 @@ impl Reader {
         let mut script = format!("set -e\n. {}\n", quoted(&self.state));
         match &greeted {
             // The names alone are others than the page's: nobody else on this machine has them.
-            Some(names) => script.push_str(&renamed(block, names)),
+            // Where one of them does not start, the other is not waited for.
+            Some(names) => {
+                script.push_str("trap 'kill 0' EXIT\n");
+                script.push_str(&renamed(block, names));
+            }
             None => script.push_str(block),
         }
         let state = quoted(&self.state);
@@ -161,7 +165,7 @@ impl Reader {
             }
         }
         if let Some(cache) = &self.go_cache {
-            sh.env("GOCACHE", cache.trim());
+            sh.env("GOCACHE", cache.trim()).env("CGO_CFLAGS", go::apart(&self.home.0));
         }
         for own in
             ["PKG_CONFIG_PATH", "LD_RUN_PATH", "VIRTUAL_ENV", "PYTHONPATH", "CARGO_MANIFEST_DIR"]
