@@ -29,7 +29,9 @@ func (n *Node) Recv(ctx context.Context) (*Message, error) {
 
 // receive takes messages from the library to the channel, until the node closes. It is the one
 // goroutine of the node that waits inside the library. Where the channel is full it waits, and the
-// library's own queue fills up behind it.
+// library's own queue fills up behind it. (Waiting for the library's descriptor in Go's poller
+// instead takes no thread, and longer: 49 µs for a round trip on one core against 31, the medians of
+// ten rounds of the bench's set_rtt, taken in turns.)
 func (n *Node) receive() {
 	batch := C.mg_batch_create()
 	defer C.mg_batch_free(batch)

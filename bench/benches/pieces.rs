@@ -15,9 +15,8 @@ use meshage::forward::plan::plan;
 use meshage::forward::plane::{Fib, Host, Limits, Plane};
 use meshage::name::LinkId;
 use meshage::route::{Record, RouteTable};
-use meshage::wire::data::{
-    AckEntry, AckFrame, DataFrame, DataHeader, Lane, Slot, Target, TargetList, Targets, Verdict,
-};
+use meshage::wire::ack::{AckEntry, AckFrame, Verdict};
+use meshage::wire::data::{DataFrame, DataHeader, Lane, Slot, Target, TargetList, Targets};
 use meshage::wire::deframe::{Deframer, RawFrame};
 use meshage::wire::frame::{FrameKind, PREFIX_BYTES, WireFrame};
 use meshage::{Instance, Message, NodeName, Outgoing, Report, SendError};

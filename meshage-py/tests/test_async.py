@@ -131,7 +131,8 @@ def test_a_cancelled_send_is_taken_back(namespace: str) -> None:
         async with line(namespace, "a", "b", receive_buffer=1) as (a, b):
             await a.set("b", "fills the queue")
             send = asyncio.create_task(a.set("b", "taken back", timeout=WAIT))
-            await asyncio.sleep(0.05)
+            while b.stats()["messages_refused_busy"] == 0:
+                await asyncio.sleep(0)
             send.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await send
@@ -212,7 +213,7 @@ def test_events_come_and_end_with_the_node(namespace: str) -> None:
         async with alone(namespace) as a:
             events = a.events()
             waiting = asyncio.create_task(events.next())
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
@@ -239,7 +240,8 @@ def test_closing_from_another_thread_wakes_everyone(namespace: str) -> None:
             lambda: node.set("nobody", "x", retry=True, timeout=WAIT),
         ]
         waiting = [asyncio.ensure_future(call()) for call in calls]  # type: ignore[call-overload]
-        await asyncio.sleep(0.05)
+        while node.stats()["sends_under_way"] == 0:
+            await asyncio.sleep(0)
         closer = threading.Thread(target=node.close)
         closer.start()
         ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), WAIT)

@@ -9,10 +9,9 @@ use bytes::Bytes;
 
 use meshage::error::RefuseReason;
 use meshage::name::{Instance, Namespace, NodeName, Sequence};
+use meshage::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
 use meshage::wire::control::{Announcement, ControlFrame};
-use meshage::wire::data::{
-    AckEntry, AckFrame, Chunk, DataFrame, DataHeader, Lane, Refusal, Slot, Target, Targets, Verdict,
-};
+use meshage::wire::data::{Chunk, DataFrame, DataHeader, Lane, Slot, Target, Targets};
 use meshage::wire::frame::{PREFIX_BYTES, WireFrame};
 use meshage::wire::hello::{Hello, PREFACE_BYTES, Purpose};
 use meshage::wire::solicit::Solicitation;

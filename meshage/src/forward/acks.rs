@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use crate::name::{Instance, LinkId};
 use crate::route::RouteTable;
-use crate::wire::data::{ACK_ENTRIES_MAX, AckEntry, AckFrame, Refusal, Verdict};
+use crate::wire::ack::{ACK_ENTRIES_MAX, AckEntry, AckFrame, Refusal, Verdict};
 
 /// How far back an acknowledgement looks for one that it makes superfluous: the messages of a batch
 /// come from a handful of sources.

@@ -19,9 +19,11 @@ use bytes::Bytes;
 
 use super::region::{Pool, Region};
 use crate::name::Instance;
-use crate::wire::data::{Chunk, Lane, Refusal};
+use crate::wire::ack::Refusal;
+use crate::wire::data::{Chunk, Lane};
 
-/// How many bytes of unfinished bodies are kept, of all sources together: four of the largest.
+/// How many bytes of unfinished bodies are kept, of all sources together: four of the largest by
+/// default, and always one of the largest that the node takes.
 pub const REASSEMBLY_BYTES_MAX: usize = 256 << 20;
 /// How long an unfinished body is kept without a new chunk: longer than any link stays silent.
 pub const REASSEMBLY_IDLE_MAX: Duration = Duration::from_secs(30);
@@ -120,13 +122,13 @@ pub struct Reassembly {
 }
 
 impl Reassembly {
-    /// Room for `bytes_max` bytes, in bodies of up to `message_bytes_max`; of what they leave,
-    /// `pool_bytes_max` bytes are kept for a while.
+    /// Room for `bytes_max` bytes, in bodies of up to `message_bytes_max`, of which one always finds
+    /// room; of what they leave, `pool_bytes_max` bytes are kept for a while.
     pub fn new(bytes_max: usize, message_bytes_max: usize, pool_bytes_max: usize) -> Self {
         Self {
             partials: BTreeMap::new(),
             bytes: 0,
-            bytes_max,
+            bytes_max: bytes_max.max(message_bytes_max),
             message_bytes_max,
             evicted: Vec::new(),
             pool: Pool::new(pool_bytes_max),
@@ -472,6 +474,15 @@ mod tests {
         let mut reassembly = Reassembly::new(100, 10, 0);
         let refused = reassembly.add(stream(1), 1, chunk(0, 11), b"ab", Instant::now());
         assert_eq!(refused, Added::Refused(Refusal::TooLarge));
+    }
+
+    #[test]
+    fn the_largest_body_finds_room_whatever_the_limit_of_all() {
+        let mut reassembly = Reassembly::new(4, 10, 0);
+        let now = Instant::now();
+        assert_eq!(reassembly.add(stream(1), 1, chunk(0, 10), b"12345", now), Added::More);
+        let whole = reassembly.add(stream(1), 1, chunk(5, 10), b"67890", now);
+        assert_eq!(whole, Added::Whole(Bytes::from_static(b"1234567890")));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
-use crate::wire::data::{DataHeader, HOP_LIMIT, Refusal, Slot, Target, TargetList, Targets};
+use crate::wire::ack::Refusal;
+use crate::wire::data::{DataHeader, HOP_LIMIT, Slot, Target, TargetList, Targets};
 
 /// What to do with a frame.
 #[derive(Debug, PartialEq, Eq)]

@@ -25,7 +25,8 @@ use crate::message::{Message, Outgoing, Report};
 use crate::name::{Instance, LinkId, MessageId, NodeName};
 use crate::route::RouteTable;
 use crate::stats::Stats;
-use crate::wire::data::{AckEntry, Lane, Verdict};
+use crate::wire::ack::{AckEntry, Verdict};
+use crate::wire::data::Lane;
 
 /// How many bytes of large messages in transit are put together for a snoop, at most.
 pub const SNOOP_BYTES_MAX: usize = 128 << 20;
@@ -339,6 +340,9 @@ impl<H: Host> Plane<H> {
     fn run<R>(&self, work: impl FnOnce(&mut State<H::Completion>) -> R) -> R {
         let mut state = self.lock();
         let result = work(&mut state);
+        if !state.has_news() {
+            return result;
+        }
         let after = self.aftermath(state);
         self.tell(after, false);
         result
@@ -349,8 +353,7 @@ impl<H: Host> Plane<H> {
         &self,
         mut state: MutexGuard<'_, State<H::Completion>>,
     ) -> Aftermath<H::Completion> {
-        let due = state.due();
-        let moved = due.is_some_and(|due| state.told.is_none_or(|told| due < told));
+        let (due, moved) = state.due_and_moved();
         state.told = due;
         let sends = &mut state.sends;
         sends.note_burst();
@@ -409,6 +412,22 @@ struct Aftermath<C> {
 }
 
 impl<C> State<C> {
+    /// Whether anybody is to be told anything. Notes when something is due.
+    fn has_news(&mut self) -> bool {
+        let (due, moved) = self.due_and_moved();
+        if moved || self.filled || !self.snooped.is_empty() || self.sends.has_news() {
+            return true;
+        }
+        self.told = due;
+        false
+    }
+
+    /// When something is due, and whether that is earlier than the host was told.
+    fn due_and_moved(&self) -> (Option<Instant>, bool) {
+        let due = self.due();
+        (due, due.is_some_and(|due| self.told.is_none_or(|told| due < told)))
+    }
+
     fn due(&self) -> Option<Instant> {
         [self.sends.due(), self.reassembly.due(), self.snoop.due()].into_iter().flatten().min()
     }

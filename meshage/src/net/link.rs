@@ -1,14 +1,14 @@
-//! The two tasks of a link: one reads, one writes.
+//! The reading half of a link ([`super::write`] is the other).
 //!
 //! ```text
 //!  socket ──► read ──┬─ data, acknowledgements: the data plane, a batch at a time
 //!                    └─ control frames, signs of life: the driver's bounded queue
-//!  Outbound ──► write ──► socket        gathered: one system call for all that waits
 //! ```
 //!
-//! Neither waits for another link. The reader waits for the driver only with control frames, so
-//! that a peer that floods us with them fills its own socket and not our memory; and, once, with the
-//! first message after them, so that whoever answers it finds the route that they announced.
+//! It never waits for another link. It waits for the driver only with control frames, so that a
+//! peer that floods us with them fills its own socket and not our memory; and, once, with the first
+//! message after them, so that whoever answers it finds the route that they announced. It lets the
+//! application run, without waiting for it, while the inbox is more than half full.
 
 use std::io::{self, IoSliceMut};
 use std::net::Shutdown;

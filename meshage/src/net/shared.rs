@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 
@@ -69,7 +68,8 @@ pub(crate) struct Shared {
     router: Mutex<Router>,
     settings: Mutex<Settings>,
     /// How long a send waits that does not say; read by every send.
-    timeout: ArcSwap<Duration>,
+    /// In nanoseconds; the greatest number is for ever.
+    timeout: AtomicU64,
     orders: mpsc::UnboundedSender<Order>,
     requests: AtomicU64,
 }
@@ -104,7 +104,7 @@ impl Shared {
                     degree: config.degree,
                     msa_timeout: config.msa_timeout,
                 }),
-                timeout: ArcSwap::from_pointee(config.timeout),
+                timeout: AtomicU64::new(nanoseconds(config.timeout)),
                 orders,
                 requests: AtomicU64::new(1),
             }
@@ -279,12 +279,15 @@ impl Shared {
 
     /// How long a send waits that does not say.
     pub(crate) fn timeout(&self) -> Duration {
-        **self.timeout.load()
+        match self.timeout.load(Ordering::Relaxed) {
+            u64::MAX => Duration::MAX,
+            nanoseconds => Duration::from_nanos(nanoseconds),
+        }
     }
 
     /// Sets it.
     pub(crate) fn set_timeout(&self, timeout: Duration) {
-        self.timeout.store(Arc::new(timeout));
+        self.timeout.store(nanoseconds(timeout), Ordering::Relaxed);
     }
 
     /// When a send that begins now is over.
@@ -326,6 +329,11 @@ impl Shared {
         }
         Report::new(outcomes)
     }
+}
+
+/// A time as one number; what is longer than 584 years is for ever.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Shared {

@@ -4,6 +4,7 @@
 //! does not decode is an error value, never a panic, and nothing is allocated from a length that the
 //! other end merely claims. PROTOCOL.md describes every byte.
 
+pub mod ack;
 pub mod begun;
 pub(crate) mod codec;
 pub mod control;

@@ -8,7 +8,8 @@ use super::{Sends, earliest};
 use crate::forward::plane::Fib;
 use crate::message::Outcome;
 use crate::name::Instance;
-use crate::wire::data::{AckEntry, Lane, Refusal, Verdict};
+use crate::wire::ack::{AckEntry, Refusal, Verdict};
+use crate::wire::data::Lane;
 
 impl<C> Sends<C> {
     /// An acknowledgement for this node has come.
@@ -41,7 +42,7 @@ impl<C> Sends<C> {
                 if let Some(place) = lane.find(number) {
                     let entry = &lane.entries[place];
                     let offset = match entry.stage {
-                        Stage::Sent => self.ops.get(&entry.op).map(|op| op.content.body.len()),
+                        Stage::Sent => self.ops.get(entry.op).map(|op| op.content.body.len()),
                         Stage::Sending => {
                             lane.leg.and_then(|leg| self.legs.get(&leg)).map(|leg| leg.offset)
                         }

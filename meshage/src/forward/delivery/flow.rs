@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 use super::pace::Pace;
 use crate::message::Outcome;
 use crate::name::{Instance, LinkId, NodeName};
-use crate::wire::data::{Lane, Refusal, Slot};
+use crate::wire::ack::Refusal;
+use crate::wire::data::{Lane, Slot};
 
 /// How many unacknowledged bytes a lane of small messages has under way: 10 Gb/s over 3 ms. (Large
 /// ones are [paced](super::pace).)

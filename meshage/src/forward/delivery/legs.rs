@@ -8,8 +8,9 @@ use std::time::Instant;
 use smallvec::{SmallVec, smallvec};
 
 use super::flow::MESSAGE_OVERHEAD_BYTES;
+use super::ops::Content;
 use super::pace::BESIDE_LASTS;
-use super::{Content, Sends, earliest, note_queued};
+use super::{Sends, earliest, note_queued};
 use crate::forward::outbound::{Class, Full};
 use crate::name::LinkId;
 use crate::wire::data::{CHUNK_BYTES, Chunk, DataHeader, Lane, Slot, Target, TargetList, Targets};
@@ -66,7 +67,7 @@ impl<C> Sends<C> {
         flood: Option<u64>,
         now: Instant,
     ) {
-        let Some(op) = self.ops.get(&id) else {
+        let Some(op) = self.ops.get(id) else {
             return;
         };
         if let (None, [Some((flow, number))]) = (flood, op.entries.as_slice()) {
@@ -167,7 +168,7 @@ impl<C> Sends<C> {
     /// once all of it is sent.
     fn advance(&mut self, id: u64, now: Instant) -> Option<(Lane, Vec<usize>)> {
         let mut leg = self.legs.remove(&id)?;
-        let content = self.ops.get(&leg.op).map(|op| op.content.clone())?;
+        let content = self.ops.get(leg.op).map(|op| op.content.clone())?;
         let lane = leg.lane;
         let flows = &self.flows;
         leg.targets.retain(|aim| flows[aim.flow].lanes[lane.index()].leg == Some(id));
@@ -290,7 +291,7 @@ impl<C> Sends<C> {
             };
             let entry = &flow.lanes[lane.index()].entries[place];
             let (op, recipient, number) = (entry.op, entry.recipient, entry.number);
-            let Some(content) = self.ops.get(&op).map(|op| op.content.clone()) else {
+            let Some(content) = self.ops.get(op).map(|op| op.content.clone()) else {
                 return;
             };
             let group = if lane.broadcast {

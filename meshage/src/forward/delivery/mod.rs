@@ -9,11 +9,11 @@
 mod answers;
 pub mod flow;
 mod legs;
+mod ops;
 pub mod pace;
 mod single;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque, hash_map};
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,56 +23,20 @@ use smallvec::{SmallVec, smallvec};
 
 use self::flow::{CALM_AFTER, Entry, Flow, MESSAGE_OVERHEAD_BYTES, Stage, Way};
 use self::legs::Leg;
+use self::ops::{Content, Groups, Op, Ops};
 use super::outbound::Outbound;
 use super::plane::Fib;
 use crate::error::SendError;
-use crate::message::{Encoding, Outcome, Outgoing, Recipients, Report};
+use crate::message::{Outcome, Outgoing, Recipients, Report};
 use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
-use crate::wire::data::{AckEntry, CHUNK_BYTES, Lane, RECIPIENTS_BYTES_MAX};
+use crate::wire::ack::AckEntry;
+use crate::wire::data::{CHUNK_BYTES, Lane, RECIPIENTS_BYTES_MAX};
 
 /// How many bytes of sends may be under way: two of the largest messages. One send always finds room.
 pub const SEND_BYTES_MAX: u64 = 128 << 20;
 
-type Groups = SmallVec<[Range<usize>; 1]>;
-
-/// What all frames of one message share.
-#[derive(Debug)]
-struct Content {
-    id: u64,
-    lane: Lane,
-    encoding: Encoding,
-    body: Bytes,
-    recipients: Names,
-    /// Runs of recipients short enough for one header.
-    groups: Groups,
-}
-
-impl Content {
-    /// The run that a recipient is in.
-    fn group(&self, recipient: usize) -> usize {
-        self.groups.partition_point(|group| group.end <= recipient)
-    }
-}
-
-/// A send under way.
-#[derive(Debug)]
-struct Op<C> {
-    completion: C,
-    content: Arc<Content>,
-    outcomes: SmallVec<[Option<Outcome>; 1]>,
-    /// Where each recipient's entry is.
-    entries: SmallVec<[Option<(usize, u64)>; 1]>,
-    left: usize,
-    cost: u64,
-}
-
-impl<C> Op<C> {
-    /// A send to one recipient, whose entry is there.
-    fn single(completion: C, content: Arc<Content>, entry: (usize, u64), cost: u64) -> Self {
-        let (outcomes, entries) = (smallvec![None], smallvec![Some(entry)]);
-        Self { completion, content, outcomes, entries, left: 1, cost }
-    }
-}
+/// How much memory of contents that are done with is kept for the next: of so many messages.
+const SPARE_CONTENTS_MAX: usize = 1024;
 
 /// The numbers of broadcasts, of one lane.
 #[derive(Debug)]
@@ -91,7 +55,8 @@ pub struct Sends<C> {
     epoch: u64,
     /// When the routes last changed.
     changed: Option<Instant>,
-    ops: HashMap<u64, Op<C>>,
+    ops: Ops<C>,
+    spare_contents: Vec<Arc<Content>>,
     flows: Vec<Flow>,
     by_name: HashMap<NodeName, usize>,
     /// Flows with something outstanding.
@@ -131,7 +96,8 @@ impl<C> Sends<C> {
             fib,
             epoch: 1,
             changed: None,
-            ops: HashMap::new(),
+            ops: Ops::new(),
+            spare_contents: Vec::new(),
             flows: Vec::new(),
             by_name: HashMap::new(),
             active: BTreeSet::new(),
@@ -180,7 +146,7 @@ impl<C> Sends<C> {
         if !large {
             self.small_at = Some(now);
         }
-        let content = Arc::new(Content {
+        let content = self.content(Content {
             id,
             lane: Lane { broadcast, large },
             encoding: outgoing.encoding,
@@ -213,6 +179,16 @@ impl<C> Sends<C> {
         self.set_out(id, &content, number, now);
         self.due = earliest(self.due, deadline);
         Ok(MessageId(id))
+    }
+
+    /// A content that can be shared, in memory that was used before if there is some.
+    fn content(&mut self, content: Content) -> Arc<Content> {
+        let mut spare = self.spare_contents.pop();
+        match spare.as_mut().and_then(Arc::get_mut) {
+            Some(place) => *place = content,
+            None => return Arc::new(content),
+        }
+        spare.unwrap_or_else(|| unreachable!("invariant F5: what was written to is there"))
     }
 
     /// Whom a message goes to, where that is not just the names it gives.
@@ -309,7 +285,7 @@ impl<C> Sends<C> {
             sent_at: None,
             path: None,
         });
-        if let Some(op) = self.ops.get_mut(&id) {
+        if let Some(op) = self.ops.get_mut(id) {
             op.entries[recipient] = Some((at, number));
         }
     }
@@ -378,29 +354,36 @@ impl<C> Sends<C> {
     }
 
     fn note(&mut self, id: u64, recipient: usize, outcome: Outcome) {
-        let hash_map::Entry::Occupied(mut entry) = self.ops.entry(id) else {
+        let Some(op) = self.ops.get_mut(id) else {
             return;
         };
-        let op = entry.get_mut();
         if op.outcomes[recipient].replace(outcome).is_none() {
             op.left -= 1;
         }
-        if op.left == 0 {
-            let op = entry.remove();
+        if op.left == 0
+            && let Some(op) = self.ops.remove(id)
+        {
             self.end(op);
         }
     }
 
-    fn end(&mut self, op: Op<C>) {
+    fn end(&mut self, mut op: Op<C>) {
         self.cost -= op.cost;
         if self.starved && self.cost <= SEND_BYTES_MAX / 2 {
             self.starved = false;
             self.space = true;
         }
         // Mostly nobody else holds the content any more.
-        let recipients = match Arc::try_unwrap(op.content) {
-            Ok(content) => content.recipients,
-            Err(shared) => shared.recipients.clone(),
+        let recipients = match Arc::get_mut(&mut op.content) {
+            Some(content) => {
+                content.body = Bytes::new();
+                let recipients = std::mem::take(&mut content.recipients);
+                if self.spare_contents.len() < SPARE_CONTENTS_MAX {
+                    self.spare_contents.push(op.content);
+                }
+                recipients
+            }
+            None => op.content.recipients.clone(),
         };
         let outcomes = op.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout));
         let outcomes = recipients.into_iter().zip(outcomes).collect();
@@ -421,7 +404,7 @@ impl<C> Sends<C> {
 
     /// Ends a send with what is known of it.
     pub fn cancel(&mut self, id: MessageId, now: Instant) {
-        let Some(op) = self.ops.get(&id.0) else {
+        let Some(op) = self.ops.get(id.0) else {
             return;
         };
         let lane = op.content.lane;
@@ -441,6 +424,11 @@ impl<C> Sends<C> {
         }
     }
 
+    /// Whether anybody is to be told anything.
+    pub fn has_news(&self) -> bool {
+        self.space || !self.queued.is_empty() || !self.done.is_empty() || !self.queries.is_empty()
+    }
+
     /// When something is due.
     pub fn due(&self) -> Option<Instant> {
         self.due
@@ -458,14 +446,12 @@ impl<C> Sends<C> {
 
     /// Who waits for the sends under way, in no order.
     pub fn completions(&mut self) -> impl Iterator<Item = &mut C> {
-        self.ops.values_mut().map(|op| &mut op.completion)
+        self.ops.iter_mut().map(|op| &mut op.completion)
     }
 
     /// Ends everything.
     pub fn close(&mut self) {
-        let mut ids: Vec<u64> = self.ops.keys().copied().collect();
-        ids.sort_unstable();
-        for op in ids.iter().filter_map(|id| self.ops.remove(id)) {
+        for op in self.ops.drain() {
             self.done.push((op.completion, Err(SendError::Closed)));
         }
         self.flows.clear();

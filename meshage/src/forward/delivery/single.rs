@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::flow::{Entry, MESSAGE_OVERHEAD_BYTES, Stage};
-use super::{Content, Sends, earliest, note_queued};
+use super::ops::Content;
+use super::{Sends, earliest, note_queued};
 use crate::forward::outbound::Class;
 use crate::wire::data::{Heading, Lane, TargetsRef};
 use crate::wire::frame::FrameKind;

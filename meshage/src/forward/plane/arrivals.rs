@@ -22,9 +22,8 @@ use crate::forward::plan::plan;
 use crate::message::{Encoding, Message};
 use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
 use crate::wire::WireError;
-use crate::wire::data::{
-    AckEntry, AckFrame, DataFrame, DataHeader, HOP_LIMIT, Lane, Refusal, Slot, Targets, Verdict,
-};
+use crate::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
+use crate::wire::data::{DataFrame, DataHeader, HOP_LIMIT, Lane, Slot, Targets};
 use crate::wire::deframe::RawFrame;
 use crate::wire::frame::FrameKind;
 
