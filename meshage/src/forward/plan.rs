@@ -1,6 +1,6 @@
 //! What happens to one frame at this node, decided from its header and the routes alone.
 
-use std::collections::BTreeMap;
+use smallvec::{SmallVec, smallvec};
 
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
@@ -14,7 +14,7 @@ pub struct Plan {
     /// for this node, with that.
     pub deliver: Option<(Slot, Option<u64>)>,
     /// Pass these copies on.
-    pub copies: Vec<(LinkId, Targets)>,
+    pub copies: SmallVec<[(LinkId, Targets); 1]>,
     /// Refuse it for these recipients.
     pub unreachable: Vec<(NodeName, Slot)>,
 }
@@ -32,7 +32,7 @@ pub fn plan(routes: &RouteTable, me: &NodeName, arrived_on: LinkId, header: &Dat
     match &header.targets {
         Targets::Flood(slot) => {
             if looped {
-                return Plan { deliver: None, copies: Vec::new(), unreachable: Vec::new() };
+                return Plan { deliver: None, copies: SmallVec::new(), unreachable: Vec::new() };
             }
             let links = routes.broadcast_links(header.instance);
             let copies = links
@@ -53,8 +53,9 @@ fn plan_list(
     list: &[Target],
     looped: bool,
 ) -> Plan {
-    let mut plan = Plan { deliver: None, copies: Vec::new(), unreachable: Vec::new() };
-    let mut onward: BTreeMap<LinkId, Vec<usize>> = BTreeMap::new();
+    let mut plan = Plan { deliver: None, copies: SmallVec::new(), unreachable: Vec::new() };
+    // By link, in ascending order; mostly there is one recipient, and one link.
+    let mut onward: SmallVec<[(LinkId, SmallVec<[usize; 2]>); 1]> = SmallVec::new();
     for (index, target) in list.iter().enumerate() {
         let Some(slot) = target.slot else {
             continue;
@@ -65,7 +66,10 @@ fn plan_list(
         }
         match routes.route(target.name.as_str()) {
             Some(route) if !looped && route.link != arrived_on => {
-                onward.entry(route.link).or_default().push(index);
+                match onward.binary_search_by_key(&route.link, |(link, _)| *link) {
+                    Ok(place) => onward[place].1.push(index),
+                    Err(place) => onward.insert(place, (route.link, smallvec![index])),
+                }
             }
             Some(_) | None => plan.unreachable.push((target.name.clone(), slot)),
         }
@@ -151,7 +155,7 @@ mod tests {
         let plan = plan(&routes, &node("b"), LinkId(1), &header);
         assert_eq!(plan.deliver, Some((SLOT, None)));
         assert_eq!(
-            plan.copies,
+            plan.copies.as_slice(),
             [(LinkId(3), Targets::Flood(SLOT)), (LinkId(4), Targets::Flood(SLOT))]
         );
     }
@@ -163,7 +167,7 @@ mod tests {
             [(&["a", "b", "c"][..], LinkId(3)), (&["a"; HOP_LIMIT][..], LinkId(1))]
         {
             let plan = plan(&routes, &node("b"), arrived_on, &header("a", list(&["e"]), route));
-            assert_eq!(plan.copies, []);
+            assert!(plan.copies.is_empty());
             assert_eq!(plan.unreachable, [(node("e"), SLOT)]);
         }
     }
@@ -172,7 +176,7 @@ mod tests {
     fn nothing_goes_back_where_it_came_from() {
         let routes = table("b", STAR);
         let plan = plan(&routes, &node("b"), LinkId(4), &header("a", list(&["e"]), &["a"]));
-        assert_eq!(plan.copies, []);
+        assert!(plan.copies.is_empty());
         assert_eq!(plan.unreachable, [(node("e"), SLOT)]);
     }
 }

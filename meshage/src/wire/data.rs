@@ -263,17 +263,18 @@ impl DataFrame {
 impl DataHeader {
     /// Appends the header, and before it its length.
     pub fn encode_into(&self, into: &mut Vec<u8>) {
-        self.heading().encode_into(into);
+        self.heading(&self.targets).encode_into(into);
     }
 
-    fn heading(&self) -> Heading<'_> {
+    /// The same header, to be written for these recipients.
+    pub fn heading<'a>(&'a self, targets: &'a Targets) -> Heading<'a> {
         Heading {
             source: &self.source,
             instance: self.instance,
             id: self.id,
             lane: self.lane,
             encoding: self.encoding,
-            targets: match &self.targets {
+            targets: match targets {
                 Targets::Flood(slot) => TargetsRef::Flood(*slot),
                 Targets::List(list) => TargetsRef::List(list),
             },
@@ -474,7 +475,7 @@ mod tests {
                 let (targets, encoding) = (targets.clone(), u32::MAX);
                 let header = DataHeader { lane, encoding, targets, chunk, route, ..header() };
                 let mut ours = Vec::new();
-                header.heading().encode_fields(&mut ours);
+                header.heading(&header.targets).encode_fields(&mut ours);
                 assert_eq!(ours, theirs(&header));
                 assert_eq!(DataHeader::decode(&ours), Ok(header));
             }

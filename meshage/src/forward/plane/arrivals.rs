@@ -23,7 +23,7 @@ use crate::message::{Encoding, Message};
 use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
 use crate::wire::WireError;
 use crate::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
-use crate::wire::data::{DataFrame, DataHeader, HOP_LIMIT, Lane, Slot, Targets};
+use crate::wire::data::{DataFrame, DataHeader, HOP_LIMIT, Heading, Lane, Slot, Targets};
 use crate::wire::deframe::RawFrame;
 use crate::wire::frame::FrameKind;
 
@@ -180,23 +180,14 @@ impl<H: Host> Plane<H> {
         frame: &DataFrame,
         consequences: &mut Consequences,
     ) {
-        let was = &frame.header;
-        let mut route = was.route.clone();
+        let header = &frame.header;
+        let mut route = header.route.clone();
         route.push(self.name.clone());
-        let header = DataHeader {
-            source: was.source.clone(),
-            instance: was.instance,
-            id: was.id,
-            lane: was.lane,
-            encoding: was.encoding,
-            targets,
-            chunk: was.chunk,
-            route,
-        };
+        let heading = Heading { route: &route, ..header.heading(&targets) };
         let class = if header.lane.large { Class::Large } else { Class::Small };
         let queue = fib.links.get(&next);
         let push = |queue: &Arc<Outbound>| {
-            queue.push(class, FrameKind::Data, &frame.body, |head| header.encode_into(head))
+            queue.push(class, FrameKind::Data, &frame.body, |head| heading.encode_into(head))
         };
         if let Some(queue) = queue
             && let Ok(idle) = push(queue)
@@ -210,17 +201,17 @@ impl<H: Host> Plane<H> {
         }
         bump(&self.counters.refused_in_transit);
         let acks = &mut consequences.acks;
-        match &header.targets {
+        match &targets {
             Targets::Flood(slot) => {
                 for name in fib.routes.behind(header.instance, next) {
-                    acks.push(refusal(&header, name, None, slot.number, Refusal::Busy));
+                    acks.push(refusal(header, name, None, slot.number, Refusal::Busy));
                 }
             }
             Targets::List(list) => {
                 for target in list {
                     if let Some(slot) = target.slot {
                         let name = target.name.clone();
-                        acks.push(refusal(&header, name, None, slot.number, Refusal::Busy));
+                        acks.push(refusal(header, name, None, slot.number, Refusal::Busy));
                     }
                 }
             }
