@@ -28,6 +28,15 @@ pub(crate) fn why_not() -> Option<&'static str> {
     if shell::is_installed("go") { None } else { Some("Go is not installed") }
 }
 
+/// What `CGO_CFLAGS` has to be where an installed copy is looked for that is not always in one place.
+///
+/// Go keeps what it compiled under a key that has these flags, and not what pkg-config said: with
+/// the usual ones, it would look for the library where it was when another test ran.
+pub(crate) fn apart(copy: &Path) -> String {
+    let name = copy.file_name().unwrap_or_default().to_string_lossy().replace('-', "_");
+    format!("-O2 -g -Dcopy_of_{name}")
+}
+
 /// Builds the node of the demo. The library was built before.
 pub(crate) fn node(root: &Path) -> Result<PathBuf> {
     let program = shell::target(root).join("demo_node_go");

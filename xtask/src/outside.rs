@@ -12,13 +12,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::install::{self, Places};
-use crate::process::Process;
 use crate::shell::{self, Result};
 use crate::tally::Tally;
-use crate::{build, chance};
+use crate::{build, go, greeting};
 
 /// The project's files, from the top folder.
 const PROJECT: [&str; 4] = [
@@ -27,24 +25,13 @@ const PROJECT: [&str; 4] = [
     "examples-c/first.c",
     "examples-cpp/first.cpp",
 ];
-/// How long two nodes on one machine may take until both have been greeted, on a busy one too.
-const GREETING_MAX: Duration = Duration::from_secs(20);
-/// What two nodes that were started for a test get as the time after which they give up.
-const PATIENCE_SECONDS: &str = "60";
-
-/// A folder outside the tree that goes when this does.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Installs, then builds each project and runs what it made.
 pub(crate) fn run(root: &Path, tally: &mut Tally) {
-    let name = format!("meshage-outside-{:016x}", chance::number());
-    let folder = Folder(std::env::temp_dir().join(name));
+    let folder = match shell::Folder::outside("outside") {
+        Ok(folder) => folder,
+        Err(why) => return tally.skip("an installed copy", &why),
+    };
     let copy = Copy { root, folder: &folder.0, places: Places::below(folder.0.join("prefix")) };
     if !tally.check("the library is installed", || install::into(root, &copy.places).map(|_| ())) {
         return;
@@ -72,13 +59,8 @@ pub(crate) fn run(root: &Path, tally: &mut Tally) {
     match ["go", "pkg-config"].into_iter().find(|tool| !shell::is_installed(tool)) {
         Some(missing) => tally.skip("a Go module", &format!("{missing} is not installed")),
         None => {
-            tally.check("a Go module, as the README says: shared, static, stale", || copy.go());
+            tally.check("a Go module: shared, static, stale", || copy.go());
         }
-    }
-    if ["sed", "pkg-config"].into_iter().all(shell::is_installed) {
-        tally.check("the README's commands for an installed copy", || copy.as_the_readme_says());
-    } else {
-        tally.skip("the README's commands", "sed or pkg-config is not installed");
     }
     tally.check("a library of another version fails to link, and says why", || copy.stale());
     if shell::is_installed("cargo-cinstall") {
@@ -165,76 +147,33 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Runs every command of the README's section, in a home of its own; what starts programs is
-    /// done here, until they have greeted each other.
-    fn as_the_readme_says(&self) -> Result<()> {
-        let project = self.project("readme")?;
-        let page = std::fs::read_to_string(self.root.join("README.md"))
-            .map_err(|error| format!("cannot read the README: {error}"))?;
-        let mut script = String::from("set -e\n");
-        for line in commands(&page, "Install") {
-            match line.split_whitespace().next() {
-                Some("cargo") => {
-                    script.push_str(&format!("(cd '{}' && {line}\n)\n", self.root.display()));
-                }
-                Some(program) if program.starts_with("./") => {}
-                // Go may be missing: Copy::go does what it is to do.
-                Some("go") => {}
-                Some(_) | None => script.push_str(&format!("{line}\n")),
-            }
-        }
-        let mut sh = clean(shell::command(&project, "sh"));
-        // cargo and the toolchain are found from the home of whoever runs this.
-        for (variable, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-            let own = std::env::home_dir().map(|home| home.join(folder));
-            if let (None, Some(own)) = (std::env::var_os(variable), own) {
-                sh.env(variable, own);
-            }
-        }
-        sh.args(["-c", &script]).env("HOME", &project);
-        shell::quietly(&mut sh)?;
-        greet(&project.join("first"), &project.join("first_cpp"))
-    }
-
-    /// Runs the README's commands for Go, which link the shared library; then the last of them with
-    /// the tag for the static one, and against a library of another version.
+    /// A module of its own, linked to the shared library, then with the tag for the static one, then
+    /// against a library of another version.
     fn go(&self) -> Result<()> {
         let project = self.empty("go")?;
         let main = self.root.join("meshage-go/examples/first/main.go");
         std::fs::copy(main, project.join("main.go"))
             .map_err(|error| format!("cannot copy the Go program: {error}"))?;
-        let page = std::fs::read_to_string(self.root.join("README.md"))
-            .map_err(|error| format!("cannot read the README: {error}"))?;
-        let tree = self.root.display().to_string();
-        let lines: Vec<String> = commands(&page, "Install")
-            .filter(|line| line.starts_with("go "))
-            .map(|line| line.replace("$HOME/libmeshage", &tree))
-            .collect();
-        let run = |line: &str, flags: &str| {
-            let mut sh = clean(shell::command(&project, "sh"));
-            sh.args(["-c", line]).env("PKG_CONFIG_PATH", self.places.libdir.join("pkgconfig"));
-            shell::capture(sh.env("CGO_LDFLAGS", flags))
+        let go = |arguments: &[&str]| {
+            let mut command = clean(shell::command(&project, "go"));
+            command.args(arguments).env("PKG_CONFIG_PATH", self.places.libdir.join("pkgconfig"));
+            command.env("CGO_CFLAGS", go::apart(self.folder));
+            command
         };
-        for line in &lines {
-            let (succeeded, text) = run(line, "")?;
-            if !succeeded {
-                return Err(format!("`{line}` failed:\n{text}"));
-            }
-        }
-        let shared = project.join("shared");
-        std::fs::rename(project.join("first"), &shared)
-            .map_err(|error| format!("the commands make no program: {error}"))?;
-        let build = lines.last().ok_or("the README has no commands for Go")?;
-        let inside = build.replace("go build", "go build -tags meshage_static");
-        let (succeeded, text) = run(&inside, "")?;
-        if !succeeded {
-            return Err(format!("`{inside}` failed:\n{text}"));
-        }
+        let replace = format!("-replace=meshage={}", self.root.join("meshage-go").display());
+        shell::quietly(&mut go(&["mod", "init", "first"]))?;
+        shell::quietly(&mut go(&["mod", "edit", "-require=meshage@v0.0.0", &replace]))?;
+        let folder = format!("-r {}", self.places.libdir.display());
+        shell::quietly(&mut go(&["build", "-ldflags", &folder, "-o", "shared"]))?;
+        shell::quietly(&mut go(&["build", "-tags", "meshage_static", "-o", "static"]))?;
+        let (shared, inside) = (project.join("shared"), project.join("static"));
         needs_the_shared_library(&shared, true)?;
-        needs_the_shared_library(&project.join("first"), false)?;
-        greet(&shared, &project.join("first"))?;
+        needs_the_shared_library(&inside, false)?;
+        greet(&shared, &inside)?;
         fake_library(&project)?;
-        let (linked, text) = run(build, &format!("-L{}", project.display()))?;
+        let mut stale = go(&["build", "-o", "stale"]);
+        stale.env("CGO_LDFLAGS", format!("-L{}", project.display()));
+        let (linked, text) = shell::capture(&mut stale)?;
         says_the_version(linked, &text)
     }
 
@@ -309,23 +248,6 @@ fn part_of_the_version(at: usize) -> u64 {
     part.and_then(|part| part.parse().ok()).unwrap_or_default()
 }
 
-/// The lines of a section's shell blocks.
-fn commands<'a>(page: &'a str, section: &str) -> impl Iterator<Item = &'a str> {
-    let title = format!("## {section}");
-    let mut inside = false;
-    let mut in_block = false;
-    page.lines().filter(move |line| {
-        if line.starts_with("## ") {
-            inside = *line == title;
-        }
-        let is_fence = line.starts_with("```");
-        if is_fence {
-            in_block = *line == "```sh";
-        }
-        inside && in_block && !is_fence
-    })
-}
-
 fn cmake(project: &Path, prefix: &Path, target: Option<&str>) -> Result<()> {
     let mut configure = clean(shell::command(project, "cmake"));
     let prefix_path = format!("-DCMAKE_PREFIX_PATH={}", prefix.display());
@@ -338,7 +260,7 @@ fn cmake(project: &Path, prefix: &Path, target: Option<&str>) -> Result<()> {
 }
 
 /// A command that finds no library but the installed one.
-fn clean(mut command: Command) -> Command {
+pub(crate) fn clean(mut command: Command) -> Command {
     for variable in ["LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "MAKEFLAGS", "STATIC"] {
         command.env_remove(variable);
     }
@@ -360,20 +282,7 @@ fn needs_the_shared_library(program: &Path, should: bool) -> Result<()> {
 
 /// Runs both until each has been greeted by the other.
 fn greet(one: &Path, other: &Path) -> Result<()> {
-    let run = chance::number();
-    let names = [format!("one-{run:016x}"), format!("other-{run:016x}")];
-    let start = |program: &Path, name: &str| {
-        let mut command = clean(Command::new(program));
-        command.args([name, PATIENCE_SECONDS]);
-        Process::spawn(name, command)
-    };
-    let mut nodes = [start(one, &names[0])?, start(other, &names[1])?];
-    let by = Instant::now() + GREETING_MAX;
-    for (node, from) in nodes.iter_mut().zip(names.iter().rev()) {
-        let greeting = format!("{from} says \"hello\"");
-        while node.answer(by.saturating_duration_since(Instant::now()))? != greeting {}
-    }
-    Ok(())
+    greeting::greet(clean(Command::new(one)), clean(Command::new(other)))
 }
 
 /// Every file below a prefix: links as what they point to, text as it is but for the prefix, the
@@ -397,17 +306,4 @@ fn contents(prefix: &Path) -> Result<BTreeMap<PathBuf, String>> {
         }
     }
     Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_commands_of_one_section_are_found() {
-        let page = "## A\n```sh\nno\n```\n## B\ntext\n```sh\none\ntwo\n```\n```c\nno\n```\n## C\n";
-        assert!(commands(page, "B").eq(["one", "two"]));
-        let readme = std::fs::read_to_string(shell::root().join("README.md")).expect("the README");
-        assert!(commands(&readme, "Install").any(|line| line.starts_with("cargo xtask install")));
-    }
 }

@@ -8,7 +8,8 @@ use crate::shell::{self, Result};
 /// Before a block of code in a document: the block is this file, whole.
 const MARK: &str = "<!-- file: ";
 /// Documents with blocks that are files.
-const SHOWING: &[&str] = &["README.md"];
+const SHOWING: &[&str] =
+    &["README.md", "meshage/README.md", "meshage-ffi/README.md", "meshage-py/README.md"];
 /// The architecture page is read in one sitting.
 const ARCHITECTURE_LINES_MAX: usize = 150;
 /// Folders at the top of a file system in which somebody's own files lie.

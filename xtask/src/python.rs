@@ -17,16 +17,8 @@ const FOLDER: &str = "meshage-py";
 pub(crate) fn wheel(root: &Path) -> Result<PathBuf> {
     let venv = environment(root)?;
     let wheels = shell::target(root).join("wheels");
-    // A wheel of an earlier version would be installed beside the one that is built now.
-    if wheels.exists() {
-        std::fs::remove_dir_all(&wheels)
-            .map_err(|error| format!("cannot empty {}: {error}", wheels.display()))?;
-    }
-    let mut build = program(root, &venv, "maturin");
-    build.args(["build", "--release", "--quiet", "--manifest-path"]);
-    build.arg(root.join(FOLDER).join("Cargo.toml")).arg("--out").arg(&wheels);
-    build.arg("--interpreter").arg(interpreter(&venv));
-    shell::quietly(&mut build)?;
+    shell::emptied(&wheels)?;
+    shell::quietly(build(root, &venv, &wheels).arg("--quiet"))?;
     let wheel = only_file(&wheels)?;
     let built = read(&wheel)?;
     // Installing it again would take the module away from a program that runs at this moment.
@@ -40,6 +32,25 @@ pub(crate) fn wheel(root: &Path) -> Result<PathBuf> {
     std::fs::write(&installed, built)
         .map_err(|error| format!("cannot write {}: {error}", installed.display()))?;
     Ok(interpreter(&venv))
+}
+
+/// What builds the wheel into a folder; it may be told more.
+pub(crate) fn build(root: &Path, venv: &Path, wheels: &Path) -> Command {
+    let mut build = maturin(root, venv, "build", wheels);
+    build.arg("--release").arg("--interpreter").arg(interpreter(venv));
+    build
+}
+
+/// What builds the source distribution into a folder.
+pub(crate) fn sources(root: &Path, venv: &Path, folder: &Path) -> Command {
+    maturin(root, venv, "sdist", folder)
+}
+
+fn maturin(root: &Path, venv: &Path, what: &str, out: &Path) -> Command {
+    let mut maturin = program(root, venv, "maturin");
+    maturin.arg(what).arg("--manifest-path").arg(root.join(FOLDER).join("Cargo.toml"));
+    maturin.arg("--out").arg(out);
+    maturin
 }
 
 /// Tests the wheel: how many checks passed, how many failed.
@@ -89,7 +100,7 @@ fn types(root: &Path, venv: &Path) -> [(&'static str, Command); 2] {
 }
 
 /// The virtual environment, with what builds and tests the wheel.
-fn environment(root: &Path) -> Result<PathBuf> {
+pub(crate) fn environment(root: &Path) -> Result<PathBuf> {
     let venv = shell::target(root).join("venv");
     let requirements = root.join(FOLDER).join("requirements-dev.txt");
     let wanted = std::fs::read_to_string(&requirements)
@@ -100,10 +111,7 @@ fn environment(root: &Path) -> Result<PathBuf> {
         return Ok(venv);
     }
     println!("making a virtual environment for Python");
-    let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
-    let mut create = shell::command(root, python);
-    create.args(["-m", "venv", "--clear"]).arg(&venv);
-    shell::quietly(&mut create)?;
+    clean(root, &venv)?;
     let mut install = pip(root, &venv);
     install.args(["install", "--quiet", "--requirement"]).arg(&requirements);
     shell::quietly(&mut install)?;
@@ -112,7 +120,16 @@ fn environment(root: &Path) -> Result<PathBuf> {
     Ok(venv)
 }
 
-fn interpreter(venv: &Path) -> PathBuf {
+/// Makes a virtual environment that has nothing yet.
+pub(crate) fn clean(root: &Path, venv: &Path) -> Result<()> {
+    let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
+    let mut create = shell::command(root, python);
+    create.args(["-m", "venv", "--clear"]).arg(venv);
+    shell::quietly(&mut create).map(|_| ())
+}
+
+/// The environment's own `python`.
+pub(crate) fn interpreter(venv: &Path) -> PathBuf {
     venv.join("bin/python")
 }
 
@@ -123,13 +140,15 @@ fn program(root: &Path, venv: &Path, name: &str) -> Command {
     command
 }
 
-fn module(root: &Path, venv: &Path, name: &str) -> Command {
+/// A module of the environment, run as a program.
+pub(crate) fn module(root: &Path, venv: &Path, name: &str) -> Command {
     let mut command = shell::command(root, interpreter(venv));
     command.args(["-m", name]);
     command
 }
 
-fn pip(root: &Path, venv: &Path) -> Command {
+/// The environment's own `pip`.
+pub(crate) fn pip(root: &Path, venv: &Path) -> Command {
     let mut command = module(root, venv, "pip");
     command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PIP_ROOT_USER_ACTION", "ignore");
     command
@@ -140,9 +159,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 }
 
 fn only_file(folder: &Path) -> Result<PathBuf> {
-    let entries = std::fs::read_dir(folder)
-        .map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
-    let files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    let files = shell::files(folder)?;
     match &files[..] {
         [file] => Ok(file.clone()),
         _ => Err(format!("{} wheels in {}", files.len(), folder.display())),

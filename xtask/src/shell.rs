@@ -7,6 +7,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::chance;
+
 /// What a command gives, or a sentence that says why not.
 pub(crate) type Result<T> = std::result::Result<T, String>;
 
@@ -22,6 +24,46 @@ pub(crate) fn target(root: &Path) -> PathBuf {
         Some(elsewhere) => root.join(elsewhere),
         None => root.join("target"),
     }
+}
+
+/// A folder outside the tree, empty, that goes when this does.
+#[derive(Debug)]
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    /// Makes one whose name says what it is for.
+    pub(crate) fn outside(purpose: &str) -> Result<Self> {
+        let name = format!("meshage-{purpose}-{:016x}", chance::number());
+        let folder = Self(std::env::temp_dir().join(name));
+        emptied(&folder.0).map(|()| folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes a folder, or takes away what is in it.
+pub(crate) fn emptied(folder: &Path) -> Result<()> {
+    let _ = std::fs::remove_dir_all(folder);
+    let made = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::read_dir(folder)?.next().transpose());
+    match made {
+        Ok(None) => Ok(()),
+        Ok(Some(left)) => Err(format!("cannot remove {}", left.path().display())),
+        Err(error) => Err(format!("no folder {}: {error}", folder.display())),
+    }
+}
+
+/// What is in a folder, in the order of names.
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)
+        .map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    Ok(files)
 }
 
 /// Waits until no other command builds, and keeps others waiting while the value lives.

@@ -9,13 +9,14 @@ use std::process::Command;
 use crate::build::{self, Programs};
 use crate::shell::{self, Result};
 use crate::tally::{self, Tally};
-use crate::{go, outside, python, scenario};
+use crate::{go, outside, packages, python, readme, scenario};
 
 /// Programs that some tests need, and the packages that bring them.
 const PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind"), ("ip", "iproute2")];
 
 /// The parts that can be run alone: `cargo xtask test scenarios`.
-const PARTS: [&str; 6] = ["rust", "c", "install", "python", "go", "scenarios"];
+const PARTS: [&str; 8] =
+    ["rust", "c", "install", "python", "go", "packages", "readme", "scenarios"];
 
 /// Runs everything, or the parts that are named.
 pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
@@ -45,6 +46,12 @@ pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
     }
     if wanted("go") {
         go::test(root, &mut tally);
+    }
+    if wanted("packages") {
+        packages::run(root, &mut tally);
+    }
+    if wanted("readme") {
+        readme::test(root, &mut tally);
     }
     if wanted("scenarios") {
         let mut programs = None;
