@@ -134,14 +134,16 @@ pub(crate) fn rust_files(place: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Whether a file is a module that its parent has for tests alone.
+/// Whether a file is a module that its parent has for tests alone, or part of such a module.
 fn is_unit_test(file: &Path) -> bool {
     let (Some(folder), Some(name)) = (file.parent(), file.file_stem()) else { return false };
     let declared = format!("#[cfg(test)]\nmod {};", name.display());
     let parents = [folder.join("mod.rs"), folder.with_extension("rs"), folder.join("lib.rs")];
-    parents
-        .iter()
-        .any(|parent| std::fs::read_to_string(parent).is_ok_and(|text| text.contains(&declared)))
+    let is_declared = |parent: &PathBuf| {
+        std::fs::read_to_string(parent).is_ok_and(|text| text.contains(&declared))
+    };
+    let whole = folder.with_extension("rs");
+    parents.iter().any(is_declared) || whole.is_file() && is_unit_test(&whole)
 }
 
 #[cfg(test)]

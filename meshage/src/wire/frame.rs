@@ -22,7 +22,7 @@ pub enum FrameKind {
     Control = 1,
     /// A [`super::data::DataHeader`] and a body, or a chunk of one.
     Data = 2,
-    /// Delivery acknowledgements: a [`super::data::AckFrame`].
+    /// Delivery acknowledgements: a [`super::ack::AckFrame`].
     Ack = 3,
     /// Nothing: a sign of life.
     KeepAlive = 4,
