@@ -243,6 +243,7 @@ impl Node {
         let mut abandoned = OnDrop::new(|| self.shared.plane.cancel(id, clock::now()));
         let result = poll_fn(|cx| ending.poll(cx)).await;
         abandoned.disarm();
+        Ending::put_away(ending);
         result
     }
 

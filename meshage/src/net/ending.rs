@@ -5,14 +5,23 @@
 //!                                  └─ its callback: run by the thread of `dispatch`
 //! ```
 //!
-//! One allocation a send, its callback included; none where a thread that sends one message after
-//! the other uses its own again.
+//! One allocation a send, its callback included; none where nobody is called: places that are done
+//! with wait for the next sends of their thread.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::error::SendError;
 use crate::message::Report;
+
+/// How many places a thread keeps for its next sends: as many as it may have under way at a time
+/// without asking for memory; 100 KiB.
+const SPARES_MAX: usize = 1024;
+
+thread_local! {
+    static SPARES: RefCell<Vec<Arc<Ending>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// What a send ends with.
 pub(crate) type SendResult = Result<Report, SendError>;
@@ -65,7 +74,29 @@ pub(crate) struct Ending<C: ?Sized = dyn Callback> {
 impl Ending {
     /// For who waits.
     pub(crate) fn waited() -> Arc<Self> {
-        Arc::new(Ending { state: Mutex::new(State::Awaited(None)), callback: () })
+        // A thread that ends has none any more.
+        let spare = SPARES.try_with(|spares| spares.borrow_mut().pop()).ok().flatten();
+        spare.unwrap_or_else(|| {
+            Arc::new(Ending { state: Mutex::new(State::Awaited(None)), callback: () })
+        })
+    }
+
+    /// Keeps a place whose end was taken, unless somebody else holds it or is called.
+    pub(crate) fn put_away(mut ending: Arc<Self>) {
+        let Some(place) = Arc::get_mut(&mut ending) else { return };
+        let state = place.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if place.callback.is_wanted() || matches!(state, State::Ended(_)) {
+            return;
+        }
+        // Of a send that was let go, somebody may have been to be woken.
+        *state = State::Awaited(None);
+        // A thread that ends keeps nothing.
+        let _ = SPARES.try_with(|spares| {
+            let mut spares = spares.borrow_mut();
+            if spares.len() < SPARES_MAX {
+                spares.push(ending);
+            }
+        });
     }
 
     /// For a callback, and perhaps somebody who waits.
@@ -197,6 +228,24 @@ mod tests {
             assert_eq!(woken.0.load(Ordering::Relaxed), round);
             assert_eq!(ending.poll(&mut cx), Poll::Ready(end()));
         }
+    }
+
+    #[test]
+    fn a_place_serves_again_only_once_nobody_else_holds_it() {
+        let ending = Ending::waited();
+        let completion = Completion::new(ending.clone());
+        let held = Arc::as_ptr(&ending);
+        Ending::put_away(ending);
+        let other = Ending::waited();
+        assert!(!std::ptr::addr_eq(held, Arc::as_ptr(&other)), "its send is under way");
+        drop(completion);
+        let place = Arc::as_ptr(&other);
+        Ending::put_away(other);
+        let again = Ending::waited();
+        assert!(std::ptr::addr_eq(place, Arc::as_ptr(&again)));
+        again.tell(end());
+        Ending::put_away(again);
+        assert!(Ending::waited().take().is_none(), "nobody hears of another send's end");
     }
 
     #[test]

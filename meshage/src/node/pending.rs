@@ -16,13 +16,14 @@ use crate::net::shared::Shared;
 pub struct Pending {
     shared: Arc<Shared>,
     id: MessageId,
-    ending: Arc<Ending>,
+    /// There until it is dropped.
+    ending: Option<Arc<Ending>>,
     ended: Option<SendResult>,
 }
 
 impl Pending {
     pub(super) fn new(shared: Arc<Shared>, id: MessageId, ending: Arc<Ending>) -> Self {
-        Self { shared, id, ending, ended: None }
+        Self { shared, id, ending: Some(ending), ended: None }
     }
 
     /// Waits for the end of the send. May be asked again.
@@ -36,15 +37,15 @@ impl Pending {
     /// How the send ended, if it has.
     pub fn ended(&mut self) -> Option<Result<Report, SendError>> {
         if self.ended.is_none() {
-            self.ended = self.ending.take();
+            self.ended = self.ending.as_ref().and_then(|ending| ending.take());
         }
         self.ended.clone()
     }
 
     /// As [`Pending::wait`], for futures made by hand. The last to ask is the one that is woken.
     pub fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<Report, SendError>> {
-        if self.ended.is_none() {
-            self.ended = Some(ready!(self.ending.poll(cx)));
+        if let (None, Some(ending)) = (&self.ended, &self.ending) {
+            self.ended = Some(ready!(ending.poll(cx)));
         }
         self.ended.clone().map_or(Poll::Pending, Poll::Ready)
     }
@@ -53,5 +54,13 @@ impl Pending {
     /// [`crate::message::Outcome::Timeout`].
     pub fn cancel(&self) {
         self.shared.plane.cancel(self.id, clock::now());
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(ending) = self.ending.take() {
+            Ending::put_away(ending);
+        }
     }
 }
