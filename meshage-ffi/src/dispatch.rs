@@ -17,7 +17,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meshage::error::RecvError;
 use meshage::event::Event;
@@ -32,6 +32,8 @@ use crate::message::{MessageFn, SnoopFn, meshage_message};
 /// After how many messages the thread looks whether there is an event: as many as arrive in a read
 /// of the smallest size.
 const MESSAGES_IN_A_ROW: usize = 128;
+/// After how much time it does at the latest: no event waits noticeably for slow callbacks.
+const ROW_TIME_MAX: Duration = Duration::from_millis(5);
 
 /// The callbacks of one node.
 #[derive(Default)]
@@ -209,9 +211,11 @@ impl Dispatcher {
         arrived: Message,
     ) {
         let Some(callback) = callback else { return };
+        let began = Instant::now();
         deliver(callback, arrived);
         for _ in 1..MESSAGES_IN_A_ROW {
-            if lock(&node.callbacks.state).changes != self.seen {
+            let changed = lock(&node.callbacks.state).changes != self.seen;
+            if changed || began.elapsed() > ROW_TIME_MAX {
                 return;
             }
             // None, or none any more: who waits for the next hears of it.
@@ -220,7 +224,7 @@ impl Dispatcher {
         }
     }
 
-    /// Events go first: they are few, and a flood of messages must not hide that a node left.
+    /// Events go before a row of messages: they are few, and a flood must not hide that a node left.
     fn wait(&mut self, node: &meshage_node, wants_messages: bool) -> Work {
         let wants_messages = wants_messages && !self.inbox_is_closed;
         let seen = self.seen;

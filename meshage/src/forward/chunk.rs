@@ -352,6 +352,11 @@ impl Reassembly {
         [idle, cool].into_iter().flatten().min()
     }
 
+    /// Whether at most half of the room is taken.
+    pub fn is_half_empty(&self) -> bool {
+        self.bytes <= self.bytes_max / 2
+    }
+
     /// How many bytes of memory unfinished bodies take.
     pub fn bytes(&self) -> usize {
         self.bytes

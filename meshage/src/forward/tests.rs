@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use smallvec::smallvec;
 
 use self::world::{Recorder, Sent, World, frames};
 use super::delivery::flow::{QUERY_AFTER, WINDOW_BYTES};
@@ -479,14 +478,10 @@ fn a_relay_that_refuses_a_broadcast_for_a_node_speaks_for_its_own_copy_alone() {
         verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
         hops: 1,
     };
-    let frame = AckFrame { entries: smallvec![refusal] }.encode();
-    let mut deframer = Deframer::default();
-    deframer.buffer().extend_from_slice(&frame.head);
-    let raw = deframer.next_frame().expect("well-formed").expect("whole");
     let link = LinkId(instance("b").0);
     // The first refuses what went along the tree, the second what then went to that node alone.
     for _ in 0..2 {
-        world.plane("a").receive(link, std::slice::from_ref(&raw), world.now.get()).expect("sane");
+        world.answer("a", link, refusal.clone());
         world.pass(Duration::from_millis(15));
     }
     assert_eq!(world.outcomes("a", &sent), [Outcome::Timeout; 2], "a copy may still arrive");

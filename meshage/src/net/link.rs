@@ -41,8 +41,8 @@ const READ_BYTES_MAX: usize = 256 << 10;
 const READ_BYTES_AFTER_CHUNK: usize = 4 << 10;
 /// With less room than this a reader takes a new buffer.
 const READ_BYTES_SPARE: usize = 2 << 10;
-/// How many frames go to the data plane between two looks at its inbox: a quarter of the smallest
-/// inbox's usual size.
+/// How many frames go to the data plane between two looks at its inbox: a quarter of what an inbox
+/// holds by default.
 const FRAMES_IN_A_ROW: usize = 256;
 /// How often a reader lets others run while the inbox is more than half full.
 const YIELDS_MAX: usize = 16;

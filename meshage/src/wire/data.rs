@@ -17,7 +17,7 @@ use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
 use super::WireError;
-use super::fields::{Fields, put_name, put_number, unknown};
+use super::fields::{Fields, NUMBER_BYTES_MAX, put_name, put_number, unknown};
 use super::frame::{FRAME_BYTES_MAX, FrameKind, WireFrame};
 use crate::name::{Instance, Names, NodeName};
 
@@ -26,7 +26,8 @@ pub const HOP_LIMIT: usize = 64;
 /// The most bytes of a header: recipients up to [`RECIPIENTS_BYTES_MAX`] and 64 hops of the longest
 /// names stay within it.
 pub const HEADER_BYTES_MAX: usize = 8 << 10;
-/// The most bytes of encoded recipients in one frame; a longer list goes in several frames.
+/// The most bytes of recipients in one frame, each counted as long as it may become; a longer list
+/// goes in several frames.
 pub const RECIPIENTS_BYTES_MAX: usize = 3 << 10;
 /// The most bytes of a body in one frame; a longer body goes in chunks of this size.
 pub const CHUNK_BYTES: usize = FRAME_BYTES_MAX - HEADER_BYTES_MAX - 16;
@@ -61,6 +62,14 @@ pub struct Target {
     /// The oldest message, by its id, that the source still has outstanding for this recipient, in
     /// this lane or its [sibling](Lane::sibling).
     pub oldest: u64,
+}
+
+impl Target {
+    /// What a recipient of this name may take in a header: the name and its length, whether there is
+    /// a slot, and three numbers of the longest kind.
+    pub fn bytes_max(name: &NodeName) -> usize {
+        1 + name.as_str().len() + 1 + 3 * NUMBER_BYTES_MAX
+    }
 }
 
 /// Whom a copy of a message is for.
@@ -339,7 +348,15 @@ impl DataHeader {
             Targets::Flood(_) if !self.lane.broadcast => {
                 Err(WireError::new("a set sent to every node"))
             }
-            Targets::Flood(_) | Targets::List(_) => Ok(()),
+            Targets::Flood(_) => Ok(()),
+            Targets::List(list) => {
+                let bytes: usize = list.iter().map(|target| Target::bytes_max(&target.name)).sum();
+                // A relay writes the list and the route again, with its own name: both must fit.
+                if bytes > RECIPIENTS_BYTES_MAX {
+                    return Err(WireError::new(format!("recipients of {bytes} bytes")));
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -499,6 +516,11 @@ mod tests {
         refused(&|f| f.header.chunk = Some(Chunk { offset: 0, total: 1 }));
         refused(&|f| f.header.targets = Targets::Flood(Slot { number: 1, floor: 1 }));
         refused(&|f| {
+            let target = Target { name: name("c"), slot: None, oldest: 0 };
+            let count = RECIPIENTS_BYTES_MAX / Target::bytes_max(&target.name) + 1;
+            f.header.targets = Targets::List(vec![target; count].into());
+        });
+        refused(&|f| {
             f.header.lane.broadcast = true;
             f.header.targets = Targets::Flood(Slot { number: 1, floor: 2 });
         });
@@ -506,6 +528,27 @@ mod tests {
             f.header.lane.large = true;
             f.header.chunk = Some(Chunk { offset: u64::MAX, total: 1 });
         });
+    }
+
+    #[test]
+    fn what_a_relay_writes_of_the_longest_header_fits() {
+        let longest = name(&"x".repeat(64));
+        let slot = Some(Slot { number: u64::MAX - 1, floor: u64::MAX - 1 });
+        let target = Target { name: longest.clone(), slot, oldest: u64::MAX };
+        let count = RECIPIENTS_BYTES_MAX / Target::bytes_max(&longest);
+        let mut header = DataHeader {
+            source: longest.clone(),
+            instance: Instance(u64::MAX),
+            id: u64::MAX,
+            lane: Lane { broadcast: false, large: true },
+            encoding: u32::MAX,
+            targets: Targets::List(vec![target; count].into()),
+            chunk: Some(Chunk { offset: u64::MAX - 1, total: u64::MAX }),
+            route: vec![longest.clone(); HOP_LIMIT].into(),
+        };
+        assert_eq!(header.check(1), Ok(()));
+        header.route.push(longest);
+        header.encode_into(&mut Vec::new());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Every message passes here twice a hop, so headers and acknowledgements are read and written by
 //! hand. The bytes are those that bincode gives the same types, which the tests of [`super::data`]
-//! hold to: numbers up to 250 are one byte; greater ones are a byte that tells the width, and then
+//! and [`super::ack`] hold to: numbers up to 250 are one byte; greater ones are a byte that tells the width, and then
 //! the number, little-endian.
 
 use super::WireError;
@@ -10,6 +10,8 @@ use crate::name::{NAME_BYTES_MAX, NodeName};
 
 /// A number up to this is one byte.
 const ONE_BYTE_MAX: u64 = 250;
+/// The longest that a number is.
+pub(super) const NUMBER_BYTES_MAX: usize = 9;
 /// What stands before a number of two, four, eight bytes.
 const TWO_BYTES: u8 = 251;
 const FOUR_BYTES: u8 = 252;

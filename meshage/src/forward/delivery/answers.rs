@@ -113,10 +113,12 @@ impl<C> Sends<C> {
             Refusal::TooLarge => self.resolve(at, lane, place, Outcome::TooLarge),
             Refusal::Stale => self.resolve(at, lane, place, Outcome::Lost),
             Refusal::Busy | Refusal::Early | Refusal::NoRoute => {
+                let leg = flow.leg;
                 flow.refuse(place, refusal);
                 if refusal == Refusal::Early {
                     flow.heard = now;
                 }
+                self.let_go(leg, lane);
             }
         }
     }
@@ -127,6 +129,8 @@ impl<C> Sends<C> {
         flow.trim();
         if flow.entries.is_empty() {
             flow.state = LaneState::Open;
+            // The sibling may have waited for this one.
+            self.pump(at, lane, now);
             return;
         }
         flow.settle(now);
@@ -145,7 +149,9 @@ impl<C> Sends<C> {
         let entry = &mut flow.entries[place];
         entry.doubt |= entry.stage == Stage::Sent;
         if entry.retry {
+            let leg = flow.leg;
             flow.refuse(place, Refusal::Early);
+            self.let_go(leg, lane);
         } else {
             self.resolve(at, lane, place, Outcome::Lost);
         }
@@ -157,7 +163,8 @@ impl<C> Sends<C> {
         self.fib = fib;
         self.epoch += 1;
         self.changed = Some(now);
-        for at in self.active.iter().copied().collect::<Vec<_>>() {
+        let active: Vec<usize> = self.active.iter().copied().collect();
+        for &at in &active {
             let route = self.fib.routes.route(self.flows[at].name.as_str());
             let same_life = route.map(|route| route.instance) == self.flows[at].instance;
             self.flows[at].instance = route.map(|route| route.instance);
@@ -176,7 +183,8 @@ impl<C> Sends<C> {
         }
         let fib = self.fib.clone();
         self.blocked.retain(|(link, _), _| fib.links.contains_key(link));
-        for at in self.active.iter().copied().collect::<Vec<_>>() {
+        // Those that have nothing outstanding any more as well: what ended is to be forgotten.
+        for at in active {
             for lane in Lane::ALL {
                 self.go_on(at, lane, now);
             }

@@ -5,7 +5,7 @@
 //!   ┌──────┐ ───────────────────────────► ┌──────────┐ ─────────────────────────► ┌─────────┐
 //!   │ open │                              │ draining │                            │ stalled │
 //!   └──────┘ ◄─────────────────────────── └──────────┘                            └─────────┘
-//!      ▲         only for coming early                                                 │
+//!      ▲         only for coming early, or there is room since; or nothing is left     │
 //!      └───────────────────────────────────────────────────────────────────────────────┘
 //!                                after a pause, or when told that there is room
 //! ```

@@ -305,6 +305,15 @@ impl<C> Sends<C> {
         }
     }
 
+    /// Forgets a leg that nobody is sent to any more.
+    pub(super) fn let_go(&mut self, leg: Option<u64>, lane: Lane) {
+        let Some((id, leg)) = leg.and_then(|id| Some((id, self.legs.get(&id)?))) else { return };
+        let goes_on = |aim: &Aim| self.flows[aim.flow].lanes[lane.index()].leg == Some(id);
+        if !leg.targets.iter().any(goes_on) {
+            self.legs.remove(&id);
+        }
+    }
+
     /// A link's queue has room again.
     pub(in crate::forward) fn writable(&mut self, link: LinkId, now: Instant) {
         let waiting: Vec<u64> = [false, true]

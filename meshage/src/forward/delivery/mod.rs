@@ -30,7 +30,7 @@ use crate::error::SendError;
 use crate::message::{Outcome, Outgoing, Recipients, Report};
 use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
 use crate::wire::ack::AckEntry;
-use crate::wire::data::{CHUNK_BYTES, Lane, RECIPIENTS_BYTES_MAX};
+use crate::wire::data::{CHUNK_BYTES, Lane, RECIPIENTS_BYTES_MAX, Target};
 
 /// How many bytes of sends may be under way: two of the largest messages. One send always finds room.
 pub const SEND_BYTES_MAX: u64 = 128 << 20;
@@ -333,7 +333,9 @@ impl<C> Sends<C> {
         let flow = &mut self.flows[at].lanes[lane.index()];
         let entry = &flow.entries[place];
         let (id, recipient, number) = (entry.op, entry.recipient, entry.number);
+        let leg = flow.leg;
         flow.finish(place);
+        self.let_go(leg, lane);
         if self.flows[at].is_idle() {
             self.active.remove(&at);
         }
@@ -483,12 +485,10 @@ fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 
 /// Runs of recipients, each short enough for one header.
 fn groups(recipients: &[NodeName]) -> Groups {
-    // A name's length byte, and the longest encoding of a slot.
-    const ENTRY_BYTES: usize = 20;
     let mut groups = Groups::new();
     let (mut start, mut bytes) = (0, 0);
     for (place, name) in recipients.iter().enumerate() {
-        let len = name.as_str().len() + ENTRY_BYTES;
+        let len = Target::bytes_max(name);
         if bytes + len > RECIPIENTS_BYTES_MAX {
             groups.push(start..place);
             (start, bytes) = (place, 0);

@@ -1,6 +1,6 @@
 //! The sends under way, each under its number.
 //!
-//! Numbers grow by one, and most sends end in the order they began, so the recent ones stand in a
+//! Numbers grow, mostly by one, and most sends end in the order they began, so the recent ones stand in a
 //! row. Those that are left behind, waiting for a slow recipient while thousands come and go, are
 //! put aside, so that the row stays as long as what it holds.
 
@@ -86,22 +86,21 @@ impl<C> Ops<C> {
 
     /// Adds a send, of a greater number than any before.
     pub(super) fn insert(&mut self, id: u64, op: Op<C>) {
-        if self.row.is_empty() {
+        if self.first + self.row.len() as u64 != id {
+            // Numbers were left out: a row begins anew.
+            self.put_aside(self.row.len());
             self.first = id;
-        }
-        while self.first + (self.row.len() as u64) < id {
-            self.row.push_back(None);
         }
         self.row.push_back(Some(op));
         self.taken += 1;
         if self.row.len() >= ROW_MIN && self.row.len() > self.taken * TAKEN_MIN {
-            self.put_aside();
+            self.put_aside(self.row.len() / 2);
         }
     }
 
-    /// Empties the older half of the row.
-    fn put_aside(&mut self) {
-        for op in self.row.drain(..self.row.len() / 2) {
+    /// Empties so many places of the row, the oldest.
+    fn put_aside(&mut self, places: usize) {
+        for op in self.row.drain(..places) {
             if let Some(op) = op {
                 self.taken -= 1;
                 self.aside.insert(self.first, op);
@@ -201,6 +200,9 @@ mod tests {
         }
         ops.insert(7, op(7));
         assert_eq!(ops.get_mut(7).map(|op| op.completion), Some(7));
+        ops.insert(1 << 40, op(1 << 40));
+        assert!(ops.row.len() == 1 && ops.len() == 2);
+        assert_eq!(ops.remove(7).map(|op| op.completion), Some(7));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A small message to one recipient, where nothing has to be waited for: what most sends are.
 //!
-//! It does at once what [`super::legs`] does step by step, and changes nothing where it cannot.
+//! It does at once what [`super::legs`] does step by step, and leaves to it what it cannot.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -389,7 +389,10 @@ impl<H: Host> Plane<H> {
                 state.refused.insert(source);
             }
         }
-        self.relieve(state);
+        // Want of room for large bodies lasts: their sources pause before they begin again.
+        if state.reassembly.is_half_empty() {
+            self.relieve(state);
+        }
     }
 
     /// Sends acknowledgements off, a batch for each next hop. What has no route goes back where the

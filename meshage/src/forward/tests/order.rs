@@ -75,3 +75,25 @@ fn a_lane_goes_on_once_all_that_it_had_is_given_up_or_lost() {
     world.run();
     assert_eq!(world.outcomes("a", &broadcast), [Outcome::Delivered; 3]);
 }
+
+#[test]
+fn a_set_goes_on_once_the_broadcast_before_it_is_given_up() {
+    let world = World::new(PAIR);
+    let limit = Some(Duration::from_millis(5));
+    let broadcast = world.send_until("a", Outgoing::broadcast("x"), limit).expect("sent");
+    let link = LinkId(instance("b").0);
+    world.plane("a").fib().links[&link].try_take(usize::MAX, &mut Batch::default());
+    let refusal = AckEntry {
+        to: instance("a"),
+        from: node("b"),
+        by: None,
+        lane: Lane { broadcast: true, large: false },
+        verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
+        hops: 1,
+    };
+    world.answer("a", link, refusal);
+    let set = world.send_until("a", Outgoing::set([node("b")], "y"), None).expect("sent");
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.outcomes("a", &broadcast), [Outcome::Timeout]);
+    assert_eq!(world.outcomes("a", &set), [Outcome::Delivered]);
+}

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::error::SendError;
+use smallvec::smallvec;
+
 use crate::forward::outbound::{Batch, Outbound};
 use crate::forward::plane::{Fib, Host, Limits, Plane};
 use crate::message::{Message, Outcome, Outgoing, Report};
 use crate::name::{LinkId, MessageId};
 use crate::route::tests::{instance, node, table};
 use crate::stats::Stats;
+use crate::wire::ack::{AckEntry, AckFrame};
 use crate::wire::deframe::{Deframer, RawFrame};
 
 #[derive(Default)]
@@ -204,6 +207,15 @@ impl World {
     pub(super) fn texts(&self, name: &str) -> Vec<String> {
         let text = |message: &Message| message.text().expect("text").to_owned();
         self.take(name).iter().map(text).collect()
+    }
+
+    /// An acknowledgement comes to a node that nobody gave.
+    pub(super) fn answer(&self, to: &str, link: LinkId, entry: AckEntry) {
+        let frame = AckFrame { entries: smallvec![entry] }.encode();
+        let mut deframer = Deframer::default();
+        deframer.buffer().extend_from_slice(&frame.head);
+        let raw = deframer.next_frame().expect("well-formed").expect("whole");
+        self.plane(to).receive(link, std::slice::from_ref(&raw), self.now.get()).expect("sane");
     }
 
     pub(super) fn counter(&self, name: &str, counter: &str) -> u64 {
