@@ -117,6 +117,9 @@ impl<C> Sends<C> {
             }
             let group = content.groups.get(group).cloned().unwrap_or(0..0);
             let leg = Leg { flood, ..Leg::new(id, content, link, group, targets) };
+            if let (Some(_), Some(op)) = (flood, self.ops.get_mut(id)) {
+                op.flooded_at = Some(now);
+            }
             self.depart(leg, content, now);
         }
     }

@@ -166,6 +166,7 @@ impl<C> Sends<C> {
             entries: smallvec![None; count],
             left: count,
             cost,
+            flooded_at: None,
         };
         if count == 0 {
             self.end(op);
@@ -410,6 +411,7 @@ impl<C> Sends<C> {
             return;
         };
         let lane = op.content.lane;
+        let wanders = self.wanders(id.0, now);
         let places: Vec<(usize, u64)> = op.entries.iter().flatten().copied().collect();
         for (at, number) in places {
             let flow = &mut self.flows[at].lanes[lane.index()];
@@ -420,7 +422,8 @@ impl<C> Sends<C> {
             if entry.op != id.0 || entry.stage == Stage::Done {
                 continue;
             }
-            let outcome = entry.outcome(Outcome::Canceled, self.epoch);
+            let certain = if wanders { Outcome::Timeout } else { Outcome::Canceled };
+            let outcome = entry.outcome(certain, self.epoch);
             self.resolve(at, lane, place, outcome);
             self.go_on(at, lane, now);
         }
@@ -429,6 +432,13 @@ impl<C> Sends<C> {
     /// Whether anybody is to be told anything.
     pub fn has_news(&self) -> bool {
         self.space || !self.queued.is_empty() || !self.done.is_empty() || !self.queries.is_empty()
+    }
+
+    /// Whether copies of a broadcast may come to those that none was sent to: it went out along the
+    /// tree so short a time ago that a relay may have known of newer routes.
+    fn wanders(&self, id: u64, now: Instant) -> bool {
+        let flooded_at = self.ops.get(id).and_then(|op| op.flooded_at);
+        flooded_at.is_some_and(|at| now.saturating_duration_since(at) < CALM_AFTER)
     }
 
     /// When something is due.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt as _};
@@ -52,6 +53,8 @@ pub(super) struct Op<C> {
     pub(super) entries: SmallVec<[Option<(usize, u64)>; 1]>,
     pub(super) left: usize,
     pub(super) cost: u64,
+    /// When copies went out along the tree, of a broadcast.
+    pub(super) flooded_at: Option<Instant>,
 }
 
 impl<C> Op<C> {
@@ -63,7 +66,7 @@ impl<C> Op<C> {
         cost: u64,
     ) -> Self {
         let (outcomes, entries) = (smallvec![None], smallvec![Some(entry)]);
-        Self { completion, content, outcomes, entries, left: 1, cost }
+        Self { completion, content, outcomes, entries, left: 1, cost, flooded_at: None }
     }
 }
 
