@@ -268,7 +268,8 @@ impl<C> Sends<C> {
             }
             let no_route = !reachable || entry.refused == Some(Refusal::NoRoute);
             let certain = if no_route { Outcome::NoRoute } else { Outcome::Busy };
-            let certain = if self.wanders(entry.op, now) { Outcome::Timeout } else { certain };
+            let unheard = entry.refused.is_none() && self.wanders(entry.op, now);
+            let certain = if unheard { Outcome::Timeout } else { certain };
             let outcome = entry.outcome(certain, self.epoch);
             self.resolve(at, lane, place, outcome);
         }

@@ -422,7 +422,8 @@ impl<C> Sends<C> {
             if entry.op != id.0 || entry.stage == Stage::Done {
                 continue;
             }
-            let certain = if wanders { Outcome::Timeout } else { Outcome::Canceled };
+            let unheard = wanders && entry.refused.is_none();
+            let certain = if unheard { Outcome::Timeout } else { Outcome::Canceled };
             let outcome = entry.outcome(certain, self.epoch);
             self.resolve(at, lane, place, outcome);
             self.go_on(at, lane, now);
@@ -434,8 +435,9 @@ impl<C> Sends<C> {
         self.space || !self.queued.is_empty() || !self.done.is_empty() || !self.queries.is_empty()
     }
 
-    /// Whether copies of a broadcast may come to those that none was sent to: it went out along the
-    /// tree so short a time ago that a relay may have known of newer routes.
+    /// Whether copies of a broadcast may come to those that none was sent to, and who have refused
+    /// none: it went out along the tree so short a time ago that a relay may have known of newer
+    /// routes.
     fn wanders(&self, id: u64, now: Instant) -> bool {
         let flooded_at = self.ops.get(id).and_then(|op| op.flooded_at);
         flooded_at.is_some_and(|at| now.saturating_duration_since(at) < CALM_AFTER)

@@ -97,3 +97,36 @@ fn a_set_goes_on_once_the_broadcast_before_it_is_given_up() {
     assert_eq!(world.outcomes("a", &broadcast), [Outcome::Timeout]);
     assert_eq!(world.outcomes("a", &set), [Outcome::Delivered]);
 }
+
+#[test]
+fn word_of_room_is_remembered_while_answers_are_still_to_come() {
+    let world = World::with_buffer(LINE, 1);
+    world.set("a", &["c"], "0");
+    world.run();
+    world.set("a", &["c"], "1");
+    world.step();
+    // The first is refused, and there is room before the second has its answer.
+    let second = world.set("a", &["c"], "2");
+    assert_eq!(world.texts("c"), ["0"]);
+    world.run();
+    assert_eq!(world.texts("c"), ["1"], "without a pause");
+    world.run();
+    assert_eq!(world.texts("c"), ["2"]);
+    assert_eq!(world.outcomes("a", &second), [Outcome::Delivered]);
+}
+
+#[test]
+fn a_broadcast_that_was_just_flooded_is_not_certainly_canceled_for_who_waits() {
+    const STAR: &[(&str, &str)] = &[("a", "b"), ("a", "c")];
+    for (pause, outcome) in [(0, Outcome::Timeout), (2, Outcome::Canceled)] {
+        let world = World::with_buffer(STAR, 1);
+        world.pass(Duration::from_secs(2));
+        world.set("a", &["c"], "fills the queue");
+        world.set("a", &["c"], "refused");
+        world.run();
+        let broadcast = world.send("a", Outgoing::broadcast("x"));
+        world.pass(Duration::from_secs(pause));
+        world.plane("a").cancel(broadcast.id, world.now.get());
+        assert_eq!(world.outcomes("a", &broadcast), [Outcome::Delivered, outcome]);
+    }
+}
