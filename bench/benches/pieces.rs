@@ -12,11 +12,13 @@ use meshage::config::{MAX_MESSAGE, RECEIVE_BUFFER};
 use meshage::forward::dedup::{Arrival, Dedup};
 use meshage::forward::outbound::{Batch, Outbound};
 use meshage::forward::plan::plan;
-use meshage::forward::plane::{Fib, Host, Limits, Plane};
+use meshage::forward::plane::{Fib, Limits, Plane, Sink};
 use meshage::name::LinkId;
 use meshage::route::{Record, RouteTable};
 use meshage::wire::ack::{AckEntry, AckFrame, Verdict};
-use meshage::wire::data::{DataFrame, DataHeader, Lane, Slot, Target, TargetList, Targets};
+use meshage::wire::data::{
+    Channel, DataFrame, DataHeader, MessageSequence, Target, TargetList, Targets,
+};
 use meshage::wire::deframe::{Deframer, RawFrame};
 use meshage::wire::frame::{FrameKind, PREFIX_BYTES, WireFrame};
 use meshage::{Instance, Message, NodeName, Outgoing, Report, SendError};
@@ -26,7 +28,7 @@ const BATCH: usize = 64;
 /// More than a batch takes.
 const TAKEN_BYTES: usize = 1 << 20;
 const BODY: &[u8] = &[7; 64];
-const SMALL_SET: Lane = Lane { broadcast: false, large: false };
+const SMALL_SET: Channel = Channel { broadcast: false, large: false };
 
 /// Nodes `a`, `b`, `c` in a line; their instances are 1, 2, 3, and a link bears its peer's number.
 const LINE: [&str; 3] = ["a", "b", "c"];
@@ -46,16 +48,16 @@ fn routes(me: usize) -> RouteTable {
 }
 
 fn header(to: &str, number: u64) -> DataHeader {
-    let slot = Some(Slot { number, floor: number });
+    let sequence = Some(MessageSequence { number, floor: number });
     DataHeader {
         source: name("a"),
         instance: Instance(1),
         id: number,
-        lane: SMALL_SET,
+        channel: SMALL_SET,
         encoding: 0,
         targets: Targets::List(TargetList::from_iter([Target {
             name: name(to),
-            slot,
+            sequence,
             oldest: number,
         }])),
         chunk: None,
@@ -81,9 +83,9 @@ fn planning(criterion: &mut Criterion) {
     criterion.bench_function("plan/delivered", |bencher| {
         bencher.iter(|| plan(&table, &me, LinkId(1), black_box(&delivered)));
     });
-    let flood = Targets::Flood(Slot { number: 1, floor: 1 });
-    let lane = Lane { broadcast: true, large: false };
-    let broadcast = DataHeader { targets: flood, lane, ..header("b", 1) };
+    let flood = Targets::Flood(MessageSequence { number: 1, floor: 1 });
+    let channel = Channel { broadcast: true, large: false };
+    let broadcast = DataHeader { targets: flood, channel, ..header("b", 1) };
     criterion.bench_function("plan/broadcast", |bencher| {
         bencher.iter(|| plan(&table, &me, LinkId(1), black_box(&broadcast)));
     });
@@ -110,7 +112,7 @@ fn acknowledgement(next: u64) -> AckEntry {
         to: Instance(1),
         from: name("b"),
         by: Some(Instance(2)),
-        lane: SMALL_SET,
+        channel: SMALL_SET,
         verdict: Verdict::Delivered { next },
         hops: 1,
     }
@@ -121,9 +123,9 @@ fn deduplicating(criterion: &mut Criterion) {
     criterion.bench_function("dedup/next", |bencher| {
         bencher.iter(|| {
             number += 1;
-            let slot = Slot { number, floor: number };
+            let sequence = MessageSequence { number, floor: number };
             let source = dedup.source(Instance(1));
-            let arrival = source.arrival(SMALL_SET, slot, number, Some(number));
+            let arrival = source.arrival(SMALL_SET, sequence, number, Some(number));
             assert_eq!(arrival, Arrival::Next);
             source.delivered(SMALL_SET, number);
         });
@@ -133,7 +135,7 @@ fn deduplicating(criterion: &mut Criterion) {
 /// Hears of what happens, and does nothing about it.
 struct Deaf;
 
-impl Host for Deaf {
+impl Sink for Deaf {
     type Completion = ();
     fn complete(&self, ended: &mut Vec<((), Result<Report, SendError>)>) {
         for ((), result) in ended.drain(..) {

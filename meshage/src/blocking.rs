@@ -20,13 +20,13 @@ use crate::error::{DialError, HangupError, RecvError, SendError, StartError, Wai
 use crate::event::Event;
 use crate::message::{Message, Outgoing, Report};
 use crate::name::NodeName;
-use crate::net::ending::{Ending, SendResult};
+use crate::net::completion::{CompletionState, SendResult};
 use crate::net::fork::Process;
 use crate::net::{CLOSE_TIMEOUT, DIAL_TIMEOUT, clock};
 use crate::node::{self, Awaited};
 use crate::topology::Mesh;
 
-/// How many threads at most resolve host names: as many dials as a burst.
+/// How many threads at most resolve sink names: as many dials as a burst.
 const RESOLVER_THREADS_MAX: usize = 8;
 /// How long a thread that resolved a name waits for another one to resolve.
 const RESOLVER_KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -318,13 +318,13 @@ struct Seat {
     parked: Arc<Parked>,
     waker: Waker,
     /// Where the end of its send is left; it sends one message at a time.
-    ending: Arc<Ending>,
+    ending: Arc<CompletionState>,
 }
 
 impl Seat {
     fn new() -> Self {
         let parked = Arc::new(Parked { thread: thread::current(), woken: AtomicBool::new(false) });
-        Self { waker: Waker::from(parked.clone()), parked, ending: Ending::waited() }
+        Self { waker: Waker::from(parked.clone()), parked, ending: CompletionState::waited() }
     }
 
     /// Lets other threads run; the end of the send if it has come meanwhile.

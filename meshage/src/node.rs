@@ -20,10 +20,10 @@ use crate::error::{
 };
 use crate::message::{Message, Outgoing, Report};
 use crate::name::{Instance, MessageId, Namespace, NodeName};
-use crate::net::ending::{Completion, Ending};
-#[cfg(unix)]
-use crate::net::readiness::Readiness;
+use crate::net::completion::{Completion, CompletionState};
 use crate::net::shared::{Life, Shared};
+#[cfg(unix)]
+use crate::net::wakeup_fd::WakeupFd;
 use crate::net::{self, clock};
 use crate::protocol::io::{Command, Reply};
 use crate::stats::Stats;
@@ -52,7 +52,7 @@ impl Drop for Last {
 }
 
 /// What became of a send that waited for room.
-enum Begun {
+enum PartialFrame {
     Sent(MessageId),
     /// There was none to its deadline.
     NeverLeft(Report),
@@ -228,14 +228,14 @@ impl Node {
     pub async fn send(&self, outgoing: Outgoing) -> Result<Report, SendError> {
         let now = clock::now();
         let deadline = self.shared.deadline(&outgoing, now);
-        let ending = Ending::waited();
+        let ending = CompletionState::waited();
         let completion = Completion::new(ending.clone());
         let id = match self.shared.begin(outgoing, deadline, completion, now) {
             Ok(id) => id,
             Err((SendError::Again, outgoing, completion)) => {
                 match self.begin_in_time(outgoing, deadline, completion).await? {
-                    Begun::Sent(id) => id,
-                    Begun::NeverLeft(report) => return Ok(report),
+                    PartialFrame::Sent(id) => id,
+                    PartialFrame::NeverLeft(report) => return Ok(report),
                 }
             }
             Err((error, _, _)) => return Err(error),
@@ -243,7 +243,7 @@ impl Node {
         let mut abandoned = OnDrop::new(|| self.shared.plane.cancel(id, clock::now()));
         let result = poll_fn(|cx| ending.poll(cx)).await;
         abandoned.disarm();
-        Ending::put_away(ending);
+        CompletionState::put_away(ending);
         result
     }
 
@@ -253,12 +253,12 @@ impl Node {
         mut outgoing: Outgoing,
         deadline: Option<Instant>,
         mut completion: Completion,
-    ) -> Result<Begun, SendError> {
+    ) -> Result<PartialFrame, SendError> {
         loop {
-            let mut space = pin!(self.shared.plane.host().space.notified());
+            let mut space = pin!(self.shared.plane.sink().space.notified());
             space.as_mut().enable();
             match self.shared.begin(outgoing, deadline, completion, clock::now()) {
-                Ok(id) => return Ok(Begun::Sent(id)),
+                Ok(id) => return Ok(PartialFrame::Sent(id)),
                 Err((SendError::Again, back, again)) => (outgoing, completion) = (back, again),
                 Err((error, _, _)) => return Err(error),
             }
@@ -273,7 +273,7 @@ impl Node {
                 }
             };
             if !in_time {
-                return Ok(Begun::NeverLeft(self.shared.never_left(&outgoing)));
+                return Ok(PartialFrame::NeverLeft(self.shared.never_left(&outgoing)));
             }
         }
     }
@@ -282,7 +282,7 @@ impl Node {
     pub(crate) fn try_send(
         &self,
         outgoing: Outgoing,
-        ending: &Arc<Ending>,
+        ending: &Arc<CompletionState>,
     ) -> Result<MessageId, (SendError, Outgoing)> {
         let now = clock::now();
         let deadline = self.shared.deadline(&outgoing, now);
@@ -296,7 +296,7 @@ impl Node {
     /// # Errors
     /// [`SendError::Again`] where the local queue is full, or another error: nothing was sent.
     pub fn start_send(&self, outgoing: Outgoing) -> Result<Pending, SendError> {
-        self.begin(outgoing, Ending::waited())
+        self.begin(outgoing, CompletionState::waited())
     }
 
     /// Begins a send; `done` is called once, from a thread that does no I/O, when it has ended. Where
@@ -309,10 +309,14 @@ impl Node {
         outgoing: Outgoing,
         done: impl FnOnce(Result<Report, SendError>) + Send + 'static,
     ) -> Result<Pending, SendError> {
-        self.begin(outgoing, Ending::called(done))
+        self.begin(outgoing, CompletionState::called(done))
     }
 
-    fn begin(&self, outgoing: Outgoing, ending: Arc<Ending>) -> Result<Pending, SendError> {
+    fn begin(
+        &self,
+        outgoing: Outgoing,
+        ending: Arc<CompletionState>,
+    ) -> Result<Pending, SendError> {
         match self.try_send(outgoing, &ending) {
             Ok(id) => Ok(Pending::new(self.shared.clone(), id, ending)),
             Err((error, _)) => Err(error),
@@ -444,7 +448,7 @@ impl Node {
     pub fn set_snoop(&self, snoop: Option<Box<dyn FnMut(Message) + Send>>) {
         let snoop = snoop.filter(|_| !self.is_closed());
         let on = snoop.is_some();
-        self.shared.plane.host().dispatch.set_snooper(snoop);
+        self.shared.plane.sink().dispatch.set_snooper(snoop);
         self.shared.plane.set_snoop(on);
     }
 
@@ -455,16 +459,16 @@ impl Node {
     /// The system's, where it has no descriptor left.
     #[cfg(unix)]
     pub fn recv_fd(&self) -> std::io::Result<std::os::fd::RawFd> {
-        let host = self.shared.plane.host();
-        let readiness = match host.readiness.get() {
-            Some(readiness) => readiness,
+        let sink = self.shared.plane.sink();
+        let wakeup_fd = match sink.wakeup_fd.get() {
+            Some(wakeup_fd) => wakeup_fd,
             None => {
-                let new = Readiness::new()?;
-                host.readiness.get_or_init(|| new)
+                let new = WakeupFd::new()?;
+                sink.wakeup_fd.get_or_init(|| new)
             }
         };
-        readiness.sync(|| self.shared.is_readable());
-        Ok(readiness.descriptor())
+        wakeup_fd.sync(|| self.shared.is_readable());
+        Ok(wakeup_fd.descriptor())
     }
 
     /// Begins to close and gives back at once: takes no more sends, wakes every waiter, flushes what
@@ -482,17 +486,17 @@ impl Node {
     /// one of the node's own callbacks it does not wait for that callback.
     pub async fn closed(&self) {
         self.shared.reached(Life::Closed).await;
-        self.shared.plane.host().dispatch.ended().await;
+        self.shared.plane.sink().dispatch.ended().await;
     }
 
     /// Waits, without a runtime, until the thread of the callbacks is gone.
     pub(crate) fn join_callbacks(&self) {
-        self.shared.plane.host().dispatch.join();
+        self.shared.plane.sink().dispatch.join();
     }
 
     /// Whether this is the thread of the callbacks.
     pub(crate) fn is_in_callback(&self) -> bool {
-        self.shared.plane.host().dispatch.is_current()
+        self.shared.plane.sink().dispatch.is_current()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Closing, waiting, readiness, and the blocking facade.
+//! Closing, waiting, wakeup_fd, and the blocking facade.
 #![cfg(feature = "net")]
 #![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
 

@@ -11,17 +11,19 @@ use meshage::error::RefuseReason;
 use meshage::name::{Instance, Namespace, NodeName, Sequence};
 use meshage::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
 use meshage::wire::control::{Announcement, ControlFrame};
-use meshage::wire::data::{Chunk, DataFrame, DataHeader, Lane, Slot, Target, Targets};
+use meshage::wire::data::{
+    Channel, Chunk, DataFrame, DataHeader, MessageSequence, Target, Targets,
+};
 use meshage::wire::frame::{PREFIX_BYTES, WireFrame};
 use meshage::wire::hello::{Hello, PREFACE_BYTES, Purpose};
-use meshage::wire::solicit::Solicitation;
+use meshage::wire::solicitation::Solicitation;
 
 const BEGIN: &str = "<!-- vectors: written by `cargo xtask fix` -->\n";
 const END: &str = "<!-- end of vectors -->\n";
 /// Bytes in a line of a vector.
 const LINE_BYTES: usize = 16;
 
-const SMALL_SET: Lane = Lane { broadcast: false, large: false };
+const SMALL_SET: Channel = Channel { broadcast: false, large: false };
 
 #[test]
 fn the_vectors_in_the_protocol_page_are_what_the_encoders_write() {
@@ -136,12 +138,16 @@ fn data() -> Vec<(&'static str, DataFrame)> {
         source: name("ada"),
         instance: Instance(7),
         id: 1,
-        lane: SMALL_SET,
+        channel: SMALL_SET,
         encoding: 1,
         targets: Targets::List(
             vec![
-                Target { name: name("bob"), slot: Some(Slot { number: 1, floor: 1 }), oldest: 1 },
-                Target { name: name("cid"), slot: None, oldest: 0 },
+                Target {
+                    name: name("bob"),
+                    sequence: Some(MessageSequence { number: 1, floor: 1 }),
+                    oldest: 1,
+                },
+                Target { name: name("cid"), sequence: None, oldest: 0 },
             ]
             .into(),
         ),
@@ -152,9 +158,9 @@ fn data() -> Vec<(&'static str, DataFrame)> {
     let broadcast = DataFrame {
         header: DataHeader {
             id: 2,
-            lane: Lane { broadcast: true, large: true },
+            channel: Channel { broadcast: true, large: true },
             encoding: 0,
-            targets: Targets::Flood(Slot { number: 2, floor: 1 }),
+            targets: Targets::Flood(MessageSequence { number: 2, floor: 1 }),
             chunk: Some(Chunk { offset: 57_328, total: 57_330 }),
             route: vec![name("ada"), name("bob")].into(),
             ..header
@@ -172,7 +178,7 @@ fn acks() -> AckFrame {
         to: Instance(7),
         from: name(from),
         by: by.map(Instance),
-        lane: SMALL_SET,
+        channel: SMALL_SET,
         verdict,
         hops: 1,
     };

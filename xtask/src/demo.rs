@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::build::{Language, Programs};
-use crate::chance;
 use crate::drawing;
 use crate::process::{self, Adjacency, Process, is_one_mesh};
+use crate::random;
 use crate::shell::Result;
 
 /// Three links each: seven nodes cannot split into two groups that are both content. Eight can, into
@@ -41,8 +41,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let programs = Programs::build(root)?;
     let there: Vec<_> = NODES.into_iter().filter(|&(_, language)| programs.has(language)).collect();
     let began = Instant::now();
-    let namespace = chance::namespace("demo");
-    let port = chance::udp_port()?;
+    let namespace = random::namespace("demo");
+    let port = random::udp_port()?;
     println!();
     println!("starting {} nodes of degree {DEGREE} in namespace {namespace}", there.len());
     let mut nodes = start(&programs, &there, &namespace, port)?;

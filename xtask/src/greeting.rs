@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::chance;
 use crate::process::Process;
+use crate::random;
 use crate::shell::Result;
 
 /// How long two nodes on one machine may take until both have been greeted, on a busy one too.
@@ -14,7 +14,7 @@ const PATIENCE_SECONDS: &str = "60";
 
 /// Starts both, with names that nobody else has, and waits for the greetings.
 pub(crate) fn greet(one: Command, other: Command) -> Result<()> {
-    let run = chance::number();
+    let run = random::number();
     let names = [format!("one-{run:016x}"), format!("other-{run:016x}")];
     let start = |mut command: Command, name: &str| {
         command.args([name, PATIENCE_SECONDS]);

@@ -14,7 +14,6 @@
 mod abi;
 mod bench;
 mod build;
-mod chance;
 mod demo;
 mod drawing;
 mod fix;
@@ -28,6 +27,7 @@ mod pages;
 mod process;
 mod purity;
 mod python;
+mod random;
 mod readme;
 mod scenario;
 mod shell;

@@ -21,7 +21,7 @@ use crate::greeting::is_greeting;
 use crate::outside::clean;
 use crate::shell::{self, Folder, Result};
 use crate::tally::Tally;
-use crate::{chance, go};
+use crate::{go, random};
 
 /// What the blocks are read from.
 const PAGE: &str = "README.md";
@@ -120,7 +120,7 @@ impl Reader {
     /// Runs a block: to its end, or until its nodes have greeted each other.
     fn run(&self, block: &str) -> Result<()> {
         let greeted = starts_nodes(block).then(|| {
-            let run = chance::number();
+            let run = random::number();
             NODES.map(|name| format!("{name}-{run:016x}"))
         });
         let mut script = format!("set -e\n. {}\n", quoted(&self.state));

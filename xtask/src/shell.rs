@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::chance;
+use crate::random;
 
 /// What a command gives, or a sentence that says why not.
 pub(crate) type Result<T> = std::result::Result<T, String>;
@@ -33,7 +33,7 @@ pub(crate) struct Folder(pub(crate) PathBuf);
 impl Folder {
     /// Makes one whose name says what it is for.
     pub(crate) fn outside(purpose: &str) -> Result<Self> {
-        let name = format!("meshage-{purpose}-{:016x}", chance::number());
+        let name = format!("meshage-{purpose}-{:016x}", random::number());
         let folder = Self(std::env::temp_dir().join(name));
         emptied(&folder.0).map(|()| folder)
     }

@@ -12,9 +12,9 @@ use std::collections::{BTreeSet, VecDeque};
 use foldhash::HashMap;
 
 use crate::name::Instance;
-use crate::wire::data::{Lane, Slot};
+use crate::wire::data::{Channel, MessageSequence};
 
-/// How far back a receiver can tell what it had: 4,096 messages of a lane. Further behind is refused.
+/// How far back a receiver can tell what it had: 4,096 messages of a channel. Further behind is refused.
 pub const DEDUP_WINDOW: u64 = 4096;
 
 /// How many sources are remembered: as many as the database holds nodes. Beyond it the one that was
@@ -25,7 +25,7 @@ pub const DEDUP_SOURCES_MAX: usize = 131_072;
 /// first on, so that the few next ones are what order hangs on.
 pub const HELD_MAX: usize = 64;
 
-/// How a message's slot stands to what was had.
+/// How a message's sequence stands to what was had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
     /// It is the one to take now.
@@ -38,7 +38,7 @@ pub enum Arrival {
     Stale,
 }
 
-/// What was had of one lane of one source.
+/// What was had of one channel of one source.
 #[derive(Debug)]
 struct Window {
     next: u64,
@@ -50,8 +50,8 @@ impl Window {
     /// From the floor on, everything may be meant for this receiver. (A broadcast's floor is that of
     /// all its recipients: a newcomer may be asking too much, is refused as early, and is then sent
     /// the message with a floor of its own.)
-    fn new(slot: Slot) -> Self {
-        Self { next: slot.floor, had: VecDeque::new() }
+    fn new(sequence: MessageSequence) -> Self {
+        Self { next: sequence.floor, had: VecDeque::new() }
     }
 
     fn step(&mut self, had: bool) {
@@ -72,15 +72,15 @@ impl Window {
         }
     }
 
-    fn arrival(&mut self, slot: Slot) -> Arrival {
-        self.skip_to(slot.floor);
-        if slot.number == self.next {
+    fn arrival(&mut self, sequence: MessageSequence) -> Arrival {
+        self.skip_to(sequence.floor);
+        if sequence.number == self.next {
             return Arrival::Next;
         }
-        if slot.number > self.next {
+        if sequence.number > self.next {
             return Arrival::Early;
         }
-        let back = self.next - slot.number;
+        let back = self.next - sequence.number;
         let place = (self.had.len() as u64).checked_sub(back);
         match place.and_then(|place| self.had.get(place as usize)) {
             Some(true) => Arrival::Had,
@@ -92,7 +92,7 @@ impl Window {
 /// What was had of one source.
 #[derive(Debug, Default)]
 pub struct Source {
-    lanes: [Option<Window>; 4],
+    channels: [Option<Window>; 4],
     /// The messages that were refused, for want of room or out of turn, and may come again, by their
     /// ids: small and large.
     held: [BTreeSet<u64>; 2],
@@ -100,43 +100,49 @@ pub struct Source {
 }
 
 impl Source {
-    /// How message `id` stands to what was had of its lane and the lane's sibling. `oldest` is the
+    /// How message `id` stands to what was had of its channel and the channel's sibling. `oldest` is the
     /// source's oldest outstanding message, where it says.
-    pub fn arrival(&mut self, lane: Lane, slot: Slot, id: u64, oldest: Option<u64>) -> Arrival {
-        let held = &mut self.held[usize::from(lane.large)];
+    pub fn arrival(
+        &mut self,
+        channel: Channel,
+        sequence: MessageSequence,
+        id: u64,
+        oldest: Option<u64>,
+    ) -> Arrival {
+        let held = &mut self.held[usize::from(channel.large)];
         while held.first().is_some_and(|held| oldest.is_some_and(|oldest| oldest > *held)) {
             held.pop_first();
         }
         let behind = held.first().is_some_and(|held| id > *held);
-        let window = self.lanes[lane.index()].get_or_insert_with(|| Window::new(slot));
-        let arrival = window.arrival(slot);
+        let window = self.channels[channel.index()].get_or_insert_with(|| Window::new(sequence));
+        let arrival = window.arrival(sequence);
         let arrival = if behind && arrival == Arrival::Next { Arrival::Early } else { arrival };
         if arrival == Arrival::Early {
-            self.refused(lane, id);
+            self.refused(channel, id);
         }
         arrival
     }
 
-    /// Notes that message `id`, the next of a lane, was delivered.
-    pub fn delivered(&mut self, lane: Lane, id: u64) {
-        self.held[usize::from(lane.large)].remove(&id);
-        if let Some(window) = &mut self.lanes[lane.index()] {
+    /// Notes that message `id`, the next of a channel, was delivered.
+    pub fn delivered(&mut self, channel: Channel, id: u64) {
+        self.held[usize::from(channel.large)].remove(&id);
+        if let Some(window) = &mut self.channels[channel.index()] {
             window.step(true);
         }
     }
 
     /// Notes that message `id` was refused: nothing newer is taken before it.
-    pub fn refused(&mut self, lane: Lane, id: u64) {
-        let held = &mut self.held[usize::from(lane.large)];
+    pub fn refused(&mut self, channel: Channel, id: u64) {
+        let held = &mut self.held[usize::from(channel.large)];
         held.insert(id);
         if held.len() > HELD_MAX {
             held.pop_last();
         }
     }
 
-    /// The number that is to come next in a lane; 0 where nothing was had of it.
-    pub fn next(&self, lane: Lane) -> u64 {
-        self.lanes[lane.index()].as_ref().map_or(0, |window| window.next)
+    /// The number that is to come next in a channel; 0 where nothing was had of it.
+    pub fn next(&self, channel: Channel) -> u64 {
+        self.channels[channel.index()].as_ref().map_or(0, |window| window.next)
     }
 }
 
@@ -157,9 +163,9 @@ impl Dedup {
         entry
     }
 
-    /// The number that is to come next in a lane of a source; 0 where nothing was had of it.
-    pub fn next(&self, source: Instance, lane: Lane) -> u64 {
-        self.sources.get(&source).map_or(0, |source| source.next(lane))
+    /// The number that is to come next in a channel of a source; 0 where nothing was had of it.
+    pub fn next(&self, source: Instance, channel: Channel) -> u64 {
+        self.sources.get(&source).map_or(0, |source| source.next(channel))
     }
 
     /// How many sources are remembered.
@@ -182,26 +188,31 @@ impl Dedup {
 mod tests {
     use super::*;
 
-    const SET: Lane = Lane { broadcast: false, large: false };
-    const BROADCAST: Lane = Lane { broadcast: true, large: false };
+    const SET: Channel = Channel { broadcast: false, large: false };
+    const BROADCAST: Channel = Channel { broadcast: true, large: false };
     const SOURCE: Instance = Instance(1);
 
-    fn slot(number: u64, floor: u64) -> Slot {
-        Slot { number, floor }
+    fn sequence(number: u64, floor: u64) -> MessageSequence {
+        MessageSequence { number, floor }
     }
 
-    /// Where cross-lane order plays no part.
-    fn arrival(dedup: &mut Dedup, source: Instance, lane: Lane, slot: Slot) -> Arrival {
-        dedup.source(source).arrival(lane, slot, 0, None)
+    /// Where cross-channel order plays no part.
+    fn arrival(
+        dedup: &mut Dedup,
+        source: Instance,
+        channel: Channel,
+        sequence: MessageSequence,
+    ) -> Arrival {
+        dedup.source(source).arrival(channel, sequence, 0, None)
     }
 
     #[test]
     fn nothing_newer_is_taken_before_what_was_refused() {
         let mut dedup = Dedup::default();
-        let mut come = |lane, id, oldest| {
-            let arrival = dedup.source(SOURCE).arrival(lane, slot(1, 1), id, oldest);
+        let mut come = |channel, id, oldest| {
+            let arrival = dedup.source(SOURCE).arrival(channel, sequence(1, 1), id, oldest);
             if arrival == Arrival::Next {
-                dedup.source(SOURCE).refused(lane, id);
+                dedup.source(SOURCE).refused(channel, id);
             }
             arrival
         };
@@ -210,18 +221,27 @@ mod tests {
         assert_eq!(come(BROADCAST, 8, Some(7)), Arrival::Early);
         assert_eq!(come(BROADCAST, 8, Some(8)), Arrival::Next, "the source gave the older one up");
         dedup.source(SOURCE).delivered(BROADCAST, 8);
-        assert_eq!(dedup.source(SOURCE).arrival(BROADCAST, slot(2, 2), 9, None), Arrival::Next);
+        assert_eq!(dedup.source(SOURCE).arrival(BROADCAST, sequence(2, 2), 9, None), Arrival::Next);
     }
 
     #[test]
     fn a_broadcast_does_not_overtake_a_set_that_came_too_early() {
         let mut dedup = Dedup::default();
-        assert_eq!(dedup.source(SOURCE).arrival(SET, slot(16, 14), 77, Some(74)), Arrival::Early);
-        assert_eq!(dedup.source(SOURCE).arrival(BROADCAST, slot(4, 4), 132, None), Arrival::Early);
-        assert_eq!(dedup.source(SOURCE).arrival(SET, slot(16, 16), 77, Some(77)), Arrival::Next);
+        assert_eq!(
+            dedup.source(SOURCE).arrival(SET, sequence(16, 14), 77, Some(74)),
+            Arrival::Early
+        );
+        assert_eq!(
+            dedup.source(SOURCE).arrival(BROADCAST, sequence(4, 4), 132, None),
+            Arrival::Early
+        );
+        assert_eq!(
+            dedup.source(SOURCE).arrival(SET, sequence(16, 16), 77, Some(77)),
+            Arrival::Next
+        );
         dedup.source(SOURCE).delivered(SET, 77);
         assert_eq!(
-            dedup.source(SOURCE).arrival(BROADCAST, slot(4, 4), 132, Some(132)),
+            dedup.source(SOURCE).arrival(BROADCAST, sequence(4, 4), 132, Some(132)),
             Arrival::Next
         );
     }
@@ -229,26 +249,32 @@ mod tests {
     #[test]
     fn each_of_several_refused_messages_is_waited_for() {
         let mut dedup = Dedup::default();
-        dedup.source(SOURCE).arrival(BROADCAST, slot(4, 4), 24, None);
+        dedup.source(SOURCE).arrival(BROADCAST, sequence(4, 4), 24, None);
         dedup.source(SOURCE).refused(BROADCAST, 24);
-        assert_eq!(dedup.source(SOURCE).arrival(SET, slot(12, 12), 25, Some(24)), Arrival::Early);
         assert_eq!(
-            dedup.source(SOURCE).arrival(BROADCAST, slot(4, 4), 24, Some(24)),
+            dedup.source(SOURCE).arrival(SET, sequence(12, 12), 25, Some(24)),
+            Arrival::Early
+        );
+        assert_eq!(
+            dedup.source(SOURCE).arrival(BROADCAST, sequence(4, 4), 24, Some(24)),
             Arrival::Next
         );
         dedup.source(SOURCE).delivered(BROADCAST, 24);
         assert_eq!(
-            dedup.source(SOURCE).arrival(BROADCAST, slot(5, 4), 27, Some(24)),
+            dedup.source(SOURCE).arrival(BROADCAST, sequence(5, 4), 27, Some(24)),
             Arrival::Early
         );
-        assert_eq!(dedup.source(SOURCE).arrival(SET, slot(12, 12), 25, Some(24)), Arrival::Next);
+        assert_eq!(
+            dedup.source(SOURCE).arrival(SET, sequence(12, 12), 25, Some(24)),
+            Arrival::Next
+        );
     }
 
     #[test]
     fn no_more_refused_messages_are_remembered_than_the_limit() {
         let mut dedup = Dedup::default();
         for id in (1..=2 * HELD_MAX as u64).rev() {
-            dedup.source(SOURCE).arrival(SET, slot(id + 1, 1), id, None);
+            dedup.source(SOURCE).arrival(SET, sequence(id + 1, 1), id, None);
         }
         let held = &dedup.sources[&SOURCE].held[0];
         assert_eq!((held.len(), held.first()), (HELD_MAX, Some(&1)), "the oldest are kept");
@@ -257,48 +283,48 @@ mod tests {
     #[test]
     fn messages_are_taken_in_turn_and_once() {
         let mut dedup = Dedup::default();
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(2, 1)), Arrival::Early);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Early);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Next);
         dedup.source(SOURCE).delivered(SET, 0);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Had);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(2, 1)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Had);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Next);
         assert_eq!(dedup.next(SOURCE, SET), 2);
     }
 
     #[test]
     fn what_its_source_gave_up_is_never_delivered() {
         let mut dedup = Dedup::default();
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Next);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(3, 3)), Arrival::Next);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Stale);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(3, 3)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Stale);
     }
 
     #[test]
     fn what_lies_behind_the_window_is_refused() {
         let mut dedup = Dedup::default();
         for number in 1..=DEDUP_WINDOW + 1 {
-            assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(number, 1)), Arrival::Next);
+            assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(number, 1)), Arrival::Next);
             dedup.source(SOURCE).delivered(SET, 0);
         }
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(1, 1)), Arrival::Stale);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(2, 1)), Arrival::Had);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Stale);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Had);
         let far = DEDUP_WINDOW * 1000;
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(far, far)), Arrival::Next);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, slot(far - 1, 1)), Arrival::Stale);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(far, far)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(far - 1, 1)), Arrival::Stale);
     }
 
     #[test]
     fn a_newcomer_starts_at_the_floor() {
         let mut dedup = Dedup::default();
-        assert_eq!(arrival(&mut dedup, SOURCE, BROADCAST, slot(57, 50)), Arrival::Early);
-        assert_eq!(arrival(&mut dedup, SOURCE, BROADCAST, slot(57, 57)), Arrival::Next);
+        assert_eq!(arrival(&mut dedup, SOURCE, BROADCAST, sequence(57, 50)), Arrival::Early);
+        assert_eq!(arrival(&mut dedup, SOURCE, BROADCAST, sequence(57, 57)), Arrival::Next);
     }
 
     #[test]
     fn the_silent_are_forgotten_before_memory_runs_out() {
         let mut dedup = Dedup::default();
         for source in 0..=DEDUP_SOURCES_MAX as u64 {
-            arrival(&mut dedup, Instance(source), SET, slot(1, 1));
+            arrival(&mut dedup, Instance(source), SET, sequence(1, 1));
             dedup.source(Instance(source)).delivered(SET, 0);
         }
         assert_eq!(dedup.sources(), DEDUP_SOURCES_MAX);

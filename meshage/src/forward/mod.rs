@@ -5,7 +5,7 @@
 //! reads one immutable snapshot of the routes ([`plane::Fib`]) and never waits for anything.
 //!
 //! ```text
-//!  application ── send ──► delivery (flow: one lane after the other) ──┐
+//!  application ── send ──► delivery (flow: one channel after the other) ──┐
 //!                              ▲ acknowledgements, refusals            ▼
 //!  reader ──► plane::receive ──┼── plan ── copies ────────────► outbound ──► writer
 //!                              ▼
@@ -13,21 +13,21 @@
 //! ```
 //!
 //! Invariants, asserted where they are kept and checked by the simulator:
-//! - F1 a receiver takes the messages of a lane in the order of their numbers, each at most once;
+//! - F1 a receiver takes the messages of a channel in the order of their numbers, each at most once;
 //! - F2 an outcome of [`crate::message::Outcome::Delivered`] was acknowledged by the recipient;
 //! - F3 an outcome that is a certain failure belongs to a message of which no copy is under way;
 //! - F4 a send ends by its deadline, with one outcome for each recipient.
 
-pub mod acks;
-pub mod chunk;
+pub mod ack_batch;
+pub mod buffer_pool;
 pub mod dedup;
 pub mod delivery;
 pub mod inbox;
-pub mod intake;
 pub mod outbound;
 pub mod plan;
 pub mod plane;
-pub mod region;
+pub mod read_buffer;
+pub mod reassembly;
 
 #[cfg(test)]
 mod tests;

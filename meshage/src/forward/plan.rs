@@ -5,18 +5,18 @@ use smallvec::{SmallVec, smallvec};
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
 use crate::wire::ack::Refusal;
-use crate::wire::data::{DataHeader, HOP_LIMIT, Slot, Target, TargetList, Targets};
+use crate::wire::data::{DataHeader, HOP_LIMIT, MessageSequence, Target, TargetList, Targets};
 
 /// What to do with a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Deliver it here, in this slot; where the source says which is its oldest message outstanding
+    /// Deliver it here, in this sequence; where the source says which is its oldest message outstanding
     /// for this node, with that.
-    pub deliver: Option<(Slot, Option<u64>)>,
+    pub deliver: Option<(MessageSequence, Option<u64>)>,
     /// Pass these copies on.
     pub copies: SmallVec<[(LinkId, Targets); 1]>,
     /// Refuse it for these recipients.
-    pub unreachable: Vec<(NodeName, Slot)>,
+    pub unreachable: Vec<(NodeName, MessageSequence)>,
 }
 
 /// Why a frame goes nowhere from here.
@@ -30,7 +30,7 @@ pub const LOOP_REFUSAL: Refusal = Refusal::NoRoute;
 pub fn plan(routes: &RouteTable, me: &NodeName, arrived_on: LinkId, header: &DataHeader) -> Plan {
     let looped = header.route.len() >= HOP_LIMIT || header.route.contains(me);
     match &header.targets {
-        Targets::Flood(slot) => {
+        Targets::Flood(sequence) => {
             if looped {
                 return Plan { deliver: None, copies: SmallVec::new(), unreachable: Vec::new() };
             }
@@ -38,9 +38,9 @@ pub fn plan(routes: &RouteTable, me: &NodeName, arrived_on: LinkId, header: &Dat
             let copies = links
                 .iter()
                 .filter(|link| **link != arrived_on)
-                .map(|&link| (link, Targets::Flood(*slot)))
+                .map(|&link| (link, Targets::Flood(*sequence)))
                 .collect();
-            Plan { deliver: Some((*slot, None)), copies, unreachable: Vec::new() }
+            Plan { deliver: Some((*sequence, None)), copies, unreachable: Vec::new() }
         }
         Targets::List(list) => plan_list(routes, me, arrived_on, list, looped),
     }
@@ -57,11 +57,11 @@ fn plan_list(
     // By link, in ascending order; mostly there is one recipient, and one link.
     let mut onward: SmallVec<[(LinkId, SmallVec<[usize; 2]>); 1]> = SmallVec::new();
     for (index, target) in list.iter().enumerate() {
-        let Some(slot) = target.slot else {
+        let Some(sequence) = target.sequence else {
             continue;
         };
         if target.name == *me && !looped {
-            plan.deliver = Some((slot, Some(target.oldest)));
+            plan.deliver = Some((sequence, Some(target.oldest)));
             continue;
         }
         match routes.route(target.name.as_str()) {
@@ -71,7 +71,7 @@ fn plan_list(
                     Err(place) => onward.insert(place, (route.link, smallvec![index])),
                 }
             }
-            Some(_) | None => plan.unreachable.push((target.name.clone(), slot)),
+            Some(_) | None => plan.unreachable.push((target.name.clone(), sequence)),
         }
     }
     for (link, indices) in onward {
@@ -80,13 +80,13 @@ fn plan_list(
     plan
 }
 
-/// The list with the slots of those alone whose places are given, in ascending order.
+/// The list with the sequences of those alone whose places are given, in ascending order.
 pub(crate) fn share(list: &[Target], kept: &[usize]) -> TargetList {
     list.iter()
         .enumerate()
         .map(|(index, target)| Target {
             name: target.name.clone(),
-            slot: target.slot.filter(|_| kept.binary_search(&index).is_ok()),
+            sequence: target.sequence.filter(|_| kept.binary_search(&index).is_ok()),
             oldest: target.oldest,
         })
         .collect()
@@ -96,16 +96,16 @@ pub(crate) fn share(list: &[Target], kept: &[usize]) -> TargetList {
 mod tests {
     use super::*;
     use crate::route::tests::{instance, node, table};
-    use crate::wire::data::Lane;
+    use crate::wire::data::Channel;
 
-    const SLOT: Slot = Slot { number: 1, floor: 1 };
+    const SLOT: MessageSequence = MessageSequence { number: 1, floor: 1 };
 
     fn header(source: &str, targets: Targets, route: &[&str]) -> DataHeader {
         DataHeader {
             source: node(source),
             instance: instance(source),
             id: 1,
-            lane: Lane { broadcast: matches!(targets, Targets::Flood(_)), large: false },
+            channel: Channel { broadcast: matches!(targets, Targets::Flood(_)), large: false },
             encoding: 0,
             targets,
             chunk: None,
@@ -117,7 +117,7 @@ mod tests {
         Targets::List(
             names
                 .iter()
-                .map(|name| Target { name: node(name), slot: Some(SLOT), oldest: 1 })
+                .map(|name| Target { name: node(name), sequence: Some(SLOT), oldest: 1 })
                 .collect(),
         )
     }
@@ -135,7 +135,7 @@ mod tests {
             .copies
             .into_iter()
             .map(|(link, targets)| match targets {
-                Targets::List(list) => (link, list.iter().map(|t| t.slot.is_some()).collect()),
+                Targets::List(list) => (link, list.iter().map(|t| t.sequence.is_some()).collect()),
                 Targets::Flood(_) => panic!("a set is not flooded"),
             })
             .collect();

@@ -2,7 +2,7 @@
 //! acknowledgements and refusals go out. The driver and the simulator use it unchanged.
 
 mod arrivals;
-pub mod place;
+pub mod in_place;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -13,20 +13,20 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 
-use super::acks::Acks;
-use super::chunk::{REASSEMBLY_BYTES_MAX, Reassembly};
+use super::ack_batch::AckBatch;
+use super::buffer_pool::POOL_BYTES_MAX;
 use super::dedup::Dedup;
-use super::delivery::Sends;
+use super::delivery::OutstandingSends;
 use super::inbox::Inbox;
 use super::outbound::Outbound;
-use super::region::POOL_BYTES_MAX;
+use super::reassembly::{REASSEMBLY_BYTES_MAX, Reassembly};
 use crate::error::SendError;
 use crate::message::{Message, Outgoing, Report};
 use crate::name::{Instance, LinkId, MessageId, NodeName};
 use crate::route::RouteTable;
 use crate::stats::Stats;
 use crate::wire::ack::{AckEntry, Verdict};
-use crate::wire::data::Lane;
+use crate::wire::data::Channel;
 
 /// How many bytes of large messages in transit are put together for a snoop, at most.
 pub const SNOOP_BYTES_MAX: usize = 128 << 20;
@@ -44,7 +44,7 @@ pub struct Fib {
 }
 
 /// What the data plane calls when something happens; never with a lock held.
-pub trait Host: Send + Sync {
+pub trait Sink: Send + Sync {
     /// What a send is completed through.
     type Completion: Send;
     /// Sends have an outcome for each of their recipients, or the node closed first. Takes them all
@@ -84,7 +84,7 @@ fn bump(counter: &AtomicU64) {
 }
 
 struct State<C> {
-    sends: Sends<C>,
+    sends: OutstandingSends<C>,
     dedup: Dedup,
     reassembly: Reassembly,
     snoop: Reassembly,
@@ -94,7 +94,7 @@ struct State<C> {
     stopped: bool,
     filled: bool,
     snooped: Vec<Message>,
-    /// When something is due, as the host was last told.
+    /// When something is due, as the sink was last told.
     told: Option<Instant>,
     counts: Counts,
 }
@@ -114,8 +114,8 @@ struct Counts {
 }
 
 /// The data plane of one node. Every method may be called from any thread.
-pub struct Plane<H: Host> {
-    host: H,
+pub struct Plane<H: Sink> {
+    sink: H,
     name: NodeName,
     instance: Instance,
     fib: ArcSwap<Fib>,
@@ -127,13 +127,13 @@ pub struct Plane<H: Host> {
     counters: Counters,
 }
 
-impl<H: Host> Plane<H> {
+impl<H: Sink> Plane<H> {
     /// A data plane that can reach nobody yet.
-    pub fn new(name: NodeName, instance: Instance, limits: Limits, host: H) -> Self {
+    pub fn new(name: NodeName, instance: Instance, limits: Limits, sink: H) -> Self {
         let routes = Arc::new(RouteTable::alone(&name, instance));
         let fib = Arc::new(Fib { routes, links: BTreeMap::new() });
         let state = State {
-            sends: Sends::new(name.clone(), instance, limits.max_message, fib.clone()),
+            sends: OutstandingSends::new(name.clone(), instance, limits.max_message, fib.clone()),
             dedup: Dedup::default(),
             reassembly: Reassembly::new(REASSEMBLY_BYTES_MAX, limits.max_message, POOL_BYTES_MAX),
             snoop: Reassembly::new(SNOOP_BYTES_MAX, SNOOP_BYTES_MAX, 0),
@@ -146,7 +146,7 @@ impl<H: Host> Plane<H> {
             counts: Counts::default(),
         };
         Self {
-            host,
+            sink,
             name,
             instance,
             fib: ArcSwap::new(fib),
@@ -159,8 +159,8 @@ impl<H: Host> Plane<H> {
     }
 
     /// What it reports to.
-    pub fn host(&self) -> &H {
-        &self.host
+    pub fn sink(&self) -> &H {
+        &self.sink
     }
 
     /// The snapshot in force.
@@ -181,7 +181,7 @@ impl<H: Host> Plane<H> {
     ///
     /// # Errors
     /// [`SendError`], with the message and the completion given back: it will not be called. After
-    /// [`SendError::Again`], [`Host::send_space`] says when to try again.
+    /// [`SendError::Again`], [`Sink::send_space`] says when to try again.
     pub fn send(
         &self,
         outgoing: Outgoing,
@@ -239,9 +239,9 @@ impl<H: Host> Plane<H> {
         }
         let refused = mem::take(&mut state.refused);
         drop(state);
-        let mut acks = Acks::default();
+        let mut acks = AckBatch::default();
         for source in refused {
-            acks.push(self.ack(source, Lane::ALL[0], Verdict::Ready));
+            acks.push(self.ack(source, Channel::ALL[0], Verdict::Ready));
         }
         self.flush(&self.fib.load(), None, acks);
     }
@@ -256,7 +256,7 @@ impl<H: Host> Plane<H> {
         self.lock().inbox.len()
     }
 
-    /// Whether whole messages in transit go to [`Host::snooped`].
+    /// Whether whole messages in transit go to [`Sink::snooped`].
     pub fn set_snoop(&self, on: bool) {
         self.snooping.store(on, Ordering::Relaxed);
     }
@@ -336,7 +336,7 @@ impl<H: Host> Plane<H> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs something on the state; then, with the lock let go, tells the host what came of it.
+    /// Runs something on the state; then, with the lock let go, tells the sink what came of it.
     fn run<R>(&self, work: impl FnOnce(&mut State<H::Completion>) -> R) -> R {
         let mut state = self.lock();
         let result = work(&mut state);
@@ -369,10 +369,10 @@ impl<H: Host> Plane<H> {
         }
     }
 
-    /// Tells the links and the host. `reading`: this is a reader, which has gathered what it could.
+    /// Tells the links and the sink. `reading`: this is a reader, which has gathered what it could.
     fn tell(&self, mut after: Aftermath<H::Completion>, reading: bool) {
         if !after.queries.is_empty() {
-            let mut batch = Acks::default();
+            let mut batch = AckBatch::default();
             after.queries.into_iter().for_each(|query| batch.push(query));
             self.flush(&self.fib.load(), None, batch);
         }
@@ -380,19 +380,19 @@ impl<H: Host> Plane<H> {
             outbound.flush(reading || after.alone);
         }
         if !after.done.is_empty() {
-            self.host.complete(&mut after.done);
+            self.sink.complete(&mut after.done);
         }
         for message in after.snooped {
-            self.host.snooped(message);
+            self.sink.snooped(message);
         }
         if after.space {
-            self.host.send_space();
+            self.sink.send_space();
         }
         if after.filled {
-            self.host.inbox_filled();
+            self.sink.inbox_filled();
         }
         if after.moved {
-            self.host.deadline_moved();
+            self.sink.deadline_moved();
         }
     }
 }
@@ -422,7 +422,7 @@ impl<C> State<C> {
         false
     }
 
-    /// When something is due, and whether that is earlier than the host was told.
+    /// When something is due, and whether that is earlier than the sink was told.
     fn due_and_moved(&self) -> (Option<Instant>, bool) {
         let due = self.due();
         (due, due.is_some_and(|due| self.told.is_none_or(|told| due < told)))

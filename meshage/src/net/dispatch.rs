@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 
 use tokio::sync::Notify;
 
-use super::ending::{Ending, SendResult};
+use super::completion::{CompletionState, SendResult};
 use crate::message::Message;
 
 /// How many snooped messages wait at most; as many as an inbox holds.
@@ -24,7 +24,7 @@ const CALLS_KEPT: usize = 1024;
 
 /// A callback that is to be run with the end of its send.
 pub(crate) struct Call {
-    pub(super) ending: Arc<Ending>,
+    pub(super) ending: Arc<CompletionState>,
     pub(super) result: SendResult,
 }
 
@@ -258,7 +258,7 @@ mod tests {
         let (sender, results) = mpsc::channel();
         let call = |number| {
             let sender = sender.clone();
-            let ending = Ending::called(move |_| {
+            let ending = CompletionState::called(move |_| {
                 sender.send(number).expect("received");
                 assert_ne!(number, 1, "this one panics");
             });

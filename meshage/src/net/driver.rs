@@ -396,9 +396,9 @@ fn log(event: &Event) {
 
 /// Wakes the data plane when something of it is due.
 async fn keep_deadlines(shared: Arc<Shared>) {
-    let host = shared.plane.host();
+    let sink = shared.plane.sink();
     loop {
-        let due = host.sleep_until(|| shared.plane.poll_timeout());
+        let due = sink.sleep_until(|| shared.plane.poll_timeout());
         let over = async {
             match due {
                 Some(due) => sleep_until(due.into()).await,
@@ -407,7 +407,7 @@ async fn keep_deadlines(shared: Arc<Shared>) {
         };
         tokio::select! {
             () = over => shared.plane.handle_timeout(clock::now()),
-            () = host.deadline.notified() => {}
+            () = sink.deadline.notified() => {}
         }
     }
 }

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use super::driver::Incoming;
 use super::shared::Shared;
 use super::{clock, socket};
-use crate::forward::intake::{ChunkRead, Intake};
+use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
 use crate::name::LinkId;
 use crate::protocol::io::Input;
 use crate::wire::WireError;
@@ -142,21 +142,21 @@ struct Reader {
 impl Reader {
     /// Reads until the link breaks; says why it did.
     async fn run(&mut self, reads: &mut OwnedReadHalf) -> Stop {
-        let mut intake = Intake::default();
+        let mut read_buffer = ReadBuffer::default();
         loop {
-            let length = match self.read_some(reads, &mut intake).await {
+            let length = match self.read_some(reads, &mut read_buffer).await {
                 Ok(0) => return Stop::Broken("closed by the other end".into()),
                 Ok(length) => length,
                 Err(error) => return Stop::Broken(error.to_string()),
             };
             self.shared.counters.net_in_bytes.add(length);
-            if let Err(breach) = self.take(&mut intake).await {
+            if let Err(breach) = self.take(&mut read_buffer).await {
                 self.shared.counters.net_breaches.one();
                 tracing::warn!(%breach, "protocol broken");
                 return Stop::Breach(breach.0);
             }
             if !self.unsettled {
-                intake.place(&self.shared.plane, self.link, clock::now());
+                read_buffer.place(&self.shared.plane, self.link, clock::now());
             }
         }
     }
@@ -165,13 +165,13 @@ impl Reader {
     async fn read_some(
         &mut self,
         reads: &mut OwnedReadHalf,
-        intake: &mut Intake,
+        read_buffer: &mut ReadBuffer,
     ) -> io::Result<usize> {
-        while intake.missing().is_some() {
+        while read_buffer.missing().is_some() {
             let stream = reads.as_ref();
             stream.readable().await?;
             let recv = |buffers: &mut [IoSliceMut<'_>]| socket::recv_now(stream, buffers);
-            match intake.read_chunk(&self.shared.plane, self.link, clock::now, recv) {
+            match read_buffer.read_chunk(&self.shared.plane, self.link, clock::now, recv) {
                 Ok(ChunkRead::Part(length)) => return Ok(length),
                 Ok(ChunkRead::Complete(length)) => {
                     self.shared.counters.net_in_frames.one();
@@ -184,7 +184,7 @@ impl Reader {
                 Err(error) => return Err(error),
             }
         }
-        let buffer = intake.deframer().buffer();
+        let buffer = read_buffer.deframer().buffer();
         if buffer.capacity() - buffer.len() < READ_BYTES_SPARE {
             buffer.reserve(self.wanted);
         }
@@ -196,10 +196,10 @@ impl Reader {
     }
 
     /// Handles all frames that are whole.
-    async fn take(&mut self, intake: &mut Intake) -> Result<(), WireError> {
-        while let Some(frame) = intake.deframer().next_frame()? {
+    async fn take(&mut self, read_buffer: &mut ReadBuffer) -> Result<(), WireError> {
+        while let Some(frame) = read_buffer.deframer().next_frame()? {
             self.frames.push(frame);
-            intake.forget();
+            read_buffer.forget();
         }
         let now = clock::now();
         self.shared.counters.net_in_frames.add(self.frames.len());

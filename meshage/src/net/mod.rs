@@ -14,23 +14,23 @@
 //! the control task. Whatever runs an application's code runs on the thread of [`dispatch`].
 
 pub(crate) mod clock;
+pub(crate) mod completion;
 mod counters;
 mod dial;
 pub(crate) mod dispatch;
 mod driver;
-pub(crate) mod ending;
 pub(crate) mod events;
 mod fib;
 pub(crate) mod fork;
 mod handshake;
-pub(crate) mod host;
 mod link;
 mod listen;
-#[cfg(unix)]
-pub(crate) mod readiness;
 pub(crate) mod shared;
+pub(crate) mod sink;
 mod socket;
 mod udp;
+#[cfg(unix)]
+pub(crate) mod wakeup_fd;
 mod write;
 
 pub(crate) use dial::DIAL_TIMEOUT;

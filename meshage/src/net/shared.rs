@@ -15,11 +15,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Span;
 
 use super::clock;
+use super::completion::Completion;
 use super::counters::Counters;
 use super::driver::Order;
-use super::ending::Completion;
 use super::events::Subscriptions;
-use super::host::NodeHost;
+use super::sink::NodeSink;
 use crate::config::Config;
 use crate::error::{RecvError, SendError};
 use crate::forward::plane::{Limits, Plane};
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     pub(crate) port: u16,
     /// The port of an address that names none.
     pub(super) port_default: u16,
-    pub(crate) plane: Plane<NodeHost>,
+    pub(crate) plane: Plane<NodeSink>,
     pub(super) counters: Arc<Counters>,
     pub(crate) subscriptions: Subscriptions,
     /// What every task of the node logs under.
@@ -86,14 +86,14 @@ impl Shared {
         let limits =
             Limits { max_message: config.max_message, receive_buffer: config.receive_buffer };
         Arc::new_cyclic(|shared| {
-            let host = NodeHost::new(shared.clone(), counters.clone());
+            let sink = NodeSink::new(shared.clone(), counters.clone());
             Self {
                 name: config.name.clone(),
                 namespace: config.namespace.clone(),
                 instance,
                 port,
                 port_default: if config.port == 0 { port } else { config.port },
-                plane: Plane::new(config.name.clone(), instance, limits, host),
+                plane: Plane::new(config.name.clone(), instance, limits, sink),
                 counters,
                 subscriptions: Subscriptions::default(),
                 span: tracing::info_span!("node", name = %config.name),
@@ -201,15 +201,15 @@ impl Shared {
         self.close();
         self.plane.close();
         self.wake_all();
-        self.plane.host().dispatch.end();
+        self.plane.sink().dispatch.end();
         self.life.send_replace(Life::Closed);
     }
 
     fn wake_all(&self) {
-        let host = self.plane.host();
-        host.inbox.notify_waiters();
-        host.space.notify_waiters();
-        host.sync_readiness(|| self.is_readable());
+        let sink = self.plane.sink();
+        sink.inbox.notify_waiters();
+        sink.space.notify_waiters();
+        sink.sync_wakeup_fd(|| self.is_readable());
     }
 
     /// Whether there is something to receive, the end included.
@@ -238,11 +238,11 @@ impl Shared {
 
     /// Brings everybody level who waits for messages, after some were taken.
     fn took(&self, left: usize) {
-        let host = self.plane.host();
-        host.sync_readiness(|| self.is_readable());
+        let sink = self.plane.sink();
+        sink.sync_wakeup_fd(|| self.is_readable());
         // The inbox wakes one receiver when it fills; whoever leaves something wakes the next.
-        if left > 0 && host.receivers.load(Ordering::SeqCst) > 0 {
-            host.inbox.notify_one();
+        if left > 0 && sink.receivers.load(Ordering::SeqCst) > 0 {
+            sink.inbox.notify_one();
         }
     }
 
@@ -264,10 +264,10 @@ impl Shared {
         if let Some(messages) = take()? {
             return Ok(messages);
         }
-        let host = self.plane.host();
-        let _receiving = host.receiving();
+        let sink = self.plane.sink();
+        let _receiving = sink.receiving();
         loop {
-            let filled = host.inbox.notified();
+            let filled = sink.inbox.notified();
             tokio::pin!(filled);
             filled.as_mut().enable();
             if let Some(messages) = take()? {
@@ -339,6 +339,6 @@ fn nanoseconds(time: Duration) -> u64 {
 impl Drop for Shared {
     fn drop(&mut self) {
         // Where the runtime went away first, nobody else does.
-        self.plane.host().dispatch.end();
+        self.plane.sink().dispatch.end();
     }
 }

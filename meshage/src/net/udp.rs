@@ -17,14 +17,14 @@ use super::shared::Shared;
 use super::socket;
 use crate::config::Config;
 use crate::protocol::io::Input;
-use crate::wire::solicit::{DATAGRAM_BYTES_MAX, Solicitation};
+use crate::wire::solicitation::{DATAGRAM_BYTES_MAX, Solicitation};
 
 /// How long to wait after an error of the socket, which is the network's and passes.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// The sockets for one kind of address.
 #[derive(Debug)]
-struct Voice {
+struct DiscoverySocket {
     hears: Arc<UdpSocket>,
     calls: Arc<UdpSocket>,
     to: Vec<SocketAddr>,
@@ -33,7 +33,7 @@ struct Voice {
 /// How a node calls and hears.
 #[derive(Debug)]
 pub(super) struct Udp {
-    voices: Vec<Voice>,
+    voices: Vec<DiscoverySocket>,
     failed_before: AtomicBool,
 }
 
@@ -48,7 +48,8 @@ impl Udp {
             for (like, to) in [(Some(any), v4), (v6.first().copied(), v6)] {
                 let Some(like) = like else { continue };
                 let address = SocketAddr::new(socket::unspecified(like), config.port);
-                let voice = Voice::open(address, config, &to).map_err(|error| (address, error))?;
+                let voice = DiscoverySocket::open(address, config, &to)
+                    .map_err(|error| (address, error))?;
                 voices.push(voice);
             }
         }
@@ -76,7 +77,7 @@ impl Udp {
     }
 }
 
-impl Voice {
+impl DiscoverySocket {
     fn open(address: SocketAddr, config: &Config, to: &[IpAddr]) -> io::Result<Self> {
         let hears = socket::hear(address)?;
         for group in to {

@@ -8,7 +8,7 @@ use crate::error::SendError;
 use crate::message::Report;
 use crate::name::MessageId;
 use crate::net::clock;
-use crate::net::ending::{Ending, SendResult};
+use crate::net::completion::{CompletionState, SendResult};
 use crate::net::shared::Shared;
 
 /// A send under way, from [`super::Node::start_send`]. Dropping it lets go; it does not cancel.
@@ -17,12 +17,12 @@ pub struct Pending {
     shared: Arc<Shared>,
     id: MessageId,
     /// There until it is dropped.
-    ending: Option<Arc<Ending>>,
+    ending: Option<Arc<CompletionState>>,
     ended: Option<SendResult>,
 }
 
 impl Pending {
-    pub(super) fn new(shared: Arc<Shared>, id: MessageId, ending: Arc<Ending>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, id: MessageId, ending: Arc<CompletionState>) -> Self {
         Self { shared, id, ending: Some(ending), ended: None }
     }
 
@@ -60,7 +60,7 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(ending) = self.ending.take() {
-            Ending::put_away(ending);
+            CompletionState::put_away(ending);
         }
     }
 }

@@ -1,19 +1,19 @@
 //! The links of this node and how far each has come.
 //!
 //! ```text
-//!  hellos exchanged ──► Candidate ──both Admits──► Levelling ──both Synced──► Full
+//!  hellos exchanged ──► Candidate ──both Admits──► Exchange ──both Synced──► Full
 //!                           └──────── Refuse, silence, close: gone ────────────┘
 //! ```
 //!
 //! A candidate to which this node has sent its Admit is **promised**; a promised, levelling or full
-//! link counts towards the degree. Levelling and full links are **admitted**: announcements are
+//! link counts towards the degree. Exchanging and full links are **admitted**: announcements are
 //! flooded over them. Only full ones are announced and carry messages. The table decides nothing.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::discovery::Cause;
-use super::flood::Levelling;
+use super::flood::DatabaseExchange;
 use super::io::Role;
 use crate::name::{Instance, LinkId, NodeName};
 use crate::wire::hello::Purpose;
@@ -32,7 +32,7 @@ pub(super) enum Stage {
         promised: Option<bool>,
     },
     /// Both ends have admitted it.
-    Levelling(Levelling),
+    Exchange(DatabaseExchange),
     /// It carries messages.
     Full,
 }
@@ -65,7 +65,7 @@ impl Link {
     pub(super) fn is_admitted(&self) -> bool {
         match self.stage {
             Stage::Candidate { .. } => false,
-            Stage::Levelling(_) | Stage::Full => true,
+            Stage::Exchange(_) | Stage::Full => true,
         }
     }
 
@@ -73,7 +73,7 @@ impl Link {
     pub(super) fn counts(&self) -> bool {
         match self.stage {
             Stage::Candidate { promised } => promised.is_some(),
-            Stage::Levelling(_) | Stage::Full => true,
+            Stage::Exchange(_) | Stage::Full => true,
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
         let mut links = Links::default();
         links.insert(LinkId(1), link(1, Stage::Candidate { promised: None }, now));
         links.insert(LinkId(2), link(2, Stage::Candidate { promised: Some(false) }, now));
-        links.insert(LinkId(3), link(3, Stage::Levelling(Levelling::default()), now));
+        links.insert(LinkId(3), link(3, Stage::Exchange(DatabaseExchange::default()), now));
         links.insert(LinkId(4), link(4, Stage::Full, now));
         assert_eq!((links.len(), links.counted(), links.admitted().count()), (4, 3, 2));
         assert_eq!(links.full(), BTreeMap::from([(Instance(4), LinkId(4))]));

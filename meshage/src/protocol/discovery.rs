@@ -16,7 +16,7 @@ use rand::RngExt as _;
 use rand::rngs::ChaCha8Rng;
 
 use super::io::{DialId, RequestId};
-use super::rate::Bucket;
+use super::token_bucket::TokenBucket;
 use crate::config::{LINKS_MAX, SOLICIT_LIMIT, SOLICIT_RATIO};
 use crate::name::Instance;
 use crate::route::RouteTable;
@@ -159,8 +159,8 @@ pub(super) struct Discovery {
     dials_started: u64,
     /// When each caller was first heard that there is no route to.
     unreached: BTreeMap<Instance, Instant>,
-    solicited: Bucket,
-    dialled: Bucket,
+    solicited: TokenBucket,
+    dialled: TokenBucket,
 }
 
 impl Discovery {
@@ -172,8 +172,8 @@ impl Discovery {
             dials: BTreeMap::new(),
             dials_started: 0,
             unreached: BTreeMap::new(),
-            solicited: Bucket::new(SOLICITED_EVERY, SOLICITED_BURST, now),
-            dialled: Bucket::new(DIAL_EVERY, DIAL_BURST, now),
+            solicited: TokenBucket::new(SOLICITED_EVERY, SOLICITED_BURST, now),
+            dialled: TokenBucket::new(DIAL_EVERY, DIAL_BURST, now),
         }
     }
 

@@ -18,7 +18,7 @@ use super::lsdb::DATABASE_MAX;
 
 /// How far the two ends of a link have come.
 #[derive(Debug, Default)]
-pub(super) struct Levelling {
+pub(super) struct DatabaseExchange {
     /// What the other end can reach, as far as it has said.
     theirs: Vec<(Instance, Sequence)>,
     complete: bool,
@@ -38,7 +38,7 @@ pub(super) enum Step {
     Breach(&'static str),
 }
 
-impl Levelling {
+impl DatabaseExchange {
     /// A part of the other end's digest.
     pub(super) fn digest(&mut self, entries: Vec<(Instance, Sequence)>, last: bool) -> Step {
         if self.complete {
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn only_what_the_other_end_lacks_or_has_older_is_sent() {
-        let mut levelling = Levelling::default();
+        let mut levelling = DatabaseExchange::default();
         assert_eq!(levelling.digest(pairs(&[(4, 9), (2, 2)]), false), Step::Wait);
         assert_eq!(levelling.digest(pairs(&[(3, 1)]), true), Step::Push);
         let missing = levelling.missing(&pairs(&[(1, 1), (2, 3), (3, 1), (4, 8)]));
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn an_exchange_out_of_order_is_a_breach() {
-        let mut levelling = Levelling::default();
+        let mut levelling = DatabaseExchange::default();
         levelling.digest(Vec::new(), true);
         assert!(matches!(levelling.digest(Vec::new(), true), Step::Breach(_)));
         levelling.synced();
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_digest_without_end_is_a_breach() {
-        let mut levelling = Levelling::default();
+        let mut levelling = DatabaseExchange::default();
         let part = pairs(&[(1, 1); DIGEST_ENTRIES_MAX]);
         let parts = (0..100).map(|_| levelling.digest(part.clone(), false));
         assert_eq!(parts.filter(|step| *step == Step::Wait).count(), DATABASE_MAX / part.len());

@@ -10,7 +10,7 @@ use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
-use crate::wire::solicit::Solicitation;
+use crate::wire::solicitation::Solicitation;
 
 /// A dial that the router asked for, counted from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -33,7 +33,7 @@ pub(super) enum Verdict {
 }
 
 /// Where an entry is, as long as it is kept.
-type Slot = u32;
+type Index = u32;
 
 #[derive(Debug)]
 struct Entry {
@@ -50,11 +50,11 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Lsdb {
     /// The entries; free places are listed in `free`.
-    slots: Vec<Option<Entry>>,
-    free: Vec<Slot>,
-    by_instance: BTreeMap<Instance, Slot>,
+    entries: Vec<Option<Entry>>,
+    free: Vec<Index>,
+    by_instance: BTreeMap<Instance, Index>,
     /// In the order that the computation of routes wants, so that it need not sort them.
-    by_name: BTreeSet<(NodeName, Instance, Slot)>,
+    by_name: BTreeSet<(NodeName, Instance, Index)>,
     /// Those that cannot be reached, the longest first.
     unreachable: BTreeSet<(Instant, Instance)>,
     room: Option<usize>,
@@ -64,14 +64,14 @@ impl Lsdb {
     /// Takes in what a node announced.
     pub(super) fn install(&mut self, announcement: Announcement, now: Instant) -> Verdict {
         let instance = announcement.instance;
-        let Some(&slot) = self.by_instance.get(&instance) else {
+        let Some(&index) = self.by_instance.get(&instance) else {
             if !self.make_room() {
                 return Verdict::NoRoom;
             }
             self.insert(announcement, now);
             return Verdict::New;
         };
-        let Some(entry) = &mut self.slots[slot as usize] else { return Verdict::NoRoom };
+        let Some(entry) = &mut self.entries[index as usize] else { return Verdict::NoRoom };
         match announcement.sequence.age(entry.announcement.sequence) {
             Age::Older => return Verdict::Older,
             Age::Same if !entry.dormant => return Verdict::Same,
@@ -100,13 +100,13 @@ impl Lsdb {
         let instance = announcement.instance;
         let name = announcement.name.clone();
         let entry = Entry { announcement, unreachable: Some(now), dormant: false, flooded: now };
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            (self.slots.len() - 1) as Slot
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            (self.entries.len() - 1) as Index
         });
-        self.slots[slot as usize] = Some(entry);
-        self.by_instance.insert(instance, slot);
-        self.by_name.insert((name, instance, slot));
+        self.entries[index as usize] = Some(entry);
+        self.by_instance.insert(instance, index);
+        self.by_name.insert((name, instance, index));
         self.unreachable.insert((now, instance));
     }
 
@@ -124,18 +124,18 @@ impl Lsdb {
     }
 
     fn remove(&mut self, instance: Instance) {
-        let Some(slot) = self.by_instance.remove(&instance) else { return };
-        let Some(entry) = self.slots[slot as usize].take() else { return };
-        self.by_name.remove(&(entry.announcement.name, instance, slot));
-        self.free.push(slot);
+        let Some(index) = self.by_instance.remove(&instance) else { return };
+        let Some(entry) = self.entries[index as usize].take() else { return };
+        self.by_name.remove(&(entry.announcement.name, instance, index));
+        self.free.push(index);
     }
 
     /// Notes which nodes can be reached, and gives those that could not before, each with the time
     /// it was last flooded.
     pub(super) fn mark(&mut self, routes: &RouteTable, now: Instant) -> Vec<(Instance, Instant)> {
         let mut appeared = Vec::new();
-        for (&instance, &slot) in &self.by_instance {
-            let Some(entry) = &mut self.slots[slot as usize] else { continue };
+        for (&instance, &index) in &self.by_instance {
+            let Some(entry) = &mut self.entries[index as usize] else { continue };
             match (routes.contains(instance), entry.unreachable) {
                 (true, Some(since)) => {
                     self.unreachable.remove(&(since, instance));
@@ -175,8 +175,8 @@ impl Lsdb {
 
     /// What a node announced last.
     pub(super) fn announcement(&self, instance: Instance) -> Option<&Announcement> {
-        let slot = *self.by_instance.get(&instance)?;
-        self.slots[slot as usize].as_ref().map(|entry| &entry.announcement)
+        let index = *self.by_instance.get(&instance)?;
+        self.entries[index as usize].as_ref().map(|entry| &entry.announcement)
     }
 
     /// How many nodes are known, reachable or not.
@@ -186,8 +186,8 @@ impl Lsdb {
 
     /// Everything, as the computation of routes wants it: sorted by name, then instance.
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        self.by_name.iter().filter_map(|(name, instance, slot)| {
-            let entry = self.slots[*slot as usize].as_ref()?;
+        self.by_name.iter().filter_map(|(name, instance, index)| {
+            let entry = self.entries[*index as usize].as_ref()?;
             Some(Record { name, instance: *instance, peers: &entry.announcement.peers })
         })
     }
@@ -219,7 +219,7 @@ impl Lsdb {
     pub(super) fn check(&self, me: Instance) {
         assert!(self.len() <= DATABASE_MAX, "invariant C4: the database is bounded");
         assert!(!self.by_instance.contains_key(&me), "invariant C4: it holds what others announce");
-        let entries = self.slots.iter().flatten();
+        let entries = self.entries.iter().flatten();
         assert_eq!(self.len(), entries.clone().count(), "invariant C4: each entry is found");
         assert_eq!(self.len(), self.by_name.len(), "invariant C4: each entry has a name");
         let unreachable: BTreeSet<_> = entries

@@ -43,17 +43,17 @@
 
 mod adjacency;
 mod announce;
-mod count;
+mod counters;
 mod discovery;
 mod flood;
+#[cfg(test)]
+mod harness;
 pub mod io;
 mod lsdb;
-mod rate;
 pub mod router;
 mod seeds;
 mod spf;
 #[cfg(test)]
 mod tests;
 pub mod timer;
-#[cfg(test)]
-mod world;
+mod token_bucket;

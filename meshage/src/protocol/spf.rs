@@ -23,18 +23,18 @@ const QUIET: Duration = Duration::from_millis(500);
 
 /// When the routes may be computed again.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct SpfThrottle {
     hold: Duration,
     last: Option<Instant>,
 }
 
-impl Default for Pace {
+impl Default for SpfThrottle {
     fn default() -> Self {
         Self { hold: HOLD_MIN, last: None }
     }
 }
 
-impl Pace {
+impl SpfThrottle {
     /// When a change is to be computed.
     pub(super) fn due(&self, now: Instant) -> Instant {
         let held = self.last.map_or(now, |last| last + self.hold);
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn bursts_are_held_down_and_quiet_forgets_them() {
         let start = Instant::now();
-        let mut pace = Pace::default();
+        let mut pace = SpfThrottle::default();
         let mut now = start;
         let mut gaps = Vec::new();
         for _ in 0..6 {

@@ -17,12 +17,12 @@ use crate::message::Recipients;
 use crate::name::NodeName;
 use crate::protocol::io::Command;
 
-use super::act::SendOptions;
-use super::chance::Chance;
-use super::ledger::Ticket;
+use super::application::SendOptions;
+use super::history::Ticket;
 use super::network::{Machine, Path};
 use super::node::Condition;
-use super::world::Sim;
+use super::rng::SimRng;
+use super::simulation::Sim;
 
 /// How long faults go on: several dead intervals and announcement periods.
 const FAULTS_TIME: Duration = Duration::from_secs(30);
@@ -80,13 +80,13 @@ struct Letter {
 pub(super) struct Chaos {
     acts: BTreeMap<(Duration, u64), Act>,
     serial: u64,
-    chance: Chance,
+    chance: SimRng,
     faults: usize,
 }
 
 impl Chaos {
     /// The plan of a seed for a world of so many machines, from now on.
-    pub(super) fn plan(sim: &Sim, chance: Chance) -> Self {
+    pub(super) fn plan(sim: &Sim, chance: SimRng) -> Self {
         let mut plan = Self { acts: BTreeMap::new(), serial: 0, chance, faults: 0 };
         let machines: Vec<Machine> = sim.machines().collect();
         let from = sim.now();

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::forward::intake::Intake;
+use crate::forward::read_buffer::ReadBuffer;
 use crate::name::LinkId;
 use crate::protocol::io::DialId;
 use crate::wire::hello::Purpose;
@@ -64,7 +64,7 @@ pub(super) enum State {
     /// Collecting the other end's preface and hello.
     Hello(Vec<u8>),
     /// A link, as far as this end's driver is concerned.
-    Link { link: LinkId, intake: Box<Intake>, heard: Option<Duration> },
+    Link { link: LinkId, read_buffer: Box<ReadBuffer>, heard: Option<Duration> },
     /// Closed, or its process is no more.
     Gone,
 }

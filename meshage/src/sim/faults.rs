@@ -5,12 +5,12 @@ use crate::protocol::io::Command;
 use super::connection::{ConnectionId, Segment, Side, State};
 use super::network::Machine;
 use super::node::Condition;
-use super::world::Sim;
+use super::simulation::Sim;
 
 impl Sim {
     /// Kills the node's process: the kernel closes its connections, so that the peers know.
     pub fn kill(&mut self, machine: Machine) {
-        self.tape.line(self.now, || format!("kill {}", machine.0));
+        self.trace_hash.line(self.now, || format!("kill {}", machine.0));
         for (id, side) in self.end_life(machine) {
             self.put(id, side, Segment::Fin);
         }
@@ -18,7 +18,7 @@ impl Sim {
 
     /// Cuts the computer's power: nobody is told anything.
     pub fn power_off(&mut self, machine: Machine) {
-        self.tape.line(self.now, || format!("power off {}", machine.0));
+        self.trace_hash.line(self.now, || format!("power off {}", machine.0));
         self.end_life(machine);
         self.computers[machine.0].condition = Condition::Off;
     }
@@ -38,7 +38,7 @@ impl Sim {
 
     /// Stops the process, as SIGSTOP does.
     pub fn stop(&mut self, machine: Machine) {
-        self.tape.line(self.now, || format!("stop {}", machine.0));
+        self.trace_hash.line(self.now, || format!("stop {}", machine.0));
         let computer = &mut self.computers[machine.0];
         if computer.condition == Condition::On {
             computer.condition = Condition::Stopped;
@@ -57,7 +57,7 @@ impl Sim {
         if let Some(life) = &mut computer.life {
             life.wake = None;
         }
-        self.tape.line(self.now, || format!("go on {}", machine.0));
+        self.trace_hash.line(self.now, || format!("go on {}", machine.0));
         self.wake_now(machine);
         for happening in deferred {
             self.schedule(self.now, happening);
@@ -90,10 +90,10 @@ impl Sim {
         let Some(life) = computer.life.take() else {
             return Vec::new();
         };
-        self.tape.event(self.now, b'k', machine.0 as u64, life.instance.0);
+        self.trace_hash.event(self.now, b'k', machine.0 as u64, life.instance.0);
         // What was in the inbox had been delivered, though nobody read it.
         for message in life.plane.take(usize::MAX).0 {
-            self.ledger.receive(
+            self.history.receive(
                 &computer.spec.name,
                 life.instance,
                 &message,
@@ -101,10 +101,10 @@ impl Sim {
                 self.figures.upheavals,
             );
         }
-        for (ticket, result) in life.plane.host().completed() {
-            self.ledger.complete(ticket, result, self.now, computer.continued_at);
+        for (ticket, result) in life.plane.sink().completed() {
+            self.history.complete(ticket, result, self.now, computer.continued_at);
         }
-        self.ledger.orphan(life.instance);
+        self.history.orphan(life.instance);
         for (id, side) in &life.open {
             self.connections[id.0].end_mut(*side).state = State::Gone;
         }

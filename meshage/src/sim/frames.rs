@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::forward::intake::{ChunkRead, Intake};
 use crate::forward::outbound::{Batch, Outbound};
+use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
 use crate::name::LinkId;
 use crate::protocol::io::{Input, Role};
 use crate::wire::ack::AckFrame;
@@ -20,7 +20,7 @@ use crate::wire::hello::{Hello, PREFACE_BYTES};
 use super::connection::{ConnectionId, Side, State};
 use super::network::Machine;
 use super::node::Wire;
-use super::world::Sim;
+use super::simulation::Sim;
 
 /// How often a router is told that bytes arrive.
 const HEARD_EVERY: Duration = Duration::from_millis(250);
@@ -62,15 +62,15 @@ impl Sim {
             Ok(hello) => hello,
             Err(error) => panic!("invariant S8: our own hello is refused: {error}"),
         };
-        let mut intake = Box::<Intake>::default();
-        intake.deframer().buffer().extend_from_slice(&collected[length..]);
+        let mut read_buffer = Box::<ReadBuffer>::default();
+        read_buffer.deframer().buffer().extend_from_slice(&collected[length..]);
         let machine = end.machine;
         let Some(life) = &mut self.computers[machine.0].life else {
             panic!("invariant S1: an open end belongs to a life");
         };
         let link = LinkId(life.next_link);
         life.next_link += 1;
-        end.state = State::Link { link, intake, heard: None };
+        end.state = State::Link { link, read_buffer, heard: None };
         life.links
             .insert(link, Wire { connection: id, side, outbound: Arc::new(Outbound::default()) });
         life.fib_stale = true;
@@ -78,8 +78,9 @@ impl Sim {
             Side::Dialler => Role::Dialler(dial),
             Side::Listener => Role::Listener,
         };
-        self.tape.event(self.now, b'u', machine.0 as u64, link.0);
-        self.tape.line(self.now, || format!("link up {} {link} to {}", machine.0, hello.name));
+        self.trace_hash.event(self.now, b'u', machine.0 as u64, link.0);
+        self.trace_hash
+            .line(self.now, || format!("link up {} {link} to {}", machine.0, hello.name));
         self.feed(machine, Input::LinkUp { link, role, hello });
         self.settle(machine);
         self.read_frames(machine, id, side);
@@ -89,14 +90,15 @@ impl Sim {
     fn read_link(&mut self, machine: Machine, id: ConnectionId, side: Side, mut bytes: &[u8]) {
         let now = self.instant();
         while !bytes.is_empty() {
-            let State::Link { link, intake, .. } = &mut self.connections[id.0].end_mut(side).state
+            let State::Link { link, read_buffer, .. } =
+                &mut self.connections[id.0].end_mut(side).state
             else {
                 return;
             };
             let (link, Some(life)) = (*link, &mut self.computers[machine.0].life) else {
                 return;
             };
-            let read = intake.read_chunk(
+            let read = read_buffer.read_chunk(
                 &life.plane,
                 link,
                 || now,
@@ -105,7 +107,7 @@ impl Sim {
             match read {
                 Ok(ChunkRead::Part(_) | ChunkRead::Complete(_)) => {}
                 Ok(ChunkRead::Ordinary) => {
-                    intake.deframer().buffer().extend_from_slice(std::mem::take(&mut bytes));
+                    read_buffer.deframer().buffer().extend_from_slice(std::mem::take(&mut bytes));
                 }
                 Err(error) => panic!("invariant S8: memory is read without an error: {error}"),
             }
@@ -115,17 +117,18 @@ impl Sim {
 
     /// Takes all frames that are whole, and finds the place of a chunk that is not.
     fn read_frames(&mut self, machine: Machine, id: ConnectionId, side: Side) {
-        let State::Link { link, intake, heard } = &mut self.connections[id.0].end_mut(side).state
+        let State::Link { link, read_buffer, heard } =
+            &mut self.connections[id.0].end_mut(side).state
         else {
             return;
         };
         let link = *link;
         let mut frames = Vec::new();
         loop {
-            match intake.deframer().next_frame() {
+            match read_buffer.deframer().next_frame() {
                 Ok(Some(frame)) => {
                     frames.push(frame);
-                    intake.forget();
+                    read_buffer.forget();
                 }
                 Ok(None) => break,
                 Err(error) => panic!("invariant S8: our own frames are refused: {error}"),
@@ -156,14 +159,14 @@ impl Sim {
 
     fn place(&mut self, machine: Machine, id: ConnectionId, side: Side) {
         let now = self.instant();
-        let State::Link { link, intake, .. } = &mut self.connections[id.0].end_mut(side).state
+        let State::Link { link, read_buffer, .. } = &mut self.connections[id.0].end_mut(side).state
         else {
             return;
         };
         if let Some(life) = &self.computers[machine.0].life
             && life.links.contains_key(link)
         {
-            intake.place(&life.plane, *link, now);
+            read_buffer.place(&life.plane, *link, now);
         }
     }
 
@@ -178,7 +181,7 @@ impl Sim {
         if !life.links.contains_key(&link) {
             return;
         }
-        self.tape.line(self.now, || format!("control {} {link} {frame:?}", machine.0));
+        self.trace_hash.line(self.now, || format!("control {} {link} {frame:?}", machine.0));
         self.feed(machine, Input::Control { link, frame });
     }
 
@@ -191,7 +194,8 @@ impl Sim {
             return;
         }
         for frame in frames {
-            self.tape.line(self.now, || format!("frame {} {link} {}", machine.0, shown(frame)));
+            self.trace_hash
+                .line(self.now, || format!("frame {} {link} {}", machine.0, shown(frame)));
         }
         let refused = life.plane.refused_in_transit();
         let taken = life.plane.receive(link, frames, now);
@@ -208,7 +212,7 @@ impl Sim {
         let mut buffers = Vec::with_capacity(batch.runs.len());
         let figures = &mut self.figures.computers[machine.0];
         for run in batch.runs {
-            self.tape.bytes(&run.bytes);
+            self.trace_hash.bytes(&run.bytes);
             let whole = match run.body.is_empty() {
                 true => Bytes::from(run.bytes),
                 false => Bytes::from([&run.bytes[..], &run.body[..]].concat()),

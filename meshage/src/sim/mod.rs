@@ -8,43 +8,43 @@
 //! ```text
 //!   run ── chaos: faults, traffic ──► world: clock, heap ──► drive ──► Router · Plane
 //!    │                                   │                     │
-//!    └── checker ◄── ledger, tables ◄────┘                     └── connections over the network
+//!    └── checker ◄── history, tables ◄────┘                     └── connections over the network
 //! ```
 //!
 //! | file | what |
 //! |---|---|
 //! | `world`, `act` | computers, time; what a test does to a world |
-//! | `drive` | a node's driver: the drain loop, timers, datagrams |
+//! | `driver` | a node's driver: the drain loop, timers, datagrams |
 //! | `socket`, `frames` | connections made and closed; what is read from them and written |
 //! | `network`, `connection` | paths and faults; one connection's two pipes |
 //! | `faults` | kill, power off, stop, leave, and back |
-//! | `ledger`, `checker` | what was sent and arrived; what has to hold |
+//! | `history`, `checker` | what was sent and arrived; what has to hold |
 //! | `chaos`, `run`, `report` | plans from seeds, whole runs, their figures |
 //! | `targets` | the figures that the mesh is to reach, at full size |
 
-mod act;
-mod chance;
+mod application;
 mod chaos;
 mod checker;
 mod connection;
-mod drive;
+mod driver;
 mod faults;
 mod frames;
-pub mod ledger;
+pub mod history;
 pub mod network;
 mod node;
 mod report;
+mod rng;
 mod run;
+mod simulation;
 mod socket;
-mod tape;
 mod targets;
-mod world;
+mod trace_hash;
 
-pub use act::SendOptions;
-pub use chance::Chance;
+pub use application::SendOptions;
 pub use node::{Condition, NodeSpec};
 pub use report::{Counts, Figures, Histogram, Summary};
+pub use rng::SimRng;
 pub use run::{Broken, Campaign, DEGREE, SimOptions, Tally, run_many, run_one, two_islands};
-pub use tape::Tape;
+pub use simulation::Sim;
 pub use targets::{Target, measure};
-pub use world::Sim;
+pub use trace_hash::TraceHash;

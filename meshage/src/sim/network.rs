@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::chance::Chance;
+use super::rng::SimRng;
 
 /// A machine: its place in the world's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,7 +93,7 @@ pub struct Network {
     groups: BTreeMap<Machine, u32>,
     /// How many of a thousand datagrams are lost.
     loss_permille: u32,
-    chance: Chance,
+    chance: SimRng,
 }
 
 fn pair(a: Machine, b: Machine) -> (Machine, Machine) {
@@ -102,7 +102,7 @@ fn pair(a: Machine, b: Machine) -> (Machine, Machine) {
 
 impl Network {
     /// A network without faults.
-    pub fn new(standard: Path, chance: Chance) -> Self {
+    pub fn new(standard: Path, chance: SimRng) -> Self {
         Self {
             standard,
             special: BTreeMap::new(),
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn cuts_and_groups_stop_what_passes_and_healing_lets_it_pass() {
-        let mut network = Network::new(Path::default(), Chance::new(1));
+        let mut network = Network::new(Path::default(), SimRng::new(1));
         let (a, b) = (Machine(0), Machine(1));
         network.cut(b, a);
         assert!(!network.reaches(a, b));

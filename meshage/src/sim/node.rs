@@ -1,7 +1,7 @@
 //! One simulated computer, and the life of the node that runs on it.
 //!
 //! It owns a router, a data plane and what the application there sees. The loop that feeds them is
-//! the world's ([`super::world`]); a start after a crash is another [`Life`] on the same computer.
+//! the world's ([`super::simulation`]); a start after a crash is another [`Life`] on the same computer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use crate::error::SendError;
 use crate::forward::outbound::Outbound;
-use crate::forward::plane::{Host, Plane};
+use crate::forward::plane::{Plane, Sink};
 use crate::message::{Message, Report};
 use crate::name::{Instance, LinkId, Namespace, NodeName};
 use crate::protocol::io::Input;
 use crate::protocol::router::Router;
 
 use super::connection::{ConnectionId, Side};
-use super::ledger::Ticket;
-use super::world::Happening;
+use super::history::Ticket;
+use super::simulation::SimEvent;
 
 /// What a node is started with.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ pub(super) struct Computer {
     pub(super) condition: Condition,
     pub(super) life: Option<Life>,
     /// What happened while the process was stopped, in order.
-    pub(super) deferred: Vec<Happening>,
+    pub(super) deferred: Vec<SimEvent>,
     /// When the process was last continued: nobody is on time while stopped.
     pub(super) continued_at: Duration,
 }
@@ -151,7 +151,7 @@ impl Recorder {
     }
 }
 
-impl Host for Recorder {
+impl Sink for Recorder {
     type Completion = Ticket;
 
     fn complete(&self, ended: &mut Vec<(Ticket, Result<Report, SendError>)>) {

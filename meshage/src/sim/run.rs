@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::chance::Chance;
 use super::chaos::Chaos;
 use super::network::Machine;
 use super::node::NodeSpec;
 use super::report::Summary;
-use super::world::Sim;
+use super::rng::SimRng;
+use super::simulation::Sim;
 
 /// The degree of a world that was given none.
 pub const DEGREE: u32 = 3;
@@ -98,7 +98,7 @@ pub fn run_one(options: SimOptions) -> Result<Summary, Broken> {
 }
 
 fn play(sim: &mut Sim, options: SimOptions) -> Summary {
-    let mut chance = Chance::new(options.seed).fork(10);
+    let mut chance = SimRng::new(options.seed).fork(10);
     let seeded = populate(sim, options, &mut chance);
     let nodes = options.nodes;
     let known = sim.run_until_stepping(SETTLE_TIME_MAX, SETTLE_STEP, &mut |sim: &Sim| {
@@ -136,16 +136,16 @@ fn play(sim: &mut Sim, options: SimOptions) -> Summary {
         lasted: sim.now(),
         figures: sim.figures().clone(),
         links: sim.links(),
-        sends: sim.ledger().sent().len() as u64,
+        sends: sim.history().sent().len() as u64,
         outcomes: sim.outcomes(),
-        received: sim.ledger().received(),
-        events: sim.tape().events(),
-        digest: sim.tape().digest(),
+        received: sim.history().received(),
+        events: sim.trace_hash().events(),
+        digest: sim.trace_hash().digest(),
     }
 }
 
 /// Starts the nodes of a run and says whether they find each other by seed addresses. In a chaotic one their settings differ, so that bounds are reached.
-fn populate(sim: &mut Sim, options: SimOptions, chance: &mut Chance) -> bool {
+fn populate(sim: &mut Sim, options: SimOptions, chance: &mut SimRng) -> bool {
     let mut starts: Vec<(Duration, usize)> = (0..options.nodes)
         .map(|number| (chance.time(Duration::ZERO..START_SPREAD), number))
         .collect();
@@ -198,7 +198,7 @@ pub struct Campaign {
 impl Campaign {
     /// What the run of one seed is.
     pub fn options(&self, seed: u64) -> SimOptions {
-        let mut chance = Chance::new(seed).fork(12);
+        let mut chance = SimRng::new(seed).fork(12);
         let nodes = chance.within(*self.nodes.start() as u64..*self.nodes.end() as u64 + 1);
         let degree = chance.within(2..5) as u32;
         SimOptions {

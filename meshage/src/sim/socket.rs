@@ -19,7 +19,7 @@ use crate::wire::hello::Purpose;
 use super::connection::{Connection, ConnectionId, Segment, Side, State, pieces};
 use super::network::Machine;
 use super::node::Condition;
-use super::world::{Happening, Sim};
+use super::simulation::{Sim, SimEvent};
 
 /// How long a connection may take to be made, as with the real driver.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ impl Sim {
         };
         let number = life.number;
         self.figures.computers[machine.0].dials += 1;
-        self.tape.line(self.now, || format!("dial {} {address:?} {purpose:?}", machine.0));
+        self.trace_hash.line(self.now, || format!("dial {} {address:?} {purpose:?}", machine.0));
         let target = match &address {
             Address::Socket(address) => {
                 Machine::of(*address).filter(|target| target.0 < self.computers.len())
@@ -51,8 +51,7 @@ impl Sim {
         let Some(target) = target else {
             let address = format!("{address:?}");
             let at = self.now + RESOLVE_TIME;
-            let unresolved =
-                Happening::Unresolved { machine, life: number, dial, purpose, address };
+            let unresolved = SimEvent::Unresolved { machine, life: number, dial, purpose, address };
             return self.schedule(at, unresolved);
         };
         let connection = ConnectionId(self.connections.len());
@@ -61,8 +60,8 @@ impl Sim {
             life.open.insert((connection, Side::Dialler));
         }
         let at = self.now + self.network.delay(machine, target);
-        self.schedule(at, Happening::Knock { connection });
-        self.schedule(self.now + DIAL_TIMEOUT, Happening::DialTimeout { connection });
+        self.schedule(at, SimEvent::Knock { connection });
+        self.schedule(self.now + DIAL_TIMEOUT, SimEvent::DialTimeout { connection });
     }
 
     pub(super) fn knock(&mut self, id: ConnectionId) {
@@ -82,7 +81,7 @@ impl Sim {
         self.put_bytes(id, Side::Listener, vec![hello.into()]);
         self.schedule(
             self.now + HANDSHAKE_TIMEOUT,
-            Happening::HandshakeTimeout { connection: id, side: Side::Listener },
+            SimEvent::HandshakeTimeout { connection: id, side: Side::Listener },
         );
     }
 
@@ -99,7 +98,7 @@ impl Sim {
         self.put_bytes(id, Side::Dialler, vec![hello.into()]);
         self.schedule(
             self.now + HANDSHAKE_TIMEOUT,
-            Happening::HandshakeTimeout { connection: id, side: Side::Dialler },
+            SimEvent::HandshakeTimeout { connection: id, side: Side::Dialler },
         );
     }
 
@@ -110,7 +109,7 @@ impl Sim {
         };
         let machine = end.machine;
         if self.computers[machine.0].condition == Condition::Stopped {
-            return self.defer(machine, Happening::DialTimeout { connection: id });
+            return self.defer(machine, SimEvent::DialTimeout { connection: id });
         }
         let error = DialError::Connect(io::ErrorKind::TimedOut.into());
         self.end_without_link(id, Side::Dialler, error);
@@ -124,7 +123,7 @@ impl Sim {
         };
         let machine = end.machine;
         if self.computers[machine.0].condition == Condition::Stopped {
-            return self.defer(machine, Happening::HandshakeTimeout { connection: id, side });
+            return self.defer(machine, SimEvent::HandshakeTimeout { connection: id, side });
         }
         self.put(id, side, Segment::Reset);
         self.end_without_link(id, side, DialError::Timeout(HANDSHAKE_TIMEOUT));
@@ -153,8 +152,8 @@ impl Sim {
         dial: DialId,
         error: DialError,
     ) {
-        self.tape.event(self.now, b'f', machine.0 as u64, dial.0);
-        self.tape.line(self.now, || format!("dial failed {} {error}", machine.0));
+        self.trace_hash.event(self.now, b'f', machine.0 as u64, dial.0);
+        self.trace_hash.line(self.now, || format!("dial failed {} {error}", machine.0));
         if self.life(machine).is_some_and(|life| life.number == number) {
             self.feed(machine, Input::DialFailed { dial, error });
             self.settle(machine);
@@ -168,7 +167,7 @@ impl Sim {
         let delay = self.network.delay(a, b);
         let path = self.network.path(a, b);
         let at = connection.end_mut(from).pipe.put(segment, self.now, &path, delay);
-        self.schedule(at, Happening::Arrive { connection: id, from });
+        self.schedule(at, SimEvent::Arrive { connection: id, from });
     }
 
     pub(super) fn put_bytes(&mut self, id: ConnectionId, from: Side, buffers: Vec<Bytes>) {
@@ -190,7 +189,7 @@ impl Sim {
                 }
                 self.connections[index].end_mut(from).pipe.held = 0;
                 for _ in 0..held {
-                    self.schedule(self.now, Happening::Arrive { connection: id, from });
+                    self.schedule(self.now, SimEvent::Arrive { connection: id, from });
                 }
             }
         }
@@ -223,7 +222,7 @@ impl Sim {
                 self.put(id, side, Segment::Reset);
             }
             (Segment::Bytes(buffers, length), _) => {
-                self.tape.event(self.now, b'a', machine.0 as u64, length as u64);
+                self.trace_hash.event(self.now, b'a', machine.0 as u64, length as u64);
                 self.read(id, side, buffers);
             }
             (Segment::Fin | Segment::Reset, State::Connecting) => {
@@ -252,8 +251,8 @@ impl Sim {
 
     /// The connection of a link is gone. The control task learns it in its turn.
     fn link_down(&mut self, machine: Machine, link: LinkId, reason: &str) {
-        self.tape.event(self.now, b'x', machine.0 as u64, link.0);
-        self.tape.line(self.now, || format!("link down {} {link}: {reason}", machine.0));
+        self.trace_hash.event(self.now, b'x', machine.0 as u64, link.0);
+        self.trace_hash.line(self.now, || format!("link down {} {link}: {reason}", machine.0));
         let Some(life) = &mut self.computers[machine.0].life else {
             return;
         };
@@ -272,8 +271,8 @@ impl Sim {
             reason != CloseReason::Breach,
             "invariant S8: a node took what another sent for a breach of the protocol"
         );
-        self.tape.event(self.now, b'c', machine.0 as u64, link.0);
-        self.tape.line(self.now, || format!("close {} {link}: {reason:?}", machine.0));
+        self.trace_hash.event(self.now, b'c', machine.0 as u64, link.0);
+        self.trace_hash.line(self.now, || format!("close {} {link}: {reason:?}", machine.0));
         let Some(life) = &mut self.computers[machine.0].life else {
             return;
         };

@@ -6,11 +6,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::chance::Chance;
 use super::network::Machine;
 use super::node::NodeSpec;
+use super::rng::SimRng;
 use super::run::two_islands;
-use super::world::Sim;
+use super::simulation::Sim;
 
 /// One figure, and what it may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +60,7 @@ pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
         targets.push(target);
     };
     let mut sim = Sim::new(seed, false);
-    let mut chance = Chance::new(seed).fork(20);
+    let mut chance = SimRng::new(seed).fork(20);
     for number in 0..nodes {
         let at = START_SPREAD * number as u32 / nodes as u32;
         sim.run_to(at);

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::WireError;
-use super::data::Lane;
-use super::fields::{Fields, put_name, put_number, unknown};
+use super::data::Channel;
+use super::field_codec::{FieldReader, put_name, put_number, unknown};
 use super::frame::{FrameKind, WireFrame};
 use crate::name::{Instance, NodeName};
 
@@ -18,7 +18,7 @@ pub const ACK_ENTRIES_MAX: usize = 256;
 pub enum Refusal {
     /// A queue is full: the receiver's, or one on the way.
     Busy,
-    /// An earlier message of the lane has not arrived: sent again in order, it will be taken.
+    /// An earlier message of the channel has not arrived: sent again in order, it will be taken.
     Early,
     /// No way on from here.
     NoRoute,
@@ -32,7 +32,7 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(bincode::Encode))]
 pub enum Verdict {
-    /// Every message of the lane below this number is in the receiver's queue, or was given up by
+    /// Every message of the channel below this number is in the receiver's queue, or was given up by
     /// the source.
     Delivered {
         /// The number the receiver takes next.
@@ -69,8 +69,8 @@ pub struct AckEntry {
     pub from: NodeName,
     /// The life of `from` that speaks; `None` where a relay speaks for it.
     pub by: Option<Instance>,
-    /// The lane.
-    pub lane: Lane,
+    /// The channel.
+    pub channel: Channel,
     /// What happened.
     pub verdict: Verdict,
     /// How many links it has crossed.
@@ -92,7 +92,7 @@ impl AckEntry {
         if let Some(by) = self.by {
             put_number(into, by.0);
         }
-        self.lane.encode_into(into);
+        self.channel.encode_into(into);
         match self.verdict {
             Verdict::Delivered { next } => {
                 into.push(0);
@@ -114,12 +114,12 @@ impl AckEntry {
         into.push(self.hops);
     }
 
-    fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
+    fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             to: Instance(fields.number()?),
             from: fields.name()?,
             by: if fields.flag()? { Some(Instance(fields.number()?)) } else { None },
-            lane: Lane::decode(fields)?,
+            channel: Channel::decode(fields)?,
             verdict: match fields.number()? {
                 0 => Verdict::Delivered { next: fields.number()? },
                 1 => {
@@ -141,7 +141,7 @@ impl AckEntry {
 }
 
 impl Refusal {
-    fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
+    fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(match fields.number()? {
             0 => Self::Busy,
             1 => Self::Early,
@@ -173,7 +173,7 @@ impl AckFrame {
     /// # Errors
     /// What does not decode, or breaks a limit.
     pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
-        let fields = &mut Fields::new(payload);
+        let fields = &mut FieldReader::new(payload);
         let count = fields.number()?;
         if count > ACK_ENTRIES_MAX as u64 {
             return Err(unknown("so many acknowledgements:", count));
@@ -206,14 +206,14 @@ mod tests {
         ];
         for verdict in refused.into_iter().chain(others) {
             for by in [None, Some(Instance(u64::MAX))] {
-                let lane = Lane { broadcast: false, large: true };
+                let channel = Channel { broadcast: false, large: true };
                 let entry =
-                    AckEntry { to: Instance(7), from: name("b"), by, lane, verdict, hops: 255 };
+                    AckEntry { to: Instance(7), from: name("b"), by, channel, verdict, hops: 255 };
                 let mut ours = Vec::new();
                 entry.encode_into(&mut ours);
                 let theirs = bincode::encode_to_vec(&entry, bincode::config::standard());
                 assert_eq!(Ok(&ours), theirs.as_ref().map_err(|_| ()));
-                assert_eq!(AckEntry::decode(&mut Fields::new(&ours)), Ok(entry));
+                assert_eq!(AckEntry::decode(&mut FieldReader::new(&ours)), Ok(entry));
             }
         }
     }
@@ -224,7 +224,7 @@ mod tests {
             to: Instance(u64::MAX),
             from: name(&"x".repeat(64)),
             by: Some(Instance(u64::MAX)),
-            lane: Lane { broadcast: true, large: true },
+            channel: Channel { broadcast: true, large: true },
             verdict: Verdict::Progress { number: u64::MAX, received: u64::MAX },
             hops: u8::MAX,
         };

@@ -4,8 +4,8 @@
 //!  data frame: prefix | header length: u16 | DataHeader | body, or a chunk of it
 //! ```
 //!
-//! A message belongs to one of four **lanes**: set or broadcast, small or large. Each source counts
-//! the messages of a lane, for sets per recipient: the **slot** of a message is its number there,
+//! A message belongs to one of four **channels**: set or broadcast, small or large. Each source counts
+//! the messages of a channel, for sets per recipient: the **sequence** of a message is its number there,
 //! with the **floor** below which the source has given up or been told of every one. From the two a
 //! receiver knows whether a message is the next, was had before, or comes too early. Between a set
 //! and a broadcast of the same size order holds too: a receiver that refused one message of a source
@@ -17,7 +17,7 @@ use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 
 use super::WireError;
-use super::fields::{Fields, NUMBER_BYTES_MAX, put_name, put_number, unknown};
+use super::field_codec::{FieldReader, NUMBER_BYTES_MAX, put_name, put_number, unknown};
 use super::frame::{FRAME_BYTES_MAX, FrameKind, WireFrame};
 use crate::name::{Instance, Names, NodeName};
 
@@ -31,20 +31,20 @@ pub const HEADER_BYTES_MAX: usize = 8 << 10;
 pub const RECIPIENTS_BYTES_MAX: usize = 3 << 10;
 /// The most bytes of a body in one frame; a longer body goes in chunks of this size.
 pub const CHUNK_BYTES: usize = FRAME_BYTES_MAX - HEADER_BYTES_MAX - 16;
-/// Which order a message keeps: messages of one lane arrive in the order they were sent.
+/// Which order a message keeps: messages of one channel arrive in the order they were sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(test, derive(bincode::Encode))]
-pub struct Lane {
+pub struct Channel {
     /// Sent to every node.
     pub broadcast: bool,
     /// Larger than a chunk.
     pub large: bool,
 }
 
-/// A message's number in its lane, and the number below which none is outstanding.
+/// A message's number in its channel, and the number below which none is outstanding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(bincode::Encode))]
-pub struct Slot {
+pub struct MessageSequence {
     /// The message's number: 1, 2, 3 …
     pub number: u64,
     /// Below it, the source waits for no message any more.
@@ -57,16 +57,16 @@ pub struct Slot {
 pub struct Target {
     /// The node.
     pub name: NodeName,
-    /// Its slot; `None` where another copy of the message goes to it.
-    pub slot: Option<Slot>,
+    /// Its sequence; `None` where another copy of the message goes to it.
+    pub sequence: Option<MessageSequence>,
     /// The oldest message, by its id, that the source still has outstanding for this recipient, in
-    /// this lane or its [sibling](Lane::sibling).
+    /// this channel or its [sibling](Channel::sibling).
     pub oldest: u64,
 }
 
 impl Target {
     /// What a recipient of this name may take in a header: the name and its length, whether there is
-    /// a slot, and three numbers of the longest kind.
+    /// a sequence, and three numbers of the longest kind.
     pub fn bytes_max(name: &NodeName) -> usize {
         1 + name.as_str().len() + 1 + 3 * NUMBER_BYTES_MAX
     }
@@ -76,8 +76,8 @@ impl Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Targets {
     /// Every node behind this link in the source's tree.
-    Flood(Slot),
-    /// The recipients that have a slot.
+    Flood(MessageSequence),
+    /// The recipients that have a sequence.
     List(TargetList),
 }
 
@@ -85,16 +85,17 @@ pub enum Targets {
 pub type TargetList = SmallVec<[Target; 1]>;
 
 impl Targets {
-    fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
+    fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         match fields.number()? {
-            0 => Ok(Self::Flood(Slot::decode(fields)?)),
+            0 => Ok(Self::Flood(MessageSequence::decode(fields)?)),
             1 => {
                 // Nothing is allocated from a claimed length: each entry is there, or an error.
                 let mut list = TargetList::new();
                 for _ in 0..fields.number()? {
                     let name = fields.name()?;
-                    let slot = if fields.flag()? { Some(Slot::decode(fields)?) } else { None };
-                    list.push(Target { name, slot, oldest: fields.number()? });
+                    let sequence =
+                        if fields.flag()? { Some(MessageSequence::decode(fields)?) } else { None };
+                    list.push(Target { name, sequence, oldest: fields.number()? });
                 }
                 Ok(Self::List(list))
             }
@@ -124,7 +125,7 @@ pub struct DataHeader {
     /// The message's number at its source.
     pub id: u64,
     /// The order it keeps.
-    pub lane: Lane,
+    pub channel: Channel,
     /// How the body is to be read.
     pub encoding: u32,
     /// Whom this copy is for.
@@ -137,7 +138,7 @@ pub struct DataHeader {
 
 /// A [`DataHeader`] that is only written: it borrows what it names.
 #[derive(Debug, Clone, Copy)]
-pub struct Heading<'a> {
+pub struct HeaderRef<'a> {
     /// The node that sent it.
     pub source: &'a NodeName,
     /// This life of the source.
@@ -145,7 +146,7 @@ pub struct Heading<'a> {
     /// The message's number at its source.
     pub id: u64,
     /// The order it keeps.
-    pub lane: Lane,
+    pub channel: Channel,
     /// How the body is to be read.
     pub encoding: u32,
     /// Whom this copy is for.
@@ -160,15 +161,15 @@ pub struct Heading<'a> {
 #[derive(Debug, Clone, Copy)]
 pub enum TargetsRef<'a> {
     /// Every node behind this link in the source's tree.
-    Flood(Slot),
-    /// The recipients that have a slot.
+    Flood(MessageSequence),
+    /// The recipients that have a sequence.
     List(&'a [Target]),
     /// A list of this recipient alone.
     One {
         /// The node.
         name: &'a NodeName,
-        /// Its slot.
-        slot: Slot,
+        /// Its sequence.
+        sequence: MessageSequence,
         /// As [`Target::oldest`].
         oldest: u64,
     },
@@ -177,35 +178,35 @@ pub enum TargetsRef<'a> {
 impl TargetsRef<'_> {
     fn encode_into(self, into: &mut Vec<u8>) {
         match self {
-            Self::Flood(slot) => {
+            Self::Flood(sequence) => {
                 into.push(0);
-                slot.encode_into(into);
+                sequence.encode_into(into);
             }
             Self::List(list) => {
                 into.push(1);
                 put_number(into, list.len() as u64);
                 for target in list {
-                    put_target(into, &target.name, target.slot, target.oldest);
+                    put_target(into, &target.name, target.sequence, target.oldest);
                 }
             }
-            Self::One { name, slot, oldest } => {
+            Self::One { name, sequence, oldest } => {
                 into.extend_from_slice(&[1, 1]);
-                put_target(into, name, Some(slot), oldest);
+                put_target(into, name, Some(sequence), oldest);
             }
         }
     }
 }
 
-fn put_target(into: &mut Vec<u8>, name: &NodeName, slot: Option<Slot>, oldest: u64) {
+fn put_target(into: &mut Vec<u8>, name: &NodeName, sequence: Option<MessageSequence>, oldest: u64) {
     put_name(into, name);
-    into.push(u8::from(slot.is_some()));
-    if let Some(slot) = slot {
-        slot.encode_into(into);
+    into.push(u8::from(sequence.is_some()));
+    if let Some(sequence) = sequence {
+        sequence.encode_into(into);
     }
     put_number(into, oldest);
 }
 
-impl Heading<'_> {
+impl HeaderRef<'_> {
     /// Appends the header, and before it its length.
     pub fn encode_into(&self, into: &mut Vec<u8>) {
         let at = into.len();
@@ -220,7 +221,7 @@ impl Heading<'_> {
         put_name(into, self.source);
         put_number(into, self.instance.0);
         put_number(into, self.id);
-        self.lane.encode_into(into);
+        self.channel.encode_into(into);
         put_number(into, self.encoding.into());
         self.targets.encode_into(into);
         into.push(u8::from(self.chunk.is_some()));
@@ -276,15 +277,15 @@ impl DataHeader {
     }
 
     /// The same header, to be written for these recipients.
-    pub fn heading<'a>(&'a self, targets: &'a Targets) -> Heading<'a> {
-        Heading {
+    pub fn heading<'a>(&'a self, targets: &'a Targets) -> HeaderRef<'a> {
+        HeaderRef {
             source: &self.source,
             instance: self.instance,
             id: self.id,
-            lane: self.lane,
+            channel: self.channel,
             encoding: self.encoding,
             targets: match targets {
-                Targets::Flood(slot) => TargetsRef::Flood(*slot),
+                Targets::Flood(sequence) => TargetsRef::Flood(*sequence),
                 Targets::List(list) => TargetsRef::List(list),
             },
             chunk: self.chunk,
@@ -297,11 +298,11 @@ impl DataHeader {
     /// # Errors
     /// What does not decode. Limits are for [`DataHeader::check`].
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let fields = &mut Fields::new(bytes);
+        let fields = &mut FieldReader::new(bytes);
         let source = fields.name()?;
         let instance = Instance(fields.number()?);
         let id = fields.number()?;
-        let lane = Lane::decode(fields)?;
+        let channel = Channel::decode(fields)?;
         let encoding = fields.number()?;
         let encoding = u32::try_from(encoding).map_err(|_| unknown("encoding", encoding))?;
         let targets = Targets::decode(fields)?;
@@ -314,15 +315,15 @@ impl DataHeader {
         for _ in 0..fields.number()? {
             route.push(fields.name_like(&source)?);
         }
-        Ok(Self { source, instance, id, lane, encoding, targets, chunk, route })
+        Ok(Self { source, instance, id, channel, encoding, targets, chunk, route })
     }
 
-    fn slots(&self) -> impl Iterator<Item = Slot> {
+    fn sequences(&self) -> impl Iterator<Item = MessageSequence> {
         let (flood, list) = match &self.targets {
-            Targets::Flood(slot) => (Some(*slot), &[][..]),
+            Targets::Flood(sequence) => (Some(*sequence), &[][..]),
             Targets::List(list) => (None, list.as_slice()),
         };
-        flood.into_iter().chain(list.iter().filter_map(|target| target.slot))
+        flood.into_iter().chain(list.iter().filter_map(|target| target.sequence))
     }
 
     pub(super) fn check(&self, body: usize) -> Result<(), WireError> {
@@ -332,11 +333,14 @@ impl DataHeader {
         if body > CHUNK_BYTES {
             return Err(WireError::new(format!("{body} bytes of body in one frame")));
         }
-        if self.lane.large != self.chunk.is_some() {
+        if self.channel.large != self.chunk.is_some() {
             return Err(WireError::new("a chunk that is not of a large body"));
         }
-        if !self.slots().all(|slot| slot.floor <= slot.number && slot.number < u64::MAX) {
-            return Err(WireError::new("a slot below its floor"));
+        if !self
+            .sequences()
+            .all(|sequence| sequence.floor <= sequence.number && sequence.number < u64::MAX)
+        {
+            return Err(WireError::new("a sequence below its floor"));
         }
         if let Some(Chunk { offset, total }) = self.chunk {
             let end = offset.checked_add(body as u64);
@@ -345,7 +349,7 @@ impl DataHeader {
             }
         }
         match &self.targets {
-            Targets::Flood(_) if !self.lane.broadcast => {
+            Targets::Flood(_) if !self.channel.broadcast => {
                 Err(WireError::new("a set sent to every node"))
             }
             Targets::Flood(_) => Ok(()),
@@ -361,19 +365,19 @@ impl DataHeader {
     }
 }
 
-impl Slot {
+impl MessageSequence {
     fn encode_into(&self, into: &mut Vec<u8>) {
         put_number(into, self.number);
         put_number(into, self.floor);
     }
 
-    fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
+    fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(Self { number: fields.number()?, floor: fields.number()? })
     }
 }
 
-impl Lane {
-    /// Every lane.
+impl Channel {
+    /// Every channel.
     pub const ALL: [Self; 4] = [
         Self { broadcast: false, large: false },
         Self { broadcast: false, large: true },
@@ -385,23 +389,23 @@ impl Lane {
         into.extend_from_slice(&[self.broadcast.into(), self.large.into()]);
     }
 
-    pub(super) fn decode(fields: &mut Fields<'_>) -> Result<Self, WireError> {
+    pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
         Ok(Self { broadcast: fields.flag()?, large: fields.flag()? })
     }
 
-    /// The lane that keeps order with this one: sets and broadcasts of one size do.
+    /// The channel that keeps order with this one: sets and broadcasts of one size do.
     #[must_use]
     pub fn sibling(self) -> Self {
         Self { broadcast: !self.broadcast, large: self.large }
     }
 
-    /// Its place in [`Lane::ALL`].
+    /// Its place in [`Channel::ALL`].
     pub fn index(self) -> usize {
         usize::from(self.broadcast) * 2 + usize::from(self.large)
     }
 }
 
-impl fmt::Display for Lane {
+impl fmt::Display for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match (self.broadcast, self.large) {
             (false, false) => "set",
@@ -429,11 +433,15 @@ mod tests {
             source: name("a"),
             instance: Instance(1),
             id: 9,
-            lane: Lane { broadcast: false, large: false },
+            channel: Channel { broadcast: false, large: false },
             encoding: 1,
             targets: Targets::List(smallvec![
-                Target { name: name("b"), slot: Some(Slot { number: 3, floor: 2 }), oldest: 8 },
-                Target { name: name("c"), slot: None, oldest: 0 },
+                Target {
+                    name: name("b"),
+                    sequence: Some(MessageSequence { number: 3, floor: 2 }),
+                    oldest: 8
+                },
+                Target { name: name("c"), sequence: None, oldest: 0 },
             ]),
             chunk: None,
             route: name("a").into(),
@@ -444,11 +452,11 @@ mod tests {
         fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
             #[derive(bincode::Encode)]
             enum Shape<'a> {
-                Flood(Slot),
+                Flood(MessageSequence),
                 List(&'a [Target]),
             }
             match self {
-                Self::Flood(slot) => Shape::Flood(*slot).encode(encoder),
+                Self::Flood(sequence) => Shape::Flood(*sequence).encode(encoder),
                 Self::List(list) => Shape::List(list).encode(encoder),
             }
         }
@@ -476,30 +484,30 @@ mod tests {
         fn theirs(value: &impl bincode::Encode) -> Vec<u8> {
             bincode::encode_to_vec(value, bincode::config::standard()).expect("encodes")
         }
-        let slot = Slot { number: 300, floor: 70_000 };
+        let sequence = MessageSequence { number: 300, floor: 70_000 };
         let lists = [
-            Targets::Flood(slot),
+            Targets::Flood(sequence),
             Targets::List(TargetList::new()),
             Targets::List(smallvec![
-                Target { name: name("b"), slot: Some(slot), oldest: 1 << 40 },
-                Target { name: name(&"c".repeat(64)), slot: None, oldest: 0 },
+                Target { name: name("b"), sequence: Some(sequence), oldest: 1 << 40 },
+                Target { name: name(&"c".repeat(64)), sequence: None, oldest: 0 },
             ]),
         ];
         for targets in lists {
             for chunk in [None, Some(Chunk { offset: 251, total: u64::MAX })] {
-                let lane = Lane { broadcast: true, large: chunk.is_some() };
+                let channel = Channel { broadcast: true, large: chunk.is_some() };
                 let route = vec![name("a"), name("b"), name("a")].into();
                 let (targets, encoding) = (targets.clone(), u32::MAX);
-                let header = DataHeader { lane, encoding, targets, chunk, route, ..header() };
+                let header = DataHeader { channel, encoding, targets, chunk, route, ..header() };
                 let mut ours = Vec::new();
                 header.heading(&header.targets).encode_fields(&mut ours);
                 assert_eq!(ours, theirs(&header));
                 assert_eq!(DataHeader::decode(&ours), Ok(header));
             }
         }
-        let one = Target { name: name("b"), slot: Some(slot), oldest: 5 };
+        let one = Target { name: name("b"), sequence: Some(sequence), oldest: 5 };
         let (mut ours, target) = (Vec::new(), &one);
-        TargetsRef::One { name: &target.name, slot, oldest: 5 }.encode_into(&mut ours);
+        TargetsRef::One { name: &target.name, sequence, oldest: 5 }.encode_into(&mut ours);
         assert_eq!(ours, theirs(&Targets::List(smallvec![one])));
     }
 
@@ -514,18 +522,18 @@ mod tests {
         refused(&|f| f.header.route = vec![name("a"); HOP_LIMIT + 1].into());
         refused(&|f| f.body = Bytes::from(vec![0; CHUNK_BYTES + 1]));
         refused(&|f| f.header.chunk = Some(Chunk { offset: 0, total: 1 }));
-        refused(&|f| f.header.targets = Targets::Flood(Slot { number: 1, floor: 1 }));
+        refused(&|f| f.header.targets = Targets::Flood(MessageSequence { number: 1, floor: 1 }));
         refused(&|f| {
-            let target = Target { name: name("c"), slot: None, oldest: 0 };
+            let target = Target { name: name("c"), sequence: None, oldest: 0 };
             let count = RECIPIENTS_BYTES_MAX / Target::bytes_max(&target.name) + 1;
             f.header.targets = Targets::List(vec![target; count].into());
         });
         refused(&|f| {
-            f.header.lane.broadcast = true;
-            f.header.targets = Targets::Flood(Slot { number: 1, floor: 2 });
+            f.header.channel.broadcast = true;
+            f.header.targets = Targets::Flood(MessageSequence { number: 1, floor: 2 });
         });
         refused(&|f| {
-            f.header.lane.large = true;
+            f.header.channel.large = true;
             f.header.chunk = Some(Chunk { offset: u64::MAX, total: 1 });
         });
     }
@@ -533,14 +541,14 @@ mod tests {
     #[test]
     fn what_a_relay_writes_of_the_longest_header_fits() {
         let longest = name(&"x".repeat(64));
-        let slot = Some(Slot { number: u64::MAX - 1, floor: u64::MAX - 1 });
-        let target = Target { name: longest.clone(), slot, oldest: u64::MAX };
+        let sequence = Some(MessageSequence { number: u64::MAX - 1, floor: u64::MAX - 1 });
+        let target = Target { name: longest.clone(), sequence, oldest: u64::MAX };
         let count = RECIPIENTS_BYTES_MAX / Target::bytes_max(&longest);
         let mut header = DataHeader {
             source: longest.clone(),
             instance: Instance(u64::MAX),
             id: u64::MAX,
-            lane: Lane { broadcast: false, large: true },
+            channel: Channel { broadcast: false, large: true },
             encoding: u32::MAX,
             targets: Targets::List(vec![target; count].into()),
             chunk: Some(Chunk { offset: u64::MAX - 1, total: u64::MAX }),

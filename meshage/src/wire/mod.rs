@@ -5,15 +5,15 @@
 //! other end merely claims. PROTOCOL.md describes every byte.
 
 pub mod ack;
-pub mod begun;
 pub(crate) mod codec;
 pub mod control;
 pub mod data;
 pub mod deframe;
-pub(crate) mod fields;
+pub(crate) mod field_codec;
 pub mod frame;
 pub mod hello;
-pub mod solicit;
+pub mod partial;
+pub mod solicitation;
 pub(crate) mod value;
 
 use std::fmt;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{agreed, names};
 use crate::build::{Language, Programs};
-use crate::chance;
 use crate::process::{Process, until};
+use crate::random;
 use crate::shell::Result;
 
 const DEGREE: u32 = 3;
@@ -31,8 +31,8 @@ const STOPPED_MAX: Duration = Duration::from_secs(4);
 const SLACK: Duration = Duration::from_secs(6);
 
 pub(super) fn run(programs: &Programs) -> Result<()> {
-    let namespace = chance::namespace("eight");
-    let port = chance::udp_port()?;
+    let namespace = random::namespace("eight");
+    let port = random::udp_port()?;
     let mut nodes = Vec::new();
     for (name, language) in NODES {
         let mut command = programs.command(language);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::netns::Network;
 use super::{agreed, names};
 use crate::build::{Language, Programs};
-use crate::chance;
 use crate::process::{Process, until};
+use crate::random;
 use crate::shell::Result;
 
 const EACH: usize = 4;
@@ -24,7 +24,7 @@ const MERGE_MAX: Duration = Duration::from_secs(60);
 
 pub(super) fn run(programs: &Programs) -> Result<()> {
     let network = Network::new(2 * EACH, 2, |node| node / EACH)?;
-    let namespace = chance::namespace("islands");
+    let namespace = random::namespace("islands");
     let mut nodes = Vec::new();
     for node in 0..2 * EACH {
         let name = format!("{}{}", ["left", "right"][node / EACH], node % EACH);

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::netns::Network;
 use super::{agreed, names};
 use crate::build::{Language, Programs};
-use crate::chance;
 use crate::process::{Process, until};
+use crate::random;
 use crate::shell::Result;
 
 const NODES: usize = 32;
@@ -21,7 +21,7 @@ const SLACK: Duration = Duration::from_secs(15);
 
 pub(super) fn run(programs: &Programs) -> Result<()> {
     let network = Network::new(NODES, 1, |_| 0)?;
-    let namespace = chance::namespace("many");
+    let namespace = random::namespace("many");
     let mut nodes = Vec::new();
     for node in 0..NODES {
         let name = format!("n{node:02}");

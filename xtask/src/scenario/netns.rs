@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::chance;
+use crate::random;
 use crate::shell::{self, Result};
 
 /// How many nodes a hub has addresses for.
@@ -24,7 +24,7 @@ pub(super) fn why_not() -> Option<String> {
     if !shell::is_installed("ip") {
         return Some("the program `ip` (iproute2) is not there".into());
     }
-    let probe = format!("mshp{:x}", chance::number() & 0xffff_ffff);
+    let probe = format!("mshp{:x}", random::number() & 0xffff_ffff);
     let made = ip(&["netns", "add", &probe]);
     let _ = ip(&["netns", "del", &probe]);
     made.err().map(|_| "this user may not make network namespaces".into())
@@ -44,7 +44,7 @@ impl Network {
         bridge_of: impl Fn(usize) -> usize,
     ) -> Result<Self> {
         assert!(nodes <= NODES_MAX, "a hub has addresses for {NODES_MAX} nodes");
-        let mut network = Self { tag: format!("msh{:x}", chance::number() & 0xff_ffff), nodes: 0 };
+        let mut network = Self { tag: format!("msh{:x}", random::number() & 0xff_ffff), nodes: 0 };
         let hub = network.hub();
         ip(&["netns", "add", &hub])?;
         for bridge in 0..bridges {

@@ -1,4 +1,4 @@
-//! What is outstanding from this node to one other, lane by lane.
+//! What is outstanding from this node to one other, channel by channel.
 //!
 //! ```text
 //!                 refused (busy, early, …)              all that was sent is answered
@@ -10,22 +10,22 @@
 //!                                after a pause, or when told that there is room
 //! ```
 //!
-//! Order survives refusals because a lane that was refused sends nothing new until it knows what
+//! Order survives refusals because a channel that was refused sends nothing new until it knows what
 //! became of all it has sent; then it starts again from the first that is still outstanding. A set
-//! lane and the broadcast lane of the same size do so together.
+//! channel and the broadcast channel of the same size do so together.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::pace::Pace;
+use super::congestion::CongestionControl;
 use crate::message::Outcome;
 use crate::name::{Instance, LinkId, NodeName};
 use crate::wire::ack::Refusal;
-use crate::wire::data::{Lane, Slot};
+use crate::wire::data::{Channel, MessageSequence};
 
-/// How many unacknowledged bytes a lane of small messages has under way: 10 Gb/s over 3 ms. (Large
-/// ones are [paced](super::pace).)
+/// How many unacknowledged bytes a channel of small messages has under way: 10 Gb/s over 3 ms. (Large
+/// ones are [paced](super::congestion).)
 pub const WINDOW_BYTES: u64 = 4 << 20;
 /// What a message counts beside its body, so that empty ones are bounded too.
 pub const MESSAGE_OVERHEAD_BYTES: u64 = 128;
@@ -65,7 +65,7 @@ pub enum Stage {
 /// One message to one recipient.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its number in the lane.
+    /// Its number in the channel.
     pub number: u64,
     /// The send it belongs to.
     pub op: u64,
@@ -112,9 +112,9 @@ impl Entry {
     }
 }
 
-/// What a lane is doing.
+/// What a channel is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LaneState {
+pub enum ChannelState {
     /// Sending.
     Open,
     /// Something was refused: waiting for the answers to all that was sent.
@@ -123,15 +123,15 @@ pub enum LaneState {
     Stalled(Instant),
 }
 
-/// What is outstanding in one lane, by number.
+/// What is outstanding in one channel, by number.
 #[derive(Debug)]
-pub struct LaneFlow {
+pub struct ChannelFlow {
     /// By ascending number; the first is never [`Stage::Done`].
     pub entries: VecDeque<Entry>,
-    /// The number of the next message, where the lane counts its own.
+    /// The number of the next message, where the channel counts its own.
     pub next: u64,
-    /// What the lane is doing.
-    pub state: LaneState,
+    /// What the channel is doing.
+    pub state: ChannelState,
     /// Bytes in flight.
     pub in_flight: u64,
     /// How many entries are being sent or sent and not answered.
@@ -139,9 +139,9 @@ pub struct LaneFlow {
     /// How many entries are not done.
     pub open: usize,
     /// How many of them there may be, where that is found out.
-    pace: Option<Pace>,
-    /// The leg that is sending an entry of this lane.
-    pub leg: Option<u64>,
+    pace: Option<CongestionControl>,
+    /// The transmission that is sending an entry of this channel.
+    pub transmission: Option<u64>,
     /// All before this place are past [`Stage::Waiting`].
     pub cursor: usize,
     /// When the receiver was last heard or asked.
@@ -155,21 +155,21 @@ pub struct LaneFlow {
     has_said_ready: bool,
 }
 
-impl LaneFlow {
-    fn new(lane: Lane, first: u64, now: Instant) -> Self {
+impl ChannelFlow {
+    fn new(channel: Channel, first: u64, now: Instant) -> Self {
         Self {
             entries: VecDeque::new(),
             next: first,
-            state: LaneState::Open,
+            state: ChannelState::Open,
             in_flight: 0,
-            pace: lane.large.then(Pace::default),
+            pace: channel.large.then(CongestionControl::default),
             unanswered: 0,
             open: 0,
-            leg: None,
+            transmission: None,
             cursor: 0,
             heard: now,
             searched: now,
-            patience: if lane.broadcast { FLOOD_QUERY_AFTER } else { QUERY_AFTER },
+            patience: if channel.broadcast { FLOOD_QUERY_AFTER } else { QUERY_AFTER },
             backoff: BACKOFF_MIN,
             has_said_ready: false,
         }
@@ -187,12 +187,12 @@ impl LaneFlow {
     }
 
     /// The number below which nothing is outstanding, as told with message `number`.
-    pub fn slot(&self, number: u64) -> Slot {
+    pub fn sequence(&self, number: u64) -> MessageSequence {
         let floor = self.entries.front().map_or(number, |entry| entry.number.min(number));
-        Slot { number, floor }
+        MessageSequence { number, floor }
     }
 
-    /// The place of the first entry that waits, of a lane that is open and not sending.
+    /// The place of the first entry that waits, of a channel that is open and not sending.
     fn first_waiting(&mut self) -> Option<usize> {
         while let Some(entry) = self.entries.get(self.cursor) {
             if entry.stage == Stage::Waiting {
@@ -203,12 +203,12 @@ impl LaneFlow {
         None
     }
 
-    /// Whether nothing of this lane has to be waited for before something is sent.
+    /// Whether nothing of this channel has to be waited for before something is sent.
     fn is_free(&self) -> bool {
-        self.state == LaneState::Open && self.leg.is_none()
+        self.state == ChannelState::Open && self.transmission.is_none()
     }
 
-    /// Adds an entry that has been sent, in a lane where nothing waits.
+    /// Adds an entry that has been sent, in a channel where nothing waits.
     pub fn add_sent(&mut self, entry: Entry) {
         if self.unanswered == 0
             && let Some(now) = entry.sent_at
@@ -223,11 +223,11 @@ impl LaneFlow {
         self.cursor = self.entries.len();
     }
 
-    /// An entry is being sent, by this leg.
+    /// An entry is being sent, by this transmission.
     pub fn begin(
         &mut self,
         at: usize,
-        leg: u64,
+        transmission: u64,
         link: LinkId,
         path: Arc<[Instance]>,
         now: Instant,
@@ -241,7 +241,7 @@ impl LaneFlow {
         entry.path = Some((link, path));
         self.cursor = at + 1;
         self.unanswered += 1;
-        self.leg = Some(leg);
+        self.transmission = Some(transmission);
     }
 
     /// So many bytes of an entry went out, from a source that sends small messages beside or not.
@@ -255,14 +255,14 @@ impl LaneFlow {
 
     /// Whether the window has room.
     pub fn has_room(&self) -> bool {
-        self.in_flight < self.pace.as_ref().map_or(WINDOW_BYTES, Pace::window)
+        self.in_flight < self.pace.as_ref().map_or(WINDOW_BYTES, CongestionControl::window)
     }
 
     /// All of an entry went out.
     pub fn sent(&mut self, at: usize, now: Instant) {
         self.entries[at].stage = Stage::Sent;
         self.entries[at].sent_at = Some(now);
-        self.leg = None;
+        self.transmission = None;
     }
 
     /// So many bytes of an entry are known to have arrived, of `sent` in all.
@@ -283,7 +283,7 @@ impl LaneFlow {
         if matches!(entry.stage, Stage::Sending | Stage::Sent) {
             self.unanswered -= 1;
             if entry.stage == Stage::Sending {
-                self.leg = None;
+                self.transmission = None;
             }
         }
         self.in_flight -= entry.in_flight;
@@ -295,15 +295,15 @@ impl LaneFlow {
         }
     }
 
-    /// An entry was refused: the lane drains.
+    /// An entry was refused: the channel drains.
     pub fn refuse(&mut self, at: usize, refusal: Refusal) {
         self.land(at);
         self.entries[at].stage = Stage::Refused(refusal);
         self.entries[at].refused = Some(refusal);
         self.has_said_ready &= refusal != Refusal::Busy;
         self.state = match self.state {
-            LaneState::Open | LaneState::Draining => LaneState::Draining,
-            LaneState::Stalled(until) => LaneState::Stalled(until),
+            ChannelState::Open | ChannelState::Draining => ChannelState::Draining,
+            ChannelState::Stalled(until) => ChannelState::Stalled(until),
         };
     }
 
@@ -314,7 +314,7 @@ impl LaneFlow {
         self.open -= 1;
         if self.open == 0 {
             // Nothing is left to settle, and nothing will come that says so.
-            self.state = LaneState::Open;
+            self.state = ChannelState::Open;
         }
     }
 
@@ -326,9 +326,9 @@ impl LaneFlow {
         }
     }
 
-    /// If all that was sent is answered, decides how a draining lane goes on.
+    /// If all that was sent is answered, decides how a draining channel goes on.
     pub fn settle(&mut self, now: Instant) {
-        if self.state != LaneState::Draining || self.unanswered > 0 {
+        if self.state != ChannelState::Draining || self.unanswered > 0 {
             return;
         }
         let waits = |refusal| match refusal {
@@ -338,7 +338,7 @@ impl LaneFlow {
         };
         let full = |entry: &Entry| matches!(entry.stage, Stage::Refused(r) if waits(r));
         if self.entries.iter().any(full) {
-            self.state = LaneState::Stalled(now + self.backoff);
+            self.state = ChannelState::Stalled(now + self.backoff);
             self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         } else {
             self.resume();
@@ -355,17 +355,17 @@ impl LaneFlow {
                 entry.stage = Stage::Waiting;
             }
         }
-        self.state = LaneState::Open;
+        self.state = ChannelState::Open;
         self.cursor = 0;
     }
 
     /// The receiver says that there is room.
     pub fn ready(&mut self) {
         match self.state {
-            LaneState::Open => {}
+            ChannelState::Open => {}
             // What it refused before may still be on its way.
-            LaneState::Draining => self.has_said_ready = true,
-            LaneState::Stalled(_) => self.resume(),
+            ChannelState::Draining => self.has_said_ready = true,
+            ChannelState::Stalled(_) => self.resume(),
         }
     }
 
@@ -375,7 +375,7 @@ impl LaneFlow {
         self.backoff = BACKOFF_MIN;
     }
 
-    /// When something of this lane is due.
+    /// When something of this channel is due.
     pub fn due(&self) -> Option<Instant> {
         if self.open == 0 {
             return None;
@@ -387,8 +387,8 @@ impl LaneFlow {
             .filter_map(|entry| entry.deadline)
             .min();
         let stalled = match self.state {
-            LaneState::Stalled(until) => Some(until),
-            LaneState::Open | LaneState::Draining => None,
+            ChannelState::Stalled(until) => Some(until),
+            ChannelState::Open | ChannelState::Draining => None,
         };
         let query = (self.unanswered > 0).then_some(self.heard + self.patience);
         [deadline, stalled, query].into_iter().flatten().min()
@@ -411,66 +411,68 @@ pub struct Way {
 pub struct Flow {
     /// The other.
     pub name: NodeName,
-    /// The life of it that the lanes speak to; `None` while it cannot be reached.
+    /// The life of it that the channels speak to; `None` while it cannot be reached.
     pub instance: Option<Instance>,
     /// The way to it.
     pub way: Way,
-    /// In the order of [`crate::wire::data::Lane::ALL`].
-    pub lanes: [LaneFlow; 4],
+    /// In the order of [`crate::wire::data::Channel::ALL`].
+    pub channels: [ChannelFlow; 4],
 }
 
 impl Flow {
-    /// A flow to a node, whose lanes count from `first`: a number that no earlier flow to the same
+    /// A flow to a node, whose channels count from `first`: a number that no earlier flow to the same
     /// node has reached.
     pub fn new(name: NodeName, first: u64, now: Instant) -> Self {
-        let lane = |lane| LaneFlow::new(lane, first, now);
+        let channel = |channel| ChannelFlow::new(channel, first, now);
         let way = Way { epoch: 0, path: Arc::new([]), link: None };
-        Self { name, instance: None, way, lanes: Lane::ALL.map(lane) }
+        Self { name, instance: None, way, channels: Channel::ALL.map(channel) }
     }
 
-    /// What a lane and its sibling may send next, if anything: the older first, and nothing as long
+    /// What a channel and its sibling may send next, if anything: the older first, and nothing as long
     /// as either has something to settle.
-    pub fn ready(&mut self, lane: Lane) -> Option<(Lane, usize)> {
-        let (next, place) = self.turn(lane)?;
-        self.lanes[next.index()].has_room().then_some((next, place))
+    pub fn ready(&mut self, channel: Channel) -> Option<(Channel, usize)> {
+        let (next, place) = self.turn(channel)?;
+        self.channels[next.index()].has_room().then_some((next, place))
     }
 
     /// The same, whether the window has room or not.
-    pub fn turn(&mut self, lane: Lane) -> Option<(Lane, usize)> {
-        let next = [lane, lane.sibling()]
+    pub fn turn(&mut self, channel: Channel) -> Option<(Channel, usize)> {
+        let next = [channel, channel.sibling()]
             .into_iter()
-            .filter_map(|lane| {
-                let flow = &mut self.lanes[lane.index()];
+            .filter_map(|channel| {
+                let flow = &mut self.channels[channel.index()];
                 let place = flow.first_waiting()?;
-                Some((flow.entries[place].op, lane, place))
+                Some((flow.entries[place].op, channel, place))
             })
             .min_by_key(|(op, ..)| *op);
         let (_, next, place) = next?;
-        let free = [lane, lane.sibling()].iter().all(|lane| self.lanes[lane.index()].is_free());
+        let free = [channel, channel.sibling()]
+            .iter()
+            .all(|channel| self.channels[channel.index()].is_free());
         free.then_some((next, place))
     }
 
-    /// Whether what is sent next in a lane goes at once: nothing waits in it nor in its sibling,
+    /// Whether what is sent next in a channel goes at once: nothing waits in it nor in its sibling,
     /// nothing has to be settled, and the window has room.
-    pub fn is_free(&mut self, lane: Lane) -> bool {
-        let mut lanes = [lane, lane.sibling()].into_iter();
-        self.lanes[lane.index()].has_room()
-            && lanes.all(|lane| {
-                let lane = &mut self.lanes[lane.index()];
-                lane.is_free() && lane.first_waiting().is_none()
+    pub fn is_free(&mut self, channel: Channel) -> bool {
+        let mut channels = [channel, channel.sibling()].into_iter();
+        self.channels[channel.index()].has_room()
+            && channels.all(|channel| {
+                let channel = &mut self.channels[channel.index()];
+                channel.is_free() && channel.first_waiting().is_none()
             })
     }
 
-    /// The oldest send that is outstanding in a lane or its sibling, up to `op`.
-    pub fn oldest(&self, lane: Lane, op: u64) -> u64 {
-        [lane, lane.sibling()]
+    /// The oldest send that is outstanding in a channel or its sibling, up to `op`.
+    pub fn oldest(&self, channel: Channel, op: u64) -> u64 {
+        [channel, channel.sibling()]
             .iter()
-            .filter_map(|lane| self.lanes[lane.index()].entries.front())
+            .filter_map(|channel| self.channels[channel.index()].entries.front())
             .fold(op, |oldest, entry| oldest.min(entry.op))
     }
 
     /// Whether nothing is outstanding.
     pub fn is_idle(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.open == 0)
+        self.channels.iter().all(|channel| channel.open == 0)
     }
 }

@@ -1,17 +1,17 @@
 //! The sends of this node that are under way, until each has an outcome for each recipient.
 //!
 //! A send becomes one **entry** per recipient, in that recipient's flow. What goes over one link
-//! goes as one **leg**: frame after frame, for all the recipients behind that link at once. A leg
+//! goes as one **transmission**: frame after frame, for all the recipients behind that link at once. A transmission
 //! that cannot go on (the link's queue is full, a window is) waits without holding anything else.
 //!
 //! Nothing here waits, and nothing here calls out: what has ended is collected in `done`.
 
-mod answers;
+mod acknowledgement;
+pub mod congestion;
+mod fast_path;
 pub mod flow;
-mod legs;
-mod ops;
-pub mod pace;
-mod single;
+mod send_table;
+mod transmission;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,15 +22,15 @@ use foldhash::{HashMap, HashMapExt as _};
 use smallvec::{SmallVec, smallvec};
 
 use self::flow::{CALM_AFTER, Entry, Flow, MESSAGE_OVERHEAD_BYTES, Stage, Way};
-use self::legs::Leg;
-use self::ops::{Content, Groups, Op, Ops};
+use self::send_table::{Content, Groups, OutstandingSend, SendTable};
+use self::transmission::Transmission;
 use super::outbound::Outbound;
 use super::plane::Fib;
 use crate::error::SendError;
 use crate::message::{Outcome, Outgoing, Recipients, Report};
 use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
 use crate::wire::ack::AckEntry;
-use crate::wire::data::{CHUNK_BYTES, Lane, RECIPIENTS_BYTES_MAX, Target};
+use crate::wire::data::{CHUNK_BYTES, Channel, RECIPIENTS_BYTES_MAX, Target};
 
 /// How many bytes of sends may be under way: two of the largest messages. One send always finds room.
 pub const SEND_BYTES_MAX: u64 = 128 << 20;
@@ -38,7 +38,7 @@ pub const SEND_BYTES_MAX: u64 = 128 << 20;
 /// How much memory of contents that are done with is kept for the next: of so many messages.
 const SPARE_CONTENTS_MAX: usize = 1024;
 
-/// The numbers of broadcasts, of one lane.
+/// The numbers of broadcasts, of one channel.
 #[derive(Debug)]
 struct Floods {
     next: u64,
@@ -47,7 +47,7 @@ struct Floods {
 }
 
 /// The sends under way.
-pub struct Sends<C> {
+pub struct OutstandingSends<C> {
     me: NodeName,
     instance: Instance,
     max_message: usize,
@@ -55,16 +55,16 @@ pub struct Sends<C> {
     epoch: u64,
     /// When the routes last changed.
     changed: Option<Instant>,
-    ops: Ops<C>,
+    ops: SendTable<C>,
     spare_contents: Vec<Arc<Content>>,
     flows: Vec<Flow>,
     by_name: HashMap<NodeName, usize>,
     /// Flows with something outstanding.
     active: BTreeSet<usize>,
     free: Vec<usize>,
-    legs: BTreeMap<u64, Leg>,
-    next_leg: u64,
-    /// Legs that wait for room in a link's queue, small and large ones apart.
+    transmissions: BTreeMap<u64, Transmission>,
+    next_transmission: u64,
+    /// Transmissions that wait for room in a link's queue, small and large ones apart.
     blocked: BTreeMap<(LinkId, bool), VecDeque<u64>>,
     floods: [Floods; 2],
     next_id: u64,
@@ -85,7 +85,7 @@ pub struct Sends<C> {
     pub space: bool,
 }
 
-impl<C> Sends<C> {
+impl<C> OutstandingSends<C> {
     /// Nothing under way.
     pub fn new(me: NodeName, instance: Instance, max_message: usize, fib: Arc<Fib>) -> Self {
         let floods = || Floods { next: 1, open: BTreeMap::new() };
@@ -96,14 +96,14 @@ impl<C> Sends<C> {
             fib,
             epoch: 1,
             changed: None,
-            ops: Ops::new(),
+            ops: SendTable::new(),
             spare_contents: Vec::new(),
             flows: Vec::new(),
             by_name: HashMap::new(),
             active: BTreeSet::new(),
             free: Vec::new(),
-            legs: BTreeMap::new(),
-            next_leg: 0,
+            transmissions: BTreeMap::new(),
+            next_transmission: 0,
             blocked: BTreeMap::new(),
             floods: [floods(), floods()],
             next_id: 0,
@@ -148,18 +148,18 @@ impl<C> Sends<C> {
         }
         let content = self.content(Content {
             id,
-            lane: Lane { broadcast, large },
+            channel: Channel { broadcast, large },
             encoding: outgoing.encoding,
             body: outgoing.body,
             groups: groups(&recipients),
             recipients,
         });
         if let Some(number) = self.send_at_once(&content, deadline, outgoing.retry, now) {
-            self.ops.insert(id, Op::single(completion, content, number, cost));
+            self.ops.insert(id, OutstandingSend::single(completion, content, number, cost));
             return Ok(MessageId(id));
         }
         let count = content.recipients.len();
-        let op = Op {
+        let op = OutstandingSend {
             completion,
             content: content.clone(),
             outcomes: smallvec![None; count],
@@ -257,7 +257,7 @@ impl<C> Sends<C> {
         };
         if !retry && !reachable {
             if let Some(number) = flood {
-                self.close_flood(content.lane, number);
+                self.close_flood(content.channel, number);
             }
             self.note(id, recipient, Outcome::NoRoute);
             return;
@@ -267,11 +267,11 @@ impl<C> Sends<C> {
             self.active.insert(at);
         }
         let flood_epoch = flood.map(|_| self.calm_epoch(now));
-        let lane = &mut self.flows[at].lanes[content.lane.index()];
-        let number = flood.unwrap_or(lane.next);
-        lane.next = lane.next.max(number) + 1;
-        lane.open += 1;
-        lane.entries.push_back(Entry {
+        let channel = &mut self.flows[at].channels[content.channel.index()];
+        let number = flood.unwrap_or(channel.next);
+        channel.next = channel.next.max(number) + 1;
+        channel.open += 1;
+        channel.entries.push_back(Entry {
             number,
             op: id,
             recipient,
@@ -330,24 +330,24 @@ impl<C> Sends<C> {
     }
 
     /// Ends an entry.
-    fn resolve(&mut self, at: usize, lane: Lane, place: usize, outcome: Outcome) {
-        let flow = &mut self.flows[at].lanes[lane.index()];
+    fn resolve(&mut self, at: usize, channel: Channel, place: usize, outcome: Outcome) {
+        let flow = &mut self.flows[at].channels[channel.index()];
         let entry = &flow.entries[place];
         let (id, recipient, number) = (entry.op, entry.recipient, entry.number);
-        let leg = flow.leg;
+        let transmission = flow.transmission;
         flow.finish(place);
-        self.let_go(leg, lane);
+        self.let_go(transmission, channel);
         if self.flows[at].is_idle() {
             self.active.remove(&at);
         }
-        if lane.broadcast {
-            self.close_flood(lane, number);
+        if channel.broadcast {
+            self.close_flood(channel, number);
         }
         self.note(id, recipient, outcome);
     }
 
-    fn close_flood(&mut self, lane: Lane, number: u64) {
-        let open = &mut self.floods[usize::from(lane.large)].open;
+    fn close_flood(&mut self, channel: Channel, number: u64) {
+        let open = &mut self.floods[usize::from(channel.large)].open;
         if let Some(count) = open.get_mut(&number) {
             *count -= 1;
             if *count == 0 {
@@ -370,7 +370,7 @@ impl<C> Sends<C> {
         }
     }
 
-    fn end(&mut self, mut op: Op<C>) {
+    fn end(&mut self, mut op: OutstandingSend<C>) {
         self.cost -= op.cost;
         if self.starved && self.cost <= SEND_BYTES_MAX / 2 {
             self.starved = false;
@@ -410,11 +410,11 @@ impl<C> Sends<C> {
         let Some(op) = self.ops.get(id.0) else {
             return;
         };
-        let lane = op.content.lane;
+        let channel = op.content.channel;
         let wanders = self.wanders(id.0, now);
         let places: Vec<(usize, u64)> = op.entries.iter().flatten().copied().collect();
         for (at, number) in places {
-            let flow = &mut self.flows[at].lanes[lane.index()];
+            let flow = &mut self.flows[at].channels[channel.index()];
             let Some(place) = flow.find(number) else {
                 continue;
             };
@@ -425,8 +425,8 @@ impl<C> Sends<C> {
             let unheard = wanders && entry.refused.is_none();
             let certain = if unheard { Outcome::Timeout } else { Outcome::Canceled };
             let outcome = entry.outcome(certain, self.epoch);
-            self.resolve(at, lane, place, outcome);
-            self.go_on(at, lane, now);
+            self.resolve(at, channel, place, outcome);
+            self.go_on(at, channel, now);
         }
     }
 
@@ -472,7 +472,7 @@ impl<C> Sends<C> {
         self.by_name.clear();
         self.free.clear();
         self.active.clear();
-        self.legs.clear();
+        self.transmissions.clear();
         self.blocked.clear();
         self.cost = 0;
         self.due = None;

@@ -13,17 +13,19 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Aftermath, Fib, Host, Plane, READY_SOURCES_MAX, State, bump};
-use crate::forward::acks::Acks;
-use crate::forward::chunk::{Added, Stream};
+use super::{Aftermath, Fib, Plane, READY_SOURCES_MAX, Sink, State, bump};
+use crate::forward::ack_batch::AckBatch;
 use crate::forward::dedup::Arrival;
 use crate::forward::outbound::{Class, Outbound};
 use crate::forward::plan::plan;
+use crate::forward::reassembly::{Added, Stream};
 use crate::message::{Encoding, Message};
 use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
 use crate::wire::WireError;
 use crate::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
-use crate::wire::data::{DataFrame, DataHeader, HOP_LIMIT, Heading, Lane, Slot, Targets};
+use crate::wire::data::{
+    Channel, DataFrame, DataHeader, HOP_LIMIT, HeaderRef, MessageSequence, Targets,
+};
 use crate::wire::deframe::RawFrame;
 use crate::wire::frame::FrameKind;
 
@@ -33,19 +35,19 @@ const LOCKED_FRAMES_MAX: usize = 64;
 
 /// What a batch is for this node itself.
 enum Own {
-    Message(DataFrame, Slot, Option<u64>),
+    Message(DataFrame, MessageSequence, Option<u64>),
     Ack(AckEntry),
 }
 
 /// What a batch gives rise to.
 #[derive(Default)]
 struct Consequences {
-    acks: Acks,
+    acks: AckBatch,
     /// The queues that copies were put into, to be flushed.
     passed_on: SmallVec<[Arc<Outbound>; 2]>,
 }
 
-impl<H: Host> Plane<H> {
+impl<H: Sink> Plane<H> {
     /// Takes the data and acknowledgement frames of a batch that one reader read; passes over the
     /// others. Acknowledgements that the batch gives rise to leave together. Says whether the inbox
     /// is more than half full: then the reader does well to let the application run.
@@ -76,9 +78,9 @@ impl<H: Host> Plane<H> {
                 let mut state = self.lock();
                 for own in own.drain(..) {
                     match own {
-                        Own::Message(frame, slot, oldest) => {
+                        Own::Message(frame, sequence, oldest) => {
                             let acks = &mut consequences.acks;
-                            self.deliver(&mut state, frame, (slot, oldest), acks, now);
+                            self.deliver(&mut state, frame, (sequence, oldest), acks, now);
                         }
                         Own::Ack(entry) => {
                             self.acknowledged(&mut state, &entry, &mut consequences.acks, now);
@@ -155,17 +157,17 @@ impl<H: Host> Plane<H> {
         }
         let plan = plan(&fib.routes, &self.name, link, &frame.header);
         let header = &frame.header;
-        for (name, slot) in &plan.unreachable {
+        for (name, sequence) in &plan.unreachable {
             bump(&self.counters.refused_in_transit);
-            let refusal = refusal(header, name.clone(), None, slot.number, Refusal::NoRoute);
+            let refusal = refusal(header, name.clone(), None, sequence.number, Refusal::NoRoute);
             consequences.acks.push(refusal);
         }
         let onward = !plan.copies.is_empty();
         for (next, targets) in plan.copies {
             self.pass_on(fib, next, targets, &frame, consequences);
         }
-        if let Some((slot, oldest)) = plan.deliver {
-            own.push(Own::Message(frame, slot, oldest));
+        if let Some((sequence, oldest)) = plan.deliver {
+            own.push(Own::Message(frame, sequence, oldest));
         } else if onward && self.snooping.load(Ordering::Relaxed) {
             self.run(|state| snoop(state, frame.header, frame.body, now));
         }
@@ -183,8 +185,8 @@ impl<H: Host> Plane<H> {
         let header = &frame.header;
         let mut route = header.route.clone();
         route.push(self.name.clone());
-        let heading = Heading { route: &route, ..header.heading(&targets) };
-        let class = if header.lane.large { Class::Large } else { Class::Small };
+        let heading = HeaderRef { route: &route, ..header.heading(&targets) };
+        let class = if header.channel.large { Class::Large } else { Class::Small };
         let queue = fib.links.get(&next);
         let push = |queue: &Arc<Outbound>| {
             queue.push(class, FrameKind::Data, &frame.body, |head| heading.encode_into(head))
@@ -202,16 +204,16 @@ impl<H: Host> Plane<H> {
         bump(&self.counters.refused_in_transit);
         let acks = &mut consequences.acks;
         match &targets {
-            Targets::Flood(slot) => {
+            Targets::Flood(sequence) => {
                 for name in fib.routes.behind(header.instance, next) {
-                    acks.push(refusal(header, name, None, slot.number, Refusal::Busy));
+                    acks.push(refusal(header, name, None, sequence.number, Refusal::Busy));
                 }
             }
             Targets::List(list) => {
                 for target in list {
-                    if let Some(slot) = target.slot {
+                    if let Some(sequence) = target.sequence {
                         let name = target.name.clone();
-                        acks.push(refusal(header, name, None, slot.number, Refusal::Busy));
+                        acks.push(refusal(header, name, None, sequence.number, Refusal::Busy));
                     }
                 }
             }
@@ -223,18 +225,18 @@ impl<H: Host> Plane<H> {
         &self,
         state: &mut State<H::Completion>,
         frame: DataFrame,
-        (slot, oldest): (Slot, Option<u64>),
-        acks: &mut Acks,
+        (sequence, oldest): (MessageSequence, Option<u64>),
+        acks: &mut AckBatch,
         now: Instant,
     ) {
         let DataFrame { header, body } = frame;
-        let (source, lane, id) = (header.instance, header.lane, header.id);
+        let (source, channel, id) = (header.instance, header.channel, header.id);
         let first = header.chunk.is_none_or(|chunk| chunk.offset == 0);
         let refuse = |header: &DataHeader, refusal_: Refusal| {
-            refusal(header, self.name.clone(), Some(self.instance), slot.number, refusal_)
+            refusal(header, self.name.clone(), Some(self.instance), sequence.number, refusal_)
         };
         let known = state.dedup.source(source);
-        match known.arrival(lane, slot, id, oldest) {
+        match known.arrival(channel, sequence, id, oldest) {
             Arrival::Next => {}
             // Of a large body the first chunk alone is answered: one answer a message.
             Arrival::Early | Arrival::Had | Arrival::Stale if !first => return,
@@ -245,8 +247,8 @@ impl<H: Host> Plane<H> {
             }
             Arrival::Had => {
                 state.counts.duplicates += 1;
-                let next = known.next(lane);
-                acks.push(self.ack(source, lane, Verdict::Delivered { next }));
+                let next = known.next(channel);
+                acks.push(self.ack(source, channel, Verdict::Delivered { next }));
                 return;
             }
             Arrival::Stale => {
@@ -259,19 +261,19 @@ impl<H: Host> Plane<H> {
             None => body,
             Some(chunk) => {
                 let full = first && !state.inbox.has_room(chunk.total as usize);
-                let stream = Stream { source, lane, id: 0 };
+                let stream = Stream { source, channel, id: 0 };
                 let added = if full {
                     Added::Refused(Refusal::Busy)
                 } else {
-                    state.reassembly.add(stream, slot.number, chunk, &body, now)
+                    state.reassembly.add(stream, sequence.number, chunk, &body, now)
                 };
-                match self.added(state, &header, slot, added, acks) {
+                match self.added(state, &header, sequence, added, acks) {
                     Some(body) => body,
                     None => return,
                 }
             }
         };
-        self.hand_over(state, header, slot, body, acks);
+        self.hand_over(state, header, sequence, body, acks);
     }
 
     /// What comes of a chunk: the body if it is whole now.
@@ -279,33 +281,33 @@ impl<H: Host> Plane<H> {
         &self,
         state: &mut State<H::Completion>,
         header: &DataHeader,
-        slot: Slot,
+        sequence: MessageSequence,
         added: Added,
-        acks: &mut Acks,
+        acks: &mut AckBatch,
     ) -> Option<Bytes> {
-        let (source, lane, id) = (header.instance, header.lane, header.id);
+        let (source, channel, id) = (header.instance, header.channel, header.id);
         for (victim, number) in state.reassembly.take_evicted() {
             let verdict = Verdict::Refused { number, refusal: Refusal::Busy };
             state.counts.busy += 1;
-            acks.push(self.ack(victim.source, victim.lane, verdict));
+            acks.push(self.ack(victim.source, victim.channel, verdict));
         }
         match added {
             Added::Whole(body) => return Some(body),
             Added::More => {}
             Added::Ignored => state.counts.reassembly_ignored += 1,
             Added::Progress(received) => {
-                let verdict = Verdict::Progress { number: slot.number, received };
-                acks.push(self.ack(source, lane, verdict));
+                let verdict = Verdict::Progress { number: sequence.number, received };
+                acks.push(self.ack(source, channel, verdict));
             }
             Added::Refused(refused) => {
                 if refused == Refusal::Busy {
                     state.counts.busy += 1;
-                    state.dedup.source(source).refused(lane, id);
+                    state.dedup.source(source).refused(channel, id);
                 } else {
                     state.counts.too_large += 1;
                 }
                 let me = self.name.clone();
-                acks.push(refusal(header, me, Some(self.instance), slot.number, refused));
+                acks.push(refusal(header, me, Some(self.instance), sequence.number, refused));
             }
         }
         None
@@ -316,13 +318,13 @@ impl<H: Host> Plane<H> {
         &self,
         state: &mut State<H::Completion>,
         header: DataHeader,
-        slot: Slot,
+        sequence: MessageSequence,
         body: Bytes,
-        acks: &mut Acks,
+        acks: &mut AckBatch,
     ) {
-        let (source, lane, id) = (header.instance, header.lane, header.id);
+        let (source, channel, id) = (header.instance, header.channel, header.id);
         let refuse = |header: &DataHeader, refusal_: Refusal| {
-            refusal(header, self.name.clone(), Some(self.instance), slot.number, refusal_)
+            refusal(header, self.name.clone(), Some(self.instance), sequence.number, refusal_)
         };
         if body.len() > self.max_message {
             state.counts.too_large += 1;
@@ -332,7 +334,7 @@ impl<H: Host> Plane<H> {
         let len = body.len() as u64;
         if !state.inbox.has_room(body.len()) {
             state.counts.busy += 1;
-            state.dedup.source(source).refused(lane, id);
+            state.dedup.source(source).refused(channel, id);
             acks.push(refuse(&header, Refusal::Busy));
             return;
         }
@@ -341,14 +343,14 @@ impl<H: Host> Plane<H> {
         state.counts.received += 1;
         state.counts.received_bytes += len;
         let known = state.dedup.source(source);
-        known.delivered(lane, id);
-        let next = known.next(lane);
-        acks.push(self.ack(source, lane, Verdict::Delivered { next }));
+        known.delivered(channel, id);
+        let next = known.next(channel);
+        acks.push(self.ack(source, channel, Verdict::Delivered { next }));
     }
 
     /// What this node answers the source of a message.
-    pub(super) fn ack(&self, to: Instance, lane: Lane, verdict: Verdict) -> AckEntry {
-        AckEntry { to, from: self.name.clone(), by: Some(self.instance), lane, verdict, hops: 0 }
+    pub(super) fn ack(&self, to: Instance, channel: Channel, verdict: Verdict) -> AckEntry {
+        AckEntry { to, from: self.name.clone(), by: Some(self.instance), channel, verdict, hops: 0 }
     }
 
     /// An acknowledgement for this node.
@@ -356,13 +358,13 @@ impl<H: Host> Plane<H> {
         &self,
         state: &mut State<H::Completion>,
         entry: &AckEntry,
-        acks: &mut Acks,
+        acks: &mut AckBatch,
         now: Instant,
     ) {
         match (entry.verdict, entry.by) {
             (Verdict::Query, Some(source)) => {
-                let next = state.dedup.next(source, entry.lane);
-                acks.push(self.ack(source, entry.lane, Verdict::Delivered { next }));
+                let next = state.dedup.next(source, entry.channel);
+                acks.push(self.ack(source, entry.channel, Verdict::Delivered { next }));
             }
             (Verdict::Query, None) => {}
             (
@@ -377,7 +379,7 @@ impl<H: Host> Plane<H> {
 
     /// Sends off what a batch gave rise to. Whoever is told that there is no room is remembered only
     /// now, so that no word of room overtakes that.
-    pub(super) fn answer(&self, fib: &Fib, came_from: LinkId, acks: Acks) {
+    pub(super) fn answer(&self, fib: &Fib, came_from: LinkId, acks: AckBatch) {
         let refused = acks.refused_by(self.instance);
         self.flush(fib, Some(came_from), acks);
         if refused.is_empty() {
@@ -397,7 +399,7 @@ impl<H: Host> Plane<H> {
 
     /// Sends acknowledgements off, a batch for each next hop. What has no route goes back where the
     /// batch came from.
-    pub(super) fn flush(&self, fib: &Fib, came_from: Option<LinkId>, acks: Acks) {
+    pub(super) fn flush(&self, fib: &Fib, came_from: Option<LinkId>, acks: AckBatch) {
         for (link, frame) in acks.into_frames(&fib.routes, came_from) {
             let queue = link.and_then(|link| fib.links.get(&link));
             let queued = queue.is_some_and(|queue| {
@@ -419,7 +421,7 @@ fn snoop<C>(state: &mut State<C>, header: DataHeader, body: Bytes, now: Instant)
     let body = match header.chunk {
         None => body,
         Some(chunk) => {
-            let stream = Stream { source: header.instance, lane: header.lane, id: header.id };
+            let stream = Stream { source: header.instance, channel: header.channel, id: header.id };
             match state.snoop.add(stream, header.id, chunk, &body, now) {
                 Added::Whole(body) => body,
                 Added::More | Added::Progress(_) | Added::Refused(_) | Added::Ignored => return,
@@ -438,13 +440,13 @@ fn refusal(
     refusal: Refusal,
 ) -> AckEntry {
     let verdict = Verdict::Refused { number, refusal };
-    AckEntry { to: header.instance, from, by, lane: header.lane, verdict, hops: 0 }
+    AckEntry { to: header.instance, from, by, channel: header.channel, verdict, hops: 0 }
 }
 
 /// The message of a header and a whole body.
 fn message(header: DataHeader, body: Bytes) -> Message {
     let recipients = match header.targets {
-        Targets::List(list) if !header.lane.broadcast => {
+        Targets::List(list) if !header.channel.broadcast => {
             list.into_iter().map(|target| target.name).collect()
         }
         Targets::List(_) | Targets::Flood(_) => Names::new(),

@@ -8,34 +8,34 @@ use crate::forward::outbound::MESSAGE_BYTES_MAX;
 #[test]
 fn a_short_broadcast_does_not_overtake_a_long_set_that_finds_the_links_queue_full() {
     const LONG: usize = 40_000;
-    let world = World::new(LINE);
-    let fill = |len: usize| world.send("a", Outgoing::set([node("c")], vec![0; len]));
+    let harness = Harness::new(LINE);
+    let fill = |len: usize| harness.send("a", Outgoing::set([node("c")], vec![0; len]));
     for _ in 0..MESSAGE_BYTES_MAX / LONG - 1 {
         fill(LONG);
     }
-    let queue = world.plane("a").fib().links[&LinkId(instance("b").0)].clone();
+    let queue = harness.plane("a").fib().links[&LinkId(instance("b").0)].clone();
     while queue.waiting_bytes() + LONG < MESSAGE_BYTES_MAX {
         fill(LONG / 8);
     }
-    let set = world.send("a", Outgoing::set([node("b")], vec![1; LONG]));
-    let broadcast = world.send("a", Outgoing::broadcast("x"));
-    world.run();
-    assert_eq!(world.outcomes("a", &set), [Outcome::Delivered]);
-    assert_eq!(world.outcomes("a", &broadcast), [Outcome::Delivered; 2]);
-    let lengths: Vec<usize> = world.take("b").iter().map(|message| message.body.len()).collect();
+    let set = harness.send("a", Outgoing::set([node("b")], vec![1; LONG]));
+    let broadcast = harness.send("a", Outgoing::broadcast("x"));
+    harness.run();
+    assert_eq!(harness.outcomes("a", &set), [Outcome::Delivered]);
+    assert_eq!(harness.outcomes("a", &broadcast), [Outcome::Delivered; 2]);
+    let lengths: Vec<usize> = harness.take("b").iter().map(|message| message.body.len()).collect();
     assert_eq!(lengths, [LONG, 1]);
 }
 
 #[test]
 fn a_broadcast_does_not_overtake_a_set_that_waits_for_an_answer_to_an_older_one() {
-    let world = World::new(&[("a", "b"), ("b", "c"), ("b", "d")]);
-    let sets = [world.set("a", &["c"], "1"), world.set("a", &["c"], "2")];
+    let harness = Harness::new(&[("a", "b"), ("b", "c"), ("b", "d")]);
+    let sets = [harness.set("a", &["c"], "1"), harness.set("a", &["c"], "2")];
     // Whatever refused the first, the source sends nothing new until it knows of the second.
     let refused = AckEntry {
         to: instance("a"),
         from: node("c"),
         by: None,
-        lane: Lane { broadcast: false, large: false },
+        channel: Channel { broadcast: false, large: false },
         verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
         hops: 0,
     };
@@ -44,89 +44,89 @@ fn a_broadcast_does_not_overtake_a_set_that_waits_for_an_answer_to_an_older_one(
     deframer.buffer().extend_from_slice(&frame.head);
     let frame = deframer.next_frame().expect("well-formed").expect("whole");
     let link = LinkId(instance("b").0);
-    world.plane("a").receive(link, &[frame], world.now.get()).expect("well-formed");
-    let third = world.set("a", &["c"], "3");
-    let broadcast = world.send("a", Outgoing::broadcast("broadcast"));
-    world.pass(Duration::from_secs(2));
+    harness.plane("a").receive(link, &[frame], harness.now.get()).expect("well-formed");
+    let third = harness.set("a", &["c"], "3");
+    let broadcast = harness.send("a", Outgoing::broadcast("broadcast"));
+    harness.pass(Duration::from_secs(2));
     for sent in sets.iter().chain([&third]) {
-        assert_eq!(world.outcomes("a", sent), [Outcome::Delivered]);
+        assert_eq!(harness.outcomes("a", sent), [Outcome::Delivered]);
     }
-    assert_eq!(world.outcomes("a", &broadcast), [Outcome::Delivered; 3]);
-    assert_eq!(world.texts("c"), ["1", "2", "3", "broadcast"]);
-    assert_eq!(world.texts("b"), ["broadcast"], "the others need not wait for it");
+    assert_eq!(harness.outcomes("a", &broadcast), [Outcome::Delivered; 3]);
+    assert_eq!(harness.texts("c"), ["1", "2", "3", "broadcast"]);
+    assert_eq!(harness.texts("b"), ["broadcast"], "the others need not wait for it");
 }
 
 #[test]
-fn a_lane_goes_on_once_all_that_it_had_is_given_up_or_lost() {
-    let mut world = World::with_buffer(&[("a", "b"), ("b", "c"), ("c", "d"), ("a", "d")], 1);
-    world.set("a", &["c"], "fills the queue");
-    world.run();
-    let refused = world.set("a", &["c"], "refused");
-    world.step();
-    assert_eq!(world.texts("c"), ["fills the queue"]);
-    let lost = world.set("a", &["c"], "lost");
-    world.step();
-    // The lane waits for the answer to the second when the first is taken back, and the link breaks.
-    world.plane("a").cancel(refused.id, world.now.get());
-    world.set_edges(&[("b", "c"), ("c", "d"), ("a", "d")]);
-    assert_eq!(world.outcomes("a", &refused), [Outcome::Canceled]);
-    assert_eq!(world.outcomes("a", &lost), [Outcome::Lost]);
-    let broadcast = world.send("a", Outgoing::broadcast("x"));
-    world.run();
-    assert_eq!(world.outcomes("a", &broadcast), [Outcome::Delivered; 3]);
+fn a_channel_goes_on_once_all_that_it_had_is_given_up_or_lost() {
+    let mut harness = Harness::with_buffer(&[("a", "b"), ("b", "c"), ("c", "d"), ("a", "d")], 1);
+    harness.set("a", &["c"], "fills the queue");
+    harness.run();
+    let refused = harness.set("a", &["c"], "refused");
+    harness.step();
+    assert_eq!(harness.texts("c"), ["fills the queue"]);
+    let lost = harness.set("a", &["c"], "lost");
+    harness.step();
+    // The channel waits for the answer to the second when the first is taken back, and the link breaks.
+    harness.plane("a").cancel(refused.id, harness.now.get());
+    harness.set_edges(&[("b", "c"), ("c", "d"), ("a", "d")]);
+    assert_eq!(harness.outcomes("a", &refused), [Outcome::Canceled]);
+    assert_eq!(harness.outcomes("a", &lost), [Outcome::Lost]);
+    let broadcast = harness.send("a", Outgoing::broadcast("x"));
+    harness.run();
+    assert_eq!(harness.outcomes("a", &broadcast), [Outcome::Delivered; 3]);
 }
 
 #[test]
 fn a_set_goes_on_once_the_broadcast_before_it_is_given_up() {
-    let world = World::new(PAIR);
+    let harness = Harness::new(PAIR);
     let limit = Some(Duration::from_millis(5));
-    let broadcast = world.send_until("a", Outgoing::broadcast("x"), limit).expect("sent");
+    let broadcast = harness.send_until("a", Outgoing::broadcast("x"), limit).expect("sent");
     let link = LinkId(instance("b").0);
-    world.plane("a").fib().links[&link].try_take(usize::MAX, &mut Batch::default());
+    harness.plane("a").fib().links[&link].try_take(usize::MAX, &mut Batch::default());
     let refusal = AckEntry {
         to: instance("a"),
         from: node("b"),
         by: None,
-        lane: Lane { broadcast: true, large: false },
+        channel: Channel { broadcast: true, large: false },
         verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
         hops: 1,
     };
-    world.answer("a", link, refusal);
-    let set = world.send_until("a", Outgoing::set([node("b")], "y"), None).expect("sent");
-    world.pass(Duration::from_secs(1));
-    assert_eq!(world.outcomes("a", &broadcast), [Outcome::Timeout]);
-    assert_eq!(world.outcomes("a", &set), [Outcome::Delivered]);
+    harness.answer("a", link, refusal);
+    let set = harness.send_until("a", Outgoing::set([node("b")], "y"), None).expect("sent");
+    harness.pass(Duration::from_secs(1));
+    assert_eq!(harness.outcomes("a", &broadcast), [Outcome::Timeout]);
+    assert_eq!(harness.outcomes("a", &set), [Outcome::Delivered]);
 }
 
 #[test]
 fn word_of_room_is_remembered_while_answers_are_still_to_come() {
-    let world = World::with_buffer(LINE, 1);
-    world.set("a", &["c"], "0");
-    world.run();
-    world.set("a", &["c"], "1");
-    world.step();
+    let harness = Harness::with_buffer(LINE, 1);
+    harness.set("a", &["c"], "0");
+    harness.run();
+    harness.set("a", &["c"], "1");
+    harness.step();
     // The first is refused, and there is room before the second has its answer.
-    let second = world.set("a", &["c"], "2");
-    assert_eq!(world.texts("c"), ["0"]);
-    world.run();
-    assert_eq!(world.texts("c"), ["1"], "without a pause");
-    world.run();
-    assert_eq!(world.texts("c"), ["2"]);
-    assert_eq!(world.outcomes("a", &second), [Outcome::Delivered]);
+    let second = harness.set("a", &["c"], "2");
+    assert_eq!(harness.texts("c"), ["0"]);
+    harness.run();
+    assert_eq!(harness.texts("c"), ["1"], "without a pause");
+    harness.run();
+    assert_eq!(harness.texts("c"), ["2"]);
+    assert_eq!(harness.outcomes("a", &second), [Outcome::Delivered]);
 }
 
 #[test]
 fn a_broadcast_that_was_just_flooded_is_not_certainly_canceled_for_who_waits() {
     const STAR: &[(&str, &str)] = &[("a", "b"), ("a", "c")];
     for (pause, outcome) in [(0, Outcome::Timeout), (2, Outcome::Canceled)] {
-        let world = World::with_buffer(STAR, 1);
-        world.pass(Duration::from_secs(2));
-        world.set("a", &["c"], "fills the queue");
-        world.set("a", &["c"], "refused");
-        world.run();
-        let broadcast = world.send("a", Outgoing::broadcast("x"));
-        world.pass(Duration::from_secs(pause));
-        world.plane("a").cancel(broadcast.id, world.now.get());
-        assert_eq!(world.outcomes("a", &broadcast), [Outcome::Delivered, outcome]);
+        let harness = Harness::with_buffer(STAR, 1);
+        harness.pass(Duration::from_secs(2));
+        harness.set("a", &["c"], "fills the queue");
+        harness.set("a", &["c"], "refused");
+        harness.run();
+        let broadcast = harness.send("a", Outgoing::broadcast("x"));
+        harness.pass(Duration::from_secs(pause));
+        harness.plane("a").cancel(broadcast.id, harness.now.get());
+        assert_eq!(harness.outcomes("a", &broadcast), [Outcome::Delivered, outcome]);
     }
 }

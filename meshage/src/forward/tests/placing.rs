@@ -3,66 +3,70 @@
 use std::io::Read as _;
 
 use super::*;
-use crate::forward::intake::{ChunkRead, Intake};
+use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
 
 /// One direction of a link, read so many bytes at a time.
 struct Reader {
     from: &'static str,
     to: &'static str,
     piece: usize,
-    intake: Intake,
+    read_buffer: ReadBuffer,
     /// How many bytes were read into their place.
     placed: usize,
 }
 
 impl Reader {
     fn new(from: &'static str, to: &'static str, piece: usize) -> Self {
-        Self { from, to, piece, intake: Intake::default(), placed: 0 }
+        Self { from, to, piece, read_buffer: ReadBuffer::default(), placed: 0 }
     }
 
     /// Moves up to `max` bytes of what waits for the link; all others stand still.
-    fn read(&mut self, world: &World, max: usize) -> usize {
-        let (from, to) = (world.plane(self.from), world.plane(self.to));
+    fn read(&mut self, harness: &Harness, max: usize) -> usize {
+        let (from, to) = (harness.plane(self.from), harness.plane(self.to));
         let fib = from.fib();
         let link = LinkId(instance(self.to).0);
         let mut batch = Batch::default();
         fib.links[&link].try_take(usize::MAX, &mut batch);
         if batch.relieved {
-            from.writable(link, world.now.get());
+            from.writable(link, harness.now.get());
         }
         let bytes = written(&batch);
         let bytes = &bytes[..bytes.len().min(max)];
-        bytes.chunks(self.piece).for_each(|piece| self.take(world, to, piece));
+        bytes.chunks(self.piece).for_each(|piece| self.take(harness, to, piece));
         bytes.len()
     }
 
-    fn take(&mut self, world: &World, to: &Plane<Recorder>, mut piece: &[u8]) {
-        let (link, now) = (LinkId(instance(self.from).0), world.now.get());
+    fn take(&mut self, harness: &Harness, to: &Plane<Recorder>, mut piece: &[u8]) {
+        let (link, now) = (LinkId(instance(self.from).0), harness.now.get());
         while !piece.is_empty() {
-            let missing = self.intake.missing().unwrap_or(0);
-            let read =
-                self.intake.read_chunk(to, link, || now, |buffers| piece.read_vectored(buffers));
+            let missing = self.read_buffer.missing().unwrap_or(0);
+            let read = self.read_buffer.read_chunk(
+                to,
+                link,
+                || now,
+                |buffers| piece.read_vectored(buffers),
+            );
             match read.expect("memory is read") {
                 ChunkRead::Part(read) | ChunkRead::Complete(read) => {
                     self.placed += read.min(missing);
                 }
                 ChunkRead::Ordinary => {
                     let part = piece.split_off(..piece.len().min(1000)).expect("as long");
-                    self.intake.deframer().buffer().extend_from_slice(part);
+                    self.read_buffer.deframer().buffer().extend_from_slice(part);
                 }
             }
             let mut raw = Vec::new();
-            while let Some(frame) = self.intake.deframer().next_frame().expect("well-formed") {
+            while let Some(frame) = self.read_buffer.deframer().next_frame().expect("well-formed") {
                 raw.push(frame);
-                self.intake.forget();
+                self.read_buffer.forget();
             }
             to.receive(link, &raw, now).expect("in order");
-            self.intake.place(to, link, now);
+            self.read_buffer.place(to, link, now);
         }
     }
 
-    fn read_all(&mut self, world: &World, back: &mut Self) {
-        while self.read(world, usize::MAX) + back.read(world, usize::MAX) > 0 {}
+    fn read_all(&mut self, harness: &Harness, back: &mut Self) {
+        while self.read(harness, usize::MAX) + back.read(harness, usize::MAX) > 0 {}
     }
 }
 
@@ -82,94 +86,95 @@ fn large() -> Outgoing {
 #[test]
 fn a_body_arrives_whole_however_its_bytes_come_in() {
     for piece in [700, 5000, 40_000, CHUNK_BYTES, 1 << 20] {
-        let world = World::new(PAIR);
+        let harness = Harness::new(PAIR);
         let (mut there, mut back) = (Reader::new("a", "b", piece), Reader::new("b", "a", piece));
-        let sent = world.send("a", large());
-        let small = world.set("a", &["b"], "small");
-        let next = world.send("a", large());
-        there.read_all(&world, &mut back);
+        let sent = harness.send("a", large());
+        let small = harness.set("a", &["b"], "small");
+        let next = harness.send("a", large());
+        there.read_all(&harness, &mut back);
         for sent in [&sent, &small, &next] {
-            assert_eq!(world.outcomes("a", sent), [Outcome::Delivered]);
+            assert_eq!(harness.outcomes("a", sent), [Outcome::Delivered]);
         }
-        let bodies: Vec<Bytes> = world.take("b").into_iter().map(|message| message.body).collect();
+        let bodies: Vec<Bytes> =
+            harness.take("b").into_iter().map(|message| message.body).collect();
         assert_eq!(
             bodies,
             [&b"small"[..], &body(10 * CHUNK_BYTES + 7), &body(10 * CHUNK_BYTES + 7)]
         );
         assert!(there.placed > 15 * CHUNK_BYTES, "{} of pieces of {piece}", there.placed);
-        assert_eq!(world.counter("b", "reassembly_bytes"), 0);
+        assert_eq!(harness.counter("b", "reassembly_bytes"), 0);
     }
 }
 
 #[test]
 fn a_relay_passes_chunks_on_and_reads_none_into_a_place() {
-    let world = World::new(LINE);
-    let sent = world.send("a", Outgoing::set([node("b"), node("c")], body(4 * CHUNK_BYTES)));
+    let harness = Harness::new(LINE);
+    let sent = harness.send("a", Outgoing::set([node("b"), node("c")], body(4 * CHUNK_BYTES)));
     let mut first = Reader::new("a", "b", 5000);
-    while first.read(&world, usize::MAX) > 0 {
-        world.run();
+    while first.read(&harness, usize::MAX) > 0 {
+        harness.run();
     }
-    assert_eq!(world.outcomes("a", &sent), [Outcome::Delivered; 2]);
+    assert_eq!(harness.outcomes("a", &sent), [Outcome::Delivered; 2]);
     assert_eq!(first.placed, 0);
 }
 
 #[test]
 fn a_link_that_dies_in_the_middle_of_a_chunk_leaves_a_body_that_another_goes_on_with() {
-    let mut world = World::new(&[("a", "b"), ("a", "c"), ("c", "b")]);
-    let sent = world.send("a", large().retry(true));
+    let mut harness = Harness::new(&[("a", "b"), ("a", "c"), ("c", "b")]);
+    let sent = harness.send("a", large().retry(true));
     let mut there = Reader::new("a", "b", 700);
-    there.read(&world, CHUNK_BYTES + 700);
-    there.read(&world, CHUNK_BYTES / 2);
-    assert!(there.intake.missing().is_some(), "the link dies in the middle of a chunk");
-    world.set_edges(&[("a", "c"), ("c", "b")]);
-    world.run();
-    assert_eq!(world.outcomes("a", &sent), [Outcome::Delivered]);
-    let messages = world.take("b");
+    there.read(&harness, CHUNK_BYTES + 700);
+    there.read(&harness, CHUNK_BYTES / 2);
+    assert!(there.read_buffer.missing().is_some(), "the link dies in the middle of a chunk");
+    harness.set_edges(&[("a", "c"), ("c", "b")]);
+    harness.run();
+    assert_eq!(harness.outcomes("a", &sent), [Outcome::Delivered]);
+    let messages = harness.take("b");
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0].body, body(10 * CHUNK_BYTES + 7));
 }
 
 #[test]
 fn the_rest_of_a_chunk_whose_body_came_along_another_way_does_no_harm() {
-    let mut world = World::new(&[("a", "b"), ("a", "c"), ("c", "b")]);
-    let sent = world.send("a", large().retry(true));
+    let mut harness = Harness::new(&[("a", "b"), ("a", "c"), ("c", "b")]);
+    let sent = harness.send("a", large().retry(true));
     let mut there = Reader::new("a", "b", 700);
-    let direct = world.plane("a").fib().links[&LinkId(instance("b").0)].clone();
+    let direct = harness.plane("a").fib().links[&LinkId(instance("b").0)].clone();
     let mut batch = Batch::default();
     while batch.frames < 3 {
         direct.try_take(1 << 20, &mut batch);
     }
     let bytes = written(&batch);
     let (begun, rest) = bytes.split_at(CHUNK_BYTES * 3 / 2);
-    begun.chunks(700).for_each(|piece| there.take(&world, world.plane("b"), piece));
-    assert!(there.intake.missing().is_some());
-    world.set_edges(&[("a", "c"), ("c", "b")]);
-    world.run();
-    assert_eq!(world.outcomes("a", &sent), [Outcome::Delivered]);
-    rest.chunks(700).for_each(|piece| there.take(&world, world.plane("b"), piece));
-    assert_eq!(there.intake.missing(), None);
-    assert_eq!(world.take("b").len(), 1);
+    begun.chunks(700).for_each(|piece| there.take(&harness, harness.plane("b"), piece));
+    assert!(there.read_buffer.missing().is_some());
+    harness.set_edges(&[("a", "c"), ("c", "b")]);
+    harness.run();
+    assert_eq!(harness.outcomes("a", &sent), [Outcome::Delivered]);
+    rest.chunks(700).for_each(|piece| there.take(&harness, harness.plane("b"), piece));
+    assert_eq!(there.read_buffer.missing(), None);
+    assert_eq!(harness.take("b").len(), 1);
 }
 
 #[test]
 fn a_message_given_up_while_its_last_chunk_was_read_is_not_delivered() {
-    let world = World::new(PAIR);
-    let sent = world.send("a", Outgoing::set([node("b")], body(2 * CHUNK_BYTES)));
+    let harness = Harness::new(PAIR);
+    let sent = harness.send("a", Outgoing::set([node("b")], body(2 * CHUNK_BYTES)));
     let mut there = Reader::new("a", "b", 700);
     let mut batch = Batch::default();
-    let link = world.plane("a").fib().links[&LinkId(instance("b").0)].clone();
+    let link = harness.plane("a").fib().links[&LinkId(instance("b").0)].clone();
     while batch.frames < 2 {
         link.try_take(1 << 20, &mut batch);
     }
     let bytes = written(&batch);
     let (begun, rest) = bytes.split_at(bytes.len() - 100);
-    begun.chunks(700).for_each(|piece| there.take(&world, world.plane("b"), piece));
-    assert_eq!(there.intake.missing(), Some(100));
-    world.plane("a").cancel(sent.id, world.now.get());
+    begun.chunks(700).for_each(|piece| there.take(&harness, harness.plane("b"), piece));
+    assert_eq!(there.read_buffer.missing(), Some(100));
+    harness.plane("a").cancel(sent.id, harness.now.get());
     // The next message says that nobody waits for the first any more, and comes another way.
-    let next = world.send("a", Outgoing::set([node("b")], body(2 * CHUNK_BYTES)));
-    world.run();
-    assert_eq!(world.outcomes("a", &next), [Outcome::Delivered]);
-    there.take(&world, world.plane("b"), rest);
-    assert_eq!(world.take("b").len(), 1, "the second alone");
+    let next = harness.send("a", Outgoing::set([node("b")], body(2 * CHUNK_BYTES)));
+    harness.run();
+    assert_eq!(harness.outcomes("a", &next), [Outcome::Delivered]);
+    there.take(&harness, harness.plane("b"), rest);
+    assert_eq!(harness.take("b").len(), 1, "the second alone");
 }

@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::name::{Instance, LinkId, NodeName};
 use crate::protocol::adjacency::{DEAD_AFTER, KEEP_ALIVE_EVERY, Link, Stage};
 use crate::protocol::discovery::{BRIDGE_PATIENCE, Cause, cap};
-use crate::protocol::flood::{self, Levelling};
+use crate::protocol::flood::{self, DatabaseExchange};
 use crate::protocol::io::{CloseReason, Output, RequestId, Role};
 use crate::protocol::timer::Timer;
 use crate::wire::control::ControlFrame;
@@ -23,7 +23,7 @@ use crate::wire::hello::{Hello, Purpose};
 /// From the hellos to both Admits: as long as a handshake may take.
 const ADMISSION_MAX: Duration = Duration::from_secs(5);
 /// From both Admits to both Synced: ten times what the largest database takes over 100 Mbit/s.
-const LEVELLING_MAX: Duration = Duration::from_secs(30);
+const EXCHANGE_MAX: Duration = Duration::from_secs(30);
 
 impl Router {
     /// Whether this node decides about links to that one.
@@ -165,11 +165,11 @@ impl Router {
             Some(false) => {}
         }
         let Some(link) = self.links.find_mut(id) else { return };
-        link.stage = Stage::Levelling(Levelling::default());
+        link.stage = Stage::Exchange(DatabaseExchange::default());
         link.peer_had_other = other_link;
         link.since = now;
         self.counters.links_admitted += 1;
-        self.timers.set(Timer::Agree(id), now + LEVELLING_MAX);
+        self.timers.set(Timer::Agree(id), now + EXCHANGE_MAX);
         tracing::debug!(node = %self.config.name, link = %id, %peer, "admitted");
         for frame in flood::digests(&self.offers()) {
             self.send(id, frame);
@@ -342,7 +342,7 @@ impl Router {
         let Some(&asked) = self.asked.get(&request) else { return };
         let duplicate = matches!(error, DialError::Refused(RefuseReason::Duplicate));
         let meanwhile = |link: &Link| match link.stage {
-            Stage::Candidate { .. } | Stage::Levelling(_) => link.cause.is_none(),
+            Stage::Candidate { .. } | Stage::Exchange(_) => link.cause.is_none(),
             Stage::Full => link.since >= asked,
         };
         let other = self.links.to(instance).find(|(_, link)| duplicate && meanwhile(link));

@@ -38,7 +38,7 @@ impl Router {
         now: Instant,
     ) {
         let Some(link) = self.links.find_mut(id) else { return };
-        let Stage::Levelling(levelling) = &mut link.stage else {
+        let Stage::Exchange(levelling) = &mut link.stage else {
             self.breach(id, "a digest out of place", now);
             return;
         };
@@ -53,7 +53,7 @@ impl Router {
     fn push(&mut self, id: LinkId, now: Instant) {
         let offers = self.offers();
         let Some(link) = self.links.find_mut(id) else { return };
-        let Stage::Levelling(levelling) = &mut link.stage else { return };
+        let Stage::Exchange(levelling) = &mut link.stage else { return };
         let missing = levelling.missing(&offers);
         let level = levelling.state() == Step::Level;
         for instance in missing {
@@ -74,7 +74,7 @@ impl Router {
 
     pub(super) fn synced(&mut self, id: LinkId, now: Instant) {
         let Some(link) = self.links.find_mut(id) else { return };
-        let Stage::Levelling(levelling) = &mut link.stage else {
+        let Stage::Exchange(levelling) = &mut link.stage else {
             self.breach(id, "synced out of place", now);
             return;
         };

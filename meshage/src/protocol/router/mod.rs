@@ -12,9 +12,9 @@
 //! ```
 
 mod admission;
+mod discovery;
 mod exchange;
 mod routing;
-mod search;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -25,12 +25,12 @@ use rand::rngs::ChaCha8Rng;
 
 use super::adjacency::{KEEP_ALIVE_EVERY, Links};
 use super::announce::Origin;
-use super::count::Counters;
+use super::counters::Counters;
 use super::discovery::Discovery;
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
 use super::lsdb::Lsdb;
 use super::seeds::Seeds;
-use super::spf::Pace;
+use super::spf::SpfThrottle;
 use super::timer::{Timer, Timers};
 use crate::config::{Config, LINKS_MAX};
 use crate::error::{DialError, HangupError, RefuseReason};
@@ -96,7 +96,7 @@ pub struct Router {
     seeds: Seeds,
     origin: Origin,
     lsdb: Lsdb,
-    pace: Pace,
+    pace: SpfThrottle,
     routes: Arc<RouteTable>,
     /// When the application's dials began that were not answered yet.
     asked: BTreeMap<RequestId, Instant>,
@@ -129,7 +129,7 @@ impl Router {
             seeds: Seeds::new(config.seeds.len()),
             origin: Origin::new(config.name.clone(), instance),
             lsdb: Lsdb::default(),
-            pace: Pace::default(),
+            pace: SpfThrottle::default(),
             routes,
             started: now,
             asked: BTreeMap::new(),

@@ -1,14 +1,14 @@
 //! What a few routers do together.
 
-mod knowing;
-mod linking;
-mod measured;
-mod robust;
-mod searching;
+mod database;
+mod discovery;
+mod links;
+mod measurements;
+mod robustness;
 
 use std::time::Duration;
 
-use super::world::{World, config};
+use super::harness::{Harness, config};
 use crate::name::NodeName;
 
 const fn secs(secs: u64) -> Duration {
@@ -24,16 +24,16 @@ fn name(text: &str) -> NodeName {
 }
 
 /// Nodes of degree 0 that were linked as said, and have settled.
-fn linked(names: &[&str], links: &[(&str, &str)]) -> World {
-    let mut world = World::new(7);
+fn linked(names: &[&str], links: &[(&str, &str)]) -> Harness {
+    let mut harness = Harness::new(7);
     for name in names {
-        world.start(config(name, 0));
+        harness.start(config(name, 0));
     }
     for (a, b) in links {
-        world.dial(a, b);
+        harness.dial(a, b);
     }
-    assert!(world.run_until(secs(8), World::is_whole), "all links come up");
+    assert!(harness.run_until(secs(8), Harness::is_whole), "all links come up");
     // Until everybody may announce at once again.
-    world.run(secs(3));
-    world
+    harness.run(secs(3));
+    harness
 }

@@ -1,7 +1,7 @@
 //! What holds at one node after each event.
 
 use crate::sim::network::Machine;
-use crate::sim::world::Sim;
+use crate::sim::simulation::Sim;
 
 impl Sim {
     /// Asks the router for its own invariants, and looks whether its routes lead over live links.

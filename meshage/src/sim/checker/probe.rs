@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::message::Recipients;
 use crate::name::NodeName;
-use crate::sim::act::SendOptions;
-use crate::sim::ledger::Ticket;
+use crate::sim::application::SendOptions;
+use crate::sim::history::Ticket;
 use crate::sim::network::Machine;
-use crate::sim::world::Sim;
+use crate::sim::simulation::Sim;
 
 /// How long one probe may be under way: a path of 64 hops of the standard 5 ms, there and back,
 /// with as much again.
@@ -37,7 +37,7 @@ impl Sim {
                 !rested || crossed == others.len() as u64,
                 "invariant S13: a broadcast to {} nodes crossed {crossed} links: {:?}",
                 others.len() + 1,
-                self.ledger.entry(ticket)
+                self.history.entry(ticket)
             );
             if !others.is_empty() {
                 self.probe_with(machine, Recipients::Set(others.into()));
@@ -52,8 +52,8 @@ impl Sim {
             Ok(ticket) => ticket,
             Err(error) => panic!("invariant S7: a settled mesh takes no message: {error}"),
         };
-        let done = self.run_until(PROBE_TIME, |sim| sim.ledger.entry(ticket).result.is_some());
-        let entry = self.ledger.entry(ticket);
+        let done = self.run_until(PROBE_TIME, |sim| sim.history.entry(ticket).result.is_some());
+        let entry = self.history.entry(ticket);
         assert!(
             done.is_some() && self.report(ticket).is_some_and(|report| report.all_delivered()),
             "invariant S7: a message over a settled mesh was not delivered: {entry:?}"

@@ -9,7 +9,7 @@ use crate::name::{Instance, NodeName};
 use crate::sim::connection::{ConnectionId, Side, State};
 use crate::sim::network::Machine;
 use crate::sim::report::Histogram;
-use crate::sim::world::Sim;
+use crate::sim::simulation::Sim;
 use crate::topology::Mesh;
 
 /// Every pair of nodes is looked at in a mesh of up to so many; of a larger one some.

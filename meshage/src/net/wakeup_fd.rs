@@ -1,0 +1,77 @@
+//! A descriptor that is readable exactly while there is something to receive, for programs that
+//! wait with `poll`.
+//!
+//! A pair of sockets with at most one byte between them. Whoever changes the inbox calls
+//! [`WakeupFd::sync`], which looks at the truth under a lock: whichever of two calls comes last
+//! leaves the descriptor right.
+
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
+
+use super::socket;
+
+/// The descriptor, and the other end of it.
+#[derive(Debug)]
+pub(crate) struct WakeupFd {
+    reader: UnixStream,
+    writer: UnixStream,
+    raised: Mutex<bool>,
+}
+
+impl WakeupFd {
+    /// A descriptor that is not readable.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        Ok(Self { reader, writer, raised: Mutex::new(false) })
+    }
+
+    /// The descriptor to wait for.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.reader.as_raw_fd()
+    }
+
+    /// Makes the descriptor readable exactly if `ready` says so now.
+    pub(crate) fn sync(&self, ready: impl FnOnce() -> bool) {
+        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = ready();
+        if wanted == *raised {
+            return;
+        }
+        // Neither can fail for want of room or of a byte, unless the application read from the
+        // descriptor itself; then there is nothing to put right either.
+        if wanted {
+            let _ = socket::send(&self.writer, &[io::IoSlice::new(&[1])]);
+        } else {
+            let _ = (&self.reader).read(&mut [0]);
+        }
+        *raised = wanted;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readable(wakeup_fd: &WakeupFd) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        socket2::SockRef::from(&wakeup_fd.reader).peek(&mut byte).is_ok()
+    }
+
+    #[test]
+    fn it_is_readable_exactly_while_it_should_be() {
+        let wakeup_fd = WakeupFd::new().expect("descriptors");
+        assert!(!readable(&wakeup_fd));
+        for _ in 0..100_000 {
+            wakeup_fd.sync(|| true);
+        }
+        assert!(readable(&wakeup_fd));
+        wakeup_fd.sync(|| false);
+        assert!(!readable(&wakeup_fd));
+        wakeup_fd.sync(|| true);
+        assert!(readable(&wakeup_fd));
+    }
+}

@@ -1,0 +1,42 @@
+//! How often something may happen: a token bucket in virtual time. Pure; the clock is an argument.
+
+use std::time::{Duration, Instant};
+
+/// Lets `burst` through at once and then one every `interval`.
+#[derive(Debug)]
+pub(super) struct TokenBucket {
+    interval: Duration,
+    burst: u32,
+    /// When the bucket is full again.
+    full_at: Instant,
+}
+
+impl TokenBucket {
+    pub(super) fn new(interval: Duration, burst: u32, now: Instant) -> Self {
+        Self { interval, burst, full_at: now }
+    }
+
+    /// Takes a token, or says that there is none.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + self.interval;
+        if full_at > now + self.interval * self.burst {
+            return false;
+        }
+        self.full_at = full_at;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(Duration::from_millis(250), 8, start);
+        assert_eq!((0..20).filter(|_| bucket.take(start)).count(), 8);
+        let taken = (0..=40).filter(|i| bucket.take(start + Duration::from_millis(i * 100)));
+        assert_eq!(taken.count(), 16, "four a second, for four seconds");
+    }
+}
