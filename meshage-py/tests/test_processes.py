@@ -1,4 +1,4 @@
-"""Ends, forks and loops that go wrong: each in a program of its own, and none hangs."""
+"""Exits, forks and failing event loops, each in a separate program. None may hang."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pair(kind=meshage.Node):
 """
 
 
-def quickly(code: str, limit: float = 10.0) -> str:
+def run_quickly(code: str, limit: float = 10.0) -> str:
     """Runs a program that must end by itself, well before its nodes' timeouts."""
     begin = time.monotonic()
     out = check_python(START + code)
@@ -32,8 +32,8 @@ def quickly(code: str, limit: float = 10.0) -> str:
     return out
 
 
-def test_an_exit_without_close_leaves_in_order() -> None:
-    out = quickly(
+def test_an_exit_without_close_is_clean() -> None:
+    out = run_quickly(
         """
 a, b = pair()
 a.snoop = print
@@ -43,8 +43,8 @@ print("end")
     assert out == "end\n"
 
 
-def test_an_exit_while_daemon_threads_wait_in_the_node() -> None:
-    quickly(
+def test_an_exit_while_daemon_threads_wait_in_the_node_is_clean() -> None:
+    run_quickly(
         """
 a, b = pair()
 def forever(call):
@@ -62,8 +62,8 @@ time.sleep(0.2)
     )
 
 
-def test_an_exit_in_the_middle_of_a_snoop() -> None:
-    quickly(
+def test_an_exit_during_a_snoop_callback_is_clean() -> None:
+    run_quickly(
         """
 a, b = pair()
 c = start("c")
@@ -81,8 +81,8 @@ assert reached.wait(20)
     )
 
 
-def test_an_exit_while_logging() -> None:
-    quickly(
+def test_an_exit_while_logging_is_clean() -> None:
+    run_quickly(
         """
 import logging
 logging.basicConfig(level=1, stream=sys.stdout)
@@ -99,8 +99,8 @@ def test_an_exit_by_an_error_keeps_its_status() -> None:
     assert done.status == 1 and "SystemError: mine" in done.err
 
 
-def test_a_peer_sees_an_exit_as_leaving() -> None:
-    quickly(
+def test_a_peer_is_notified_of_an_exit() -> None:
+    run_quickly(
         """
 import subprocess
 a = start("a")
@@ -116,8 +116,8 @@ a.close()
     )
 
 
-def test_a_forked_child_is_told_and_the_parent_goes_on() -> None:
-    out = quickly(
+def test_calls_in_a_forked_child_raise_and_the_parent_continues() -> None:
+    out = run_quickly(
         """
 a, b = pair()
 events = a.events()
@@ -127,7 +127,7 @@ b.recv(20)
 a.fileno()
 child = os.fork()
 if child == 0:
-    told = 0
+    raised = 0
     calls = [lambda: a.set("b", "x"), lambda: a.recv(0), a.try_recv, lambda: a.recv_many(5, 0),
              lambda: a.broadcast("x"), lambda: a.dial("127.0.0.1:1"), lambda: a.hangup("b"),
              lambda: a.wait_for(2, 0), a.mesh, a.peers, a.dot, a.msa, a.stats, a.fileno, a.events,
@@ -140,18 +140,18 @@ if child == 0:
         try:
             call()
         except meshage.ForkError:
-            told += 1
+            raised += 1
         else:
-            print("not told:", number)
+            print("did not raise:", number)
     assert a.closed and a.name == "a" and a.port > 0
     a.close()
-    b.__exit__(None, None, None)  # as at the end of a block that the fork was in
-    # A node of the child's own works.
+    b.__exit__(None, None, None)  # as at the end of a `with` block that contains the fork
+    # A node that was started in the child works.
     with start("c") as c, start("d") as d:
         c.dial(f"127.0.0.1:{d.port}")
         c.wait_for("d", timeout=20)
         assert c.set("d", "x") == ["d"]
-    print("told", told == len(calls), flush=True)
+    print("raised", raised == len(calls), flush=True)
     del a, b, events, sending
     sys.exit(0)
 _, status = os.waitpid(child, 0)
@@ -163,11 +163,11 @@ b.close()
 print("parent")
 """
     )
-    assert out == "told True\nparent\n"
+    assert out == "raised True\nparent\n"
 
 
-def test_a_fork_in_the_middle_of_traffic_hangs_neither() -> None:
-    quickly(
+def test_a_fork_during_traffic_hangs_neither_process() -> None:
+    run_quickly(
         """
 a, b = pair()
 stop = threading.Event()
@@ -197,8 +197,8 @@ b.close()
     )
 
 
-def test_multiprocessing_by_fork_works_beside_a_node() -> None:
-    quickly(
+def test_multiprocessing_by_fork_works_with_a_running_node() -> None:
+    run_quickly(
         """
 import multiprocessing
 def child(queue):
@@ -220,8 +220,8 @@ b.close()
     )
 
 
-def test_an_asyncio_node_in_a_forked_child() -> None:
-    quickly(
+def test_an_asyncio_node_raises_in_a_forked_child() -> None:
+    run_quickly(
         """
 async def main():
     a, b = pair(meshage.AsyncNode)
@@ -229,7 +229,7 @@ async def main():
     child = os.fork()
     if child == 0:
         asyncio.events._set_running_loop(None)
-        async def told():
+        async def check():
             for call in (a.recv(), a.set("b", "x"), a.wait_for(2), a.recv_many()):
                 try:
                     await call
@@ -238,7 +238,7 @@ async def main():
                 os._exit(1)
             await a.aclose()
             os._exit(0)
-        asyncio.run(told())
+        asyncio.run(check())
     assert os.waitpid(child, 0)[1] == 0
     assert await a.set("b", "y") == ["b"]
     await a.aclose()
@@ -248,8 +248,8 @@ asyncio.run(main())
     )
 
 
-def test_a_fork_inside_a_running_loop_is_told_by_every_coroutine() -> None:
-    quickly(
+def test_all_coroutines_raise_after_a_fork_inside_a_running_loop() -> None:
+    run_quickly(
         """
 async def main():
     a, b = pair(meshage.AsyncNode)
@@ -280,8 +280,8 @@ asyncio.run(main())
     )
 
 
-def test_a_node_is_used_by_what_goes_last() -> None:
-    out = quickly(
+def test_a_node_can_be_used_during_interpreter_shutdown() -> None:
+    out = run_quickly(
         """
 class Owner:
     def __init__(self):
@@ -300,8 +300,8 @@ owner = Owner()
     assert out.split() == ["NodeClosed", "NodeClosed", "closed", "True"]
 
 
-def test_a_loop_that_is_closed_under_waiting_coroutines() -> None:
-    quickly(
+def test_a_node_survives_a_loop_that_closes_with_waiting_coroutines() -> None:
+    run_quickly(
         """
 a, b = pair(meshage.AsyncNode)
 loop = asyncio.new_event_loop()
@@ -311,7 +311,7 @@ async def begin():
     await asyncio.sleep(0.05)
 loop.run_until_complete(begin())
 loop.close()
-# What happens to the node does not disturb the dead loop, nor the other way round.
+# The node and the closed loop do not affect each other.
 b.set("a", "for the next loop")
 async def again():
     assert (await a.recv(timeout=20)).text() == "for the next loop"
@@ -320,13 +320,13 @@ async def again():
 asyncio.run(again())
 b.close()
 import logging
-logging.disable()   # asyncio's own complaint about tasks that were pending
+logging.disable()   # asyncio's own warning about pending tasks
 """
     )
 
 
-def test_a_loop_that_ends_without_closing_the_node() -> None:
-    quickly(
+def test_a_loop_may_end_without_closing_the_node() -> None:
+    run_quickly(
         """
 a, b = pair(meshage.AsyncNode)
 async def main():
@@ -338,8 +338,8 @@ asyncio.run(main())
     )
 
 
-def test_closing_an_asyncio_node_without_a_loop_and_after_its_loop() -> None:
-    quickly(
+def test_an_asyncio_node_can_be_closed_without_its_loop() -> None:
+    run_quickly(
         """
 a, b = pair(meshage.AsyncNode)
 async def main():
@@ -353,8 +353,8 @@ b.close()
     )
 
 
-def test_an_asyncio_node_without_a_running_loop_says_so() -> None:
-    quickly(
+def test_an_asyncio_node_without_a_running_loop_raises_a_runtime_error() -> None:
+    run_quickly(
         """
 a, b = pair(meshage.AsyncNode)
 coroutine = a.set("b", "x")
@@ -371,7 +371,7 @@ b.close()
 
 
 def test_ctrl_c_ends_an_asyncio_program() -> None:
-    quickly(
+    run_quickly(
         """
 import signal
 async def main():
@@ -388,8 +388,8 @@ else:
     )
 
 
-def test_a_peer_that_is_killed_costs_no_signal() -> None:
-    quickly(
+def test_a_killed_peer_raises_no_signal() -> None:
+    run_quickly(
         """
 import signal, subprocess
 a = start("a")
@@ -411,12 +411,12 @@ a.close()
 
 
 @pytest.mark.parametrize("kind", ["Node", "AsyncNode"])
-def test_many_nodes_come_and_go_without_leaking(kind: str) -> None:
-    quickly(
+def test_starting_and_closing_many_nodes_leaks_nothing(kind: str) -> None:
+    run_quickly(
         f"""
 def count():
     return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
-def turn():
+def round_trip():
     a, b = pair(meshage.{kind})
     if isinstance(a, meshage.AsyncNode):
         async def use():
@@ -431,11 +431,11 @@ def turn():
         a.fileno()
     a.close()
     b.close()
-turn()
+round_trip()
 deadline = time.monotonic() + 20
 before = count()
 for _ in range(10):
-    turn()
+    round_trip()
 while (after := count()) > before and time.monotonic() < deadline:
     time.sleep(0.05)
 assert after <= before, (before, after)
@@ -444,8 +444,8 @@ assert after <= before, (before, after)
     )
 
 
-def test_two_loops_at_once_share_a_node_and_one_closes_it() -> None:
-    out = quickly(
+def test_two_concurrent_loops_share_a_node_and_a_third_closes_it() -> None:
+    out = run_quickly(
         """
 a, b = pair(meshage.AsyncNode)
 got = []
@@ -453,7 +453,7 @@ async def serve():
     try:
         async for message in a:
             got.append(message.text())
-            # The echo is received before its acknowledgement is back.
+            # The echo is received before its acknowledgement arrives.
             await a.set("b", message.text())
         await a.wait_for("nobody")
     except meshage.NodeClosed:
@@ -476,8 +476,8 @@ print("end")
     assert out == "end\n"
 
 
-def test_closing_from_another_thread_while_all_wait() -> None:
-    quickly(
+def test_closing_from_another_thread_ends_all_waits() -> None:
+    run_quickly(
         """
 node = start("a")
 threading.Timer(0.2, node.close).start()
