@@ -1,5 +1,5 @@
-"""Sends a greeting to every node that joins and prints the messages that it receives. Run it two or
-more times on one machine: python first.py alice"""
+"""Says hello to every node that joins, and prints the messages that it receives. Run it two or more
+times on one machine: python first.py alice"""
 
 import os
 import sys
@@ -26,7 +26,7 @@ with meshage.Node(
     listen_port=0,  # any free port, so that nodes can share the machine
 ) as node:
     threading.Thread(target=greet, args=(node, node.events())).start()
-    print(f"{node.name} is looking for other nodes; stop it with Ctrl-C", flush=True)
+    print(f"{node.name} looks for others; end it with Ctrl-C", flush=True)
     try:
         for message in node:
             print(f"{message.source} says {message.text()!r}", flush=True)

@@ -57,7 +57,7 @@ def main(role: str, server: str, numbers: list[int]) -> None:
         name, "request-reply", degree=2, broadcast="127.255.255.255", listen_port=0
     ) as node:
         if role == "serve":
-            print(f"{name} is serving; stop it with Ctrl-C", flush=True)
+            print(f"{name} serves; end it with Ctrl-C", flush=True)
             serve(node)
         else:
             node.wait_for(server, timeout=30)

@@ -111,7 +111,7 @@ def test_first(start: Callable[..., Program]) -> None:
 
 def test_request_reply(start: Callable[..., Program]) -> None:
     server = start("request_reply.py", "serve", unique("adder"))
-    server.expect(lambda line: "is serving" in line)
+    server.expect(lambda line: "serves" in line)
     client = start("request_reply.py", "ask", unique("adder"), "1", "2", "39")
     client.expect("42")
     client.end(lambda: None)
