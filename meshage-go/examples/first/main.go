@@ -22,7 +22,7 @@ func main() {
 		Namespace:  "first",
 		Degree:     3,                                      // wanted links
 		Broadcast:  []net.IP{net.IPv4(127, 255, 255, 255)}, // this machine only
-		ListenPort: meshage.AnyPort,                        // any free port, so that nodes can share the machine
+		ListenPort: meshage.AnyPort,                        // any free port
 	})
 	if err != nil {
 		log.Fatal(err)
