@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -101,3 +102,28 @@ def check_python(code: str, *arguments: str, timeout: float = 60.0) -> str:
     assert done.status == 0, f"status {done.status}\n{done.out}\n{done.err}"
     assert done.err == "", done.err
     return done.out
+
+
+PROGRAM_START = """
+import asyncio, os, sys, threading, time, warnings
+import meshage
+
+def start(name, kind=meshage.Node, **options):
+    return kind(name, "processes", bind="127.0.0.1", port=0, **options)
+
+def pair(kind=meshage.Node):
+    a, b = start("a", kind), start("b")
+    b.dial(f"127.0.0.1:{a.port}")
+    b.wait_for("a", timeout=20)
+    while not a.broadcast_recipients():
+        time.sleep(0.005)
+    return a, b
+"""
+
+
+def run_quickly(code: str, limit: float = 10.0) -> str:
+    """Runs a program that must end by itself, well before its nodes' timeouts."""
+    begin = time.monotonic()
+    out = check_python(PROGRAM_START + code)
+    assert time.monotonic() - begin < limit
+    return out
