@@ -31,7 +31,7 @@ pub(crate) fn send<'py>(
     outgoing: Outgoing,
 ) -> PyResult<Bound<'py, PyList>> {
     let mut outstanding = CancelOnDrop(None);
-    let started = in_slices(py, None, |until| {
+    let attempt = in_slices(py, None, |until| {
         let pending = match &mut outstanding.0 {
             Some(pending) => pending,
             None => match node.node().start_send(outgoing.clone()) {
@@ -42,7 +42,7 @@ pub(crate) fn send<'py>(
         };
         node.wait_until(Some(until), pin!(pending.wait())).map(Some)
     });
-    let result = match started? {
+    let result = match attempt? {
         Some(Some(result)) => {
             outstanding.0 = None;
             result
