@@ -20,8 +20,8 @@ fn body(seed: usize, len: usize) -> Bytes {
     (0..len).map(|at| (at * 7 + at / 251 + seed) as u8).collect::<Vec<u8>>().into()
 }
 
-/// A proxy to a node. It forwards bytes in pieces of these sizes, in turn, and breaks after a number
-/// of bytes. Returns its address.
+/// Starts a proxy to a node and returns its address. The proxy forwards bytes in pieces of these
+/// sizes, in turn, and breaks after a number of bytes.
 async fn proxy(to: &Node, pieces: &'static [usize], breaks_after: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");

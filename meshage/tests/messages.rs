@@ -50,8 +50,8 @@ async fn a_request_right_after_the_dial_is_acknowledged_and_its_reply_arrives() 
 #[tokio::test]
 async fn a_request_to_a_distant_node_that_just_joined_is_acknowledged() {
     let nodes = line(&["a", "b", "c", "d"]).await;
-    // More rounds would wait for the rate limit of announcements, which slows down a node that joins
-    // and leaves often.
+    // More rounds would wait for the rate limit of announcements, which slows down a node that
+    // joins and leaves often.
     for round in 0..2 {
         let joins = node("joins").await;
         let mut events = nodes[0].events();

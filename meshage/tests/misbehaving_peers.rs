@@ -21,7 +21,8 @@ struct RawPeer {
 }
 
 impl RawPeer {
-    /// Connects, and completes the handshake and the database exchange. The node then has it as a peer.
+    /// Connects and completes the handshake and the database exchange. The node then has it as a
+    /// peer.
     async fn link_to(node: &Node) -> Self {
         let mut peer = Self::connect(node);
         peer.send(&ControlFrame::Admit { other_link: false }.encode());

@@ -1,5 +1,5 @@
-//! The thread that runs an application's callbacks. It does no I/O, so that a slow callback does not
-//! delay messages.
+//! The thread that runs an application's callbacks. It does no I/O, so that a slow callback does
+//! not delay messages.
 //!
 //! Each node has one such thread, which starts with the first callback. It holds no lock while a
 //! callback runs. A callback may therefore call any function, and may close its own node.

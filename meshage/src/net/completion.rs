@@ -1,12 +1,12 @@
 //! The completion of one send, from the data plane to the caller.
 //!
 //! ```text
-//!  data plane ── Completion ──► CompletionState ◄── polled by a future, a parked thread, a `Pending`
+//!  data plane ── Completion ──► CompletionState ◄── polled by a future, a thread or a `Pending`
 //!                                  └─ its callback: runs on the callback thread
 //! ```
 //!
-//! A send costs one allocation, its callback included. A send without a callback usually costs none:
-//! a state that is no longer used is kept for the next sends of its thread.
+//! A send costs one allocation, its callback included. A send without a callback usually costs
+//! none: a state that is no longer used is kept for the next sends of its thread.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -3,13 +3,13 @@
 //! ```text
 //!  requests (application) ───────┐
 //!  network events (readers, UDP, ├──► Router ──► outputs ──► links, dials, datagrams
-//!   dials, handshakes) ──────────┤                      └──► snapshot to the data plane, then events
-//!  one timer ────────────────────┘                           and replies
+//!   dials, handshakes) ──────────┤                      └──► snapshot to the data plane, then
+//!  one timer ────────────────────┘                           events and replies
 //! ```
 //!
 //! The task does no I/O and waits for nothing but its inputs. Events and replies are published only
-//! after the snapshot that they refer to is installed: an application that receives the event that a
-//! node joined can send to it.
+//! after the snapshot that they refer to is installed. An application that is notified that a node
+//! joined can therefore send to that node.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -216,7 +216,7 @@ impl Driver {
     fn handle_request(&mut self, request: Request) {
         let command = match request {
             Request::Command(command) => command,
-            // The sender of the reply is dropped, which reports to the caller that the node is closed.
+            // Dropping the sender of the reply reports to the caller that the node is closed.
             Request::CommandWithReply { .. } if self.closing => return,
             Request::CommandWithReply { request, command, reply } => {
                 self.replies.insert(request, reply);
@@ -250,7 +250,7 @@ impl Driver {
         }
     }
 
-    /// Whether the router has to handle an input. Input from a link that is already closed is ignored.
+    /// Whether the router has to handle an input. Input from a closed link is ignored.
     fn is_current(&mut self, input: &Input) -> bool {
         match input {
             Input::LinkDown { link, reason, .. } => {

@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::input::NetworkEvent;
-use super::reader::{self, Phase};
+use super::link::reader::{self, Phase};
+use super::link::writer;
 use super::shared::Shared;
 use super::transport::Transport;
-use super::writer;
 use crate::forward::outbound::{Class, Full, Outbound};
 use crate::forward::plane::Fib;
 use crate::name::LinkId;

@@ -1,7 +1,7 @@
 //! Accepts connections and exchanges hellos over them, a limited number at a time.
 //!
-//! One task accepts and never waits for a handshake. Each handshake is a task of its own, and all of
-//! them end with the accepting task.
+//! One task accepts and never waits for a handshake. Each handshake runs in its own task, and
+//! all of them end with the accepting task.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

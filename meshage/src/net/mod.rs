@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A message in transit passes a reader, the data plane and a writer, and never the control task.
-//! The application's callbacks run on the thread of [`callback_thread`]. Only [`transport`] knows what
-//! kind of stream a link uses, and only [`sys`] calls the operating system past tokio.
+//! The application's callbacks run on the thread of [`callback_thread`]. Only [`transport`] knows
+//! what kind of stream a link uses. Calls that differ between operating systems are in [`sys`].
 
 mod callback_thread;
 pub(crate) mod clock;
@@ -23,15 +23,14 @@ mod driver;
 pub(crate) mod events;
 mod handshake;
 mod input;
+mod link;
 mod links;
 mod listen;
-mod reader;
 pub(crate) mod shared;
 pub(crate) mod sink;
 pub(crate) mod sys;
 mod transport;
 mod udp;
-mod writer;
 
 pub(crate) use dial::DIAL_TIMEOUT;
 pub(crate) use driver::CLOSE_TIMEOUT;

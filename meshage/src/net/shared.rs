@@ -67,7 +67,7 @@ pub(crate) struct Shared {
     pub(crate) installs: watch::Sender<()>,
     router: Mutex<Router>,
     settings: Mutex<Settings>,
-    /// The timeout of a send that sets none, in nanoseconds; `u64::MAX` is none. Every send reads it.
+    /// The timeout of a send that sets none, in nanoseconds; `u64::MAX` is no timeout.
     timeout: AtomicU64,
     requests: mpsc::UnboundedSender<Request>,
     next_request: AtomicU64,
@@ -240,7 +240,7 @@ impl Shared {
     fn after_take(&self, left: usize) {
         let sink = self.plane.sink();
         sink.sync_wakeup_fd(|| self.is_readable());
-        // The inbox wakes one receiver when it fills. A receiver that leaves messages wakes the next.
+        // The inbox wakes one receiver when it fills. One that leaves messages wakes the next.
         if left > 0 && sink.receivers.load(Ordering::SeqCst) > 0 {
             sink.inbox.notify_one();
         }

@@ -101,8 +101,8 @@ impl ReadHalf {
         }
     }
 
-    /// Waits for something to read, appends it to a buffer and returns the number of bytes, 0 at the
-    /// end of the stream.
+    /// Waits for something to read, appends it to a buffer and returns the number of bytes, 0 at
+    /// the end of the stream.
     pub(super) async fn read_buf(&mut self, buffer: &mut impl BufMut) -> io::Result<usize> {
         self.stream.read_buf(buffer).await
     }

@@ -130,8 +130,8 @@ pub(super) async fn run(
             continue;
         };
         let input = Input::Solicited { from, solicitation };
-        // Never waits for the queue, which the frames of links share: a solicitation that is dropped
-        // is repeated, a frame is not.
+        // Never waits for the queue, which is shared with the frames of links: a dropped
+        // solicitation is repeated, a frame is not.
         if events.try_send(NetworkEvent::Input(input)).is_err() {
             shared.counters.net_in_datagrams_dropped.one();
         }

@@ -1,9 +1,9 @@
 //! A descriptor that is readable exactly while there is something to receive, for programs that
 //! wait with `poll`.
 //!
-//! It is one end of a socket pair that holds at most one byte. Every change of the inbox is followed
-//! by a call of [`WakeupFd::sync`], which reads the current state under a lock. Whichever of two
-//! concurrent calls comes last therefore leaves the descriptor in the right state.
+//! It is one end of a socket pair that holds at most one byte. Every change of the inbox is
+//! followed by a call of [`WakeupFd::sync`], which reads the current state under a lock. The later
+//! of two concurrent calls therefore leaves the descriptor in the right state.
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, RawFd};

@@ -7,8 +7,8 @@
 //!
 //! A reader never waits for another link. It waits for the driver in two cases. With control frames
 //! it waits for room in the driver's queue, so that a peer that floods the node with them fills its
-//! own socket and not the node's memory. Before the first message after control frames it waits
-//! until they have taken effect, so that a reply to the message finds the route that they announced.
+//! socket and not the node's memory. Before the first message after control frames it waits until
+//! they have taken effect, so that a reply to the message finds the route that they announced.
 //! While the inbox is more than half full, the reader yields to the application, but does not wait
 //! for it.
 
@@ -22,12 +22,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::clock;
-use super::input::NetworkEvent;
-use super::shared::Shared;
-use super::transport::ReadHalf;
 use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
 use crate::name::LinkId;
+use crate::net::clock;
+use crate::net::input::NetworkEvent;
+use crate::net::shared::Shared;
+use crate::net::transport::ReadHalf;
 use crate::protocol::io::Input;
 use crate::wire::WireError;
 use crate::wire::control::ControlFrame;
@@ -54,7 +54,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// The state of a link, as the driver sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::net) enum Phase {
     /// In use.
     Open,
     /// The queued frames are written; arriving bytes are discarded.
@@ -74,7 +74,7 @@ enum StopReason {
 }
 
 /// Reads until the link ends.
-pub(super) async fn run(
+pub(in crate::net) async fn run(
     link: LinkId,
     mut transport: ReadHalf,
     mut phase: watch::Receiver<Phase>,
@@ -242,8 +242,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Lets the application take messages before the inbox is so full that it refuses some. Does not
-    /// wait for the application: one that takes none costs the node a few checks per batch.
+    /// Lets the application take messages before the inbox is so full that it refuses some. Does
+    /// not wait for the application: one that takes none costs the node a few checks per batch.
     async fn yield_to_application(&self) {
         for _ in 0..YIELDS_MAX {
             yield_now().await;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use tokio::task::yield_now;
 
-use super::clock;
-use super::counters::Counters;
-use super::shared::Shared;
-use super::transport::WriteHalf;
 use crate::forward::outbound::{Batch, Direct, Outbound};
 use crate::name::LinkId;
+use crate::net::clock;
+use crate::net::counters::Counters;
+use crate::net::shared::Shared;
+use crate::net::transport::WriteHalf;
 
 /// The limit on the bytes taken from the queue at a time: what a loopback carries in 50 µs.
 const WRITE_BYTES_MAX: usize = 256 << 10;
@@ -20,7 +20,7 @@ const WRITE_BYTES_MAX: usize = 256 << 10;
 const BUFFERS_MAX: usize = 64;
 
 /// Writes what is queued until the link is closed and everything is written, or until it breaks.
-pub(super) async fn run(
+pub(in crate::net) async fn run(
     link: LinkId,
     transport: WriteHalf,
     outbound: Arc<Outbound>,
