@@ -185,7 +185,7 @@ impl<H: Sink> Plane<H> {
         let header = &frame.header;
         let mut route = header.route.clone();
         route.push(self.name.clone());
-        let heading = HeaderRef { route: &route, ..header.heading(&targets) };
+        let heading = HeaderRef { route: &route, ..header.with_targets(&targets) };
         let class = if header.channel.large { Class::Large } else { Class::Small };
         let queue = fib.links.get(&next);
         let push = |queue: &Arc<Outbound>| {
