@@ -205,7 +205,7 @@ impl<H: Sink> Plane<H> {
         let acks = &mut consequences.acks;
         match &targets {
             Targets::Flood(sequence) => {
-                for name in fib.routes.behind(header.instance, next) {
+                for name in fib.routes.nodes_behind(header.instance, next) {
                     acks.push(refusal(header, name, None, sequence.number, Refusal::Busy));
                 }
             }
