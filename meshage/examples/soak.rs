@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use meshage::{Awaited, Config, Node, NodeName, Outgoing};
+use meshage::{Config, Node, NodeName, Outgoing, WaitCondition};
 use tokio::task::JoinSet;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -69,7 +69,7 @@ async fn main() -> Result<(), Error> {
         end.dial(&format!("127.0.0.1:{}", relay.port())).await?;
     }
     for end in [&left, &right] {
-        end.wait_for(Awaited::Count(3), Duration::from_secs(10)).await?;
+        end.wait_for(WaitCondition::Count(3), Duration::from_secs(10)).await?;
     }
     let start = Instant::now();
     let mut tasks = JoinSet::new();

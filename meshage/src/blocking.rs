@@ -23,7 +23,7 @@ use crate::name::NodeName;
 use crate::net::completion::{CompletionState, SendResult};
 use crate::net::fork::Process;
 use crate::net::{CLOSE_TIMEOUT, DIAL_TIMEOUT, clock};
-use crate::node::{self, Awaited};
+use crate::node::{self, WaitCondition};
 use crate::topology::Mesh;
 
 /// How many threads at most resolve sink names: as many dials as a burst.
@@ -201,7 +201,11 @@ impl Node {
     ///
     /// # Errors
     /// [`WaitError`].
-    pub fn wait_for(&self, awaited: Awaited, timeout: Option<Duration>) -> Result<Mesh, WaitError> {
+    pub fn wait_for(
+        &self,
+        awaited: WaitCondition,
+        timeout: Option<Duration>,
+    ) -> Result<Mesh, WaitError> {
         let limit = timeout.unwrap_or(Duration::MAX);
         self.wait(None, self.node.wait_for(awaited, limit)).unwrap_or(Err(WaitError::Closed))
     }

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{SOON, link, name, node, quiet, start, until, within};
-use meshage::{Awaited, Node, Outcome, Outgoing, blocking};
+use meshage::{Node, Outcome, Outgoing, WaitCondition, blocking};
 
 const ADDRESS: &str = "MESHAGE_TEST_ADDRESS";
 
@@ -45,7 +45,7 @@ impl Process {
         let output = BufReader::new(child.stdout.take().expect("piped"));
         let mut lines = output.lines();
         assert!(lines.by_ref().any(|line| line.expect("text").contains("port ")), "it started");
-        dials.wait_for(Awaited::Nodes(vec![name("child")]), SOON).await.expect("linked");
+        dials.wait_for(WaitCondition::Nodes(vec![name("child")]), SOON).await.expect("linked");
         Self { child, _output: lines }
     }
 
@@ -80,7 +80,7 @@ async fn a_killed_process_is_out_of_every_table_within_a_second() {
     let (a, b) = (node("a").await, node("b").await);
     link(&b, &a).await;
     let child = Process::start(&a).await;
-    b.wait_for(Awaited::Nodes(vec![name("child")]), SOON).await.expect("known");
+    b.wait_for(WaitCondition::Nodes(vec![name("child")]), SOON).await.expect("known");
     child.signal("-KILL");
     let took = within(Duration::from_secs(1), "it is gone", || {
         !a.mesh().contains("child") && !b.mesh().contains("child")
@@ -93,7 +93,7 @@ async fn a_stopped_process_is_out_within_four_seconds_and_back_after_four_more()
     let (a, b) = (node("a").await, node("b").await);
     link(&b, &a).await;
     let child = Process::start(&a).await;
-    b.wait_for(Awaited::Nodes(vec![name("child")]), SOON).await.expect("known");
+    b.wait_for(WaitCondition::Nodes(vec![name("child")]), SOON).await.expect("known");
     child.signal("-STOP");
     until("it stands still", || child.is_stopped()).await;
     let begin = Instant::now();
