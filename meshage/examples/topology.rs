@@ -1,4 +1,4 @@
-//! Five nodes in a ring and one beside it; prints who is linked to whom as Graphviz reads it:
+//! Starts five nodes in a ring and a sixth with one link to it, and prints the topology in DOT:
 //! `cargo run --example topology | dot -Tsvg > mesh.svg`
 
 use std::time::Duration;

@@ -24,9 +24,9 @@ pub const SOLICIT_LIMIT: usize = 16;
 pub const SOLICIT_RATIO: u32 = 8;
 /// The largest body: 64 MiB, four times the largest that a user of the original is known to send.
 pub const MAX_MESSAGE: usize = 64 << 20;
-/// I/O threads of a node with a runtime of its own. With one thread, no idle thread is woken to look
-/// for work: an acknowledged round trip between two nodes on one core took 35 µs with one thread and
-/// 46 µs with two.
+/// I/O threads of a node with a runtime of its own. With one thread, no idle thread is woken to
+/// look for work: an acknowledged round trip between two nodes on one core took 35 µs with one
+/// thread and 46 µs with two.
 pub const WORKER_THREADS: usize = 1;
 /// The most links of a node, however they were established.
 pub const LINKS_MAX: usize = 256;
@@ -127,8 +127,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The number of links that the node looks for. With fewer links it solicits. Default: 0, it never
-    /// solicits.
+    /// The number of links that the node looks for. With fewer links it solicits. Default: 0, it
+    /// never solicits.
     pub fn degree(mut self, degree: u32) -> Self {
         self.degree = degree;
         self
@@ -149,8 +149,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The port of the mesh, for TCP and UDP. Default: 9000. With 0, the node listens on any free TCP
-    /// port and receives no solicitations.
+    /// The port of the mesh, for TCP and UDP. Default: 9000. With 0, the node listens on any free
+    /// TCP port and receives no solicitations.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
@@ -163,7 +163,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The application's version. A peer with another version only causes a warning. Default: empty.
+    /// The application's version. A peer with another version only causes a warning. Default:
+    /// empty.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
         self
@@ -175,7 +176,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The MSA period: how often the node announces its links when nothing has changed. Default: 10 s.
+    /// The MSA period: how often the node announces its links when nothing has changed. Default: 10
+    /// s.
     pub fn msa_timeout(mut self, period: Duration) -> Self {
         self.msa_timeout = period;
         self
@@ -199,8 +201,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Adds a seed: an address (`host`, `host:port`, `[v6]:port`) that the node dials until it has a
-    /// link there, and again after that link breaks. It never gives up.
+    /// Adds a seed: an address (`host`, `host:port`, `[v6]:port`) that the node dials until it has
+    /// a link there, and again after that link breaks. It never gives up.
     pub fn seed(mut self, address: impl Into<String>) -> Self {
         self.seeds.push(address.into());
         self

@@ -270,8 +270,8 @@ impl fmt::Display for HangupError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// Not all became reachable in time; carries the missing names (none when the caller waited for a
-    /// number of nodes).
+    /// Not all became reachable in time; carries the missing names (none when the caller waited for
+    /// a number of nodes).
     Timeout(Vec<NodeName>),
     /// The node is closed.
     Closed,

@@ -1,10 +1,10 @@
 //! Mesh message passing: programs find each other, link up, and send acknowledged messages by name.
 //!
 //! A **mesh** is a set of nodes, each linked to a few others over TCP. Nodes of one namespace find
-//! each other by UDP broadcast, or dial an address. Every node knows the whole topology and forwards
-//! messages for other nodes, so a message reaches any node by its name, however many hops away. The
-//! sender gets a report with the outcome for each recipient. Nothing is durable: messages exist only
-//! in memory.
+//! each other by UDP broadcast, or dial an address. Every node knows the whole topology and
+//! forwards messages for other nodes, so a message reaches any node by its name, however many hops
+//! away. The sender gets a report with the outcome for each recipient. Nothing is durable: messages
+//! exist only in memory.
 //!
 //! ```
 //! use meshage::{Config, Node, NodeName};
@@ -30,11 +30,11 @@
 //! `Config::builder("left").namespace("demo").degree(3)`.
 //!
 //! # Overview
-//! - [`Node`]: starts a node, sends, receives, reports the topology. [`blocking`] has the same API for
-//!   programs without an asynchronous runtime.
+//! - [`Node`]: starts a node, sends, receives, reports the topology. [`blocking`] has the same API
+//!   for programs without an asynchronous runtime.
 //! - [`Config`]: all options, with their defaults.
-//! - [`Outgoing`], [`Message`], [`Report`] and [`Outcome`]: sent messages, received messages, and the
-//!   results of sends.
+//! - [`Outgoing`], [`Message`], [`Report`] and [`Outcome`]: sent messages, received messages, and
+//!   the results of sends.
 //! - [`Mesh`]: the topology. [`Event`]: its changes. [`Stats`]: counters.
 //! - [`error`]: one error type for each operation.
 //! - [`protocol`], [`forward`] and [`wire`]: the control plane, the data plane and the bytes on the

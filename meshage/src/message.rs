@@ -67,8 +67,8 @@ impl Message {
     /// Decodes a body that was sent with [`Outgoing::value`].
     ///
     /// # Errors
-    /// [`BodyError::Encoding`] if the encoding is not bincode, [`BodyError::Decode`] if the body does
-    /// not decode as a `T`.
+    /// [`BodyError::Encoding`] if the encoding is not bincode, [`BodyError::Decode`] if the body
+    /// does not decode as a `T`.
     pub fn value<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
         if self.encoding != Encoding::BINCODE {
             return Err(BodyError::Encoding(self.encoding));
@@ -160,8 +160,8 @@ impl Outgoing {
         self
     }
 
-    /// Sets whether a failed message is sent again, along the route at that time, until the deadline.
-    /// Default: off.
+    /// Sets whether a failed message is sent again, along the route at that time, until the
+    /// deadline. Default: off.
     ///
     /// This is safe: a receiver never delivers one message twice.
     pub fn retry(mut self, retry: bool) -> Self {
@@ -231,7 +231,8 @@ impl Report {
         Self { outcomes }
     }
 
-    /// Each recipient with its outcome, in the order that the sender gave (for a broadcast, by name).
+    /// Each recipient with its outcome, in the order that the sender gave (for a broadcast, by
+    /// name).
     pub fn outcomes(&self) -> &[(NodeName, Outcome)] {
         &self.outcomes
     }

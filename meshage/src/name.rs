@@ -327,8 +327,8 @@ pub enum Age {
 
 /// The sequence number of an announcement, from a lollipop-shaped space.
 ///
-/// A stem of [`LOLLIPOP_LENGTH`] numbers is used once. Then the numbers cycle through a ring, so that
-/// a start can always be distinguished from a wrap-around.
+/// A stem of [`LOLLIPOP_LENGTH`] numbers is used once. Then the numbers cycle through a ring, so
+/// that a start can always be distinguished from a wrap-around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sequence(pub u32);
 

@@ -219,8 +219,8 @@ impl RouteTable {
         })
     }
 
-    /// The links over which this node forwards a broadcast of `source`; none if the source cannot be
-    /// reached from here, or no node is downstream of this one.
+    /// The links over which this node forwards a broadcast of `source`; none if the source cannot
+    /// be reached from here, or no node is downstream of this one.
     pub fn broadcast_links(&self, source: Instance) -> Arc<[LinkId]> {
         let Some(&root) = self.by_instance.get(&source) else {
             return Arc::new([]);
@@ -243,8 +243,8 @@ impl RouteTable {
         links
     }
 
-    /// The nodes that a broadcast of `source` reaches over one link of this node. A relay that cannot
-    /// forward the broadcast refuses it on behalf of these nodes.
+    /// The nodes that a broadcast of `source` reaches over one link of this node. A relay that
+    /// cannot forward the broadcast refuses it on behalf of these nodes.
     pub fn nodes_behind(&self, source: Instance, link: LinkId) -> Vec<NodeName> {
         let Some(&root) = self.by_instance.get(&source) else {
             return Vec::new();
@@ -365,8 +365,8 @@ fn tree(starts: &[u32], edges: &[u32], root: u32) -> Tree {
 pub(crate) mod tests {
     use super::*;
 
-    /// The table of `me` in a mesh where node "a" has instance 1, "b" 2 and so on, and the link to a
-    /// neighbour has the number of its instance.
+    /// The table of `me` in a mesh where node "a" has instance 1, "b" 2 and so on, and the link to
+    /// a neighbour has the number of its instance.
     pub(crate) fn table(me: &str, edges: &[(&str, &str)]) -> RouteTable {
         let mut peers: BTreeMap<NodeName, Vec<Instance>> = BTreeMap::new();
         for (a, b) in edges {

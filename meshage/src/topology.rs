@@ -12,7 +12,8 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// Builds a mesh from nodes and undirected edges. Neighbours are sorted, and duplicates dropped.
+    /// Builds a mesh from nodes and undirected edges. Neighbours are sorted, and duplicates
+    /// dropped.
     pub fn from_edges(
         nodes: impl IntoIterator<Item = NodeName>,
         edges: impl IntoIterator<Item = (NodeName, NodeName)>,

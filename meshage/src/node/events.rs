@@ -18,8 +18,9 @@ impl Node {
         Events { subscription: self.shared.subscriptions.subscribe(is_closed) }
     }
 
-    /// Calls `snoop` for every complete message that this node forwards and does not receive, from a
-    /// thread that does no I/O. `None` stops it. If `snoop` is slow, messages are dropped and counted.
+    /// Calls `snoop` for every complete message that this node forwards and does not receive, from
+    /// a thread that does no I/O. `None` stops it. If `snoop` is slow, messages are dropped and
+    /// counted.
     pub fn set_snoop(&self, snoop: Option<Box<dyn FnMut(Message) + Send>>) {
         let snoop = snoop.filter(|_| !self.is_closed());
         let on = snoop.is_some();

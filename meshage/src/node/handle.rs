@@ -116,8 +116,8 @@ impl Node {
         self.shared.command(Command::Announce);
     }
 
-    /// Establishes a link to the node that listens at `host`, `host:port` or `[v6]:port`, and returns
-    /// its name. Times out after 10 s.
+    /// Establishes a link to the node that listens at `host`, `host:port` or `[v6]:port`, and
+    /// returns its name. Times out after 10 s.
     ///
     /// # Errors
     /// [`DialError`].
@@ -186,8 +186,8 @@ impl Node {
         self.shared.stats()
     }
 
-    /// Starts to close and returns at once. The node accepts no more sends, wakes every waiter, flushes
-    /// the messages in flight, and notifies its peers. This takes 2 s at most.
+    /// Starts to close and returns at once. The node accepts no more sends, wakes every waiter,
+    /// flushes the messages in flight, and notifies its peers. This takes 2 s at most.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -197,8 +197,8 @@ impl Node {
         self.shared.is_closed()
     }
 
-    /// Waits until the node is closed: none of its tasks runs, and its port is free. Inside one of the
-    /// node's own callbacks, it does not wait for that callback.
+    /// Waits until the node is closed: none of its tasks runs, and its port is free. Inside one of
+    /// the node's own callbacks, it does not wait for that callback.
     pub async fn closed(&self) {
         self.shared.reached(Life::Closed).await;
         self.shared.plane.sink().dispatch.ended().await;

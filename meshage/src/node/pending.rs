@@ -43,8 +43,8 @@ impl Pending {
         self.result.clone()
     }
 
-    /// As [`Pending::wait`], for futures that are written by hand. Only the waker of the last call is
-    /// woken.
+    /// As [`Pending::wait`], for futures that are written by hand. Only the waker of the last call
+    /// is woken.
     pub fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<Report, SendError>> {
         if let (None, Some(state)) = (&self.result, &self.state) {
             self.result = Some(ready!(state.poll(cx)));
@@ -52,8 +52,8 @@ impl Pending {
         self.result.clone().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Ends the send at once. The outcome for a recipient is [`crate::message::Outcome::Canceled`] if
-    /// the message has not left this node, and [`crate::message::Outcome::Timeout`] if it has.
+    /// Ends the send at once. The outcome for a recipient is [`crate::message::Outcome::Canceled`]
+    /// if the message has not left this node, and [`crate::message::Outcome::Timeout`] if it has.
     pub fn cancel(&self) {
         self.shared.plane.cancel(self.id, clock::now());
     }

@@ -71,8 +71,8 @@ impl Node {
 
 type NextMessage = Pin<Box<dyn Future<Output = Result<Message, RecvError>> + Send>>;
 
-/// A node's messages as a stream, from [`Node::messages`]. It keeps the node open. Dropping it loses
-/// no message.
+/// A node's messages as a stream, from [`Node::messages`]. It keeps the node open. Dropping it
+/// loses no message.
 pub struct Messages {
     node: Node,
     next: Option<NextMessage>,

@@ -84,8 +84,8 @@ impl Node {
             space.as_mut().enable();
             match self.shared.begin(outgoing, deadline, completion, clock::now()) {
                 Ok(id) => return Ok(Submission::Sent(id)),
-                Err((SendError::Again, message, waiter)) => {
-                    (outgoing, completion) = (message, waiter)
+                Err((SendError::Again, unsent, unused)) => {
+                    (outgoing, completion) = (unsent, unused)
                 }
                 Err((error, _, _)) => return Err(error),
             }
@@ -126,8 +126,9 @@ impl Node {
         self.begin(outgoing, CompletionState::waited())
     }
 
-    /// Starts a send. When it has ended, `done` is called once, from a thread that does no I/O. If the
-    /// node closes before, `done` still receives the report, or [`SendError::Closed`] if there is none.
+    /// Starts a send. When it has ended, `done` is called once, from a thread that does no I/O. If
+    /// the node closes before, `done` still receives the report, or [`SendError::Closed`] if there
+    /// is none.
     ///
     /// # Errors
     /// As [`Node::start_send`]. Then `done` is not called.

@@ -55,8 +55,8 @@ pub enum Verdict {
     },
     /// The refusing node has room again.
     Ready,
-    /// Sent in the opposite direction: the source received no acknowledgement and asks the recipient
-    /// for one. The reply is [`Verdict::Delivered`].
+    /// Sent in the opposite direction: the source received no acknowledgement and asks the
+    /// recipient for one. The reply is [`Verdict::Delivered`].
     Query,
 }
 

@@ -29,8 +29,8 @@ impl Deframer {
     /// Returns the next complete frame, if there is one.
     ///
     /// # Errors
-    /// [`WireError`] if the length is 0 or beyond [`FRAME_BYTES_MAX`]. The stream cannot be read any
-    /// further.
+    /// [`WireError`] if the length is 0 or beyond [`FRAME_BYTES_MAX`]. The stream cannot be read
+    /// any further.
     pub fn next_frame(&mut self) -> Result<Option<RawFrame>, WireError> {
         let Some(prefix) = self.buffer.first_chunk::<4>() else {
             return Ok(None);

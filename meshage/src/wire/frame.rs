@@ -29,8 +29,8 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    /// The kind with this number. An unknown kind comes from a later version; such frames are skipped
-    /// and counted.
+    /// The kind with this number. An unknown kind comes from a later version; such frames are
+    /// skipped and counted.
     pub fn from_number(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::Control),

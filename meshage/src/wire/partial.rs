@@ -29,8 +29,8 @@ pub struct PartialFrame {
 
 impl PartialFrame {
     /// Reads the header of the incomplete data frame in the deframer, if the frame lacks at least
-    /// `missing_min` bytes. Returns `None` for a frame that breaks the protocol: it is an error once
-    /// it is complete.
+    /// `missing_min` bytes. Returns `None` for a frame that breaks the protocol: it is an error
+    /// once it is complete.
     pub fn peek(deframer: &Deframer, missing_min: usize) -> Option<Self> {
         let (FrameKind::Data, received, length) = deframer.unfinished()? else {
             return None;

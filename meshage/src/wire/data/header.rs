@@ -187,7 +187,8 @@ impl DataHeader {
             Targets::Flood(_) => Ok(()),
             Targets::List(list) => {
                 let bytes: usize = list.iter().map(|target| Target::bytes_max(&target.name)).sum();
-                // A relay encodes the list and the route again and adds its own name. Both must fit.
+                // A relay encodes the list and the route again and adds its own name. Both must
+                // fit.
                 if bytes > RECIPIENTS_BYTES_MAX {
                     return Err(WireError::new(format!("recipients of {bytes} bytes")));
                 }
