@@ -83,7 +83,7 @@ impl RouteTable {
         records: impl IntoIterator<Item = Record<'a>>,
         links: &BTreeMap<Instance, LinkId>,
     ) -> Self {
-        let own: Vec<Instance> = links.keys().copied().collect();
+        let own_peers: Vec<Instance> = links.keys().copied().collect();
         let mut all: Vec<Record<'_>> =
             records.into_iter().filter(|record| record.instance != me).collect();
         let by_name =
@@ -91,8 +91,8 @@ impl RouteTable {
         if !all.is_sorted_by(|a, b| by_name(a, b).is_lt()) {
             all.sort_unstable_by(by_name);
         }
-        let myself = Record { name, instance: me, peers: &own };
-        all.insert(all.partition_point(|other| by_name(other, &myself).is_lt()), myself);
+        let own_record = Record { name, instance: me, peers: &own_peers };
+        all.insert(all.partition_point(|other| by_name(other, &own_record).is_lt()), own_record);
 
         let graph = Graph::new(&all);
         let start = graph.by_instance[&me];

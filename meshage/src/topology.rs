@@ -152,7 +152,7 @@ mod tests {
         let mesh = mesh(&[("a", "c"), ("a", "b"), ("b", "d"), ("c", "d"), ("d", "e")]);
         let path = mesh.shortest_path("a", "e").expect("connected");
         assert_eq!(path, ["a", "b", "d", "e"].map(name));
-        assert_eq!(mesh.shortest_path("a", "nobody"), None);
+        assert_eq!(mesh.shortest_path("a", "absent"), None);
         assert_eq!(mesh.shortest_path("a", "a"), Some(vec![name("a")]));
     }
 

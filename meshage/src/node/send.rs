@@ -123,7 +123,7 @@ impl Node {
     /// # Errors
     /// [`SendError::Again`] if the local queue is full, or another error. Nothing was sent.
     pub fn start_send(&self, outgoing: Outgoing) -> Result<Pending, SendError> {
-        self.begin(outgoing, CompletionState::waited())
+        self.begin_send(outgoing, CompletionState::waited())
     }
 
     /// Starts a send. When it has ended, `done` is called once, from a thread that does no I/O. If
@@ -137,10 +137,14 @@ impl Node {
         outgoing: Outgoing,
         done: impl FnOnce(Result<Report, SendError>) + Send + 'static,
     ) -> Result<Pending, SendError> {
-        self.begin(outgoing, CompletionState::called(done))
+        self.begin_send(outgoing, CompletionState::called(done))
     }
 
-    fn begin(&self, outgoing: Outgoing, state: Arc<CompletionState>) -> Result<Pending, SendError> {
+    fn begin_send(
+        &self,
+        outgoing: Outgoing,
+        state: Arc<CompletionState>,
+    ) -> Result<Pending, SendError> {
         match self.try_send(outgoing, &state) {
             Ok(id) => Ok(Pending::new(self.shared.clone(), id, state)),
             Err((error, _)) => Err(error),

@@ -22,9 +22,9 @@ const CONFIG: bincode::config::Configuration<
 /// Appends the encoding of a value.
 pub(crate) fn encode(value: &impl Encode, into: &mut Vec<u8>) {
     // A write into memory cannot fail, and every type of this crate encodes.
-    #[expect(clippy::expect_used, reason = "a broken invariant of our own panics")]
+    #[expect(clippy::expect_used, reason = "a broken invariant panics")]
     bincode::encode_into_writer(value, VecWriter(into), bincode::config::standard())
-        .expect("our own frames encode");
+        .expect("every frame encodes");
 }
 
 struct VecWriter<'a>(&'a mut Vec<u8>);

@@ -25,7 +25,7 @@ pub struct Chunk {
     pub total: u64,
 }
 
-/// The header of a data frame. A relay reads it and leaves the body alone.
+/// The header of a data frame. A relay reads it, but not the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(bincode::Encode))]
 pub struct DataHeader {
