@@ -6,7 +6,7 @@ use bytes::Bytes;
 use meshage::event::Event;
 use meshage::message::Encoding;
 use meshage::name::{Names, NodeName};
-use meshage::node::Awaited;
+use meshage::node::WaitCondition;
 use meshage::topology::Mesh;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
@@ -94,7 +94,7 @@ fn name(text: &str) -> PyResult<NodeName> {
 }
 
 /// The condition of `wait_for`: a number of nodes, this one included, or node names.
-pub(crate) struct AwaitedNodes(pub(crate) Awaited);
+pub(crate) struct AwaitedNodes(pub(crate) WaitCondition);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for AwaitedNodes {
     type Error = PyErr;
@@ -102,9 +102,13 @@ impl<'a, 'py> FromPyObject<'a, 'py> for AwaitedNodes {
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         let iterable = object.is_instance_of::<PyBool>() || object.hasattr("__iter__")?;
         if is_integer(&object)? && !iterable {
-            return Ok(Self(Awaited::Count(integer(&object, "a number of nodes", "0 or more")?)));
+            return Ok(Self(WaitCondition::Count(integer(
+                &object,
+                "a number of nodes",
+                "0 or more",
+            )?)));
         }
-        Ok(Self(Awaited::Nodes(object.extract::<NameList>()?.0.into_iter().collect())))
+        Ok(Self(WaitCondition::Nodes(object.extract::<NameList>()?.0.into_iter().collect())))
     }
 }
 

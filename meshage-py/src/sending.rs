@@ -107,7 +107,7 @@ impl Sending {
 impl Sending {
     /// Whether the send has completed.
     fn done(&self) -> PyResult<bool> {
-        Ok(self.pending()?.ended().is_some())
+        Ok(self.pending()?.try_wait().is_some())
     }
 
     /// Waits for the result. Returns or raises what a blocking send does.
@@ -117,7 +117,7 @@ impl Sending {
         py: Python<'py>,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let completed = self.pending()?.ended();
+        let completed = self.pending()?.try_wait();
         if let Some(result) = completed {
             return into_python(py, result);
         }
