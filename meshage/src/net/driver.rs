@@ -284,9 +284,9 @@ impl Driver {
                 self.stale |= open;
                 open
             }
-            Input::Control { link, .. } | Input::Heard { link } | Input::LinkUp { link, .. } => {
-                self.links.contains(*link)
-            }
+            Input::Control { link, .. }
+            | Input::BytesReceived { link }
+            | Input::LinkUp { link, .. } => self.links.contains(*link),
             Input::Solicited { .. } | Input::DialFailed { .. } | Input::Command(_) => true,
         }
     }

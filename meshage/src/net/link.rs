@@ -220,7 +220,7 @@ impl Reader {
         self.frames = frames;
         if self.heard.is_none_or(|heard| now.duration_since(heard) >= HEARD_EVERY) {
             self.heard = Some(now);
-            self.tell(Input::Heard { link: self.link }).await;
+            self.tell(Input::BytesReceived { link: self.link }).await;
         }
         Ok(())
     }
