@@ -55,7 +55,7 @@ pub(super) struct Lsdb {
     by_instance: BTreeMap<Instance, Index>,
     /// In the order that the computation of routes needs, so that it does not have to sort.
     by_name: BTreeSet<(NodeName, Instance, Index)>,
-    /// The unreachable nodes, in the order in which they became unreachable.
+    /// The unreachable nodes, the longest unreachable first.
     unreachable: BTreeSet<(Instant, Instance)>,
     /// Replaces [`DATABASE_MAX`] in tests.
     limit: Option<usize>,
