@@ -137,7 +137,7 @@ impl Sim {
         let tell = heard.is_none_or(|at| self.now >= at + HEARD_EVERY);
         if tell {
             *heard = Some(self.now);
-            self.feed(machine, Input::Heard { link });
+            self.feed(machine, Input::BytesReceived { link });
         }
         let data =
             frames.iter().any(|frame| matches!(frame.kind, Some(FrameKind::Data | FrameKind::Ack)));

@@ -221,7 +221,7 @@ impl Reader {
         self.frames = frames;
         if self.activity_reported.is_none_or(|at| now.duration_since(at) >= ACTIVITY_INTERVAL) {
             self.activity_reported = Some(now);
-            self.notify(Input::Heard { link: self.link }).await;
+            self.notify(Input::BytesReceived { link: self.link }).await;
         }
         Ok(())
     }
