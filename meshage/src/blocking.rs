@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::message::{Message, Outgoing, Report};
 use crate::name::NodeName;
 use crate::net::completion::{CompletionState, SendResult};
-use crate::net::fork::Process;
+use crate::net::sys::fork::ForkGeneration;
 use crate::net::{CLOSE_TIMEOUT, DIAL_TIMEOUT, clock};
 use crate::node::{self, Awaited};
 use crate::topology::Mesh;
@@ -57,7 +57,7 @@ pub struct Node {
     runtime: Option<Runtime>,
     handle: Handle,
     /// The process that started it.
-    process: Process,
+    process: ForkGeneration,
     /// How many threads wait for the end of a send.
     senders: AtomicUsize,
 }
@@ -83,7 +83,7 @@ impl Node {
                 node,
                 runtime: Some(runtime),
                 handle,
-                process: Process::current(),
+                process: ForkGeneration::current(),
                 senders: AtomicUsize::new(0),
             }),
             Some(Err(error)) => {
@@ -102,7 +102,7 @@ impl Node {
     /// Whether this is a child of the process that started the node. Nothing of the node runs
     /// there; its calls would wait for ever.
     pub fn is_forked(&self) -> bool {
-        self.process.is_left_behind()
+        self.process.is_ancestor()
     }
 
     /// Runs `f` in the context of the node's runtime, which keeps the timers of futures that are
@@ -324,7 +324,7 @@ struct Seat {
 impl Seat {
     fn new() -> Self {
         let parked = Arc::new(Parked { thread: thread::current(), woken: AtomicBool::new(false) });
-        Self { waker: Waker::from(parked.clone()), parked, ending: CompletionState::waited() }
+        Self { waker: Waker::from(parked.clone()), parked, ending: CompletionState::for_waiter() }
     }
 
     /// Lets other threads run; the end of the send if it has come meanwhile.

@@ -21,9 +21,9 @@ use crate::error::{
 use crate::message::{Message, Outgoing, Report};
 use crate::name::{Instance, MessageId, Namespace, NodeName};
 use crate::net::completion::{Completion, CompletionState};
-use crate::net::shared::{Life, Shared};
+use crate::net::shared::{NodeState, Shared};
 #[cfg(unix)]
-use crate::net::wakeup_fd::WakeupFd;
+use crate::net::sys::wakeup_fd::WakeupFd;
 use crate::net::{self, clock};
 use crate::protocol::io::{Command, Reply};
 use crate::stats::Stats;
@@ -169,7 +169,7 @@ impl Node {
         limit: Duration,
     ) -> Result<NodeName, DialError> {
         let address = address.to_owned();
-        let (request, reply) = self.shared.ask(|request| Command::Dial { request, address });
+        let (request, reply) = self.shared.request(|request| Command::Dial { request, address });
         let mut abandoned = OnDrop::new(|| self.shared.command(Command::CancelDial { request }));
         let reply = match clock::deadline(limit) {
             Some(_) => timeout(limit, reply).await.map_err(|_| DialError::Timeout(limit))?,
@@ -193,7 +193,7 @@ impl Node {
         let Ok(name) = NodeName::new(peer) else {
             return Err(HangupError::NotAPeer(peer.into()));
         };
-        let (_, reply) = self.shared.ask(|request| Command::Hangup { request, peer: name });
+        let (_, reply) = self.shared.request(|request| Command::Hangup { request, peer: name });
         match reply.await {
             Ok(Reply::Hangup(result)) => result,
             Ok(Reply::Dial(_)) | Err(_) => Err(HangupError::Closed),
@@ -228,7 +228,7 @@ impl Node {
     pub async fn send(&self, outgoing: Outgoing) -> Result<Report, SendError> {
         let now = clock::now();
         let deadline = self.shared.deadline(&outgoing, now);
-        let ending = CompletionState::waited();
+        let ending = CompletionState::for_waiter();
         let completion = Completion::new(ending.clone());
         let id = match self.shared.begin(outgoing, deadline, completion, now) {
             Ok(id) => id,
@@ -243,7 +243,7 @@ impl Node {
         let mut abandoned = OnDrop::new(|| self.shared.plane.cancel(id, clock::now()));
         let result = poll_fn(|cx| ending.poll(cx)).await;
         abandoned.disarm();
-        CompletionState::put_away(ending);
+        CompletionState::recycle(ending);
         result
     }
 
@@ -273,7 +273,7 @@ impl Node {
                 }
             };
             if !in_time {
-                return Ok(PartialFrame::NeverLeft(self.shared.never_left(&outgoing)));
+                return Ok(PartialFrame::NeverLeft(self.shared.report_not_sent(&outgoing)));
             }
         }
     }
@@ -296,7 +296,7 @@ impl Node {
     /// # Errors
     /// [`SendError::Again`] where the local queue is full, or another error: nothing was sent.
     pub fn start_send(&self, outgoing: Outgoing) -> Result<Pending, SendError> {
-        self.begin(outgoing, CompletionState::waited())
+        self.begin(outgoing, CompletionState::for_waiter())
     }
 
     /// Begins a send; `done` is called once, from a thread that does no I/O, when it has ended. Where
@@ -309,7 +309,7 @@ impl Node {
         outgoing: Outgoing,
         done: impl FnOnce(Result<Report, SendError>) + Send + 'static,
     ) -> Result<Pending, SendError> {
-        self.begin(outgoing, CompletionState::called(done))
+        self.begin(outgoing, CompletionState::with_callback(done))
     }
 
     fn begin(
@@ -380,7 +380,7 @@ impl Node {
                 None => std::future::pending().await,
             }
         });
-        let mut closed = pin!(self.shared.reached(Life::Closing));
+        let mut closed = pin!(self.shared.reached(NodeState::Closing));
         loop {
             if self.is_closed() {
                 return Err(WaitError::Closed);
@@ -448,7 +448,7 @@ impl Node {
     pub fn set_snoop(&self, snoop: Option<Box<dyn FnMut(Message) + Send>>) {
         let snoop = snoop.filter(|_| !self.is_closed());
         let on = snoop.is_some();
-        self.shared.plane.sink().dispatch.set_snooper(snoop);
+        self.shared.plane.sink().callback_thread.set_snooper(snoop);
         self.shared.plane.set_snoop(on);
     }
 
@@ -485,18 +485,18 @@ impl Node {
     /// Waits until closing is done: nothing of the node is left running, its port is free. Inside
     /// one of the node's own callbacks it does not wait for that callback.
     pub async fn closed(&self) {
-        self.shared.reached(Life::Closed).await;
-        self.shared.plane.sink().dispatch.ended().await;
+        self.shared.reached(NodeState::Closed).await;
+        self.shared.plane.sink().callback_thread.ended().await;
     }
 
     /// Waits, without a runtime, until the thread of the callbacks is gone.
     pub(crate) fn join_callbacks(&self) {
-        self.shared.plane.sink().dispatch.join();
+        self.shared.plane.sink().callback_thread.join();
     }
 
     /// Whether this is the thread of the callbacks.
     pub(crate) fn is_in_callback(&self) -> bool {
-        self.shared.plane.sink().dispatch.is_current()
+        self.shared.plane.sink().callback_thread.is_current()
     }
 }
 

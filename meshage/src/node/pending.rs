@@ -60,7 +60,7 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(ending) = self.ending.take() {
-            CompletionState::put_away(ending);
+            CompletionState::recycle(ending);
         }
     }
 }
