@@ -296,7 +296,10 @@ fn check_kinds(blocks: &[Block]) -> Result<()> {
     for block in blocks {
         match &block.kind {
             Kind::Unknown => {
-                return Err(format!("the section {} has a block that no command runs", block.title));
+                return Err(format!(
+                    "the section {} has a block that no command runs",
+                    block.title
+                ));
             }
             Kind::Program(file) if !is_copied(blocks, file) => {
                 return Err(format!("no command of the README copies {file}"));
