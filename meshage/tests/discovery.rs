@@ -5,7 +5,7 @@
 mod common;
 
 use common::{SOON, know_all, name, node, quiet, soon, start, udp_port, until};
-use meshage::{Awaited, Config, ConfigBuilder, Outgoing};
+use meshage::{Config, ConfigBuilder, Outgoing, WaitCondition};
 
 /// The configuration of a node that finds its peers by solicitations alone.
 fn soliciting(name: &str, namespace: &str, port: u16) -> ConfigBuilder {
@@ -61,7 +61,7 @@ async fn a_seed_is_dialled_until_it_is_up_and_again_after_it_left() {
     soon(first.closed()).await;
     let a = start(quiet("a").seed(format!("127.0.0.1:{port}"))).await;
     let seed = start(quiet("seed").listen_port(port)).await;
-    a.wait_for(Awaited::Nodes(vec![name("seed")]), SOON).await.expect("linked");
+    a.wait_for(WaitCondition::Nodes(vec![name("seed")]), SOON).await.expect("linked");
     seed.close();
     soon(seed.closed()).await;
     until("the seed has left", || a.mesh().len() == 1).await;

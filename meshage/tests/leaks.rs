@@ -6,7 +6,7 @@
 mod common;
 
 use common::{SOON, address, quiet};
-use meshage::{Awaited, Outgoing, blocking};
+use meshage::{Outgoing, WaitCondition, blocking};
 
 fn count_open(what: &str) -> usize {
     std::fs::read_dir(format!("/proc/self/{what}")).expect("Linux").count()
@@ -16,7 +16,7 @@ fn start_and_close() {
     let start = |name| blocking::Node::start(quiet(name).build().expect("valid")).expect("started");
     let (a, b) = (start("a"), start("b"));
     a.dial(&address(b.node()), Some(SOON)).expect("linked");
-    b.wait_for(Awaited::Count(2), Some(SOON)).expect("linked");
+    b.wait_for(WaitCondition::Count(2), Some(SOON)).expect("linked");
     b.node().recv_fd().expect("a descriptor");
     b.node().set_snoop(Some(Box::new(|_| ())));
     let done = |result: Result<meshage::Report, _>| assert!(result.expect("sent").all_delivered());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{SOON, address, count, know_all, line, link, name, node, quiet, soon, start, until};
 use meshage::{
-    Awaited, DialError, Event, HangupError, Node, Outgoing, RecvError, SendError, WaitError,
+    DialError, Event, HangupError, Node, Outgoing, RecvError, SendError, WaitCondition, WaitError,
     blocking,
 };
 
@@ -25,7 +25,7 @@ async fn closing_wakes_every_waiter_and_all_later_calls_fail_with_closed() {
         tokio::join!(
             a.recv(),
             a.recv_many(10),
-            a.wait_for(Awaited::Count(2), SOON),
+            a.wait_for(WaitCondition::Count(2), SOON),
             a.dial(&silent.1),
             events.next(),
             async {
@@ -144,7 +144,7 @@ fn frozen_peer(of: &blocking::Node) -> (tokio::runtime::Runtime, Node) {
         peer.dial(&address(of.node())).await.expect("linked");
         peer
     });
-    of.wait_for(Awaited::Count(2), Some(SOON)).expect("linked");
+    of.wait_for(WaitCondition::Count(2), Some(SOON)).expect("linked");
     (runtime, peer)
 }
 
@@ -186,12 +186,13 @@ async fn dropping_the_last_clone_closes_the_node() {
 #[tokio::test]
 async fn a_wait_for_nodes_that_times_out_names_the_missing_ones() {
     let nodes = line(&["a", "b"]).await;
-    let wanted = Awaited::Nodes(["a", "b", "c"].map(name).to_vec());
+    let wanted = WaitCondition::Nodes(["a", "b", "c"].map(name).to_vec());
     let missing = nodes[0].wait_for(wanted, Duration::from_millis(10)).await;
     assert_eq!(missing, Err(WaitError::Timeout(vec![name("c")])));
-    let few = nodes[0].wait_for(Awaited::Count(3), Duration::ZERO).await;
+    let few = nodes[0].wait_for(WaitCondition::Count(3), Duration::ZERO).await;
     assert_eq!(few, Err(WaitError::Timeout(Vec::new())));
-    let mesh = nodes[0].wait_for(Awaited::Count(2), Duration::ZERO).await.expect("both are known");
+    let mesh =
+        nodes[0].wait_for(WaitCondition::Count(2), Duration::ZERO).await.expect("both are known");
     assert_eq!(mesh.neighbors("a"), Some(&[name("b")][..]));
 }
 
@@ -252,7 +253,7 @@ fn blocking_pair() -> (blocking::Node, blocking::Node) {
     let (a, b) = (start("a"), start("b"));
     let linked = a.dial(&address(b.node()), Some(SOON)).expect("linked");
     assert_eq!(linked, *b.node().name());
-    b.wait_for(Awaited::Count(2), Some(SOON)).expect("linked");
+    b.wait_for(WaitCondition::Count(2), Some(SOON)).expect("linked");
     (a, b)
 }
 

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use common::{SOON, address, count, know_all, link, name, node, quiet, soon, start, until};
 use meshage::{
-    Awaited, Config, ConfigError, DialError, Event, HangupError, Node, RefuseReason, StartError,
+    Config, ConfigError, DialError, Event, HangupError, Node, RefuseReason, StartError,
+    WaitCondition,
 };
 
 #[tokio::test]
@@ -19,7 +20,7 @@ async fn a_dial_returns_the_peers_name_and_both_ends_know_each_other() {
     assert_eq!(a.dial(&address(&b)).await.expect("linked"), *b.name());
     assert_eq!(a.peers(), [name("b")]);
     assert!(a.mesh().contains("b"), "the peer is known when the dial returns");
-    b.wait_for(Awaited::Nodes(vec![name("a")]), SOON).await.expect("known");
+    b.wait_for(WaitCondition::Nodes(vec![name("a")]), SOON).await.expect("known");
     assert_eq!(b.peers(), [name("a")]);
     assert_eq!(b.dot(), "graph mesh {\n  \"a\";\n  \"b\";\n  \"a\" -- \"b\";\n}\n");
 }
@@ -135,7 +136,7 @@ async fn a_second_node_of_the_same_name_is_refused_and_both_sides_get_an_event()
     let hub = node("hub").await;
     let (mut at_hub, mut at_newcomer) = (hub.events(), newcomer.events());
     link(&holder, &hub).await;
-    hub.wait_for(Awaited::Nodes(vec![name("same")]), SOON).await.expect("known");
+    hub.wait_for(WaitCondition::Nodes(vec![name("same")]), SOON).await.expect("known");
     let refused = newcomer.dial(&address(&hub)).await;
     assert!(matches!(refused, Err(DialError::Refused(RefuseReason::NameInUse))), "{refused:?}");
     for events in [&mut at_hub, &mut at_newcomer] {

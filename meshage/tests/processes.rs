@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{SOON, link, name, node, quiet, start, until, within};
-use meshage::{Awaited, Node, Outcome, Outgoing, blocking};
+use meshage::{Node, Outcome, Outgoing, WaitCondition, blocking};
 
 const ADDRESS: &str = "MESHAGE_TEST_ADDRESS";
 
@@ -48,7 +48,7 @@ impl Process {
             lines.by_ref().any(|line| line.expect("text").contains("port ")),
             "the child started"
         );
-        dials.wait_for(Awaited::Nodes(vec![name("child")]), SOON).await.expect("linked");
+        dials.wait_for(WaitCondition::Nodes(vec![name("child")]), SOON).await.expect("linked");
         Self { child, _output: lines }
     }
 
@@ -81,7 +81,7 @@ async fn a_killed_process_is_removed_from_every_table_within_a_second() {
     let (a, b) = (node("a").await, node("b").await);
     link(&b, &a).await;
     let child = Process::start(&a).await;
-    b.wait_for(Awaited::Nodes(vec![name("child")]), SOON).await.expect("known");
+    b.wait_for(WaitCondition::Nodes(vec![name("child")]), SOON).await.expect("known");
     child.signal("-KILL");
     let took = within(Duration::from_secs(1), "the child is removed", || {
         !a.mesh().contains("child") && !b.mesh().contains("child")
@@ -94,7 +94,7 @@ async fn a_stopped_process_is_removed_within_four_seconds_and_is_back_after_four
     let (a, b) = (node("a").await, node("b").await);
     link(&b, &a).await;
     let child = Process::start(&a).await;
-    b.wait_for(Awaited::Nodes(vec![name("child")]), SOON).await.expect("known");
+    b.wait_for(WaitCondition::Nodes(vec![name("child")]), SOON).await.expect("known");
     child.signal("-STOP");
     until("the child is stopped", || child.is_stopped()).await;
     let begin = Instant::now();

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use meshage::{Awaited, Config, ConfigBuilder, Node, NodeName};
+use meshage::{Config, ConfigBuilder, Node, NodeName, WaitCondition};
 
 /// The time limit of a wait for something that is certain to happen.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -58,7 +58,7 @@ pub async fn line(names: &[&str]) -> Vec<Node> {
 /// Waits until every node knows all of these nodes.
 pub async fn know_all(nodes: &[Node]) {
     for node in nodes {
-        node.wait_for(Awaited::Count(nodes.len()), SOON)
+        node.wait_for(WaitCondition::Count(nodes.len()), SOON)
             .await
             .expect("every node knows all others");
     }
