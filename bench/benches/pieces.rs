@@ -175,7 +175,7 @@ impl End {
     fn crossing(&mut self) -> Vec<RawFrame> {
         self.outbound.try_take(TAKEN_BYTES, &mut self.taken);
         let mut deframer = Deframer::default();
-        for run in &self.taken.runs {
+        for run in &self.taken.buffers {
             deframer.buffer().extend_from_slice(&run.bytes);
             deframer.buffer().extend_from_slice(&run.body);
         }

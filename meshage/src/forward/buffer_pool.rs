@@ -20,14 +20,14 @@ use bytes::Bytes;
 /// while the application has the other.
 pub const POOL_BYTES_MAX: usize = 128 << 20;
 /// How many bodies they are at most: so many are looked through for each body that begins.
-pub const POOL_BODIES_MAX: usize = 64;
+pub const POOL_BUFFERS_MAX: usize = 64;
 
 /// How many times what has come is set aside for what is to come. Untouched memory costs nothing;
 /// but a body that outgrows its place is moved. This way one of the largest default size moves once,
 /// when 4 MiB of it have come, and one of 1 MiB never.
-const GROWTH: usize = 64;
+const GROWTH_FACTOR: usize = 64;
 
-/// Kept memory is used for a body of at least this part of it: seven eighths.
+/// PoolState memory is used for a body of at least this part of it: seven eighths.
 fn fits(kept: usize, total: usize) -> bool {
     kept >= total && kept - total <= kept / 8
 }
@@ -36,40 +36,40 @@ fn fits(kept: usize, total: usize) -> bool {
 #[derive(Debug)]
 pub struct BufferPool {
     bytes_max: usize,
-    kept: Mutex<Kept>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct PoolState {
     /// The one that was used longest ago first.
-    bodies: VecDeque<Vec<u8>>,
+    buffers: VecDeque<Vec<u8>>,
     bytes: usize,
     /// Whether bodies keep coming.
-    warm: bool,
+    retaining: bool,
 }
 
 impl BufferPool {
     /// Nothing kept, and so many bytes at most.
     pub fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { bytes_max, kept: Mutex::default() })
+        Arc::new(Self { bytes_max, state: Mutex::default() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it ever keeps anything.
-    pub fn keeps(&self) -> bool {
+    pub fn is_enabled(&self) -> bool {
         self.bytes_max > 0
     }
 
     /// Bodies come: what they leave is worth keeping.
-    pub fn warm(&self) {
-        self.lock().warm = true;
+    pub fn retain(&self) {
+        self.lock().retaining = true;
     }
 
     /// No more bodies come: nothing is kept.
-    pub fn cool(&self) {
+    pub fn release(&self) {
         drop(mem::take(&mut *self.lock()));
     }
 
@@ -80,34 +80,34 @@ impl BufferPool {
 
     /// What is kept for a body of this length.
     fn take(&self, total: usize) -> Option<Vec<u8>> {
-        let mut kept = self.lock();
-        let place = kept.bodies.iter().rposition(|body| fits(body.len(), total))?;
-        let body = kept.bodies.remove(place)?;
-        kept.bytes -= body.len();
+        let mut state = self.lock();
+        let place = state.buffers.iter().rposition(|body| fits(body.len(), total))?;
+        let body = state.buffers.remove(place)?;
+        state.bytes -= body.len();
         Some(body)
     }
 
     /// Keeps what a body leaves, in place of what was used longer ago.
-    fn keep(&self, body: Vec<u8>) {
-        let mut gone = Vec::new();
-        let mut kept = self.lock();
+    fn put(&self, body: Vec<u8>) {
+        let mut evicted = Vec::new();
+        let mut state = self.lock();
         // What was set aside and never used is no memory to count on.
-        if !kept.warm || body.len() > self.bytes_max || !fits(body.capacity(), body.len()) {
-            drop(kept);
+        if !state.retaining || body.len() > self.bytes_max || !fits(body.capacity(), body.len()) {
+            drop(state);
             return;
         }
-        kept.bytes += body.len();
-        kept.bodies.push_back(body);
-        while kept.bytes > self.bytes_max || kept.bodies.len() > POOL_BODIES_MAX {
-            let Some(oldest) = kept.bodies.pop_front() else {
+        state.bytes += body.len();
+        state.buffers.push_back(body);
+        while state.bytes > self.bytes_max || state.buffers.len() > POOL_BUFFERS_MAX {
+            let Some(oldest) = state.buffers.pop_front() else {
                 break;
             };
-            kept.bytes -= oldest.len();
-            gone.push(oldest);
+            state.bytes -= oldest.len();
+            evicted.push(oldest);
         }
         // Memory goes back to the system with the lock let go.
-        drop(kept);
-        drop(gone);
+        drop(state);
+        drop(evicted);
     }
 }
 
@@ -127,7 +127,7 @@ impl BodyBuffer {
     }
 
     /// Memory that is kept for a body of this length, if there is any.
-    pub fn kept(pool: &Arc<BufferPool>, total: usize) -> Option<Self> {
+    pub fn from_pool(pool: &Arc<BufferPool>, total: usize) -> Option<Self> {
         pool.take(total).map(|bytes| Self { bytes, total, pool: pool.clone() })
     }
 
@@ -136,10 +136,10 @@ impl BodyBuffer {
         self.bytes.len()
     }
 
-    /// Sets aside what is needed up to `end`, and for what is to come up to [`GROWTH`] times that.
-    fn reach(&mut self, end: usize) {
+    /// Sets aside what is needed up to `end`, and for what is to come up to [`GROWTH_FACTOR`] times that.
+    fn reserve_to(&mut self, end: usize) {
         if end > self.bytes.capacity() {
-            let ahead = self.total.min(end.saturating_mul(GROWTH)).max(end);
+            let ahead = self.total.min(end.saturating_mul(GROWTH_FACTOR)).max(end);
             self.bytes.reserve_exact(ahead - self.bytes.len());
         }
     }
@@ -148,17 +148,17 @@ impl BodyBuffer {
     pub fn write(&mut self, at: usize, bytes: &[u8]) {
         let end = at + bytes.len();
         if at == self.bytes.len() {
-            self.reach(end);
+            self.reserve_to(end);
             self.bytes.extend_from_slice(bytes);
         } else {
-            self.space(at, end).copy_from_slice(bytes);
+            self.slice_mut(at, end).copy_from_slice(bytes);
         }
     }
 
     /// The place of some bytes, to be read into.
-    pub fn space(&mut self, at: usize, end: usize) -> &mut [u8] {
+    pub fn slice_mut(&mut self, at: usize, end: usize) -> &mut [u8] {
         if end > self.bytes.len() {
-            self.reach(end);
+            self.reserve_to(end);
             self.bytes.resize(end, 0);
         }
         &mut self.bytes[at..end]
@@ -178,7 +178,7 @@ impl AsRef<[u8]> for BodyBuffer {
 
 impl Drop for BodyBuffer {
     fn drop(&mut self) {
-        self.pool.keep(mem::take(&mut self.bytes));
+        self.pool.put(mem::take(&mut self.bytes));
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
 
     fn whole(pool: &Arc<BufferPool>, total: usize) -> BodyBuffer {
         let mut buffer =
-            BodyBuffer::kept(pool, total).unwrap_or_else(|| BodyBuffer::new(pool, total));
+            BodyBuffer::from_pool(pool, total).unwrap_or_else(|| BodyBuffer::new(pool, total));
         buffer.write(0, &vec![1; total]);
         buffer
     }
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn what_is_let_go_serves_the_next_body_of_its_size() {
         let pool = BufferPool::new(1000);
-        pool.warm();
+        pool.retain();
         let body = whole(&pool, 100).into_bytes();
         let at = body.as_ptr();
         assert_eq!(pool.bytes(), 0, "the application has it");
@@ -205,8 +205,8 @@ mod tests {
         assert_eq!(pool.bytes(), 0, "a part of it is in use");
         drop(part);
         assert_eq!(pool.bytes(), 100);
-        assert!(BodyBuffer::kept(&pool, 101).is_none(), "too short");
-        assert!(BodyBuffer::kept(&pool, 50).is_none(), "too much would lie idle");
+        assert!(BodyBuffer::from_pool(&pool, 101).is_none(), "too short");
+        assert!(BodyBuffer::from_pool(&pool, 50).is_none(), "too much would lie idle");
         let next = whole(&pool, 95).into_bytes();
         assert_eq!((next.as_ptr(), next.len()), (at, 95));
         assert_eq!(pool.bytes(), 0);
@@ -215,13 +215,13 @@ mod tests {
     #[test]
     fn no_more_is_kept_than_the_limits_and_the_oldest_goes_first() {
         let pool = BufferPool::new(250);
-        pool.warm();
+        pool.retain();
         drop([whole(&pool, 100), whole(&pool, 120), whole(&pool, 80)]);
         assert_eq!(pool.bytes(), 200, "the first made room");
         drop(whole(&pool, 251));
         assert_eq!(pool.bytes(), 200, "one beyond the limit is not kept");
-        drop((0..2 * POOL_BODIES_MAX).map(|_| whole(&pool, 1)).collect::<Vec<_>>());
-        assert_eq!(pool.lock().bodies.len(), POOL_BODIES_MAX);
+        drop((0..2 * POOL_BUFFERS_MAX).map(|_| whole(&pool, 1)).collect::<Vec<_>>());
+        assert_eq!(pool.lock().buffers.len(), POOL_BUFFERS_MAX);
     }
 
     #[test]
@@ -229,10 +229,10 @@ mod tests {
         let pool = BufferPool::new(250);
         drop(whole(&pool, 100));
         assert_eq!(pool.bytes(), 0, "they have not begun");
-        pool.warm();
+        pool.retain();
         let late = whole(&pool, 100);
         drop(whole(&pool, 100));
-        pool.cool();
+        pool.release();
         drop(late);
         assert_eq!(pool.bytes(), 0);
     }
@@ -243,8 +243,8 @@ mod tests {
         let mut buffer = BodyBuffer::new(&pool, 64 << 20);
         buffer.write(0, &[1; 10]);
         assert_eq!(buffer.resident(), 10);
-        assert!(buffer.bytes.capacity() <= 10 * GROWTH);
-        buffer.space(10, 30).fill(2);
+        assert!(buffer.bytes.capacity() <= 10 * GROWTH_FACTOR);
+        buffer.slice_mut(10, 30).fill(2);
         buffer.write(20, &[3; 20]);
         assert_eq!(buffer.resident(), 40);
         assert_eq!(buffer.bytes[..], [[1; 10], [2; 10], [3; 10], [3; 10]].concat());

@@ -23,7 +23,7 @@ pub const DEDUP_SOURCES_MAX: usize = 131_072;
 
 /// How many refused messages of a source are remembered, the oldest. A source sends again from the
 /// first on, so that the few next ones are what order hangs on.
-pub const HELD_MAX: usize = 64;
+pub const REFUSED_MAX: usize = 64;
 
 /// How a message's sequence stands to what was had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum Arrival {
     /// An earlier one is still missing.
     Early,
     /// It was delivered before.
-    Had,
+    Duplicate,
     /// It was given up by its source, or lies behind the window: never delivered from here on.
     Stale,
 }
@@ -43,7 +43,7 @@ pub enum Arrival {
 struct Window {
     next: u64,
     /// Whether each of the numbers before `next` was delivered, newest last.
-    had: VecDeque<bool>,
+    delivered: VecDeque<bool>,
 }
 
 impl Window {
@@ -51,20 +51,20 @@ impl Window {
     /// all its recipients: a newcomer may be asking too much, is refused as early, and is then sent
     /// the message with a floor of its own.)
     fn new(sequence: MessageSequence) -> Self {
-        Self { next: sequence.floor, had: VecDeque::new() }
+        Self { next: sequence.floor, delivered: VecDeque::new() }
     }
 
-    fn step(&mut self, had: bool) {
+    fn step(&mut self, delivered: bool) {
         self.next += 1;
-        self.had.push_back(had);
-        if self.had.len() as u64 > DEDUP_WINDOW {
-            self.had.pop_front();
+        self.delivered.push_back(delivered);
+        if self.delivered.len() as u64 > DEDUP_WINDOW {
+            self.delivered.pop_front();
         }
     }
 
     fn skip_to(&mut self, floor: u64) {
         if floor.saturating_sub(self.next) > DEDUP_WINDOW {
-            self.had.clear();
+            self.delivered.clear();
             self.next = floor;
         }
         while self.next < floor {
@@ -81,9 +81,9 @@ impl Window {
             return Arrival::Early;
         }
         let back = self.next - sequence.number;
-        let place = (self.had.len() as u64).checked_sub(back);
-        match place.and_then(|place| self.had.get(place as usize)) {
-            Some(true) => Arrival::Had,
+        let position = (self.delivered.len() as u64).checked_sub(back);
+        match position.and_then(|position| self.delivered.get(position as usize)) {
+            Some(true) => Arrival::Duplicate,
             Some(false) | None => Arrival::Stale,
         }
     }
@@ -91,15 +91,15 @@ impl Window {
 
 /// What was had of one source.
 #[derive(Debug, Default)]
-pub struct Source {
+pub struct SourceState {
     channels: [Option<Window>; 4],
     /// The messages that were refused, for want of room or out of turn, and may come again, by their
     /// ids: small and large.
-    held: [BTreeSet<u64>; 2],
-    used: u64,
+    refused: [BTreeSet<u64>; 2],
+    last_used: u64,
 }
 
-impl Source {
+impl SourceState {
     /// How message `id` stands to what was had of its channel and the channel's sibling. `oldest` is the
     /// source's oldest outstanding message, where it says.
     pub fn arrival(
@@ -109,11 +109,12 @@ impl Source {
         id: u64,
         oldest: Option<u64>,
     ) -> Arrival {
-        let held = &mut self.held[usize::from(channel.large)];
-        while held.first().is_some_and(|held| oldest.is_some_and(|oldest| oldest > *held)) {
-            held.pop_first();
+        let refused = &mut self.refused[usize::from(channel.large)];
+        while refused.first().is_some_and(|refused| oldest.is_some_and(|oldest| oldest > *refused))
+        {
+            refused.pop_first();
         }
-        let behind = held.first().is_some_and(|held| id > *held);
+        let behind = refused.first().is_some_and(|refused| id > *refused);
         let window = self.channels[channel.index()].get_or_insert_with(|| Window::new(sequence));
         let arrival = window.arrival(sequence);
         let arrival = if behind && arrival == Arrival::Next { Arrival::Early } else { arrival };
@@ -125,7 +126,7 @@ impl Source {
 
     /// Notes that message `id`, the next of a channel, was delivered.
     pub fn delivered(&mut self, channel: Channel, id: u64) {
-        self.held[usize::from(channel.large)].remove(&id);
+        self.refused[usize::from(channel.large)].remove(&id);
         if let Some(window) = &mut self.channels[channel.index()] {
             window.step(true);
         }
@@ -133,10 +134,10 @@ impl Source {
 
     /// Notes that message `id` was refused: nothing newer is taken before it.
     pub fn refused(&mut self, channel: Channel, id: u64) {
-        let held = &mut self.held[usize::from(channel.large)];
-        held.insert(id);
-        if held.len() > HELD_MAX {
-            held.pop_last();
+        let refused = &mut self.refused[usize::from(channel.large)];
+        refused.insert(id);
+        if refused.len() > REFUSED_MAX {
+            refused.pop_last();
         }
     }
 
@@ -149,17 +150,17 @@ impl Source {
 /// What was had of every source.
 #[derive(Debug, Default)]
 pub struct Dedup {
-    sources: HashMap<Instance, Source>,
+    sources: HashMap<Instance, SourceState>,
     uses: u64,
 }
 
 impl Dedup {
     /// What was had of a source, which is remembered from now on.
-    pub fn source(&mut self, source: Instance) -> &mut Source {
+    pub fn source(&mut self, source: Instance) -> &mut SourceState {
         self.make_room(source);
         self.uses += 1;
         let entry = self.sources.entry(source).or_default();
-        entry.used = self.uses;
+        entry.last_used = self.uses;
         entry
     }
 
@@ -177,7 +178,8 @@ impl Dedup {
         if self.sources.len() < DEDUP_SOURCES_MAX || self.sources.contains_key(&source) {
             return;
         }
-        let oldest = self.sources.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
+        let oldest =
+            self.sources.iter().min_by_key(|(_, entry)| entry.last_used).map(|(key, _)| *key);
         if let Some(oldest) = oldest {
             self.sources.remove(&oldest);
         }
@@ -273,11 +275,15 @@ mod tests {
     #[test]
     fn no_more_refused_messages_are_remembered_than_the_limit() {
         let mut dedup = Dedup::default();
-        for id in (1..=2 * HELD_MAX as u64).rev() {
+        for id in (1..=2 * REFUSED_MAX as u64).rev() {
             dedup.source(SOURCE).arrival(SET, sequence(id + 1, 1), id, None);
         }
-        let held = &dedup.sources[&SOURCE].held[0];
-        assert_eq!((held.len(), held.first()), (HELD_MAX, Some(&1)), "the oldest are kept");
+        let refused = &dedup.sources[&SOURCE].refused[0];
+        assert_eq!(
+            (refused.len(), refused.first()),
+            (REFUSED_MAX, Some(&1)),
+            "the oldest are kept"
+        );
     }
 
     #[test]
@@ -286,7 +292,7 @@ mod tests {
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Early);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Next);
         dedup.source(SOURCE).delivered(SET, 0);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Had);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Duplicate);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Next);
         assert_eq!(dedup.next(SOURCE, SET), 2);
     }
@@ -307,7 +313,7 @@ mod tests {
             dedup.source(SOURCE).delivered(SET, 0);
         }
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Stale);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Had);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Duplicate);
         let far = DEDUP_WINDOW * 1000;
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(far, far)), Arrival::Next);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(far - 1, 1)), Arrival::Stale);

@@ -29,13 +29,13 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// A longer body is written from where it is; a shorter one costs less to copy than to point at.
 pub const COPIED_BYTES_MAX: usize = 1 << 10;
 /// A run of bytes that has come to this is followed by another: a link's writer takes whole runs.
-pub const RUN_BYTES_MAX: usize = 32 << 10;
+pub const WRITE_BUFFER_BYTES: usize = 32 << 10;
 /// How much is written past the link's writer at most: what one packet of a loopback carries.
 pub const DIRECT_BYTES_MAX: usize = 64 << 10;
 /// How many emptied runs are kept to be filled again, each of at most [`SPARE_BYTES_MAX`].
-const SPARES_MAX: usize = 4;
+const SPARE_BUFFERS_MAX: usize = 4;
 /// The most room that is kept: a run that a long frame has stretched is given back.
-const SPARE_BYTES_MAX: usize = 2 * RUN_BYTES_MAX;
+const SPARE_BYTES_MAX: usize = 2 * WRITE_BUFFER_BYTES;
 
 /// Which queue of a link a frame waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub struct Full;
 
 /// Whole frames, one after the other; the body of the last may stand apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Run {
+pub struct WriteBuffer {
     /// The frames' bytes.
     pub bytes: Vec<u8>,
     /// The end of the last frame, where it is too long to be copied.
@@ -65,7 +65,7 @@ pub struct Run {
     pub frames: usize,
 }
 
-impl Run {
+impl WriteBuffer {
     fn len(&self) -> usize {
         self.bytes.len() + self.body.len()
     }
@@ -75,21 +75,21 @@ impl Run {
 #[derive(Debug, Default)]
 pub struct Batch {
     /// What is to be written, in this order.
-    pub runs: VecDeque<Run>,
+    pub buffers: VecDeque<WriteBuffer>,
     spares: Vec<Vec<u8>>,
     /// How many bytes of `runs` are yet to be written.
     pub bytes: usize,
     /// How many frames were taken.
     pub frames: usize,
     /// A queue that had refused a message has room again: tell [`super::plane::Plane::writable`].
-    pub relieved: bool,
+    pub writable: bool,
 }
 
 impl Batch {
     /// Fills in as many buffers as there are, or as it takes; says how many it filled.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut count = 0;
-        let parts = self.runs.iter().flat_map(|run| [&run.bytes[..], &run.body[..]]);
+        let parts = self.buffers.iter().flat_map(|buffer| [&buffer.bytes[..], &buffer.body[..]]);
         for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
             *slice = IoSlice::new(part);
             count += 1;
@@ -100,27 +100,27 @@ impl Batch {
     /// So many bytes are written.
     pub fn advance(&mut self, mut written: usize) {
         self.bytes -= written;
-        while let Some(run) = self.runs.front_mut() {
-            if written < run.len() {
-                let head = written.min(run.bytes.len());
-                run.bytes.drain(..head);
-                run.body.advance(written - head);
+        while let Some(buffer) = self.buffers.front_mut() {
+            if written < buffer.len() {
+                let head = written.min(buffer.bytes.len());
+                buffer.bytes.drain(..head);
+                buffer.body.advance(written - head);
                 return;
             }
-            written -= run.len();
-            if let Some(mut run) = self.runs.pop_front()
-                && run.bytes.capacity() <= SPARE_BYTES_MAX
-                && self.spares.len() < SPARES_MAX
+            written -= buffer.len();
+            if let Some(mut buffer) = self.buffers.pop_front()
+                && buffer.bytes.capacity() <= SPARE_BYTES_MAX
+                && self.spares.len() < SPARE_BUFFERS_MAX
             {
-                run.bytes.clear();
-                self.spares.push(run.bytes);
+                buffer.bytes.clear();
+                self.spares.push(buffer.bytes);
             }
         }
     }
 }
 
 /// Writes to a link's socket past the link's writer.
-pub trait Direct: Send + Sync {
+pub trait DirectWriter: Send + Sync {
     /// Writes what the socket takes at once; says how many bytes it took. A socket that is broken
     /// takes none: the link's writer will find out.
     fn write(&self, batch: &Batch) -> usize;
@@ -128,7 +128,7 @@ pub trait Direct: Send + Sync {
 
 #[derive(Debug, Default)]
 struct Queue {
-    runs: VecDeque<Run>,
+    buffers: VecDeque<WriteBuffer>,
     bytes: usize,
     refused: bool,
 }
@@ -138,7 +138,7 @@ struct Queue {
 enum Writer {
     /// The link's writer, which is about it, or has not come yet.
     #[default]
-    Busy,
+    Active,
     /// The link's writer is to be woken when there is something.
     Parked(Waker),
     /// Somebody writes in the place of the link's writer.
@@ -149,10 +149,10 @@ enum Writer {
 struct Queues {
     queues: [Queue; 4],
     /// What was taken and not written: the middle of a frame, perhaps, so it goes before all else.
-    rest: VecDeque<Run>,
+    rest: VecDeque<WriteBuffer>,
     writer: Writer,
     spares: Vec<Vec<u8>>,
-    direct: Option<Arc<dyn Direct>>,
+    direct: Option<Arc<dyn DirectWriter>>,
     /// The room of what is written directly.
     batch: Batch,
     closed: bool,
@@ -178,7 +178,7 @@ impl Class {
 
 impl Queues {
     fn is_empty(&self) -> bool {
-        self.rest.is_empty() && self.queues.iter().all(|queue| queue.runs.is_empty())
+        self.rest.is_empty() && self.queues.iter().all(|queue| queue.buffers.is_empty())
     }
 
     /// Encodes a frame at the end of its queue.
@@ -190,60 +190,62 @@ impl Queues {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Full> {
         let queue = &mut self.queues[class as usize];
-        let goes_on = |run: &Run| run.body.is_empty() && run.bytes.len() < RUN_BYTES_MAX;
-        if !queue.runs.back().is_some_and(goes_on) {
+        let has_room = |buffer: &WriteBuffer| {
+            buffer.body.is_empty() && buffer.bytes.len() < WRITE_BUFFER_BYTES
+        };
+        if !queue.buffers.back().is_some_and(has_room) {
             let bytes = self.spares.pop().unwrap_or_default();
-            queue.runs.push_back(Run { bytes, ..Run::default() });
+            queue.buffers.push_back(WriteBuffer { bytes, ..WriteBuffer::default() });
         }
-        let Some(run) = queue.runs.back_mut() else {
+        let Some(buffer) = queue.buffers.back_mut() else {
             return Err(Full);
         };
-        let before = run.bytes.len();
-        frame::append(&mut run.bytes, kind, body.len(), write);
-        let bytes = run.bytes.len() - before + body.len();
+        let before = buffer.bytes.len();
+        frame::append(&mut buffer.bytes, kind, body.len(), write);
+        let bytes = buffer.bytes.len() - before + body.len();
         if queue.bytes + bytes > class.bytes_max() {
-            run.bytes.truncate(before);
-            if run.frames == 0 {
-                queue.runs.pop_back();
+            buffer.bytes.truncate(before);
+            if buffer.frames == 0 {
+                queue.buffers.pop_back();
             }
             queue.refused = true;
             return Err(Full);
         }
         if body.len() <= COPIED_BYTES_MAX {
-            run.bytes.extend_from_slice(body);
+            buffer.bytes.extend_from_slice(body);
         } else {
-            run.body = body.clone();
+            buffer.body = body.clone();
         }
-        run.frames += 1;
+        buffer.frames += 1;
         queue.bytes += bytes;
         Ok(())
     }
 
     fn take(&mut self, bytes_max: usize, batch: &mut Batch) {
-        if self.spares.len() < SPARES_MAX {
+        if self.spares.len() < SPARE_BUFFERS_MAX {
             self.spares.append(&mut batch.spares);
         }
-        for run in self.rest.drain(..) {
-            batch.bytes += run.len();
-            batch.frames += run.frames;
-            batch.runs.push_back(run);
+        for buffer in self.rest.drain(..) {
+            batch.bytes += buffer.len();
+            batch.frames += buffer.frames;
+            batch.buffers.push_back(buffer);
         }
         for class in Class::ALL {
             let queue = &mut self.queues[class as usize];
-            let mut runs = 0;
-            while batch.bytes < bytes_max && !(class == Class::Large && runs == 1) {
-                let Some(run) = queue.runs.pop_front() else {
+            let mut buffers = 0;
+            while batch.bytes < bytes_max && !(class == Class::Large && buffers == 1) {
+                let Some(buffer) = queue.buffers.pop_front() else {
                     break;
                 };
-                queue.bytes -= run.len();
-                batch.bytes += run.len();
-                batch.frames += run.frames;
-                batch.runs.push_back(run);
-                runs += 1;
+                queue.bytes -= buffer.len();
+                batch.bytes += buffer.len();
+                batch.frames += buffer.frames;
+                batch.buffers.push_back(buffer);
+                buffers += 1;
             }
             if queue.refused && queue.bytes <= class.bytes_max() / 2 {
                 queue.refused = false;
-                batch.relieved = true;
+                batch.writable = true;
             }
         }
     }
@@ -255,7 +257,7 @@ impl Outbound {
     }
 
     /// Lets whoever pushes onto an idle link write to it at once.
-    pub fn attach(&self, direct: Arc<dyn Direct>) {
+    pub fn attach(&self, direct: Arc<dyn DirectWriter>) {
         self.lock().direct = Some(direct);
     }
 
@@ -307,11 +309,11 @@ impl Outbound {
             return;
         }
         let waiting: usize = inner.queues.iter().map(|queue| queue.bytes).sum();
-        let little = waiting <= DIRECT_BYTES_MAX && inner.rest.is_empty();
+        let is_small = waiting <= DIRECT_BYTES_MAX && inner.rest.is_empty();
         let Writer::Parked(waker) = std::mem::take(&mut inner.writer) else {
             return;
         };
-        let Some(direct) = inner.direct.clone().filter(|_| directly && little) else {
+        let Some(direct) = inner.direct.clone().filter(|_| directly && is_small) else {
             drop(inner);
             waker.wake();
             return;
@@ -324,10 +326,10 @@ impl Outbound {
         batch.advance(written);
         batch.frames = 0;
         let mut inner = self.lock();
-        inner.rest.append(&mut batch.runs);
+        inner.rest.append(&mut batch.buffers);
         batch.bytes = 0;
         // What was taken was little, and nothing is refused for little.
-        batch.relieved = false;
+        batch.writable = false;
         inner.batch = batch;
         if let Writer::Direct(waker) = std::mem::take(&mut inner.writer) {
             if inner.is_empty() && !inner.closed {
@@ -355,7 +357,7 @@ impl Outbound {
         }
         inner.take(bytes_max, batch);
         if batch.bytes > 0 || inner.closed {
-            inner.writer = Writer::Busy;
+            inner.writer = Writer::Active;
             return Poll::Ready(());
         }
         inner.writer = Writer::Parked(cx.waker().clone());
@@ -371,7 +373,7 @@ impl Outbound {
     /// How many bytes wait, of all classes, or are being written by who pushed them.
     pub fn waiting_bytes(&self) -> usize {
         let inner = self.lock();
-        let rest: usize = inner.rest.iter().map(Run::len).sum();
+        let rest: usize = inner.rest.iter().map(WriteBuffer::len).sum();
         let busy = usize::from(matches!(inner.writer, Writer::Direct(_)));
         rest + busy + inner.queues.iter().map(|queue| queue.bytes).sum::<usize>()
     }
@@ -402,9 +404,9 @@ mod tests {
 
     fn lengths(batch: &Batch) -> Vec<usize> {
         let mut bytes = Vec::new();
-        for run in &batch.runs {
-            bytes.extend_from_slice(&run.bytes);
-            bytes.extend_from_slice(&run.body);
+        for buffer in &batch.buffers {
+            bytes.extend_from_slice(&buffer.bytes);
+            bytes.extend_from_slice(&buffer.body);
         }
         let lengths: Vec<usize> =
             frame::frames(&bytes).map(|frame| frame.len() - frame::PREFIX_BYTES).collect();
@@ -439,14 +441,14 @@ mod tests {
         }
         assert_eq!(sent, MESSAGE_BYTES_MAX / ((32 << 10) + frame::PREFIX_BYTES));
         assert_eq!(push(&outbound, Class::Control, 1), Ok(()), "others have room");
-        let relieved = |bytes_max| {
+        let writable = |bytes_max| {
             let mut batch = Batch::default();
             outbound.try_take(bytes_max, &mut batch);
-            batch.relieved
+            batch.writable
         };
-        assert!(!relieved(1 << 20));
-        assert!(relieved(2 << 20));
-        assert!(!relieved(2 << 20), "said once");
+        assert!(!writable(1 << 20));
+        assert!(writable(2 << 20));
+        assert!(!writable(2 << 20), "said once");
     }
 
     #[test]
@@ -474,8 +476,8 @@ mod tests {
         push(&outbound, Class::Small, 3).expect("room");
         let mut batch = Batch::default();
         outbound.try_take(usize::MAX, &mut batch);
-        assert_eq!(batch.runs.len(), 2);
-        assert_eq!(batch.runs[0].body.as_ptr(), long.as_ptr());
+        assert_eq!(batch.buffers.len(), 2);
+        assert_eq!(batch.buffers[0].body.as_ptr(), long.as_ptr());
         assert_eq!(lengths(&batch), [1, 2, COPIED_BYTES_MAX + 1, 3]);
     }
 
@@ -492,16 +494,16 @@ mod tests {
                 let left = batch.bytes;
                 let sent = step.min(left);
                 batch.advance(sent);
-                assert_eq!(batch.runs.iter().map(Run::len).sum::<usize>(), left - sent);
+                assert_eq!(batch.buffers.iter().map(WriteBuffer::len).sum::<usize>(), left - sent);
             }
-            assert!(batch.runs.is_empty());
+            assert!(batch.buffers.is_empty());
         }
     }
 
     /// A socket that takes so many bytes at a time.
     struct Takes(usize);
 
-    impl Direct for Takes {
+    impl DirectWriter for Takes {
         fn write(&self, batch: &Batch) -> usize {
             self.0.min(batch.bytes)
         }
@@ -535,7 +537,7 @@ mod tests {
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "the writer is to write the rest");
         push(&outbound, Class::Control, 1).expect("room");
         assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_ready());
-        assert_eq!(batch.runs[0].bytes, [7, 7], "of the frame that was begun");
+        assert_eq!(batch.buffers[0].bytes, [7, 7], "of the frame that was begun");
         assert_eq!(batch.bytes, 2 + frame::PREFIX_BYTES + 1);
     }
 

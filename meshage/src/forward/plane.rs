@@ -71,7 +71,7 @@ pub struct Limits {
 
 /// What can be counted without the lock, by readers.
 #[derive(Debug, Default)]
-struct Counters {
+struct AtomicCounters {
     relayed: AtomicU64,
     refused_in_transit: AtomicU64,
     loops: AtomicU64,
@@ -90,17 +90,17 @@ struct State<C> {
     snoop: Reassembly,
     inbox: Inbox,
     /// Who was refused for want of room.
-    refused: BTreeSet<Instance>,
+    refused_sources: BTreeSet<Instance>,
     stopped: bool,
-    filled: bool,
+    inbox_filled: bool,
     snooped: Vec<Message>,
     /// When something is due, as the sink was last told.
-    told: Option<Instant>,
-    counts: Counts,
+    notified_deadline: Option<Instant>,
+    counters: LockedCounters,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct LockedCounters {
     sent: u64,
     received: u64,
     received_bytes: u64,
@@ -123,8 +123,8 @@ pub struct Plane<H: Sink> {
     snooping: AtomicBool,
     max_message: usize,
     /// Batches that are being taken: their acknowledgements are not queued yet.
-    receiving: AtomicUsize,
-    counters: Counters,
+    batches_in_progress: AtomicUsize,
+    counters: AtomicCounters,
 }
 
 impl<H: Sink> Plane<H> {
@@ -138,12 +138,12 @@ impl<H: Sink> Plane<H> {
             reassembly: Reassembly::new(REASSEMBLY_BYTES_MAX, limits.max_message, POOL_BYTES_MAX),
             snoop: Reassembly::new(SNOOP_BYTES_MAX, SNOOP_BYTES_MAX, 0),
             inbox: Inbox::new(limits.receive_buffer),
-            refused: BTreeSet::new(),
+            refused_sources: BTreeSet::new(),
             stopped: false,
-            filled: false,
+            inbox_filled: false,
             snooped: Vec::new(),
-            told: None,
-            counts: Counts::default(),
+            notified_deadline: None,
+            counters: LockedCounters::default(),
         };
         Self {
             sink,
@@ -153,8 +153,8 @@ impl<H: Sink> Plane<H> {
             state: Mutex::new(state),
             snooping: AtomicBool::new(false),
             max_message: limits.max_message,
-            receiving: AtomicUsize::new(0),
-            counters: Counters::default(),
+            batches_in_progress: AtomicUsize::new(0),
+            counters: AtomicCounters::default(),
         }
     }
 
@@ -195,8 +195,8 @@ impl<H: Sink> Plane<H> {
             }
             let sent = state.sends.send(outgoing, deadline, completion, now);
             match &sent {
-                Ok(_) => state.counts.sent += 1,
-                Err((SendError::Again, ..)) => state.sends.starve(),
+                Ok(_) => state.counters.sent += 1,
+                Err((SendError::Again, ..)) => state.sends.want_space(),
                 Err(_) => {}
             }
             sent
@@ -228,22 +228,22 @@ impl<H: Sink> Plane<H> {
         let mut state = self.lock();
         let taken = take(&mut state.inbox);
         let left = state.inbox.len();
-        self.relieve(state);
+        self.send_ready(state);
         (taken, left)
     }
 
     /// Tells those who were refused for want of room that there is some, if there is.
-    fn relieve(&self, mut state: MutexGuard<'_, State<H::Completion>>) {
-        if state.refused.is_empty() || !state.inbox.is_half_empty() {
+    fn send_ready(&self, mut state: MutexGuard<'_, State<H::Completion>>) {
+        if state.refused_sources.is_empty() || !state.inbox.is_half_empty() {
             return;
         }
-        let refused = mem::take(&mut state.refused);
+        let refused = mem::take(&mut state.refused_sources);
         drop(state);
         let mut acks = AckBatch::default();
         for source in refused {
             acks.push(self.ack(source, Channel::ALL[0], Verdict::Ready));
         }
-        self.flush(&self.fib.load(), None, acks);
+        self.queue_acks(&self.fib.load(), None, acks);
     }
 
     /// Whether the inbox is more than half full.
@@ -265,28 +265,28 @@ impl<H: Sink> Plane<H> {
     pub fn handle_timeout(&self, now: Instant) {
         self.run(|state| {
             state.sends.handle_timeout(now);
-            state.counts.reassembly_expired += state.reassembly.expire(now) as u64;
+            state.counters.reassembly_expired += state.reassembly.expire(now) as u64;
             state.snoop.expire(now);
         });
     }
 
     /// When [`Plane::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.lock().due()
+        self.lock().next_deadline()
     }
 
     /// Takes no more sends; what is under way goes on until [`Plane::close`], and `see` is shown who
     /// waits for it. It is called with the lock held.
-    pub fn stop(&self, see: impl FnMut(&mut H::Completion)) {
+    pub fn stop(&self, visit: impl FnMut(&mut H::Completion)) {
         let mut state = self.lock();
         state.stopped = true;
-        state.sends.completions().for_each(see);
+        state.sends.completions().for_each(visit);
     }
 
     /// Whether no send is under way, and every acknowledgement that is owed is queued. A message may
     /// be with its application before its acknowledgement is: who closes then must wait for it.
     pub fn is_idle(&self) -> bool {
-        self.receiving.load(Ordering::Acquire) == 0 && self.lock().sends.is_idle()
+        self.batches_in_progress.load(Ordering::Acquire) == 0 && self.lock().sends.is_idle()
     }
 
     /// Ends every send that is under way with [`SendError::Closed`]; takes no more. What waits in
@@ -294,7 +294,7 @@ impl<H: Sink> Plane<H> {
     pub fn close(&self) {
         self.run(|state| {
             state.stopped = true;
-            state.filled = true;
+            state.inbox_filled = true;
             state.sends.close();
         });
     }
@@ -307,22 +307,22 @@ impl<H: Sink> Plane<H> {
     /// The data plane's counters.
     pub fn count(&self, stats: &mut Stats) {
         let state = self.lock();
-        let counts = &state.counts;
-        stats.set("messages_sent", counts.sent);
-        stats.set("messages_received", counts.received);
-        stats.set("messages_received_bytes", counts.received_bytes);
-        stats.set("messages_refused_busy", counts.busy);
-        stats.set("messages_refused_early", counts.early);
-        stats.set("messages_refused_stale", counts.stale);
-        stats.set("messages_refused_too_large", counts.too_large);
-        stats.set("messages_duplicate", counts.duplicates);
-        stats.set("sends_under_way", state.sends.under_way() as u64);
+        let counters = &state.counters;
+        stats.set("messages_sent", counters.sent);
+        stats.set("messages_received", counters.received);
+        stats.set("messages_received_bytes", counters.received_bytes);
+        stats.set("messages_refused_busy", counters.busy);
+        stats.set("messages_refused_early", counters.early);
+        stats.set("messages_refused_stale", counters.stale);
+        stats.set("messages_refused_too_large", counters.too_large);
+        stats.set("messages_duplicate", counters.duplicates);
+        stats.set("sends_under_way", state.sends.count() as u64);
         stats.set("inbox_messages", state.inbox.len() as u64);
         stats.set("dedup_sources", state.dedup.sources() as u64);
         stats.set("reassembly_bytes", state.reassembly.bytes() as u64);
         stats.set("reassembly_bytes_kept", state.reassembly.pool_bytes() as u64);
-        stats.set("reassembly_expired", counts.reassembly_expired);
-        stats.set("reassembly_chunks_ignored", counts.reassembly_ignored);
+        stats.set("reassembly_expired", counters.reassembly_expired);
+        stats.set("reassembly_chunks_ignored", counters.reassembly_ignored);
         drop(state);
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         stats.set("frames_relayed", read(&self.counters.relayed));
@@ -340,95 +340,106 @@ impl<H: Sink> Plane<H> {
     fn run<R>(&self, work: impl FnOnce(&mut State<H::Completion>) -> R) -> R {
         let mut state = self.lock();
         let result = work(&mut state);
-        if !state.has_news() {
+        if !state.has_notifications() {
             return result;
         }
-        let after = self.aftermath(state);
-        self.tell(after, false);
+        let notifications = self.take_notifications(state);
+        self.notify(notifications, false);
         result
     }
 
     /// Lets the lock go; gives what is to be told without it.
-    fn aftermath(
+    fn take_notifications(
         &self,
         mut state: MutexGuard<'_, State<H::Completion>>,
-    ) -> Aftermath<H::Completion> {
-        let (due, moved) = state.due_and_moved();
-        state.told = due;
+    ) -> Notifications<H::Completion> {
+        let (deadline, deadline_earlier) = state.next_deadline_and_whether_earlier();
+        state.notified_deadline = deadline;
         let sends = &mut state.sends;
-        sends.note_burst();
-        Aftermath {
-            moved,
-            alone: sends.is_alone(),
-            done: mem::take(&mut sends.done),
+        sends.note_completed();
+        Notifications {
+            deadline_earlier,
+            single_sender: sends.is_single_sender(),
+            completed: mem::take(&mut sends.completed),
             queries: mem::take(&mut sends.queries),
-            queued: mem::take(&mut sends.queued),
-            space: mem::take(&mut sends.space),
+            to_flush: mem::take(&mut sends.to_flush),
+            space_available: mem::take(&mut sends.space_available),
             snooped: mem::take(&mut state.snooped),
-            filled: mem::take(&mut state.filled),
+            inbox_filled: mem::take(&mut state.inbox_filled),
         }
     }
 
     /// Tells the links and the sink. `reading`: this is a reader, which has gathered what it could.
-    fn tell(&self, mut after: Aftermath<H::Completion>, reading: bool) {
-        if !after.queries.is_empty() {
+    fn notify(&self, mut notifications: Notifications<H::Completion>, reading: bool) {
+        if !notifications.queries.is_empty() {
             let mut batch = AckBatch::default();
-            after.queries.into_iter().for_each(|query| batch.push(query));
-            self.flush(&self.fib.load(), None, batch);
+            notifications.queries.into_iter().for_each(|query| batch.push(query));
+            self.queue_acks(&self.fib.load(), None, batch);
         }
-        for outbound in after.queued {
-            outbound.flush(reading || after.alone);
+        for outbound in notifications.to_flush {
+            outbound.flush(reading || notifications.single_sender);
         }
-        if !after.done.is_empty() {
-            self.sink.complete(&mut after.done);
+        if !notifications.completed.is_empty() {
+            self.sink.complete(&mut notifications.completed);
         }
-        for message in after.snooped {
+        for message in notifications.snooped {
             self.sink.snooped(message);
         }
-        if after.space {
+        if notifications.space_available {
             self.sink.send_space();
         }
-        if after.filled {
+        if notifications.inbox_filled {
             self.sink.inbox_filled();
         }
-        if after.moved {
+        if notifications.deadline_earlier {
             self.sink.deadline_moved();
         }
     }
 }
 
 /// What came of something done with the lock, to be told without it.
-struct Aftermath<C> {
+struct Notifications<C> {
     /// When something is due is earlier than it was.
-    moved: bool,
+    deadline_earlier: bool,
     /// One caller sends one message after the other: there is nobody to gather with.
-    alone: bool,
-    done: Vec<(C, Result<Report, SendError>)>,
+    single_sender: bool,
+    completed: Vec<(C, Result<Report, SendError>)>,
     queries: Vec<AckEntry>,
-    queued: SmallVec<[Arc<Outbound>; 2]>,
-    space: bool,
+    to_flush: SmallVec<[Arc<Outbound>; 2]>,
+    space_available: bool,
     snooped: Vec<Message>,
-    filled: bool,
+    inbox_filled: bool,
 }
 
 impl<C> State<C> {
     /// Whether anybody is to be told anything. Notes when something is due.
-    fn has_news(&mut self) -> bool {
-        let (due, moved) = self.due_and_moved();
-        if moved || self.filled || !self.snooped.is_empty() || self.sends.has_news() {
+    fn has_notifications(&mut self) -> bool {
+        let (deadline, deadline_earlier) = self.next_deadline_and_whether_earlier();
+        if deadline_earlier
+            || self.inbox_filled
+            || !self.snooped.is_empty()
+            || self.sends.has_output()
+        {
             return true;
         }
-        self.told = due;
+        self.notified_deadline = deadline;
         false
     }
 
     /// When something is due, and whether that is earlier than the sink was told.
-    fn due_and_moved(&self) -> (Option<Instant>, bool) {
-        let due = self.due();
-        (due, due.is_some_and(|due| self.told.is_none_or(|told| due < told)))
+    fn next_deadline_and_whether_earlier(&self) -> (Option<Instant>, bool) {
+        let deadline = self.next_deadline();
+        let notified = self.notified_deadline;
+        (
+            deadline,
+            deadline.is_some_and(|deadline| notified.is_none_or(|notified| deadline < notified)),
+        )
     }
 
-    fn due(&self) -> Option<Instant> {
-        [self.sends.due(), self.reassembly.due(), self.snoop.due()].into_iter().flatten().min()
+    fn next_deadline(&self) -> Option<Instant> {
+        [self.sends.next_deadline(), self.reassembly.next_deadline(), self.snoop.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -22,9 +22,9 @@ use crate::wire::partial::PartialFrame;
 
 /// A frame of which less than this is missing is read the ordinary way: to copy it costs no more
 /// than to find its place.
-pub const PLACED_BYTES_MIN: usize = 8 << 10;
+pub const IN_PLACE_BYTES_MIN: usize = 8 << 10;
 /// How much is read beyond a chunk: enough for the head of the next.
-const BEYOND_BYTES: usize = 1 << 10;
+const LOOKAHEAD_BYTES: usize = 1 << 10;
 
 /// What came of reading a chunk.
 #[derive(Debug)]
@@ -41,16 +41,16 @@ pub enum ChunkRead {
 #[derive(Debug)]
 pub struct ReadBuffer {
     deframer: Deframer,
-    placing: Option<InPlaceChunk>,
+    in_place: Option<InPlaceChunk>,
     /// Whether the unfinished frame was looked at, and is read the ordinary way.
-    judged: bool,
-    beyond: Box<[u8]>,
+    checked: bool,
+    lookahead: Box<[u8]>,
 }
 
 impl Default for ReadBuffer {
     fn default() -> Self {
-        let beyond = vec![0; BEYOND_BYTES].into();
-        Self { deframer: Deframer::default(), placing: None, judged: false, beyond }
+        let lookahead = vec![0; LOOKAHEAD_BYTES].into();
+        Self { deframer: Deframer::default(), in_place: None, checked: false, lookahead }
     }
 }
 
@@ -62,7 +62,7 @@ impl ReadBuffer {
 
     /// How much is missing of the chunk that is being read into its place, if one is.
     pub fn missing(&self) -> Option<usize> {
-        self.placing.as_ref().map(InPlaceChunk::missing)
+        self.in_place.as_ref().map(InPlaceChunk::missing)
     }
 
     /// How many bytes of an unfinished frame are still to come, where its length is known.
@@ -71,30 +71,31 @@ impl ReadBuffer {
     }
 
     /// Whether the unfinished frame was looked at is forgotten: another one has begun.
-    pub fn forget(&mut self) {
-        self.judged = false;
+    pub fn next_frame_began(&mut self) {
+        self.checked = false;
     }
 
     /// If the unfinished frame is a chunk that may be read into its place, moves it there.
-    pub fn place<H: Sink>(&mut self, plane: &Plane<H>, link: LinkId, now: Instant) {
-        if self.judged || self.placing.is_some() {
+    pub fn start_in_place<H: Sink>(&mut self, plane: &Plane<H>, link: LinkId, now: Instant) {
+        if self.checked || self.in_place.is_some() {
             return;
         }
-        let Some(begun) = PartialFrame::of(&self.deframer, PLACED_BYTES_MIN) else {
+        let Some(partial) = PartialFrame::of(&self.deframer, IN_PLACE_BYTES_MIN) else {
             return;
         };
-        self.judged = true;
-        let Some(mut placing) = plane.place(link, begun.header.clone(), begun.len) else {
+        self.checked = true;
+        let Some(mut in_place) = plane.start_in_place(link, partial.header.clone(), partial.len)
+        else {
             return;
         };
-        let Some(mut loan) = plane.lend(&placing) else {
+        let Some(mut lent) = plane.lend_buffer(&in_place) else {
             return;
         };
-        let come = begun.take(&mut self.deframer);
-        let come = come.as_ref();
-        loan.space()[..come.len()].copy_from_slice(come);
-        plane.landed(link, &mut placing, loan, come.len(), now);
-        self.placing = Some(placing);
+        let received = partial.take(&mut self.deframer);
+        let received = received.as_ref();
+        lent.space()[..received.len()].copy_from_slice(received);
+        plane.return_buffer(link, &mut in_place, lent, received.len(), now);
+        self.in_place = Some(in_place);
     }
 
     /// Reads the rest of the chunk that is begun into its place, and a little of what follows. `read`
@@ -109,24 +110,24 @@ impl ReadBuffer {
         now: impl FnOnce() -> Instant,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<ChunkRead> {
-        let Some(mut placing) = self.placing.take() else {
+        let Some(mut in_place) = self.in_place.take() else {
             return Ok(ChunkRead::Ordinary);
         };
-        let missing = placing.missing();
-        let Some(mut loan) = plane.lend(&placing) else {
-            PartialFrame::put_back(&mut self.deframer, &placing.into_rest(), missing);
+        let missing = in_place.missing();
+        let Some(mut lent) = plane.lend_buffer(&in_place) else {
+            PartialFrame::put_back(&mut self.deframer, &in_place.into_rest(), missing);
             return Ok(ChunkRead::Ordinary);
         };
-        let mut buffers = [IoSliceMut::new(loan.space()), IoSliceMut::new(&mut self.beyond)];
+        let mut buffers = [IoSliceMut::new(lent.space()), IoSliceMut::new(&mut self.lookahead)];
         let result = read(&mut buffers);
         let length = *result.as_ref().unwrap_or(&0);
-        plane.landed(link, &mut placing, loan, length.min(missing), now());
+        plane.return_buffer(link, &mut in_place, lent, length.min(missing), now());
         if length < missing {
-            self.placing = Some(placing);
+            self.in_place = Some(in_place);
             return result.map(ChunkRead::Part);
         }
-        self.deframer.buffer().extend_from_slice(&self.beyond[..length - missing]);
-        self.judged = false;
+        self.deframer.buffer().extend_from_slice(&self.lookahead[..length - missing]);
+        self.checked = false;
         result.map(ChunkRead::Complete)
     }
 }

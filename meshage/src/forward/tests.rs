@@ -1,8 +1,8 @@
 //! The data plane of a few nodes in memory.
 
 mod harness;
+mod in_place;
 mod order;
-mod placing;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -156,7 +156,7 @@ impl Reader {
                 return Stop::Breach(breach.0);
             }
             if !self.unsettled {
-                read_buffer.place(&self.shared.plane, self.link, clock::now());
+                read_buffer.start_in_place(&self.shared.plane, self.link, clock::now());
             }
         }
     }
@@ -199,7 +199,7 @@ impl Reader {
     async fn take(&mut self, read_buffer: &mut ReadBuffer) -> Result<(), WireError> {
         while let Some(frame) = read_buffer.deframer().next_frame()? {
             self.frames.push(frame);
-            read_buffer.forget();
+            read_buffer.next_frame_began();
         }
         let now = clock::now();
         self.shared.counters.net_in_frames.add(self.frames.len());

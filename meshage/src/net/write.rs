@@ -11,7 +11,7 @@ use tokio::task::yield_now;
 use super::counters::Counters;
 use super::shared::Shared;
 use super::{clock, socket};
-use crate::forward::outbound::{Batch, Direct, Outbound};
+use crate::forward::outbound::{Batch, DirectWriter, Outbound};
 use crate::name::LinkId;
 
 /// How much a writer takes out of the queue at a time: what a loopback carries in 50 µs.
@@ -41,7 +41,7 @@ pub(super) async fn write(
             yield_now().await;
             outbound.try_take(WRITE_BYTES_MAX, &mut batch);
         }
-        if std::mem::take(&mut batch.relieved) {
+        if std::mem::take(&mut batch.writable) {
             shared.plane.writable(link, clock::now());
         }
         shared.counters.net_out_frames.add(std::mem::take(&mut batch.frames));
@@ -92,7 +92,7 @@ struct Socket {
     counters: Arc<Counters>,
 }
 
-impl Direct for Socket {
+impl DirectWriter for Socket {
     fn write(&self, batch: &Batch) -> usize {
         let mut slices = [IoSlice::new(&[]); BUFFERS_MAX];
         let count = batch.slices(&mut slices);

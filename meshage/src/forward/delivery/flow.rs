@@ -41,9 +41,9 @@ pub const QUERY_AFTER: Duration = Duration::from_secs(1);
 pub const FLOOD_QUERY_AFTER: Duration = Duration::from_millis(200);
 /// How long routes must have stood before a broadcast counts as sent by routes that all agree on: far
 /// longer than an announcement takes through a mesh and into its tables.
-pub const CALM_AFTER: Duration = Duration::from_secs(1);
+pub const ROUTES_STABLE_AFTER: Duration = Duration::from_secs(1);
 /// How often acknowledgements make the source look for what was lost on the way.
-pub const SEARCH_EVERY: Duration = Duration::from_millis(10);
+pub const LOSS_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 /// What a receiver that answers queries still has not got after this long will not arrive.
 pub const UNANSWERED_MAX: Duration = Duration::from_secs(10);
 
@@ -68,13 +68,13 @@ pub struct Entry {
     /// Its number in the channel.
     pub number: u64,
     /// The send it belongs to.
-    pub op: u64,
+    pub send: u64,
     /// Its place among the recipients of that send.
     pub recipient: usize,
     /// How far it has come.
     pub stage: Stage,
     /// A copy may have reached the recipient though no acknowledgement says so.
-    pub doubt: bool,
+    pub uncertain: bool,
     /// It goes with the copies of a broadcast, along the source's tree.
     pub flooded: bool,
     /// The number of the routes that its broadcast was flooded by; 0 where those had just changed.
@@ -84,7 +84,7 @@ pub struct Entry {
     /// When its outcome is due.
     pub deadline: Option<Instant>,
     /// Why it was last refused.
-    pub refused: Option<Refusal>,
+    pub last_refusal: Option<Refusal>,
     /// Bytes of it in flight.
     pub in_flight: u64,
     /// When it was sent; while it is being sent, when it was begun or last known to arrive.
@@ -96,8 +96,8 @@ pub struct Entry {
 impl Entry {
     /// Whether a copy may be under way though all that is known of were refused. While routes change,
     /// nodes differ in their trees, and two copies of a broadcast may come to one of them.
-    pub fn is_doubtful(&self, epoch: u64) -> bool {
-        self.doubt || self.flood_epoch.is_some_and(|flooded| flooded != epoch)
+    pub fn is_uncertain(&self, epoch: u64) -> bool {
+        self.uncertain || self.flood_epoch.is_some_and(|flooded| flooded != epoch)
     }
 
     /// The outcome if it ends now, unanswered, by the routes of this number: `certain` where no copy
@@ -106,7 +106,7 @@ impl Entry {
         match self.stage {
             Stage::Sent => Outcome::Timeout,
             Stage::Waiting | Stage::Sending | Stage::Refused(_) | Stage::Done => {
-                if self.is_doubtful(epoch) { Outcome::Timeout } else { certain }
+                if self.is_uncertain(epoch) { Outcome::Timeout } else { certain }
             }
         }
     }
@@ -137,22 +137,22 @@ pub struct ChannelFlow {
     /// How many entries are being sent or sent and not answered.
     pub unanswered: usize,
     /// How many entries are not done.
-    pub open: usize,
+    pub outstanding: usize,
     /// How many of them there may be, where that is found out.
-    pace: Option<CongestionControl>,
+    congestion: Option<CongestionControl>,
     /// The transmission that is sending an entry of this channel.
     pub transmission: Option<u64>,
     /// All before this place are past [`Stage::Waiting`].
     pub cursor: usize,
     /// When the receiver was last heard or asked.
-    pub heard: Instant,
+    pub last_contact: Instant,
     /// How long it may be silent before it is asked.
-    pub patience: Duration,
+    pub query_after: Duration,
     /// When what was lost on the way was last looked for.
-    pub searched: Instant,
+    pub last_loss_check: Instant,
     backoff: Duration,
     /// The receiver has said that there is room since it last refused for want of it.
-    has_said_ready: bool,
+    ready_received: bool,
 }
 
 impl ChannelFlow {
@@ -162,16 +162,16 @@ impl ChannelFlow {
             next: first,
             state: ChannelState::Open,
             in_flight: 0,
-            pace: channel.large.then(CongestionControl::default),
+            congestion: channel.large.then(CongestionControl::default),
             unanswered: 0,
-            open: 0,
+            outstanding: 0,
             transmission: None,
             cursor: 0,
-            heard: now,
-            searched: now,
-            patience: if channel.broadcast { FLOOD_QUERY_AFTER } else { QUERY_AFTER },
+            last_contact: now,
+            last_loss_check: now,
+            query_after: if channel.broadcast { FLOOD_QUERY_AFTER } else { QUERY_AFTER },
             backoff: BACKOFF_MIN,
-            has_said_ready: false,
+            ready_received: false,
         }
     }
 
@@ -213,10 +213,10 @@ impl ChannelFlow {
         if self.unanswered == 0
             && let Some(now) = entry.sent_at
         {
-            self.heard = now;
+            self.last_contact = now;
         }
         self.next = entry.number + 1;
-        self.open += 1;
+        self.outstanding += 1;
         self.unanswered += 1;
         self.in_flight += entry.in_flight;
         self.entries.push_back(entry);
@@ -224,7 +224,7 @@ impl ChannelFlow {
     }
 
     /// An entry is being sent, by this transmission.
-    pub fn begin(
+    pub fn start_sending(
         &mut self,
         at: usize,
         transmission: u64,
@@ -233,7 +233,7 @@ impl ChannelFlow {
         now: Instant,
     ) {
         if self.unanswered == 0 {
-            self.heard = now;
+            self.last_contact = now;
         }
         let entry = &mut self.entries[at];
         entry.stage = Stage::Sending;
@@ -245,40 +245,40 @@ impl ChannelFlow {
     }
 
     /// So many bytes of an entry went out, from a source that sends small messages beside or not.
-    pub fn sent_bytes(&mut self, at: usize, bytes: u64, beside: bool, now: Instant) {
+    pub fn add_in_flight(&mut self, at: usize, bytes: u64, mixed: bool, now: Instant) {
         self.entries[at].in_flight += bytes;
         self.in_flight += bytes;
-        if let Some(pace) = &mut self.pace {
-            pace.sent(bytes, beside, now);
+        if let Some(congestion) = &mut self.congestion {
+            congestion.sent(bytes, mixed, now);
         }
     }
 
     /// Whether the window has room.
     pub fn has_room(&self) -> bool {
-        self.in_flight < self.pace.as_ref().map_or(WINDOW_BYTES, CongestionControl::window)
+        self.in_flight < self.congestion.as_ref().map_or(WINDOW_BYTES, CongestionControl::window)
     }
 
     /// All of an entry went out.
-    pub fn sent(&mut self, at: usize, now: Instant) {
+    pub fn finish_sending(&mut self, at: usize, now: Instant) {
         self.entries[at].stage = Stage::Sent;
         self.entries[at].sent_at = Some(now);
         self.transmission = None;
     }
 
     /// So many bytes of an entry are known to have arrived, of `sent` in all.
-    pub fn arrived(&mut self, at: usize, still_in_flight: u64, now: Instant) {
+    pub fn acknowledge_bytes(&mut self, at: usize, still_in_flight: u64, now: Instant) {
         let entry = &mut self.entries[at];
         let freed = entry.in_flight.saturating_sub(still_in_flight);
         entry.in_flight -= freed;
         entry.sent_at = Some(now);
         self.in_flight -= freed;
-        if let Some(pace) = &mut self.pace {
-            pace.answered(self.in_flight, now);
+        if let Some(congestion) = &mut self.congestion {
+            congestion.acknowledged(self.in_flight, now);
         }
     }
 
     /// Takes an entry out of flight.
-    fn land(&mut self, at: usize) {
+    fn take_out_of_flight(&mut self, at: usize) {
         let entry = &mut self.entries[at];
         if matches!(entry.stage, Stage::Sending | Stage::Sent) {
             self.unanswered -= 1;
@@ -288,19 +288,19 @@ impl ChannelFlow {
         }
         self.in_flight -= entry.in_flight;
         entry.in_flight = 0;
-        if let Some(pace) = &mut self.pace
+        if let Some(congestion) = &mut self.congestion
             && self.in_flight == 0
         {
-            pace.forget();
+            congestion.discard_samples();
         }
     }
 
     /// An entry was refused: the channel drains.
     pub fn refuse(&mut self, at: usize, refusal: Refusal) {
-        self.land(at);
+        self.take_out_of_flight(at);
         self.entries[at].stage = Stage::Refused(refusal);
-        self.entries[at].refused = Some(refusal);
-        self.has_said_ready &= refusal != Refusal::Busy;
+        self.entries[at].last_refusal = Some(refusal);
+        self.ready_received &= refusal != Refusal::Busy;
         self.state = match self.state {
             ChannelState::Open | ChannelState::Draining => ChannelState::Draining,
             ChannelState::Stalled(until) => ChannelState::Stalled(until),
@@ -309,10 +309,10 @@ impl ChannelFlow {
 
     /// An entry's outcome is known.
     pub fn finish(&mut self, at: usize) {
-        self.land(at);
+        self.take_out_of_flight(at);
         self.entries[at].stage = Stage::Done;
-        self.open -= 1;
-        if self.open == 0 {
+        self.outstanding -= 1;
+        if self.outstanding == 0 {
             // Nothing is left to settle, and nothing will come that says so.
             self.state = ChannelState::Open;
         }
@@ -331,13 +331,14 @@ impl ChannelFlow {
         if self.state != ChannelState::Draining || self.unanswered > 0 {
             return;
         }
-        let waits = |refusal| match refusal {
+        let must_wait = |refusal| match refusal {
             Refusal::Early => false,
-            Refusal::Busy => !self.has_said_ready,
+            Refusal::Busy => !self.ready_received,
             Refusal::NoRoute | Refusal::TooLarge | Refusal::Stale => true,
         };
-        let full = |entry: &Entry| matches!(entry.stage, Stage::Refused(r) if waits(r));
-        if self.entries.iter().any(full) {
+        let waits_for_room =
+            |entry: &Entry| matches!(entry.stage, Stage::Refused(r) if must_wait(r));
+        if self.entries.iter().any(waits_for_room) {
             self.state = ChannelState::Stalled(now + self.backoff);
             self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         } else {
@@ -360,24 +361,24 @@ impl ChannelFlow {
     }
 
     /// The receiver says that there is room.
-    pub fn ready(&mut self) {
+    pub fn receiver_ready(&mut self) {
         match self.state {
             ChannelState::Open => {}
             // What it refused before may still be on its way.
-            ChannelState::Draining => self.has_said_ready = true,
+            ChannelState::Draining => self.ready_received = true,
             ChannelState::Stalled(_) => self.resume(),
         }
     }
 
     /// The receiver took something: it is not full any more.
-    pub fn progressed(&mut self, now: Instant) {
-        self.heard = now;
+    pub fn made_progress(&mut self, now: Instant) {
+        self.last_contact = now;
         self.backoff = BACKOFF_MIN;
     }
 
     /// When something of this channel is due.
-    pub fn due(&self) -> Option<Instant> {
-        if self.open == 0 {
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if self.outstanding == 0 {
             return None;
         }
         let deadline = self
@@ -390,14 +391,14 @@ impl ChannelFlow {
             ChannelState::Stalled(until) => Some(until),
             ChannelState::Open | ChannelState::Draining => None,
         };
-        let query = (self.unanswered > 0).then_some(self.heard + self.patience);
+        let query = (self.unanswered > 0).then_some(self.last_contact + self.query_after);
         [deadline, stalled, query].into_iter().flatten().min()
     }
 }
 
 /// The way to a node, as routes have it.
 #[derive(Debug)]
-pub struct Way {
+pub struct CachedRoute {
     /// The number of those routes.
     pub epoch: u64,
     /// The nodes on the way, and at its end.
@@ -414,7 +415,7 @@ pub struct Flow {
     /// The life of it that the channels speak to; `None` while it cannot be reached.
     pub instance: Option<Instance>,
     /// The way to it.
-    pub way: Way,
+    pub route: CachedRoute,
     /// In the order of [`crate::wire::data::Channel::ALL`].
     pub channels: [ChannelFlow; 4],
 }
@@ -424,37 +425,37 @@ impl Flow {
     /// node has reached.
     pub fn new(name: NodeName, first: u64, now: Instant) -> Self {
         let channel = |channel| ChannelFlow::new(channel, first, now);
-        let way = Way { epoch: 0, path: Arc::new([]), link: None };
-        Self { name, instance: None, way, channels: Channel::ALL.map(channel) }
+        let route = CachedRoute { epoch: 0, path: Arc::new([]), link: None };
+        Self { name, instance: None, route, channels: Channel::ALL.map(channel) }
     }
 
     /// What a channel and its sibling may send next, if anything: the older first, and nothing as long
     /// as either has something to settle.
-    pub fn ready(&mut self, channel: Channel) -> Option<(Channel, usize)> {
-        let (next, place) = self.turn(channel)?;
-        self.channels[next.index()].has_room().then_some((next, place))
+    pub fn next_sendable(&mut self, channel: Channel) -> Option<(Channel, usize)> {
+        let (next, position) = self.next_in_order(channel)?;
+        self.channels[next.index()].has_room().then_some((next, position))
     }
 
     /// The same, whether the window has room or not.
-    pub fn turn(&mut self, channel: Channel) -> Option<(Channel, usize)> {
+    pub fn next_in_order(&mut self, channel: Channel) -> Option<(Channel, usize)> {
         let next = [channel, channel.sibling()]
             .into_iter()
             .filter_map(|channel| {
                 let flow = &mut self.channels[channel.index()];
-                let place = flow.first_waiting()?;
-                Some((flow.entries[place].op, channel, place))
+                let position = flow.first_waiting()?;
+                Some((flow.entries[position].send, channel, position))
             })
-            .min_by_key(|(op, ..)| *op);
-        let (_, next, place) = next?;
+            .min_by_key(|(send, ..)| *send);
+        let (_, next, position) = next?;
         let free = [channel, channel.sibling()]
             .iter()
             .all(|channel| self.channels[channel.index()].is_free());
-        free.then_some((next, place))
+        free.then_some((next, position))
     }
 
     /// Whether what is sent next in a channel goes at once: nothing waits in it nor in its sibling,
     /// nothing has to be settled, and the window has room.
-    pub fn is_free(&mut self, channel: Channel) -> bool {
+    pub fn can_send_at_once(&mut self, channel: Channel) -> bool {
         let mut channels = [channel, channel.sibling()].into_iter();
         self.channels[channel.index()].has_room()
             && channels.all(|channel| {
@@ -463,16 +464,16 @@ impl Flow {
             })
     }
 
-    /// The oldest send that is outstanding in a channel or its sibling, up to `op`.
-    pub fn oldest(&self, channel: Channel, op: u64) -> u64 {
+    /// The oldest send that is outstanding in a channel or its sibling, up to `send`.
+    pub fn oldest(&self, channel: Channel, send: u64) -> u64 {
         [channel, channel.sibling()]
             .iter()
             .filter_map(|channel| self.channels[channel.index()].entries.front())
-            .fold(op, |oldest, entry| oldest.min(entry.op))
+            .fold(send, |oldest, entry| oldest.min(entry.send))
     }
 
     /// Whether nothing is outstanding.
     pub fn is_idle(&self) -> bool {
-        self.channels.iter().all(|channel| channel.open == 0)
+        self.channels.iter().all(|channel| channel.outstanding == 0)
     }
 }

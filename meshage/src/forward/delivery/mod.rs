@@ -21,8 +21,8 @@ use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt as _};
 use smallvec::{SmallVec, smallvec};
 
-use self::flow::{CALM_AFTER, Entry, Flow, MESSAGE_OVERHEAD_BYTES, Stage, Way};
-use self::send_table::{Content, Groups, OutstandingSend, SendTable};
+use self::flow::{CachedRoute, Entry, Flow, MESSAGE_OVERHEAD_BYTES, ROUTES_STABLE_AFTER, Stage};
+use self::send_table::{Content, OutstandingSend, RecipientGroups, SendTable};
 use self::transmission::Transmission;
 use super::outbound::Outbound;
 use super::plane::Fib;
@@ -40,22 +40,22 @@ const SPARE_CONTENTS_MAX: usize = 1024;
 
 /// The numbers of broadcasts, of one channel.
 #[derive(Debug)]
-struct Floods {
+struct BroadcastNumbers {
     next: u64,
     /// How many recipients each is outstanding at.
-    open: BTreeMap<u64, usize>,
+    outstanding: BTreeMap<u64, usize>,
 }
 
 /// The sends under way.
 pub struct OutstandingSends<C> {
-    me: NodeName,
+    name: NodeName,
     instance: Instance,
     max_message: usize,
     fib: Arc<Fib>,
     epoch: u64,
     /// When the routes last changed.
-    changed: Option<Instant>,
-    ops: SendTable<C>,
+    routes_changed_at: Option<Instant>,
+    sends: SendTable<C>,
     spare_contents: Vec<Arc<Content>>,
     flows: Vec<Flow>,
     by_name: HashMap<NodeName, usize>,
@@ -66,37 +66,37 @@ pub struct OutstandingSends<C> {
     next_transmission: u64,
     /// Transmissions that wait for room in a link's queue, small and large ones apart.
     blocked: BTreeMap<(LinkId, bool), VecDeque<u64>>,
-    floods: [Floods; 2],
+    broadcasts: [BroadcastNumbers; 2],
     next_id: u64,
     cost: u64,
-    starved: bool,
-    due: Option<Instant>,
+    space_wanted: bool,
+    deadline: Option<Instant>,
     /// When a small message was last sent.
-    small_at: Option<Instant>,
+    last_small_at: Option<Instant>,
     /// Sends that have ended.
-    pub done: Vec<(C, Result<Report, SendError>)>,
+    pub completed: Vec<(C, Result<Report, SendError>)>,
     /// How many sends ended at once when some last did.
-    burst: usize,
+    last_completed: usize,
     /// Queries to send.
     pub queries: Vec<AckEntry>,
     /// The links' queues that something was put into, to be flushed.
-    pub queued: SmallVec<[Arc<Outbound>; 2]>,
+    pub to_flush: SmallVec<[Arc<Outbound>; 2]>,
     /// The local queue was full and has room again.
-    pub space: bool,
+    pub space_available: bool,
 }
 
 impl<C> OutstandingSends<C> {
     /// Nothing under way.
-    pub fn new(me: NodeName, instance: Instance, max_message: usize, fib: Arc<Fib>) -> Self {
-        let floods = || Floods { next: 1, open: BTreeMap::new() };
+    pub fn new(name: NodeName, instance: Instance, max_message: usize, fib: Arc<Fib>) -> Self {
+        let broadcasts = || BroadcastNumbers { next: 1, outstanding: BTreeMap::new() };
         Self {
-            me,
+            name,
             instance,
             max_message,
             fib,
             epoch: 1,
-            changed: None,
-            ops: SendTable::new(),
+            routes_changed_at: None,
+            sends: SendTable::new(),
             spare_contents: Vec::new(),
             flows: Vec::new(),
             by_name: HashMap::new(),
@@ -105,17 +105,17 @@ impl<C> OutstandingSends<C> {
             transmissions: BTreeMap::new(),
             next_transmission: 0,
             blocked: BTreeMap::new(),
-            floods: [floods(), floods()],
+            broadcasts: [broadcasts(), broadcasts()],
             next_id: 0,
             cost: 0,
-            starved: false,
-            due: None,
-            small_at: None,
-            done: Vec::new(),
-            burst: 0,
+            space_wanted: false,
+            deadline: None,
+            last_small_at: None,
+            completed: Vec::new(),
+            last_completed: 0,
             queries: Vec::new(),
-            queued: SmallVec::new(),
-            space: false,
+            to_flush: SmallVec::new(),
+            space_available: false,
         }
     }
 
@@ -144,7 +144,7 @@ impl<C> OutstandingSends<C> {
         self.cost += cost;
         let large = outgoing.body.len() > CHUNK_BYTES;
         if !large {
-            self.small_at = Some(now);
+            self.last_small_at = Some(now);
         }
         let content = self.content(Content {
             id,
@@ -155,30 +155,30 @@ impl<C> OutstandingSends<C> {
             recipients,
         });
         if let Some(number) = self.send_at_once(&content, deadline, outgoing.retry, now) {
-            self.ops.insert(id, OutstandingSend::single(completion, content, number, cost));
+            self.sends.insert(id, OutstandingSend::single(completion, content, number, cost));
             return Ok(MessageId(id));
         }
         let count = content.recipients.len();
-        let op = OutstandingSend {
+        let send = OutstandingSend {
             completion,
             content: content.clone(),
             outcomes: smallvec![None; count],
             entries: smallvec![None; count],
-            left: count,
+            pending: count,
             cost,
             flooded_at: None,
         };
         if count == 0 {
-            self.end(op);
+            self.complete(send);
             return Ok(MessageId(id));
         }
-        self.ops.insert(id, op);
-        let number = broadcast.then(|| self.next_flood(usize::from(large), count));
+        self.sends.insert(id, send);
+        let number = broadcast.then(|| self.next_broadcast_number(usize::from(large), count));
         for recipient in 0..count {
-            self.enter(id, &content, recipient, number, deadline, outgoing.retry, now);
+            self.add_entry(id, &content, recipient, number, deadline, outgoing.retry, now);
         }
-        self.set_out(id, &content, number, now);
-        self.due = earliest(self.due, deadline);
+        self.start_transmissions(id, &content, number, now);
+        self.deadline = earliest(self.deadline, deadline);
         Ok(MessageId(id))
     }
 
@@ -186,7 +186,7 @@ impl<C> OutstandingSends<C> {
     fn content(&mut self, content: Content) -> Arc<Content> {
         let mut spare = self.spare_contents.pop();
         match spare.as_mut().and_then(Arc::get_mut) {
-            Some(place) => *place = content,
+            Some(position) => *position = content,
             None => return Arc::new(content),
         }
         spare.unwrap_or_else(|| unreachable!("invariant F5: what was written to is there"))
@@ -202,14 +202,14 @@ impl<C> OutstandingSends<C> {
                 let mut names: Vec<NodeName> =
                     self.fib.routes.others().map(|(name, _)| name.clone()).collect();
                 names.dedup();
-                names.retain(|name| *name != self.me);
+                names.retain(|name| *name != self.name);
                 Some(names.into())
             }
             Recipients::Set(names) if names.is_empty() => return Err(SendError::NoRecipients),
-            Recipients::Set(names) if names.len() == 1 && names[0] != self.me => None,
+            Recipients::Set(names) if names.len() == 1 && names[0] != self.name => None,
             Recipients::Set(names) => {
                 let mut seen = BTreeSet::new();
-                let others = names.iter().filter(|name| **name != self.me);
+                let others = names.iter().filter(|name| **name != self.name);
                 let others: Names =
                     others.filter(|name| seen.insert(name.as_str())).cloned().collect();
                 if others.is_empty() {
@@ -225,26 +225,26 @@ impl<C> OutstandingSends<C> {
     }
 
     /// Notes that a send was not admitted for want of room.
-    pub fn starve(&mut self) {
-        self.starved = true;
+    pub fn want_space(&mut self) {
+        self.space_wanted = true;
     }
 
-    fn next_flood(&mut self, large: usize, recipients: usize) -> u64 {
-        let floods = &mut self.floods[large];
-        let number = floods.next;
-        floods.next += 1;
-        floods.open.insert(number, recipients);
+    fn next_broadcast_number(&mut self, large: usize, recipients: usize) -> u64 {
+        let broadcasts = &mut self.broadcasts[large];
+        let number = broadcasts.next;
+        broadcasts.next += 1;
+        broadcasts.outstanding.insert(number, recipients);
         number
     }
 
     /// Makes the entry of one recipient.
     #[expect(clippy::too_many_arguments, reason = "all that an entry is made of, used once")]
-    fn enter(
+    fn add_entry(
         &mut self,
         id: u64,
         content: &Content,
         recipient: usize,
-        flood: Option<u64>,
+        broadcast_number: Option<u64>,
         deadline: Option<Instant>,
         retry: bool,
         now: Instant,
@@ -252,221 +252,226 @@ impl<C> OutstandingSends<C> {
         let name = &content.recipients[recipient];
         let known = self.by_name.get(name).copied();
         let reachable = match known {
-            Some(at) => self.way(at).link.is_some(),
+            Some(flow_index) => self.cached_route(flow_index).link.is_some(),
             None => self.fib.routes.route(name.as_str()).is_some(),
         };
         if !retry && !reachable {
-            if let Some(number) = flood {
-                self.close_flood(content.channel, number);
+            if let Some(number) = broadcast_number {
+                self.release_broadcast_number(content.channel, number);
             }
-            self.note(id, recipient, Outcome::NoRoute);
+            self.set_outcome(id, recipient, Outcome::NoRoute);
             return;
         }
-        let at = known.unwrap_or_else(|| self.open_flow(name, now));
-        if self.flows[at].is_idle() {
-            self.active.insert(at);
+        let flow_index = known.unwrap_or_else(|| self.open_flow(name, now));
+        if self.flows[flow_index].is_idle() {
+            self.active.insert(flow_index);
         }
-        let flood_epoch = flood.map(|_| self.calm_epoch(now));
-        let channel = &mut self.flows[at].channels[content.channel.index()];
-        let number = flood.unwrap_or(channel.next);
+        let flood_epoch = broadcast_number.map(|_| self.stable_epoch(now));
+        let channel = &mut self.flows[flow_index].channels[content.channel.index()];
+        let number = broadcast_number.unwrap_or(channel.next);
         channel.next = channel.next.max(number) + 1;
-        channel.open += 1;
+        channel.outstanding += 1;
         channel.entries.push_back(Entry {
             number,
-            op: id,
+            send: id,
             recipient,
             stage: Stage::Waiting,
-            doubt: false,
+            uncertain: false,
             flooded: false,
             flood_epoch,
             retry,
             deadline,
-            refused: None,
+            last_refusal: None,
             in_flight: 0,
             sent_at: None,
             path: None,
         });
-        if let Some(op) = self.ops.get_mut(id) {
-            op.entries[recipient] = Some((at, number));
+        if let Some(send) = self.sends.get_mut(id) {
+            send.entries[recipient] = Some((flow_index, number));
         }
     }
 
     /// The number of the routes, or 0 where they have just changed.
-    fn calm_epoch(&self, now: Instant) -> u64 {
-        let calm = self.changed.is_none_or(|at| now.saturating_duration_since(at) > CALM_AFTER);
-        if calm { self.epoch } else { 0 }
+    fn stable_epoch(&self, now: Instant) -> u64 {
+        let stable = self
+            .routes_changed_at
+            .is_none_or(|at| now.saturating_duration_since(at) > ROUTES_STABLE_AFTER);
+        if stable { self.epoch } else { 0 }
     }
 
     /// The way to a flow's node, found once for each set of routes.
-    fn way(&mut self, at: usize) -> &Way {
-        let flow = &mut self.flows[at];
-        if flow.way.epoch != self.epoch {
+    fn cached_route(&mut self, flow_index: usize) -> &CachedRoute {
+        let flow = &mut self.flows[flow_index];
+        if flow.route.epoch != self.epoch {
             let route = self.fib.routes.route(flow.name.as_str());
-            flow.way = Way {
+            flow.route = CachedRoute {
                 epoch: self.epoch,
                 path: route.map_or_else(Vec::new, |route| self.fib.routes.path(route.index)).into(),
                 link: route.map(|route| route.link),
             };
         }
-        &flow.way
+        &flow.route
     }
 
     /// A new flow to a node.
     fn open_flow(&mut self, name: &NodeName, now: Instant) -> usize {
         let mut flow = Flow::new(name.clone(), self.next_id, now);
         flow.instance = self.fib.routes.route(name.as_str()).map(|route| route.instance);
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.flows[at] = flow;
-                at
+        let flow_index = match self.free.pop() {
+            Some(flow_index) => {
+                self.flows[flow_index] = flow;
+                flow_index
             }
             None => {
                 self.flows.push(flow);
                 self.flows.len() - 1
             }
         };
-        self.by_name.insert(name.clone(), at);
-        at
+        self.by_name.insert(name.clone(), flow_index);
+        flow_index
     }
 
     /// Ends an entry.
-    fn resolve(&mut self, at: usize, channel: Channel, place: usize, outcome: Outcome) {
-        let flow = &mut self.flows[at].channels[channel.index()];
-        let entry = &flow.entries[place];
-        let (id, recipient, number) = (entry.op, entry.recipient, entry.number);
+    fn resolve(&mut self, flow_index: usize, channel: Channel, position: usize, outcome: Outcome) {
+        let flow = &mut self.flows[flow_index].channels[channel.index()];
+        let entry = &flow.entries[position];
+        let (id, recipient, number) = (entry.send, entry.recipient, entry.number);
         let transmission = flow.transmission;
-        flow.finish(place);
-        self.let_go(transmission, channel);
-        if self.flows[at].is_idle() {
-            self.active.remove(&at);
+        flow.finish(position);
+        self.discard_if_unused(transmission, channel);
+        if self.flows[flow_index].is_idle() {
+            self.active.remove(&flow_index);
         }
         if channel.broadcast {
-            self.close_flood(channel, number);
+            self.release_broadcast_number(channel, number);
         }
-        self.note(id, recipient, outcome);
+        self.set_outcome(id, recipient, outcome);
     }
 
-    fn close_flood(&mut self, channel: Channel, number: u64) {
-        let open = &mut self.floods[usize::from(channel.large)].open;
-        if let Some(count) = open.get_mut(&number) {
+    fn release_broadcast_number(&mut self, channel: Channel, number: u64) {
+        let outstanding = &mut self.broadcasts[usize::from(channel.large)].outstanding;
+        if let Some(count) = outstanding.get_mut(&number) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&number);
+                outstanding.remove(&number);
             }
         }
     }
 
-    fn note(&mut self, id: u64, recipient: usize, outcome: Outcome) {
-        let Some(op) = self.ops.get_mut(id) else {
+    fn set_outcome(&mut self, id: u64, recipient: usize, outcome: Outcome) {
+        let Some(send) = self.sends.get_mut(id) else {
             return;
         };
-        if op.outcomes[recipient].replace(outcome).is_none() {
-            op.left -= 1;
+        if send.outcomes[recipient].replace(outcome).is_none() {
+            send.pending -= 1;
         }
-        if op.left == 0
-            && let Some(op) = self.ops.remove(id)
+        if send.pending == 0
+            && let Some(send) = self.sends.remove(id)
         {
-            self.end(op);
+            self.complete(send);
         }
     }
 
-    fn end(&mut self, mut op: OutstandingSend<C>) {
-        self.cost -= op.cost;
-        if self.starved && self.cost <= SEND_BYTES_MAX / 2 {
-            self.starved = false;
-            self.space = true;
+    fn complete(&mut self, mut send: OutstandingSend<C>) {
+        self.cost -= send.cost;
+        if self.space_wanted && self.cost <= SEND_BYTES_MAX / 2 {
+            self.space_wanted = false;
+            self.space_available = true;
         }
         // Mostly nobody else holds the content any more.
-        let recipients = match Arc::get_mut(&mut op.content) {
+        let recipients = match Arc::get_mut(&mut send.content) {
             Some(content) => {
                 content.body = Bytes::new();
                 let recipients = std::mem::take(&mut content.recipients);
                 if self.spare_contents.len() < SPARE_CONTENTS_MAX {
-                    self.spare_contents.push(op.content);
+                    self.spare_contents.push(send.content);
                 }
                 recipients
             }
-            None => op.content.recipients.clone(),
+            None => send.content.recipients.clone(),
         };
-        let outcomes = op.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout));
+        let outcomes = send.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout));
         let outcomes = recipients.into_iter().zip(outcomes).collect();
-        self.done.push((op.completion, Ok(Report::new(outcomes))));
+        self.completed.push((send.completion, Ok(Report::new(outcomes))));
     }
 
     /// Whether one caller sends one message after the other.
-    pub fn is_alone(&self) -> bool {
-        self.ops.len() <= 1 && self.burst <= 1
+    pub fn is_single_sender(&self) -> bool {
+        self.sends.len() <= 1 && self.last_completed <= 1
     }
 
     /// Notes how many sends have ended at once.
-    pub fn note_burst(&mut self) {
-        if !self.done.is_empty() {
-            self.burst = self.done.len();
+    pub fn note_completed(&mut self) {
+        if !self.completed.is_empty() {
+            self.last_completed = self.completed.len();
         }
     }
 
     /// Ends a send with what is known of it.
     pub fn cancel(&mut self, id: MessageId, now: Instant) {
-        let Some(op) = self.ops.get(id.0) else {
+        let Some(send) = self.sends.get(id.0) else {
             return;
         };
-        let channel = op.content.channel;
-        let wanders = self.wanders(id.0, now);
-        let places: Vec<(usize, u64)> = op.entries.iter().flatten().copied().collect();
-        for (at, number) in places {
-            let flow = &mut self.flows[at].channels[channel.index()];
-            let Some(place) = flow.find(number) else {
+        let channel = send.content.channel;
+        let flooded_recently = self.flooded_recently(id.0, now);
+        let keys: Vec<(usize, u64)> = send.entries.iter().flatten().copied().collect();
+        for (flow_index, number) in keys {
+            let flow = &mut self.flows[flow_index].channels[channel.index()];
+            let Some(position) = flow.find(number) else {
                 continue;
             };
-            let entry = &flow.entries[place];
-            if entry.op != id.0 || entry.stage == Stage::Done {
+            let entry = &flow.entries[position];
+            if entry.send != id.0 || entry.stage == Stage::Done {
                 continue;
             }
-            let unheard = wanders && entry.refused.is_none();
-            let certain = if unheard { Outcome::Timeout } else { Outcome::Canceled };
+            let copy_pending = flooded_recently && entry.last_refusal.is_none();
+            let certain = if copy_pending { Outcome::Timeout } else { Outcome::Canceled };
             let outcome = entry.outcome(certain, self.epoch);
-            self.resolve(at, channel, place, outcome);
-            self.go_on(at, channel, now);
+            self.resolve(flow_index, channel, position, outcome);
+            self.resume_channel(flow_index, channel, now);
         }
     }
 
     /// Whether anybody is to be told anything.
-    pub fn has_news(&self) -> bool {
-        self.space || !self.queued.is_empty() || !self.done.is_empty() || !self.queries.is_empty()
+    pub fn has_output(&self) -> bool {
+        self.space_available
+            || !self.to_flush.is_empty()
+            || !self.completed.is_empty()
+            || !self.queries.is_empty()
     }
 
     /// Whether copies of a broadcast may come to those that none was sent to, and who have refused
     /// none: it went out along the tree so short a time ago that a relay may have known of newer
     /// routes.
-    fn wanders(&self, id: u64, now: Instant) -> bool {
-        let flooded_at = self.ops.get(id).and_then(|op| op.flooded_at);
-        flooded_at.is_some_and(|at| now.saturating_duration_since(at) < CALM_AFTER)
+    fn flooded_recently(&self, id: u64, now: Instant) -> bool {
+        let flooded_at = self.sends.get(id).and_then(|send| send.flooded_at);
+        flooded_at.is_some_and(|at| now.saturating_duration_since(at) < ROUTES_STABLE_AFTER)
     }
 
     /// When something is due.
-    pub fn due(&self) -> Option<Instant> {
-        self.due
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.ops.is_empty()
+        self.sends.is_empty()
     }
 
     /// How many sends are under way.
-    pub fn under_way(&self) -> usize {
-        self.ops.len()
+    pub fn count(&self) -> usize {
+        self.sends.len()
     }
 
     /// Who waits for the sends under way, in no order.
     pub fn completions(&mut self) -> impl Iterator<Item = &mut C> {
-        self.ops.iter_mut().map(|op| &mut op.completion)
+        self.sends.iter_mut().map(|send| &mut send.completion)
     }
 
     /// Ends everything.
     pub fn close(&mut self) {
-        for op in self.ops.drain() {
-            self.done.push((op.completion, Err(SendError::Closed)));
+        for send in self.sends.drain() {
+            self.completed.push((send.completion, Err(SendError::Closed)));
         }
         self.flows.clear();
         self.by_name.clear();
@@ -475,15 +480,15 @@ impl<C> OutstandingSends<C> {
         self.transmissions.clear();
         self.blocked.clear();
         self.cost = 0;
-        self.due = None;
-        self.space = true;
+        self.deadline = None;
+        self.space_available = true;
     }
 }
 
 /// Notes a link's queue that is to be flushed.
-fn note_queued(queued: &mut SmallVec<[Arc<Outbound>; 2]>, outbound: &Arc<Outbound>) {
-    if !queued.iter().rev().any(|known| Arc::ptr_eq(known, outbound)) {
-        queued.push(outbound.clone());
+fn add_to_flush(to_flush: &mut SmallVec<[Arc<Outbound>; 2]>, outbound: &Arc<Outbound>) {
+    if !to_flush.iter().rev().any(|known| Arc::ptr_eq(known, outbound)) {
+        to_flush.push(outbound.clone());
     }
 }
 
@@ -496,14 +501,14 @@ fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 }
 
 /// Runs of recipients, each short enough for one header.
-fn groups(recipients: &[NodeName]) -> Groups {
-    let mut groups = Groups::new();
+fn groups(recipients: &[NodeName]) -> RecipientGroups {
+    let mut groups = RecipientGroups::new();
     let (mut start, mut bytes) = (0, 0);
-    for (place, name) in recipients.iter().enumerate() {
+    for (position, name) in recipients.iter().enumerate() {
         let len = Target::bytes_max(name);
         if bytes + len > RECIPIENTS_BYTES_MAX {
-            groups.push(start..place);
-            (start, bytes) = (place, 0);
+            groups.push(start..position);
+            (start, bytes) = (position, 0);
         }
         bytes += len;
     }

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::congestion::BESIDE_LASTS;
+use super::congestion::SMALL_TRAFFIC_LASTS;
 use super::flow::MESSAGE_OVERHEAD_BYTES;
 use super::send_table::Content;
-use super::{OutstandingSends, earliest, note_queued};
+use super::{OutstandingSends, add_to_flush, earliest};
 use crate::forward::outbound::{Class, Full};
 use crate::name::LinkId;
 use crate::wire::data::{
@@ -20,7 +20,7 @@ use crate::wire::frame::FrameKind;
 
 /// One recipient of a transmission.
 #[derive(Debug, Clone, Copy)]
-struct Aim {
+struct Destination {
     /// Its place among the recipients of the send.
     recipient: usize,
     /// Its flow.
@@ -32,14 +32,14 @@ struct Aim {
 /// A message on its way over one link.
 #[derive(Debug)]
 pub(super) struct Transmission {
-    op: u64,
+    send: u64,
     channel: Channel,
     link: LinkId,
     /// The number of a broadcast that goes to all behind the link.
-    flood: Option<u64>,
+    broadcast_number: Option<u64>,
     /// The recipients that its header names.
     group: Range<usize>,
-    targets: SmallVec<[Aim; 1]>,
+    targets: SmallVec<[Destination; 1]>,
     /// How much of the body has gone.
     pub(super) offset: usize,
     /// It waits for room in the link's queue.
@@ -48,54 +48,63 @@ pub(super) struct Transmission {
 
 impl Transmission {
     fn new(
-        op: u64,
+        send: u64,
         content: &Content,
         link: LinkId,
         group: Range<usize>,
-        targets: SmallVec<[Aim; 1]>,
+        targets: SmallVec<[Destination; 1]>,
     ) -> Self {
         let channel = content.channel;
-        Self { op, channel, link, flood: None, group, targets, offset: 0, blocked: false }
+        Self {
+            send,
+            channel,
+            link,
+            broadcast_number: None,
+            group,
+            targets,
+            offset: 0,
+            blocked: false,
+        }
     }
 }
 
 impl<C> OutstandingSends<C> {
     /// Sends a new message to all the recipients whose channels are free, one transmission per link and group;
     /// for the others it waits in its channel.
-    pub(super) fn set_out(
+    pub(super) fn start_transmissions(
         &mut self,
         id: u64,
         content: &Arc<Content>,
-        flood: Option<u64>,
+        broadcast_number: Option<u64>,
         now: Instant,
     ) {
-        let Some(op) = self.ops.get(id) else {
+        let Some(send) = self.sends.get(id) else {
             return;
         };
-        if let (None, [Some((flow, number))]) = (flood, op.entries.as_slice()) {
-            let aim = Aim { recipient: 0, flow: *flow, number: *number };
-            if let Some(link) = self.way(aim.flow).link
-                && self.is_next(&aim, content.channel)
+        if let (None, [Some((flow, number))]) = (broadcast_number, send.entries.as_slice()) {
+            let destination = Destination { recipient: 0, flow: *flow, number: *number };
+            if let Some(link) = self.cached_route(destination.flow).link
+                && self.is_next_sendable(&destination, content.channel)
             {
-                self.depart(
-                    Transmission::new(id, content, link, 0..1, smallvec![aim]),
+                self.start(
+                    Transmission::new(id, content, link, 0..1, smallvec![destination]),
                     content,
                     now,
                 );
             }
             return;
         }
-        let mut transmissions: BTreeMap<(LinkId, usize), Vec<Aim>> = BTreeMap::new();
-        for (recipient, place) in op.entries.iter().enumerate() {
-            let Some((flow, number)) = *place else {
+        let mut transmissions: BTreeMap<(LinkId, usize), Vec<Destination>> = BTreeMap::new();
+        for (recipient, position) in send.entries.iter().enumerate() {
+            let Some((flow, number)) = *position else {
                 continue;
             };
             let name = &content.recipients[recipient];
             let Some(route) = self.fib.routes.route(name.as_str()) else {
                 continue;
             };
-            let group = if flood.is_some() { 0 } else { content.group(recipient) };
-            transmissions.entry((route.link, group)).or_default().push(Aim {
+            let group = if broadcast_number.is_some() { 0 } else { content.group(recipient) };
+            transmissions.entry((route.link, group)).or_default().push(Destination {
                 recipient,
                 flow,
                 number,
@@ -103,101 +112,114 @@ impl<C> OutstandingSends<C> {
         }
         for ((link, group), all) in transmissions {
             let mut overtakes = false;
-            let (targets, held): (SmallVec<[Aim; 1]>, SmallVec<[Aim; 1]>) =
-                all.into_iter().partition(|aim| {
-                    overtakes |= !self.is_its_turn(aim, content.channel);
-                    self.is_next(aim, content.channel)
+            let (targets, held): (SmallVec<[Destination; 1]>, SmallVec<[Destination; 1]>) =
+                all.into_iter().partition(|destination| {
+                    overtakes |= !self.is_next_in_order(destination, content.channel);
+                    self.is_next_sendable(destination, content.channel)
                 });
             if targets.is_empty() {
                 continue;
             }
-            if flood.is_some() && overtakes {
+            if broadcast_number.is_some() && overtakes {
                 // The copy would reach those who are still to be sent something older.
-                self.name_all(id, content, link, &targets, now);
+                self.send_by_name(id, content, link, &targets, now);
                 continue;
             }
-            if flood.is_some() {
+            if broadcast_number.is_some() {
                 // The copy reaches those behind the link whose windows are full, too.
-                for aim in held {
-                    let channel = &mut self.flows[aim.flow].channels[content.channel.index()];
-                    if let Some(place) = channel.find(aim.number) {
-                        channel.entries[place].doubt = true;
+                for destination in held {
+                    let channel =
+                        &mut self.flows[destination.flow].channels[content.channel.index()];
+                    if let Some(position) = channel.find(destination.number) {
+                        channel.entries[position].uncertain = true;
                     }
                 }
             }
             let group = content.groups.get(group).cloned().unwrap_or(0..0);
-            let transmission =
-                Transmission { flood, ..Transmission::new(id, content, link, group, targets) };
-            if let (Some(_), Some(op)) = (flood, self.ops.get_mut(id)) {
-                op.flooded_at = Some(now);
+            let transmission = Transmission {
+                broadcast_number,
+                ..Transmission::new(id, content, link, group, targets)
+            };
+            if let (Some(_), Some(send)) = (broadcast_number, self.sends.get_mut(id)) {
+                send.flooded_at = Some(now);
             }
-            self.depart(transmission, content, now);
+            self.start(transmission, content, now);
         }
     }
 
     /// Sends a broadcast over a link to these recipients alone, each named.
-    fn name_all(&mut self, id: u64, content: &Content, link: LinkId, aims: &[Aim], now: Instant) {
-        for part in aims.chunk_by(|a, b| content.group(a.recipient) == content.group(b.recipient)) {
+    fn send_by_name(
+        &mut self,
+        id: u64,
+        content: &Content,
+        link: LinkId,
+        destinations: &[Destination],
+        now: Instant,
+    ) {
+        for part in
+            destinations.chunk_by(|a, b| content.group(a.recipient) == content.group(b.recipient))
+        {
             let group = content.groups[content.group(part[0].recipient)].clone();
             let transmission =
                 Transmission::new(id, content, link, group, part.iter().copied().collect());
-            self.depart(transmission, content, now);
+            self.start(transmission, content, now);
         }
     }
 
     /// Whether a message is what its channel may send next.
-    fn is_next(&mut self, aim: &Aim, channel: Channel) -> bool {
-        let flow = &mut self.flows[aim.flow];
-        let place = flow.channels[channel.index()].find(aim.number);
-        place.is_some() && flow.ready(channel) == place.map(|at| (channel, at))
+    fn is_next_sendable(&mut self, destination: &Destination, channel: Channel) -> bool {
+        let flow = &mut self.flows[destination.flow];
+        let position = flow.channels[channel.index()].find(destination.number);
+        position.is_some() && flow.next_sendable(channel) == position.map(|at| (channel, at))
     }
 
     /// Whether nothing older is to be sent before a message, be there room in the window or not.
-    fn is_its_turn(&mut self, aim: &Aim, channel: Channel) -> bool {
-        let flow = &mut self.flows[aim.flow];
-        let place = flow.channels[channel.index()].find(aim.number);
-        flow.turn(channel) == place.map(|at| (channel, at))
+    fn is_next_in_order(&mut self, destination: &Destination, channel: Channel) -> bool {
+        let flow = &mut self.flows[destination.flow];
+        let position = flow.channels[channel.index()].find(destination.number);
+        flow.next_in_order(channel) == position.map(|at| (channel, at))
     }
 
     /// Starts a transmission, and sends as much of it as goes.
-    fn depart(&mut self, transmission: Transmission, content: &Content, now: Instant) {
+    fn start(&mut self, transmission: Transmission, content: &Content, now: Instant) {
         self.next_transmission += 1;
         let id = self.next_transmission;
-        for aim in &transmission.targets {
-            let path = self.way(aim.flow).path.clone();
-            let channel = &mut self.flows[aim.flow].channels[transmission.channel.index()];
-            if let Some(place) = channel.find(aim.number) {
-                channel.begin(place, id, transmission.link, path, now);
-                let entry = &mut channel.entries[place];
-                entry.flooded = transmission.flood.is_some();
+        for destination in &transmission.targets {
+            let path = self.cached_route(destination.flow).path.clone();
+            let channel = &mut self.flows[destination.flow].channels[transmission.channel.index()];
+            if let Some(position) = channel.find(destination.number) {
+                channel.start_sending(position, id, transmission.link, path, now);
+                let entry = &mut channel.entries[position];
+                entry.flooded = transmission.broadcast_number.is_some();
                 // Whoever drops out of the transmission before it goes gets the copy all the same.
-                entry.doubt |= entry.flooded;
+                entry.uncertain |= entry.flooded;
             }
-            self.due = earliest(self.due, Some(channel.heard + channel.patience));
+            self.deadline =
+                earliest(self.deadline, Some(channel.last_contact + channel.query_after));
         }
         // Whose channels are free afterwards were free before: nothing waits behind it.
-        let _ = self.go(id, transmission, content, now);
+        let _ = self.transmit(id, transmission, content, now);
     }
 
     /// Sends on with a transmission as far as queues and windows let it; gives the flows whose channels are free
     /// once all of it is sent.
     fn advance(&mut self, id: u64, now: Instant) -> Option<(Channel, Vec<usize>)> {
         let mut transmission = self.transmissions.remove(&id)?;
-        let content = self.ops.get(transmission.op).map(|op| op.content.clone())?;
+        let content = self.sends.get(transmission.send).map(|send| send.content.clone())?;
         let channel = transmission.channel;
         let flows = &self.flows;
-        transmission
-            .targets
-            .retain(|aim| flows[aim.flow].channels[channel.index()].transmission == Some(id));
+        transmission.targets.retain(|destination| {
+            flows[destination.flow].channels[channel.index()].transmission == Some(id)
+        });
         if transmission.targets.is_empty() {
             return None;
         }
-        let free = transmission.targets.iter().map(|aim| aim.flow).collect();
-        self.go(id, transmission, &content, now).then_some((channel, free))
+        let free = transmission.targets.iter().map(|destination| destination.flow).collect();
+        self.transmit(id, transmission, &content, now).then_some((channel, free))
     }
 
     /// Sends on with a transmission; keeps it if it is not finished, and says whether it is.
-    fn go(
+    fn transmit(
         &mut self,
         id: u64,
         mut transmission: Transmission,
@@ -205,11 +227,14 @@ impl<C> OutstandingSends<C> {
         now: Instant,
     ) -> bool {
         let channel = transmission.channel;
-        let beside =
-            self.small_at.is_some_and(|at| now.saturating_duration_since(at) < BESIDE_LASTS);
+        let mixed = self
+            .last_small_at
+            .is_some_and(|at| now.saturating_duration_since(at) < SMALL_TRAFFIC_LASTS);
         let mut finished = false;
         while !finished {
-            let in_window = |aim: &Aim| self.flows[aim.flow].channels[channel.index()].has_room();
+            let in_window = |destination: &Destination| {
+                self.flows[destination.flow].channels[channel.index()].has_room()
+            };
             if !transmission.targets.iter().all(in_window) {
                 break;
             }
@@ -220,8 +245,8 @@ impl<C> OutstandingSends<C> {
             };
             let class = if channel.large { Class::Large } else { Class::Small };
             // A short message that would find room does not overtake a long one that found none.
-            let place = (transmission.link, channel.large);
-            let behind = self.blocked.get(&place).is_some_and(|waiting| !waiting.is_empty());
+            let position = (transmission.link, channel.large);
+            let behind = self.blocked.get(&position).is_some_and(|waiting| !waiting.is_empty());
             let body = content.body.slice(transmission.offset..end);
             let push =
                 || outbound.push(class, FrameKind::Data, &body, |head| header.encode_into(head));
@@ -229,23 +254,23 @@ impl<C> OutstandingSends<C> {
             let Ok(idle) = pushed else {
                 if !transmission.blocked {
                     transmission.blocked = true;
-                    self.blocked.entry(place).or_default().push_back(id);
+                    self.blocked.entry(position).or_default().push_back(id);
                 }
                 break;
             };
             if idle {
-                note_queued(&mut self.queued, outbound);
+                add_to_flush(&mut self.to_flush, outbound);
             }
             let bytes = (end - transmission.offset) as u64 + MESSAGE_OVERHEAD_BYTES;
             transmission.offset = end;
             finished = end == content.body.len();
-            for aim in &transmission.targets {
-                let flow = &mut self.flows[aim.flow].channels[channel.index()];
-                if let Some(place) = flow.find(aim.number) {
-                    flow.sent_bytes(place, bytes, beside, now);
+            for destination in &transmission.targets {
+                let flow = &mut self.flows[destination.flow].channels[channel.index()];
+                if let Some(position) = flow.find(destination.number) {
+                    flow.add_in_flight(position, bytes, mixed, now);
                     if finished {
-                        flow.entries[place].doubt &= transmission.flood.is_none();
-                        flow.sent(place, now);
+                        flow.entries[position].uncertain &= transmission.broadcast_number.is_none();
+                        flow.finish_sending(position, now);
                     }
                 }
             }
@@ -257,10 +282,10 @@ impl<C> OutstandingSends<C> {
     }
 
     /// As [`OutstandingSends::advance`], and then what waits behind it.
-    pub(super) fn advance_and_pump(&mut self, transmission: u64, now: Instant) {
+    pub(super) fn advance_and_send_waiting(&mut self, transmission: u64, now: Instant) {
         if let Some((channel, free)) = self.advance(transmission, now) {
-            for at in free {
-                self.pump(at, channel, now);
+            for flow_index in free {
+                self.send_waiting(flow_index, channel, now);
             }
         }
     }
@@ -272,10 +297,10 @@ impl<C> OutstandingSends<C> {
         part: Range<usize>,
     ) -> DataHeader {
         let channel = content.channel;
-        let targets = match transmission.flood {
+        let targets = match transmission.broadcast_number {
             Some(number) => {
-                let open = &self.floods[usize::from(channel.large)].open;
-                let floor = open.keys().next().map_or(number, |floor| number.min(*floor));
+                let outstanding = &self.broadcasts[usize::from(channel.large)].outstanding;
+                let floor = outstanding.keys().next().map_or(number, |floor| number.min(*floor));
                 Targets::Flood(MessageSequence { number, floor })
             }
             None => {
@@ -283,10 +308,11 @@ impl<C> OutstandingSends<C> {
                     .iter()
                     .map(|name| Target { name: name.clone(), sequence: None, oldest: 0 })
                     .collect();
-                for aim in &transmission.targets {
-                    let flow = &self.flows[aim.flow];
-                    let target = &mut list[aim.recipient - transmission.group.start];
-                    target.sequence = Some(flow.channels[channel.index()].sequence(aim.number));
+                for destination in &transmission.targets {
+                    let flow = &self.flows[destination.flow];
+                    let target = &mut list[destination.recipient - transmission.group.start];
+                    target.sequence =
+                        Some(flow.channels[channel.index()].sequence(destination.number));
                     target.oldest = flow.oldest(channel, content.id);
                 }
                 Targets::List(list)
@@ -296,30 +322,30 @@ impl<C> OutstandingSends<C> {
             .large
             .then_some(Chunk { offset: part.start as u64, total: content.body.len() as u64 });
         DataHeader {
-            source: self.me.clone(),
+            source: self.name.clone(),
             instance: self.instance,
             id: content.id,
             channel,
             encoding: content.encoding.0,
             targets,
             chunk,
-            route: self.me.clone().into(),
+            route: self.name.clone().into(),
         }
     }
 
     /// Starts whatever a channel and its sibling may send now.
-    pub(super) fn pump(&mut self, at: usize, channel: Channel, now: Instant) {
+    pub(super) fn send_waiting(&mut self, flow_index: usize, channel: Channel, now: Instant) {
         loop {
-            let Some(link) = self.way(at).link else {
+            let Some(link) = self.cached_route(flow_index).link else {
                 return;
             };
-            let flow = &mut self.flows[at];
-            let Some((channel, place)) = flow.ready(channel) else {
+            let flow = &mut self.flows[flow_index];
+            let Some((channel, position)) = flow.next_sendable(channel) else {
                 return;
             };
-            let entry = &flow.channels[channel.index()].entries[place];
-            let (op, recipient, number) = (entry.op, entry.recipient, entry.number);
-            let Some(content) = self.ops.get(op).map(|op| op.content.clone()) else {
+            let entry = &flow.channels[channel.index()].entries[position];
+            let (send, recipient, number) = (entry.send, entry.recipient, entry.number);
+            let Some(content) = self.sends.get(send).map(|send| send.content.clone()) else {
                 return;
             };
             let group = if channel.broadcast {
@@ -327,22 +353,24 @@ impl<C> OutstandingSends<C> {
             } else {
                 content.groups[content.group(recipient)].clone()
             };
-            let aim = Aim { recipient, flow: at, number };
-            let transmission = Transmission::new(op, &content, link, group, smallvec![aim]);
-            self.depart(transmission, &content, now);
+            let destination = Destination { recipient, flow: flow_index, number };
+            let transmission =
+                Transmission::new(send, &content, link, group, smallvec![destination]);
+            self.start(transmission, &content, now);
         }
     }
 
     /// Forgets a transmission that nobody is sent to any more.
-    pub(super) fn let_go(&mut self, transmission: Option<u64>, channel: Channel) {
+    pub(super) fn discard_if_unused(&mut self, transmission: Option<u64>, channel: Channel) {
         let Some((id, transmission)) =
             transmission.and_then(|id| Some((id, self.transmissions.get(&id)?)))
         else {
             return;
         };
-        let goes_on =
-            |aim: &Aim| self.flows[aim.flow].channels[channel.index()].transmission == Some(id);
-        if !transmission.targets.iter().any(goes_on) {
+        let is_used = |destination: &Destination| {
+            self.flows[destination.flow].channels[channel.index()].transmission == Some(id)
+        };
+        if !transmission.targets.iter().any(is_used) {
             self.transmissions.remove(&id);
         }
     }
@@ -360,7 +388,7 @@ impl<C> OutstandingSends<C> {
             }
         }
         for transmission in waiting {
-            self.advance_and_pump(transmission, now);
+            self.advance_and_send_waiting(transmission, now);
         }
     }
 }

@@ -45,7 +45,7 @@ impl Sink for Recorder {
 /// The frames of a batch, as they come out of the link.
 pub(super) fn frames(batch: &Batch) -> Vec<RawFrame> {
     let mut deframer = Deframer::default();
-    for run in &batch.runs {
+    for run in &batch.buffers {
         deframer.buffer().extend_from_slice(&run.bytes);
         deframer.buffer().extend_from_slice(&run.body);
     }
@@ -170,7 +170,7 @@ impl Harness {
                 }
                 let mut batch = Batch::default();
                 outbound.try_take(256 << 10, &mut batch);
-                if batch.relieved {
+                if batch.writable {
                     plane.writable(*link, self.now.get());
                 }
                 let raw = frames(&batch);

@@ -27,7 +27,7 @@ impl Reader {
         let link = LinkId(instance(self.to).0);
         let mut batch = Batch::default();
         fib.links[&link].try_take(usize::MAX, &mut batch);
-        if batch.relieved {
+        if batch.writable {
             from.writable(link, harness.now.get());
         }
         let bytes = written(&batch);
@@ -58,10 +58,10 @@ impl Reader {
             let mut raw = Vec::new();
             while let Some(frame) = self.read_buffer.deframer().next_frame().expect("well-formed") {
                 raw.push(frame);
-                self.read_buffer.forget();
+                self.read_buffer.next_frame_began();
             }
             to.receive(link, &raw, now).expect("in order");
-            self.read_buffer.place(to, link, now);
+            self.read_buffer.start_in_place(to, link, now);
         }
     }
 
@@ -72,7 +72,7 @@ impl Reader {
 
 /// The bytes of a batch.
 fn written(batch: &Batch) -> Vec<u8> {
-    batch.runs.iter().flat_map(|run| [&run.bytes[..], &run.body[..]].concat()).collect()
+    batch.buffers.iter().flat_map(|run| [&run.bytes[..], &run.body[..]].concat()).collect()
 }
 
 fn body(len: usize) -> Vec<u8> {
