@@ -22,6 +22,7 @@ pub mod ack_batch;
 pub mod buffer_pool;
 pub mod dedup;
 pub mod delivery;
+pub mod fib;
 pub mod inbox;
 pub mod outbound;
 pub mod plan;

@@ -17,6 +17,7 @@ use super::ack_batch::AckBatch;
 use super::buffer_pool::POOL_BYTES_MAX;
 use super::dedup::Dedup;
 use super::delivery::OutstandingSends;
+use super::fib::Fib;
 use super::inbox::Inbox;
 use super::outbound::Outbound;
 use super::reassembly::{REASSEMBLY_BYTES_MAX, Reassembly};
@@ -33,15 +34,6 @@ pub const SNOOP_BYTES_MAX: usize = 128 << 20;
 
 /// How many sources are remembered to be told that there is room again; the others find out.
 pub const READY_SOURCES_MAX: usize = 4096;
-
-/// The routes with their live queues: one immutable snapshot.
-#[derive(Debug)]
-pub struct Fib {
-    /// Where everything goes.
-    pub routes: Arc<RouteTable>,
-    /// What goes there. A route over a link that is not here leads nowhere.
-    pub links: BTreeMap<LinkId, Arc<Outbound>>,
-}
 
 /// What the data plane calls when something happens; never with a lock held.
 pub trait Sink: Send + Sync {

@@ -11,8 +11,9 @@ use bytes::Bytes;
 
 use self::harness::{Harness, Recorder, Sent, frames};
 use super::delivery::flow::{QUERY_AFTER, WINDOW_BYTES};
+use super::fib::Fib;
 use super::outbound::Batch;
-use super::plane::{Fib, Limits, Plane};
+use super::plane::{Limits, Plane};
 use crate::error::SendError;
 use crate::message::{Outcome, Outgoing, Report};
 use crate::name::{LinkId, NodeName};

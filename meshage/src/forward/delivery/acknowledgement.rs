@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::flow::{
     ChannelState, Entry, FLOOD_QUERY_AFTER, LOSS_CHECK_INTERVAL, Stage, UNANSWERED_MAX,
 };
-use super::{OutstandingSends, earliest};
-use crate::forward::plane::Fib;
+use super::outstanding::{OutstandingSends, earliest};
+use crate::forward::fib::Fib;
 use crate::message::Outcome;
 use crate::name::Instance;
 use crate::wire::ack::{AckEntry, Refusal, Verdict};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::flow::{Entry, MESSAGE_OVERHEAD_BYTES, Stage};
+use super::outstanding::{OutstandingSends, add_to_flush, earliest};
 use super::send_table::Content;
-use super::{OutstandingSends, add_to_flush, earliest};
 use crate::forward::outbound::Class;
 use crate::wire::data::{Channel, HeaderRef, TargetsRef};
 use crate::wire::frame::FrameKind;

@@ -13,9 +13,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Fib, Notifications, Plane, READY_SOURCES_MAX, Sink, State, bump};
+use super::{Notifications, Plane, READY_SOURCES_MAX, Sink, State, bump};
 use crate::forward::ack_batch::AckBatch;
 use crate::forward::dedup::Arrival;
+use crate::forward::fib::Fib;
 use crate::forward::outbound::{Class, Outbound};
 use crate::forward::plan::plan;
 use crate::forward::reassembly::{BodyKey, ChunkOutcome};

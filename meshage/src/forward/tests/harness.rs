@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use crate::error::SendError;
 use smallvec::smallvec;
 
+use crate::forward::fib::Fib;
 use crate::forward::outbound::{Batch, Outbound};
-use crate::forward::plane::{Fib, Limits, Plane, Sink};
+use crate::forward::plane::{Limits, Plane, Sink};
 use crate::message::{Message, Outcome, Outgoing, Report};
 use crate::name::{LinkId, MessageId};
 use crate::route::tests::{instance, node, table};
