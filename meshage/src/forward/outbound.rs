@@ -1,262 +1,74 @@
-//! What waits to be written to one link: bounded in bytes, control first.
+//! The frames that wait to be written to one link: bounded in bytes, control frames first.
 //!
 //! ```text
 //!  push ──► control ─┐
-//!           acks ────┤   a frame is encoded where it will be written from: short ones side by side
-//!           small ───┼─► in one run of bytes, a long body from where it is
+//!           acks ────┤   a frame is encoded into the buffer that it is written from: short ones
+//!           small ───┼─► one after the other, a long body by reference
 //!           large ───┘        │
 //!                             ├─► the link's writer takes a batch and writes it
-//!                             └─► or, on an idle link, whoever pushed does (see `Outbound::flush`)
+//!                             └─► or, if the link is idle, the caller does (`Outbound::flush`)
 //! ```
 
-use std::collections::VecDeque;
+mod batch;
+mod queues;
+
 use std::fmt;
-use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 
-use crate::wire::frame::{self, FrameKind, WireFrame};
+pub use self::batch::{Batch, WRITE_BUFFER_BYTES, WriteBuffer};
+use self::queues::Queues;
+pub use self::queues::{
+    ACK_BYTES_MAX, CONTROL_BYTES_MAX, COPIED_BYTES_MAX, Class, Full, MESSAGE_BYTES_MAX,
+};
+use crate::wire::frame::{FrameKind, WireFrame};
 
-/// How many bytes of control frames may wait: what levelling with a database of 131,072 nodes takes.
-pub const CONTROL_BYTES_MAX: usize = 64 << 20;
-/// How many bytes of acknowledgements may wait: those of more messages than any inbox holds.
-pub const ACK_BYTES_MAX: usize = 4 << 20;
-/// How many bytes of messages up to a chunk may wait, and how many of larger ones. A 10 Gb/s link
-/// carries 4 MiB in 3 ms, so a larger queue adds delay and no throughput.
-pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// A longer body is written from where it is; a shorter one costs less to copy than to point at.
-pub const COPIED_BYTES_MAX: usize = 1 << 10;
-/// A run of bytes that has come to this is followed by another: a link's writer takes whole runs.
-pub const WRITE_BUFFER_BYTES: usize = 32 << 10;
-/// How much is written past the link's writer at most: what one packet of a loopback carries.
+/// How many bytes a caller writes itself at most: as many as one packet of a loopback carries.
 pub const DIRECT_BYTES_MAX: usize = 64 << 10;
-/// How many emptied runs are kept to be filled again, each of at most [`SPARE_BYTES_MAX`].
-const SPARE_BUFFERS_MAX: usize = 4;
-/// The most room that is kept: a run that a long frame has stretched is given back.
-const SPARE_BYTES_MAX: usize = 2 * WRITE_BUFFER_BYTES;
 
-/// Which queue of a link a frame waits in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// The control plane's, signs of life included: goes before everything.
-    Control,
-    /// Acknowledgements: go before messages.
-    Ack,
-    /// Messages up to a chunk.
-    Small,
-    /// Chunks of large messages: one between each batch of small ones.
-    Large,
-}
-
-/// The queue has no room for the frame, or the link is closed. Nothing was queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full;
-
-/// Whole frames, one after the other; the body of the last may stand apart.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WriteBuffer {
-    /// The frames' bytes.
-    pub bytes: Vec<u8>,
-    /// The end of the last frame, where it is too long to be copied.
-    pub body: Bytes,
-    /// How many frames.
-    pub frames: usize,
-}
-
-impl WriteBuffer {
-    fn len(&self) -> usize {
-        self.bytes.len() + self.body.len()
-    }
-}
-
-/// What was taken to be written, and the room that earlier batches left.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// What is to be written, in this order.
-    pub buffers: VecDeque<WriteBuffer>,
-    spares: Vec<Vec<u8>>,
-    /// How many bytes of `runs` are yet to be written.
-    pub bytes: usize,
-    /// How many frames were taken.
-    pub frames: usize,
-    /// A queue that had refused a message has room again: tell [`super::plane::Plane::writable`].
-    pub writable: bool,
-}
-
-impl Batch {
-    /// Fills in as many buffers as there are, or as it takes; says how many it filled.
-    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut count = 0;
-        let parts = self.buffers.iter().flat_map(|buffer| [&buffer.bytes[..], &buffer.body[..]]);
-        for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
-            *slice = IoSlice::new(part);
-            count += 1;
-        }
-        count
-    }
-
-    /// So many bytes are written.
-    pub fn advance(&mut self, mut written: usize) {
-        self.bytes -= written;
-        while let Some(buffer) = self.buffers.front_mut() {
-            if written < buffer.len() {
-                let head = written.min(buffer.bytes.len());
-                buffer.bytes.drain(..head);
-                buffer.body.advance(written - head);
-                return;
-            }
-            written -= buffer.len();
-            if let Some(mut buffer) = self.buffers.pop_front()
-                && buffer.bytes.capacity() <= SPARE_BYTES_MAX
-                && self.spares.len() < SPARE_BUFFERS_MAX
-            {
-                buffer.bytes.clear();
-                self.spares.push(buffer.bytes);
-            }
-        }
-    }
-}
-
-/// Writes to a link's socket past the link's writer.
+/// Writes to a link's socket in place of the link's writer.
 pub trait DirectWriter: Send + Sync {
-    /// Writes what the socket takes at once; says how many bytes it took. A socket that is broken
-    /// takes none: the link's writer will find out.
+    /// Writes as much as the socket takes without waiting, and returns how many bytes that was. For a
+    /// broken socket it returns zero: the link's writer will detect the error.
     fn write(&self, batch: &Batch) -> usize;
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    buffers: VecDeque<WriteBuffer>,
-    bytes: usize,
-    refused: bool,
-}
-
-/// Who empties the queues.
+/// What empties the queues.
 #[derive(Debug, Default)]
 enum Writer {
-    /// The link's writer, which is about it, or has not come yet.
+    /// The link's writer, which is running or has not started yet.
     #[default]
     Active,
-    /// The link's writer is to be woken when there is something.
+    /// The link's writer, which must be woken when something is queued.
     Parked(Waker),
-    /// Somebody writes in the place of the link's writer.
+    /// A caller writes in place of the link's writer.
     Direct(Waker),
 }
 
 #[derive(Default)]
-struct Queues {
-    queues: [Queue; 4],
-    /// What was taken and not written: the middle of a frame, perhaps, so it goes before all else.
-    rest: VecDeque<WriteBuffer>,
+struct State {
+    queues: Queues,
     writer: Writer,
-    spares: Vec<Vec<u8>>,
     direct: Option<Arc<dyn DirectWriter>>,
-    /// The room of what is written directly.
+    /// The buffers of direct writes.
     batch: Batch,
     closed: bool,
 }
 
-/// The queues of one link: shared by everything that sends over it and the writer that empties it.
+/// The queues of one link: shared by every sender over it and by the writer that empties them.
 #[derive(Default)]
 pub struct Outbound {
-    inner: Mutex<Queues>,
-}
-
-impl Class {
-    const ALL: [Self; 4] = [Self::Control, Self::Ack, Self::Small, Self::Large];
-
-    fn bytes_max(self) -> usize {
-        match self {
-            Self::Control => CONTROL_BYTES_MAX,
-            Self::Ack => ACK_BYTES_MAX,
-            Self::Small | Self::Large => MESSAGE_BYTES_MAX,
-        }
-    }
-}
-
-impl Queues {
-    fn is_empty(&self) -> bool {
-        self.rest.is_empty() && self.queues.iter().all(|queue| queue.buffers.is_empty())
-    }
-
-    /// Encodes a frame at the end of its queue.
-    fn push(
-        &mut self,
-        class: Class,
-        kind: FrameKind,
-        body: &Bytes,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), Full> {
-        let queue = &mut self.queues[class as usize];
-        let has_room = |buffer: &WriteBuffer| {
-            buffer.body.is_empty() && buffer.bytes.len() < WRITE_BUFFER_BYTES
-        };
-        if !queue.buffers.back().is_some_and(has_room) {
-            let bytes = self.spares.pop().unwrap_or_default();
-            queue.buffers.push_back(WriteBuffer { bytes, ..WriteBuffer::default() });
-        }
-        let Some(buffer) = queue.buffers.back_mut() else {
-            return Err(Full);
-        };
-        let before = buffer.bytes.len();
-        frame::append(&mut buffer.bytes, kind, body.len(), write);
-        let bytes = buffer.bytes.len() - before + body.len();
-        if queue.bytes + bytes > class.bytes_max() {
-            buffer.bytes.truncate(before);
-            if buffer.frames == 0 {
-                queue.buffers.pop_back();
-            }
-            queue.refused = true;
-            return Err(Full);
-        }
-        if body.len() <= COPIED_BYTES_MAX {
-            buffer.bytes.extend_from_slice(body);
-        } else {
-            buffer.body = body.clone();
-        }
-        buffer.frames += 1;
-        queue.bytes += bytes;
-        Ok(())
-    }
-
-    fn take(&mut self, bytes_max: usize, batch: &mut Batch) {
-        if self.spares.len() < SPARE_BUFFERS_MAX {
-            self.spares.append(&mut batch.spares);
-        }
-        for buffer in self.rest.drain(..) {
-            batch.bytes += buffer.len();
-            batch.frames += buffer.frames;
-            batch.buffers.push_back(buffer);
-        }
-        for class in Class::ALL {
-            let queue = &mut self.queues[class as usize];
-            let mut buffers = 0;
-            while batch.bytes < bytes_max && !(class == Class::Large && buffers == 1) {
-                let Some(buffer) = queue.buffers.pop_front() else {
-                    break;
-                };
-                queue.bytes -= buffer.len();
-                batch.bytes += buffer.len();
-                batch.frames += buffer.frames;
-                batch.buffers.push_back(buffer);
-                buffers += 1;
-            }
-            if queue.refused && queue.bytes <= class.bytes_max() / 2 {
-                queue.refused = false;
-                batch.writable = true;
-            }
-        }
-    }
+    state: Mutex<State>,
 }
 
 impl Outbound {
-    fn lock(&self) -> MutexGuard<'_, Queues> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets whoever pushes onto an idle link write to it at once.
+    /// Allows callers of [`Outbound::flush`] to write to the link while it is idle.
     pub fn attach(&self, direct: Arc<dyn DirectWriter>) {
         self.lock().direct = Some(direct);
     }
@@ -266,12 +78,12 @@ impl Outbound {
         self.lock().direct = None;
     }
 
-    /// Queues a frame whose payload is `write`n, followed by `body`. Nobody is woken: that is
-    /// [`Outbound::flush`]'s, once all that goes together is queued. `false`: somebody is about to
-    /// write as it is, and there is nothing to flush.
+    /// Queues a frame: the payload that `write` appends, then `body`. This does not wake the writer:
+    /// call [`Outbound::flush`] once all frames that belong together are queued. Returns `false` if a
+    /// writer is active already, so that a flush is not needed.
     ///
     /// # Errors
-    /// [`Full`]: the queue of its class has no room. The writer will say when it has.
+    /// [`Full`]: the queue of its class has no room. [`Batch::writable`] reports when it has.
     pub fn push(
         &self,
         class: Class,
@@ -279,15 +91,15 @@ impl Outbound {
         body: &Bytes,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<bool, Full> {
-        let mut inner = self.lock();
-        if inner.closed {
+        let mut state = self.lock();
+        if state.closed {
             return Err(Full);
         }
-        inner.push(class, kind, body, write)?;
-        Ok(matches!(inner.writer, Writer::Parked(_)))
+        state.queues.push(class, kind, body, write)?;
+        Ok(matches!(state.writer, Writer::Parked(_)))
     }
 
-    /// Queues a frame that is ready made, and wakes the writer.
+    /// Queues an encoded frame, and wakes the writer.
     ///
     /// # Errors
     /// As [`Outbound::push`].
@@ -298,84 +110,84 @@ impl Outbound {
         queued.map(|_| ())
     }
 
-    /// Has written what is queued: by the link's writer; `directly`, where the link is idle and
-    /// little waits, by this very call, which spares waking anybody.
+    /// Has the queued frames written. With `directly`, this call writes them itself if the link is idle
+    /// and few bytes wait, which saves waking the link's writer. Otherwise it wakes the writer.
     pub fn flush(&self, directly: bool) {
-        let mut inner = self.lock();
-        let Writer::Parked(_) = inner.writer else {
+        let mut state = self.lock();
+        let Writer::Parked(_) = state.writer else {
             return;
         };
-        if inner.is_empty() && !inner.closed {
+        if state.queues.is_empty() && !state.closed {
             return;
         }
-        let waiting: usize = inner.queues.iter().map(|queue| queue.bytes).sum();
-        let is_small = waiting <= DIRECT_BYTES_MAX && inner.rest.is_empty();
-        let Writer::Parked(waker) = std::mem::take(&mut inner.writer) else {
+        let is_small =
+            state.queues.bytes() <= DIRECT_BYTES_MAX && state.queues.unwritten.is_empty();
+        let Writer::Parked(waker) = std::mem::take(&mut state.writer) else {
             return;
         };
-        let Some(direct) = inner.direct.clone().filter(|_| directly && is_small) else {
-            drop(inner);
+        let Some(direct) = state.direct.clone().filter(|_| directly && is_small) else {
+            drop(state);
             waker.wake();
             return;
         };
-        inner.writer = Writer::Direct(waker);
-        let mut batch = std::mem::take(&mut inner.batch);
-        inner.take(DIRECT_BYTES_MAX, &mut batch);
-        drop(inner);
+        state.writer = Writer::Direct(waker);
+        let mut batch = std::mem::take(&mut state.batch);
+        state.queues.take(DIRECT_BYTES_MAX, &mut batch);
+        drop(state);
         let written = direct.write(&batch);
         batch.advance(written);
         batch.frames = 0;
-        let mut inner = self.lock();
-        inner.rest.append(&mut batch.buffers);
+        let mut state = self.lock();
+        state.queues.unwritten.append(&mut batch.buffers);
         batch.bytes = 0;
-        // What was taken was little, and nothing is refused for little.
+        // Few bytes were taken, and a queue with so few has refused nothing.
         batch.writable = false;
-        inner.batch = batch;
-        if let Writer::Direct(waker) = std::mem::take(&mut inner.writer) {
-            if inner.is_empty() && !inner.closed {
-                inner.writer = Writer::Parked(waker);
+        state.batch = batch;
+        if let Writer::Direct(waker) = std::mem::take(&mut state.writer) {
+            if state.queues.is_empty() && !state.closed {
+                state.writer = Writer::Parked(waker);
             } else {
-                drop(inner);
+                drop(state);
                 waker.wake();
             }
         }
     }
 
-    /// Takes what is to be written next, up to about `bytes_max`, onto the end of the batch: all
+    /// Moves the frames to write next to the end of the batch, up to about `bytes_max` bytes: all
     /// control frames, then acknowledgements, then small messages, then one chunk.
     pub fn try_take(&self, bytes_max: usize, batch: &mut Batch) {
-        self.lock().take(bytes_max, batch);
+        self.lock().queues.take(bytes_max, batch);
     }
 
-    /// As [`Outbound::try_take`], but waits for something to take. Ready with nothing taken once
-    /// the link is closed and empty.
+    /// As [`Outbound::try_take`], but waits until there are frames. It is ready with an empty batch once
+    /// the link is closed and its queues are empty.
     pub fn poll_take(&self, cx: &mut Context<'_>, bytes_max: usize, batch: &mut Batch) -> Poll<()> {
-        let mut inner = self.lock();
-        if let Writer::Direct(waker) = &mut inner.writer {
+        let mut state = self.lock();
+        if let Writer::Direct(waker) = &mut state.writer {
             waker.clone_from(cx.waker());
             return Poll::Pending;
         }
-        inner.take(bytes_max, batch);
-        if batch.bytes > 0 || inner.closed {
-            inner.writer = Writer::Active;
+        state.queues.take(bytes_max, batch);
+        if batch.bytes > 0 || state.closed {
+            state.writer = Writer::Active;
             return Poll::Ready(());
         }
-        inner.writer = Writer::Parked(cx.waker().clone());
+        state.writer = Writer::Parked(cx.waker().clone());
         Poll::Pending
     }
 
-    /// Takes nothing more in; what waits is still to be taken out.
+    /// Refuses further frames. Those that wait can still be taken.
     pub fn close(&self) {
         self.lock().closed = true;
         self.flush(false);
     }
 
-    /// How many bytes wait, of all classes, or are being written by who pushed them.
+    /// How many bytes wait, of all classes. It is not zero while a caller is writing.
     pub fn waiting_bytes(&self) -> usize {
-        let inner = self.lock();
-        let rest: usize = inner.rest.iter().map(WriteBuffer::len).sum();
-        let busy = usize::from(matches!(inner.writer, Writer::Direct(_)));
-        rest + busy + inner.queues.iter().map(|queue| queue.bytes).sum::<usize>()
+        let state = self.lock();
+        let unwritten: usize = state.queues.unwritten.iter().map(WriteBuffer::len).sum();
+        let busy = usize::from(matches!(state.writer, Writer::Direct(_)));
+        unwritten + busy + state.queues.bytes()
     }
 }
 
@@ -388,6 +200,7 @@ impl fmt::Debug for Outbound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::frame;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
