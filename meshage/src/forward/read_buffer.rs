@@ -93,7 +93,7 @@ impl ReadBuffer {
         };
         let received = partial.take(&mut self.deframer);
         let received = received.as_ref();
-        lent.space()[..received.len()].copy_from_slice(received);
+        lent.unread()[..received.len()].copy_from_slice(received);
         plane.return_buffer(link, &mut in_place, lent, received.len(), now);
         self.in_place = Some(in_place);
     }
@@ -118,7 +118,7 @@ impl ReadBuffer {
             PartialFrame::put_back(&mut self.deframer, &in_place.into_rest(), missing);
             return Ok(ChunkRead::Ordinary);
         };
-        let mut buffers = [IoSliceMut::new(lent.space()), IoSliceMut::new(&mut self.lookahead)];
+        let mut buffers = [IoSliceMut::new(lent.unread()), IoSliceMut::new(&mut self.lookahead)];
         let result = read(&mut buffers);
         let length = *result.as_ref().unwrap_or(&0);
         plane.return_buffer(link, &mut in_place, lent, length.min(missing), now());
