@@ -106,12 +106,12 @@ struct LockedCounters {
 }
 
 /// The data plane of one node. Every method may be called from any thread.
-pub struct Plane<H: Sink> {
-    sink: H,
+pub struct Plane<S: Sink> {
+    sink: S,
     name: NodeName,
     instance: Instance,
     fib: ArcSwap<Fib>,
-    state: Mutex<State<H::Completion>>,
+    state: Mutex<State<S::Completion>>,
     snooping: AtomicBool,
     max_message: usize,
     /// Batches that are being taken: their acknowledgements are not queued yet.
@@ -119,9 +119,9 @@ pub struct Plane<H: Sink> {
     counters: AtomicCounters,
 }
 
-impl<H: Sink> Plane<H> {
+impl<S: Sink> Plane<S> {
     /// A data plane that can reach nobody yet.
-    pub fn new(name: NodeName, instance: Instance, limits: Limits, sink: H) -> Self {
+    pub fn new(name: NodeName, instance: Instance, limits: Limits, sink: S) -> Self {
         let routes = Arc::new(RouteTable::alone(&name, instance));
         let fib = Arc::new(Fib { routes, links: BTreeMap::new() });
         let state = State {
@@ -151,7 +151,7 @@ impl<H: Sink> Plane<H> {
     }
 
     /// What it reports to.
-    pub fn sink(&self) -> &H {
+    pub fn sink(&self) -> &S {
         &self.sink
     }
 
@@ -178,9 +178,9 @@ impl<H: Sink> Plane<H> {
         &self,
         outgoing: Outgoing,
         deadline: Option<Instant>,
-        completion: H::Completion,
+        completion: S::Completion,
         now: Instant,
-    ) -> Result<MessageId, (SendError, Outgoing, H::Completion)> {
+    ) -> Result<MessageId, (SendError, Outgoing, S::Completion)> {
         self.run(|state| {
             if state.stopped {
                 return Err((SendError::Closed, outgoing, completion));
@@ -225,7 +225,7 @@ impl<H: Sink> Plane<H> {
     }
 
     /// Tells those who were refused for want of room that there is some, if there is.
-    fn send_ready(&self, mut state: MutexGuard<'_, State<H::Completion>>) {
+    fn send_ready(&self, mut state: MutexGuard<'_, State<S::Completion>>) {
         if state.refused_sources.is_empty() || !state.inbox.is_half_empty() {
             return;
         }
@@ -269,7 +269,7 @@ impl<H: Sink> Plane<H> {
 
     /// Takes no more sends; what is under way goes on until [`Plane::close`], and `see` is shown who
     /// waits for it. It is called with the lock held.
-    pub fn stop(&self, visit: impl FnMut(&mut H::Completion)) {
+    pub fn stop(&self, visit: impl FnMut(&mut S::Completion)) {
         let mut state = self.lock();
         state.stopped = true;
         state.sends.completions().for_each(visit);
@@ -324,12 +324,12 @@ impl<H: Sink> Plane<H> {
         stats.set("acks_dropped", read(&self.counters.acks_dropped));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<H::Completion>> {
+    fn lock(&self) -> MutexGuard<'_, State<S::Completion>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs something on the state; then, with the lock let go, tells the sink what came of it.
-    fn run<R>(&self, work: impl FnOnce(&mut State<H::Completion>) -> R) -> R {
+    fn run<R>(&self, work: impl FnOnce(&mut State<S::Completion>) -> R) -> R {
         let mut state = self.lock();
         let result = work(&mut state);
         if !state.has_notifications() {
@@ -343,8 +343,8 @@ impl<H: Sink> Plane<H> {
     /// Lets the lock go; gives what is to be told without it.
     fn take_notifications(
         &self,
-        mut state: MutexGuard<'_, State<H::Completion>>,
-    ) -> Notifications<H::Completion> {
+        mut state: MutexGuard<'_, State<S::Completion>>,
+    ) -> Notifications<S::Completion> {
         let (deadline, deadline_earlier) = state.next_deadline_and_whether_earlier();
         state.notified_deadline = deadline;
         let sends = &mut state.sends;
@@ -362,7 +362,7 @@ impl<H: Sink> Plane<H> {
     }
 
     /// Tells the links and the sink. `reading`: this is a reader, which has gathered what it could.
-    fn notify(&self, mut notifications: Notifications<H::Completion>, reading: bool) {
+    fn notify(&self, mut notifications: Notifications<S::Completion>, reading: bool) {
         if !notifications.queries.is_empty() {
             let mut batch = AckBatch::default();
             notifications.queries.into_iter().for_each(|query| batch.push(query));

@@ -1,15 +1,15 @@
-//! What a link reads: frames into a buffer, the bodies of large messages straight into their place.
+//! Reading from a link: frames go into a buffer, chunks of large bodies straight into their place.
 //!
 //! ```text
-//!              ┌─ ordinary ─► Deframer ──► frames ──► Plane::receive
-//!  socket ─────┤                 │ an unfinished chunk for this node: place
-//!              └─ a chunk ──► its place in the body, and the head of the next ──► Deframer
+//!              ┌─ frames ──► Deframer ──► Plane::receive
+//!  socket ─────┤                │ an incomplete chunk for this node: start_in_place
+//!              └─ a chunk ──► its place in the body; what follows it ──► Deframer
 //! ```
 //!
-//! Whoever owns the socket reads with it: a chunk with [`ReadBuffer::read_chunk`] while one
-//! [is begun](ReadBuffer::missing), everything else into [`ReadBuffer::deframer`]; and calls
-//! [`ReadBuffer::place`] once all whole frames have been taken out. Nothing is lent while it waits for the
-//! socket, so that a link which dies or dawdles holds nothing back.
+//! The owner of the socket reads a chunk with [`ReadBuffer::read_chunk`] while one
+//! [is in progress](ReadBuffer::missing), and everything else into [`ReadBuffer::deframer`]. It calls
+//! [`ReadBuffer::start_in_place`] once it has taken out all complete frames. No buffer of a body is
+//! lent while the socket is waited for, so a broken or slow link holds none.
 
 use std::io::{self, IoSliceMut};
 use std::time::Instant;
@@ -20,29 +20,29 @@ use crate::name::LinkId;
 use crate::wire::deframe::Deframer;
 use crate::wire::partial::PartialFrame;
 
-/// A frame of which less than this is missing is read the ordinary way: to copy it costs no more
-/// than to find its place.
+/// A frame of which fewer bytes are missing is read into the deframer: copying them costs no more
+/// than finding their place.
 pub const IN_PLACE_BYTES_MIN: usize = 8 << 10;
-/// How much is read beyond a chunk: enough for the head of the next.
+/// How many bytes beyond a chunk are read: enough for the header of the next.
 const LOOKAHEAD_BYTES: usize = 1 << 10;
 
-/// What came of reading a chunk.
+/// The result of reading a chunk.
 #[derive(Debug)]
 pub enum ChunkRead {
-    /// So many bytes were read, and some of it is missing yet.
+    /// So many bytes were read; the chunk is not complete.
     Part(usize),
-    /// So many bytes were read, and it is complete.
+    /// So many bytes were read; the chunk is complete.
     Complete(usize),
-    /// Nothing was read: the rest of it is an ordinary frame.
+    /// Nothing was read: read the rest of the chunk into the deframer.
     Ordinary,
 }
 
-/// What one link has read and not handed on.
+/// The bytes of one link that were read and do not form a complete frame yet.
 #[derive(Debug)]
 pub struct ReadBuffer {
     deframer: Deframer,
     in_place: Option<InPlaceChunk>,
-    /// Whether the unfinished frame was looked at, and is read the ordinary way.
+    /// Whether the incomplete frame was checked, and is read into the deframer.
     checked: bool,
     lookahead: Box<[u8]>,
 }
@@ -55,28 +55,28 @@ impl Default for ReadBuffer {
 }
 
 impl ReadBuffer {
-    /// Where whatever is no chunk goes: all whole frames are to be taken out after each read.
+    /// Where everything but chunks in place is read to. Take out all complete frames after each read.
     pub fn deframer(&mut self) -> &mut Deframer {
         &mut self.deframer
     }
 
-    /// How much is missing of the chunk that is being read into its place, if one is.
+    /// How many bytes are missing of the chunk that is being read into its place, if there is one.
     pub fn missing(&self) -> Option<usize> {
         self.in_place.as_ref().map(InPlaceChunk::missing)
     }
 
-    /// How many bytes of an unfinished frame are still to come, where its length is known.
+    /// How many bytes of an incomplete frame are missing, if its length is known.
     pub fn unread(&self) -> usize {
         self.missing().unwrap_or_else(|| self.deframer.missing())
     }
 
-    /// Whether the unfinished frame was looked at is forgotten: another one has begun.
+    /// A complete frame was taken out, so the incomplete one is another and must be checked.
     pub fn next_frame_began(&mut self) {
         self.checked = false;
     }
 
-    /// If the unfinished frame is a chunk that may be read into its place, moves it there.
-    pub fn start_in_place<H: Sink>(&mut self, plane: &Plane<H>, link: LinkId, now: Instant) {
+    /// If the incomplete frame is a chunk that may be read into its place, moves it there.
+    pub fn start_in_place<S: Sink>(&mut self, plane: &Plane<S>, link: LinkId, now: Instant) {
         if self.checked || self.in_place.is_some() {
             return;
         }
@@ -98,14 +98,14 @@ impl ReadBuffer {
         self.in_place = Some(in_place);
     }
 
-    /// Reads the rest of the chunk that is begun into its place, and a little of what follows. `read`
-    /// is given where, and says how much; it must not wait.
+    /// Reads the rest of the current chunk into its place, and a few of the bytes that follow. `read`
+    /// gets the buffers to fill and returns how many bytes it read; it must not wait.
     ///
     /// # Errors
-    /// What `read` failed with.
-    pub fn read_chunk<H: Sink>(
+    /// The error of `read`.
+    pub fn read_chunk<S: Sink>(
         &mut self,
-        plane: &Plane<H>,
+        plane: &Plane<S>,
         link: LinkId,
         now: impl FnOnce() -> Instant,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,

@@ -48,7 +48,7 @@ struct BatchOutput {
     to_flush: SmallVec<[Arc<Outbound>; 2]>,
 }
 
-impl<H: Sink> Plane<H> {
+impl<S: Sink> Plane<S> {
     /// Takes the data and acknowledgement frames of a batch that one reader read; passes over the
     /// others. Acknowledgements that the batch gives rise to leave together. Says whether the inbox
     /// is more than half full: then the reader does well to let the application run.
@@ -64,7 +64,7 @@ impl<H: Sink> Plane<H> {
         self.batches_in_progress.fetch_add(1, Ordering::AcqRel);
         let fib = self.fib.load();
         let mut output = BatchOutput::default();
-        let mut notifications: Option<Notifications<H::Completion>> = None;
+        let mut notifications: Option<Notifications<S::Completion>> = None;
         let mut verdict = Ok(());
         let mut crowded = false;
         let mut local: SmallVec<[LocalInput; 1]> = SmallVec::new();
@@ -224,7 +224,7 @@ impl<H: Sink> Plane<H> {
     /// Delivers a message here, or a chunk of one; answers its source.
     fn deliver_frame(
         &self,
-        state: &mut State<H::Completion>,
+        state: &mut State<S::Completion>,
         frame: DataFrame,
         (sequence, oldest): (MessageSequence, Option<u64>),
         acks: &mut AckBatch,
@@ -280,7 +280,7 @@ impl<H: Sink> Plane<H> {
     /// What comes of a chunk: the body if it is whole now.
     pub(super) fn handle_chunk_outcome(
         &self,
-        state: &mut State<H::Completion>,
+        state: &mut State<S::Completion>,
         header: &DataHeader,
         sequence: MessageSequence,
         added: ChunkOutcome,
@@ -317,7 +317,7 @@ impl<H: Sink> Plane<H> {
     /// Puts a whole message into the inbox, if it has room; answers its source.
     pub(super) fn hand_to_application(
         &self,
-        state: &mut State<H::Completion>,
+        state: &mut State<S::Completion>,
         header: DataHeader,
         sequence: MessageSequence,
         body: Bytes,
@@ -357,7 +357,7 @@ impl<H: Sink> Plane<H> {
     /// An acknowledgement for this node.
     fn handle_ack(
         &self,
-        state: &mut State<H::Completion>,
+        state: &mut State<S::Completion>,
         entry: &AckEntry,
         acks: &mut AckBatch,
         now: Instant,

@@ -53,7 +53,7 @@ impl InPlaceChunk {
     }
 }
 
-impl<H: Sink> Plane<H> {
+impl<S: Sink> Plane<S> {
     /// Whether the chunk of this header, which has `len` bytes, may be read into its place. The first
     /// of a body never is.
     pub fn start_in_place(
