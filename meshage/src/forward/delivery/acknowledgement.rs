@@ -1,4 +1,4 @@
-//! What becomes of what was sent: acknowledgements, refusals, new routes, deadlines.
+//! What changes an outstanding send: acknowledgements, refusals, new routes and deadlines.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::wire::ack::{AckEntry, Refusal, Verdict};
 use crate::wire::data::Channel;
 
 impl<C> OutstandingSends<C> {
-    /// An acknowledgement for this node has come.
+    /// Handles an acknowledgement for this node.
     pub(in crate::forward) fn acknowledged(&mut self, ack: &AckEntry, now: Instant) {
         let Some(&flow_index) = self.by_name.get(&ack.from) else {
             return;
@@ -31,8 +31,8 @@ impl<C> OutstandingSends<C> {
             }
             Verdict::Refused { number, refusal } => {
                 channel.last_contact = now;
-                // While the mesh changes, relays may follow different trees: one that refuses a
-                // broadcast for a node speaks for its own copy, and another may be on its way.
+                // While routes change, relays may follow different trees. A relay that refuses a
+                // broadcast refuses its own copy only; another copy may be in flight.
                 if let (None, Some(position)) = (ack.by, channel.find(number)) {
                     let entry = &mut channel.entries[position];
                     entry.uncertain |= entry.flooded;
@@ -86,8 +86,8 @@ impl<C> OutstandingSends<C> {
                 None => return,
             }
         }
-        // What the receiver still waits for, long after it was sent, was lost on the way. A copy of a
-        // broadcast may have had no way at all: it goes again, once, to this one alone.
+        // A message that the receiver still waits for, long after it was sent, was lost. A broadcast
+        // may not have been forwarded at all: it is resent once, to this recipient only.
         let flow = &mut self.flows[flow_index].channels[channel.index()];
         if now.saturating_duration_since(flow.last_loss_check) < LOSS_CHECK_INTERVAL {
             return;
@@ -141,13 +141,13 @@ impl<C> OutstandingSends<C> {
         }
     }
 
-    /// Lets a channel go on after something changed.
+    /// Lets a channel continue after something changed.
     pub(super) fn resume_channel(&mut self, flow_index: usize, channel: Channel, now: Instant) {
         let flow = &mut self.flows[flow_index].channels[channel.index()];
         flow.trim();
         if flow.entries.is_empty() {
             flow.state = ChannelState::Open;
-            // The sibling may have waited for this one.
+            // The sibling channel may have waited for this one.
             self.send_waiting(flow_index, channel, now);
             return;
         }
@@ -161,7 +161,8 @@ impl<C> OutstandingSends<C> {
         }
     }
 
-    /// What was in flight over what no longer stands: unknown, or sent again where that was asked.
+    /// Handles that an entry was in flight over a route that no longer exists: its outcome is unknown,
+    /// or it is resent if the caller asked for retries.
     fn mark_lost(&mut self, flow_index: usize, channel: Channel, position: usize) {
         let flow = &mut self.flows[flow_index].channels[channel.index()];
         let entry = &mut flow.entries[position];
@@ -175,8 +176,8 @@ impl<C> OutstandingSends<C> {
         }
     }
 
-    /// New routes: what was in flight over what no longer stands is lost, what has no way is told
-    /// so, and what waited for a way goes.
+    /// Installs new routes. Messages in flight over routes that no longer exist are lost. Messages to
+    /// recipients without a route get their outcome. Messages that waited for a route are sent.
     pub(in crate::forward) fn install(&mut self, fib: Arc<Fib>, now: Instant) {
         self.fib = fib;
         self.epoch += 1;
@@ -205,7 +206,7 @@ impl<C> OutstandingSends<C> {
         }
         let fib = self.fib.clone();
         self.blocked.retain(|(link, _), _| fib.links.contains_key(link));
-        // Those that have nothing outstanding any more as well: what ended is to be forgotten.
+        // This includes flows with nothing outstanding any more: their completed entries are removed.
         for flow_index in active {
             for channel in Channel::ALL {
                 self.resume_channel(flow_index, channel, now);
@@ -221,8 +222,8 @@ impl<C> OutstandingSends<C> {
         same_instance: bool,
     ) {
         let fib = self.fib.clone();
-        // Of a set every relay finds the way by itself. A broadcast follows the tree: a relay that
-        // has the new one no longer passes on what was sent along the old one.
+        // For a set, every relay finds a route by itself. A broadcast follows the tree: a relay that
+        // has the new tree does not forward what was sent along the old one.
         let tree =
             (channel.broadcast && reachable).then(|| self.cached_route(flow_index).path.clone());
         let mut checked: Option<(*const [Instance], bool)> = None;
@@ -248,8 +249,8 @@ impl<C> OutstandingSends<C> {
                     if !(reachable && same_instance && path_intact) {
                         self.mark_lost(flow_index, channel, position);
                     } else if tree_changed {
-                        // Nothing failed, so it is no retry: it goes again, to this one alone, and
-                        // whoever has it already says so.
+                        // Nothing failed, so this is not a retry. It is resent to this recipient only. A
+                        // recipient that has it already acknowledges it again.
                         let flow = &mut self.flows[flow_index].channels[channel.index()];
                         flow.entries[position].uncertain = true;
                         flow.refuse(position, Refusal::Early);
@@ -269,7 +270,7 @@ impl<C> OutstandingSends<C> {
         }
     }
 
-    /// Does what is due: deadlines, the end of pauses, queries.
+    /// Handles everything whose time has come: deadlines, the end of back-offs, queries.
     pub(in crate::forward) fn handle_timeout(&mut self, now: Instant) {
         if self.deadline.is_none_or(|due| now < due) {
             return;
@@ -309,7 +310,7 @@ impl<C> OutstandingSends<C> {
         }
     }
 
-    /// Asks a receiver that has not been heard for long.
+    /// Queries a receiver that has not answered for too long.
     fn query(&mut self, flow_index: usize, channel: Channel, now: Instant) {
         let flow = &mut self.flows[flow_index];
         let channel_flow = &mut flow.channels[channel.index()];

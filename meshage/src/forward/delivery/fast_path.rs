@@ -1,6 +1,7 @@
-//! A small message to one recipient, where nothing has to be waited for: what most sends are.
+//! The fast path: a small message to one recipient that can be sent at once. Most sends are of this
+//! kind.
 //!
-//! It does at once what [`super::transmission`] does step by step, and leaves to it what it cannot.
+//! It does in one step what [`super::transmit`] does in several. All other sends take that path.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,8 +16,8 @@ use crate::wire::frame::FrameKind;
 const SMALL_SET: Channel = Channel { broadcast: false, large: false };
 
 impl<C> OutstandingSends<C> {
-    /// Sends to the only recipient if its channel is free and the link takes it; gives the place of the
-    /// entry that waits for the answer.
+    /// Sends to the only recipient, if its channel is free and the link's queue has room. Returns the
+    /// flow and the sequence number of the entry that now waits for its acknowledgement.
     pub(super) fn send_at_once(
         &mut self,
         content: &Content,

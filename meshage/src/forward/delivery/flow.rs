@@ -1,18 +1,18 @@
-//! What is outstanding from this node to one other, channel by channel.
+//! The messages that are outstanding from this node to one recipient, channel by channel.
 //!
 //! ```text
-//!                 refused (busy, early, …)              all that was sent is answered
+//!                 refused (busy, early, …)          everything sent is acknowledged or refused
 //!   ┌──────┐ ───────────────────────────► ┌──────────┐ ─────────────────────────► ┌─────────┐
 //!   │ open │                              │ draining │                            │ stalled │
 //!   └──────┘ ◄─────────────────────────── └──────────┘                            └─────────┘
-//!      ▲         only for coming early, or there is room since; or nothing is left     │
+//!      ▲      all refusals were "early", or the receiver is ready, or nothing is left  │
 //!      └───────────────────────────────────────────────────────────────────────────────┘
-//!                                after a pause, or when told that there is room
+//!                              after a back-off, or when the receiver is ready
 //! ```
 //!
-//! Order survives refusals because a channel that was refused sends nothing new until it knows what
-//! became of all it has sent; then it starts again from the first that is still outstanding. A set
-//! channel and the broadcast channel of the same size do so together.
+//! Refusals do not break the order. A channel in which a message was refused sends nothing new until
+//! everything that it has sent is acknowledged or refused. Then it resumes from the first message that
+//! is still outstanding. A set channel and the broadcast channel of the same size do this together.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,39 +24,40 @@ use crate::name::{Instance, LinkId, NodeName};
 use crate::wire::ack::Refusal;
 use crate::wire::data::{Channel, MessageSequence};
 
-/// How many unacknowledged bytes a channel of small messages has under way: 10 Gb/s over 3 ms. (Large
-/// ones are [paced](super::congestion).)
+/// How many unacknowledged bytes a channel of small messages may have in flight: 10 Gb/s over 3 ms.
+/// (Large messages are subject to [congestion control](super::congestion).)
 pub const WINDOW_BYTES: u64 = 4 << 20;
-/// What a message counts beside its body, so that empty ones are bounded too.
+/// How many bytes a message counts for in addition to its body, so that empty ones are bounded too.
 pub const MESSAGE_OVERHEAD_BYTES: u64 = 128;
-/// The first pause after a refusal; doubled each time, up to [`BACKOFF_MAX`]. Normally the receiver
-/// says sooner that it has room.
+/// The first back-off after a refusal. It doubles each time, up to [`BACKOFF_MAX`]. Normally the
+/// receiver reports earlier that it has room.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(10);
-/// The longest pause after a refusal.
+/// The longest back-off after a refusal.
 pub const BACKOFF_MAX: Duration = Duration::from_millis(500);
-/// Without an acknowledgement for this long the receiver is asked: one was lost, or is late.
+/// After this long without an acknowledgement the receiver is queried: one was lost, or is late.
 pub const QUERY_AFTER: Duration = Duration::from_secs(1);
-/// The same for a broadcast: while the mesh changes, a relay may follow another tree than its source
-/// did, and leave somebody out without knowing it.
+/// The same for a broadcast: while routes change, a relay may follow another tree than the source
+/// did, and leave out some recipients without detecting it.
 pub const FLOOD_QUERY_AFTER: Duration = Duration::from_millis(200);
-/// How long routes must have stood before a broadcast counts as sent by routes that all agree on: far
-/// longer than an announcement takes through a mesh and into its tables.
+/// How long routes must have been unchanged before all nodes are assumed to agree on them: much longer
+/// than an announcement takes to reach every node and its routes.
 pub const ROUTES_STABLE_AFTER: Duration = Duration::from_secs(1);
-/// How often acknowledgements make the source look for what was lost on the way.
+/// How often an acknowledgement makes the source check for lost messages.
 pub const LOSS_CHECK_INTERVAL: Duration = Duration::from_millis(10);
-/// What a receiver that answers queries still has not got after this long will not arrive.
+/// A message that a receiver has not acknowledged after this long, although it answers queries, is
+/// lost.
 pub const UNANSWERED_MAX: Duration = Duration::from_secs(10);
 
-/// How far a message has come on its way to one recipient.
+/// The stage of a message on its way to one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Not sent, or to be sent again.
+    /// Not sent, or to be resent.
     Waiting,
     /// Being sent.
     Sending,
-    /// Sent, not answered.
+    /// Sent, and neither acknowledged nor refused.
     Sent,
-    /// Refused: certainly not delivered, to be sent again.
+    /// Refused: certainly not delivered, to be resent.
     Refused(Refusal),
     /// Its outcome is known.
     Done,
@@ -65,43 +66,43 @@ pub enum Stage {
 /// One message to one recipient.
 #[derive(Debug)]
 pub struct Entry {
-    /// Its number in the channel.
+    /// Its sequence number in the channel.
     pub number: u64,
-    /// The send it belongs to.
+    /// The send that it belongs to.
     pub send: u64,
-    /// Its place among the recipients of that send.
+    /// The recipient's index in the list of that send.
     pub recipient: usize,
-    /// How far it has come.
+    /// How far it has got.
     pub stage: Stage,
-    /// A copy may have reached the recipient though no acknowledgement says so.
+    /// A copy may have reached the recipient although no acknowledgement confirms it.
     pub uncertain: bool,
-    /// It goes with the copies of a broadcast, along the source's tree.
+    /// It is one of the copies of a broadcast that follow the source's tree.
     pub flooded: bool,
-    /// The number of the routes that its broadcast was flooded by; 0 where those had just changed.
+    /// The number of the routes by which the broadcast was flooded; 0 if they had just changed.
     pub flood_epoch: Option<u64>,
-    /// To be sent again even where a copy may have arrived.
+    /// Resend it even if a copy may have arrived.
     pub retry: bool,
-    /// When its outcome is due.
+    /// The time by which it must have an outcome.
     pub deadline: Option<Instant>,
-    /// Why it was last refused.
+    /// The reason of its last refusal.
     pub last_refusal: Option<Refusal>,
-    /// Bytes of it in flight.
+    /// How many of its bytes are in flight.
     pub in_flight: u64,
-    /// When it was sent; while it is being sent, when it was begun or last known to arrive.
+    /// When it was sent. While it is being sent: when that started, or when some of it last arrived.
     pub sent_at: Option<Instant>,
-    /// The link and the path it was sent over.
+    /// The link and the path that it was sent over.
     pub path: Option<(LinkId, Arc<[Instance]>)>,
 }
 
 impl Entry {
-    /// Whether a copy may be under way though all that is known of were refused. While routes change,
-    /// nodes differ in their trees, and two copies of a broadcast may come to one of them.
+    /// Whether a copy may be in flight although all known copies were refused. While routes change, nodes
+    /// use different trees, so that two copies of a broadcast may reach the same node.
     pub fn is_uncertain(&self, epoch: u64) -> bool {
         self.uncertain || self.flood_epoch.is_some_and(|flooded| flooded != epoch)
     }
 
-    /// The outcome if it ends now, unanswered, by the routes of this number: `certain` where no copy
-    /// can have arrived.
+    /// The outcome if it ends now without an acknowledgement, while the routes with this number are in
+    /// force. It is `certain` if no copy can have arrived.
     pub fn outcome(&self, certain: Outcome, epoch: u64) -> Outcome {
         match self.stage {
             Stage::Sent => Outcome::Timeout,
@@ -112,46 +113,46 @@ impl Entry {
     }
 }
 
-/// What a channel is doing.
+/// The state of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelState {
     /// Sending.
     Open,
-    /// Something was refused: waiting for the answers to all that was sent.
+    /// A message was refused: waiting until everything sent is acknowledged or refused.
     Draining,
-    /// Waiting for room, until then.
+    /// Waiting until this time for the receiver to have room.
     Stalled(Instant),
 }
 
-/// What is outstanding in one channel, by number.
+/// The messages that are outstanding in one channel.
 #[derive(Debug)]
 pub struct ChannelFlow {
-    /// By ascending number; the first is never [`Stage::Done`].
+    /// By ascending sequence number. After [`ChannelFlow::trim`] the first is never [`Stage::Done`].
     pub entries: VecDeque<Entry>,
-    /// The number of the next message, where the channel counts its own.
+    /// The next sequence number, if the channel counts its own messages (a set channel).
     pub next: u64,
-    /// What the channel is doing.
+    /// The state of the channel.
     pub state: ChannelState,
     /// Bytes in flight.
     pub in_flight: u64,
-    /// How many entries are being sent or sent and not answered.
+    /// How many entries are being sent, or sent and neither acknowledged nor refused.
     pub unanswered: usize,
     /// How many entries are not done.
     pub outstanding: usize,
-    /// How many of them there may be, where that is found out.
+    /// The window, in a channel of large messages.
     congestion: Option<CongestionControl>,
     /// The transmission that is sending an entry of this channel.
     pub transmission: Option<u64>,
-    /// All before this place are past [`Stage::Waiting`].
+    /// All entries before this position are past [`Stage::Waiting`].
     pub cursor: usize,
-    /// When the receiver was last heard or asked.
+    /// When the receiver last answered or was last queried.
     pub last_contact: Instant,
-    /// How long it may be silent before it is asked.
+    /// How long the receiver may be silent before it is queried.
     pub query_after: Duration,
-    /// When what was lost on the way was last looked for.
+    /// When the last check for lost messages was made.
     pub last_loss_check: Instant,
     backoff: Duration,
-    /// The receiver has said that there is room since it last refused for want of it.
+    /// The receiver has reported room since its last refusal as busy.
     ready_received: bool,
 }
 
@@ -175,9 +176,9 @@ impl ChannelFlow {
         }
     }
 
-    /// The place of a number.
+    /// The position of a sequence number.
     pub fn find(&self, number: u64) -> Option<usize> {
-        // Mostly the numbers follow each other without a gap.
+        // Usually the sequence numbers are consecutive.
         let first = self.entries.front()?.number;
         let guess = usize::try_from(number.checked_sub(first)?).ok()?;
         if self.entries.get(guess).is_some_and(|entry| entry.number == number) {
@@ -186,13 +187,13 @@ impl ChannelFlow {
         self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
     }
 
-    /// The number below which nothing is outstanding, as told with message `number`.
+    /// The sequence number to send with a message, and the floor below which nothing is outstanding.
     pub fn sequence(&self, number: u64) -> MessageSequence {
         let floor = self.entries.front().map_or(number, |entry| entry.number.min(number));
         MessageSequence { number, floor }
     }
 
-    /// The place of the first entry that waits, of a channel that is open and not sending.
+    /// The position of the first entry that waits.
     fn first_waiting(&mut self) -> Option<usize> {
         while let Some(entry) = self.entries.get(self.cursor) {
             if entry.stage == Stage::Waiting {
@@ -203,12 +204,12 @@ impl ChannelFlow {
         None
     }
 
-    /// Whether nothing of this channel has to be waited for before something is sent.
+    /// Whether the channel may send: it is open, and no entry is being sent.
     fn is_free(&self) -> bool {
         self.state == ChannelState::Open && self.transmission.is_none()
     }
 
-    /// Adds an entry that has been sent, in a channel where nothing waits.
+    /// Adds an entry that was sent, to a channel in which nothing waits.
     pub fn add_sent(&mut self, entry: Entry) {
         if self.unanswered == 0
             && let Some(now) = entry.sent_at
@@ -223,10 +224,10 @@ impl ChannelFlow {
         self.cursor = self.entries.len();
     }
 
-    /// An entry is being sent, by this transmission.
+    /// Marks an entry as being sent, by this transmission.
     pub fn start_sending(
         &mut self,
-        at: usize,
+        position: usize,
         transmission: u64,
         link: LinkId,
         path: Arc<[Instance]>,
@@ -235,18 +236,18 @@ impl ChannelFlow {
         if self.unanswered == 0 {
             self.last_contact = now;
         }
-        let entry = &mut self.entries[at];
+        let entry = &mut self.entries[position];
         entry.stage = Stage::Sending;
         entry.sent_at = Some(now);
         entry.path = Some((link, path));
-        self.cursor = at + 1;
+        self.cursor = position + 1;
         self.unanswered += 1;
         self.transmission = Some(transmission);
     }
 
-    /// So many bytes of an entry went out, from a source that sends small messages beside or not.
-    pub fn add_in_flight(&mut self, at: usize, bytes: u64, mixed: bool, now: Instant) {
-        self.entries[at].in_flight += bytes;
+    /// Records that bytes of an entry were sent; `mixed` if the source also sends small messages.
+    pub fn add_in_flight(&mut self, position: usize, bytes: u64, mixed: bool, now: Instant) {
+        self.entries[position].in_flight += bytes;
         self.in_flight += bytes;
         if let Some(congestion) = &mut self.congestion {
             congestion.sent(bytes, mixed, now);
@@ -258,16 +259,16 @@ impl ChannelFlow {
         self.in_flight < self.congestion.as_ref().map_or(WINDOW_BYTES, CongestionControl::window)
     }
 
-    /// All of an entry went out.
-    pub fn finish_sending(&mut self, at: usize, now: Instant) {
-        self.entries[at].stage = Stage::Sent;
-        self.entries[at].sent_at = Some(now);
+    /// Marks an entry as completely sent.
+    pub fn finish_sending(&mut self, position: usize, now: Instant) {
+        self.entries[position].stage = Stage::Sent;
+        self.entries[position].sent_at = Some(now);
         self.transmission = None;
     }
 
-    /// So many bytes of an entry are known to have arrived, of `sent` in all.
-    pub fn acknowledge_bytes(&mut self, at: usize, still_in_flight: u64, now: Instant) {
-        let entry = &mut self.entries[at];
+    /// Records that bytes of an entry have arrived, after which `still_in_flight` are unacknowledged.
+    pub fn acknowledge_bytes(&mut self, position: usize, still_in_flight: u64, now: Instant) {
+        let entry = &mut self.entries[position];
         let freed = entry.in_flight.saturating_sub(still_in_flight);
         entry.in_flight -= freed;
         entry.sent_at = Some(now);
@@ -277,9 +278,9 @@ impl ChannelFlow {
         }
     }
 
-    /// Takes an entry out of flight.
-    fn take_out_of_flight(&mut self, at: usize) {
-        let entry = &mut self.entries[at];
+    /// Stops counting an entry as in flight.
+    fn take_out_of_flight(&mut self, position: usize) {
+        let entry = &mut self.entries[position];
         if matches!(entry.stage, Stage::Sending | Stage::Sent) {
             self.unanswered -= 1;
             if entry.stage == Stage::Sending {
@@ -295,11 +296,11 @@ impl ChannelFlow {
         }
     }
 
-    /// An entry was refused: the channel drains.
-    pub fn refuse(&mut self, at: usize, refusal: Refusal) {
-        self.take_out_of_flight(at);
-        self.entries[at].stage = Stage::Refused(refusal);
-        self.entries[at].last_refusal = Some(refusal);
+    /// Marks an entry as refused: the channel drains.
+    pub fn refuse(&mut self, position: usize, refusal: Refusal) {
+        self.take_out_of_flight(position);
+        self.entries[position].stage = Stage::Refused(refusal);
+        self.entries[position].last_refusal = Some(refusal);
         self.ready_received &= refusal != Refusal::Busy;
         self.state = match self.state {
             ChannelState::Open | ChannelState::Draining => ChannelState::Draining,
@@ -307,18 +308,18 @@ impl ChannelFlow {
         };
     }
 
-    /// An entry's outcome is known.
-    pub fn finish(&mut self, at: usize) {
-        self.take_out_of_flight(at);
-        self.entries[at].stage = Stage::Done;
+    /// Marks an entry as done: its outcome is known.
+    pub fn finish(&mut self, position: usize) {
+        self.take_out_of_flight(position);
+        self.entries[position].stage = Stage::Done;
         self.outstanding -= 1;
         if self.outstanding == 0 {
-            // Nothing is left to settle, and nothing will come that says so.
+            // Nothing is left to settle, and no acknowledgement will arrive that resumes the channel.
             self.state = ChannelState::Open;
         }
     }
 
-    /// Forgets what is done at the front.
+    /// Removes the entries at the front that are done.
     pub fn trim(&mut self) {
         while self.entries.front().is_some_and(|entry| entry.stage == Stage::Done) {
             self.entries.pop_front();
@@ -326,7 +327,7 @@ impl ChannelFlow {
         }
     }
 
-    /// If all that was sent is answered, decides how a draining channel goes on.
+    /// If everything sent is acknowledged or refused, decides how a draining channel continues.
     pub fn settle(&mut self, now: Instant) {
         if self.state != ChannelState::Draining || self.unanswered > 0 {
             return;
@@ -346,7 +347,7 @@ impl ChannelFlow {
         }
     }
 
-    /// Starts again from the first outstanding entry.
+    /// Resumes from the first outstanding entry.
     pub fn resume(&mut self) {
         if self.unanswered > 0 {
             return;
@@ -360,23 +361,23 @@ impl ChannelFlow {
         self.cursor = 0;
     }
 
-    /// The receiver says that there is room.
+    /// The receiver reported that it has room.
     pub fn receiver_ready(&mut self) {
         match self.state {
             ChannelState::Open => {}
-            // What it refused before may still be on its way.
+            // Refusals that it sent before may still be in flight.
             ChannelState::Draining => self.ready_received = true,
             ChannelState::Stalled(_) => self.resume(),
         }
     }
 
-    /// The receiver took something: it is not full any more.
+    /// The receiver accepted something: it is no longer full.
     pub fn made_progress(&mut self, now: Instant) {
         self.last_contact = now;
         self.backoff = BACKOFF_MIN;
     }
 
-    /// When something of this channel is due.
+    /// When this channel next has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.outstanding == 0 {
             return None;
@@ -396,47 +397,47 @@ impl ChannelFlow {
     }
 }
 
-/// The way to a node, as routes have it.
+/// The route to a node, cached for one set of routes.
 #[derive(Debug)]
 pub struct CachedRoute {
-    /// The number of those routes.
+    /// The number of the set of routes.
     pub epoch: u64,
-    /// The nodes on the way, and at its end.
+    /// The nodes along the path; the recipient is the last.
     pub path: Arc<[Instance]>,
-    /// The link to the first of them; `None` where there is no way.
+    /// The link to the first of them; `None` if there is no route.
     pub link: Option<LinkId>,
 }
 
-/// What is outstanding from this node to one other.
+/// All that is outstanding from this node to one recipient.
 #[derive(Debug)]
 pub struct Flow {
-    /// The other.
+    /// The recipient.
     pub name: NodeName,
-    /// The life of it that the channels speak to; `None` while it cannot be reached.
+    /// The incarnation that the channels belong to; `None` while the recipient cannot be reached.
     pub instance: Option<Instance>,
-    /// The way to it.
+    /// The route to it.
     pub route: CachedRoute,
     /// In the order of [`crate::wire::data::Channel::ALL`].
     pub channels: [ChannelFlow; 4],
 }
 
 impl Flow {
-    /// A flow to a node, whose channels count from `first`: a number that no earlier flow to the same
-    /// node has reached.
+    /// A flow to a node. Its sequence numbers start at `first`, which no earlier flow to the same node
+    /// has reached.
     pub fn new(name: NodeName, first: u64, now: Instant) -> Self {
         let channel = |channel| ChannelFlow::new(channel, first, now);
         let route = CachedRoute { epoch: 0, path: Arc::new([]), link: None };
         Self { name, instance: None, route, channels: Channel::ALL.map(channel) }
     }
 
-    /// What a channel and its sibling may send next, if anything: the older first, and nothing as long
-    /// as either has something to settle.
+    /// The message that a channel and its sibling may send next: the older of the two candidates. There
+    /// is none while either channel is sending, draining or stalled, or while the window is full.
     pub fn next_sendable(&mut self, channel: Channel) -> Option<(Channel, usize)> {
         let (next, position) = self.next_in_order(channel)?;
         self.channels[next.index()].has_room().then_some((next, position))
     }
 
-    /// The same, whether the window has room or not.
+    /// The same, regardless of room in the window.
     pub fn next_in_order(&mut self, channel: Channel) -> Option<(Channel, usize)> {
         let next = [channel, channel.sibling()]
             .into_iter()
@@ -453,8 +454,8 @@ impl Flow {
         free.then_some((next, position))
     }
 
-    /// Whether what is sent next in a channel goes at once: nothing waits in it nor in its sibling,
-    /// nothing has to be settled, and the window has room.
+    /// Whether a new message of a channel can be sent at once: nothing waits in the channel or its
+    /// sibling, neither is sending, draining or stalled, and the window has room.
     pub fn can_send_at_once(&mut self, channel: Channel) -> bool {
         let mut channels = [channel, channel.sibling()].into_iter();
         self.channels[channel.index()].has_room()

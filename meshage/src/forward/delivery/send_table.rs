@@ -1,8 +1,8 @@
-//! The sends under way, each under its number.
+//! The outstanding sends by their ids.
 //!
-//! Numbers grow, mostly by one, and most sends end in the order they began, so the recent ones stand in a
-//! row. Those that are left behind, waiting for a slow recipient while thousands come and go, are
-//! put aside, so that the row stays as long as what it holds.
+//! Ids ascend, usually by one, and most sends complete in the order in which they started. So the
+//! recent ones are kept in a deque that is indexed by id. Sends that wait for a slow recipient while
+//! thousands of others complete are moved to a map, so that the deque stays short.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -17,9 +17,9 @@ use crate::message::{Encoding, Outcome};
 use crate::name::Names;
 use crate::wire::data::Channel;
 
-/// A row shorter than this is never tidied: 24 KiB of places.
+/// A deque shorter than this is never compacted: 24 KiB of slots.
 const RECENT_MIN: usize = 256;
-/// A longer one is, where less than one place in so many is taken.
+/// A longer one is compacted if fewer than one slot in so many is occupied.
 const OCCUPIED_PART_MIN: usize = 4;
 
 pub(super) type RecipientGroups = SmallVec<[Range<usize>; 1]>;
@@ -32,33 +32,33 @@ pub(super) struct Content {
     pub(super) encoding: Encoding,
     pub(super) body: Bytes,
     pub(super) recipients: Names,
-    /// Runs of recipients short enough for one header.
+    /// Groups of recipients that each fit into one header.
     pub(super) groups: RecipientGroups,
 }
 
 impl Content {
-    /// The run that a recipient is in.
+    /// The index of a recipient's group.
     pub(super) fn group(&self, recipient: usize) -> usize {
         self.groups.partition_point(|group| group.end <= recipient)
     }
 }
 
-/// A send under way.
+/// An outstanding send.
 #[derive(Debug)]
 pub(super) struct OutstandingSend<C> {
     pub(super) completion: C,
     pub(super) content: Arc<Content>,
     pub(super) outcomes: SmallVec<[Option<Outcome>; 1]>,
-    /// Where each recipient's entry is.
+    /// The flow and the sequence number of each recipient's entry.
     pub(super) entries: SmallVec<[Option<(usize, u64)>; 1]>,
     pub(super) pending: usize,
     pub(super) cost: u64,
-    /// When copies went out along the tree, of a broadcast.
+    /// When copies of a broadcast were sent along the tree.
     pub(super) flooded_at: Option<Instant>,
 }
 
 impl<C> OutstandingSend<C> {
-    /// A send to one recipient, whose entry is there.
+    /// A send to one recipient, whose entry exists already.
     pub(super) fn single(
         completion: C,
         content: Arc<Content>,
@@ -70,15 +70,15 @@ impl<C> OutstandingSend<C> {
     }
 }
 
-/// The sends under way.
+/// The outstanding sends.
 #[derive(Debug)]
 pub(super) struct SendTable<C> {
-    /// The number of the first place of the row.
+    /// The id of the first slot of `recent`.
     first: u64,
     recent: VecDeque<Option<OutstandingSend<C>>>,
-    /// How many places of the row are taken.
+    /// How many slots of `recent` are occupied.
     occupied: usize,
-    /// Older than the row.
+    /// Sends with smaller ids than those in `recent`.
     older: HashMap<u64, OutstandingSend<C>>,
 }
 
@@ -87,10 +87,10 @@ impl<C> SendTable<C> {
         Self { first: 0, recent: VecDeque::new(), occupied: 0, older: HashMap::new() }
     }
 
-    /// Adds a send, of a greater number than any before.
+    /// Adds a send; its id must be greater than all before.
     pub(super) fn insert(&mut self, id: u64, send: OutstandingSend<C>) {
         if self.first + self.recent.len() as u64 != id {
-            // Numbers were left out: a row begins anew.
+            // Ids were skipped: start a new deque.
             self.move_to_older(self.recent.len());
             self.first = id;
         }
@@ -102,7 +102,7 @@ impl<C> SendTable<C> {
         }
     }
 
-    /// Empties so many places of the row, the oldest.
+    /// Empties the first `count` slots of `recent`.
     fn move_to_older(&mut self, count: usize) {
         for send in self.recent.drain(..count) {
             if let Some(send) = send {
@@ -159,12 +159,12 @@ impl<C> SendTable<C> {
         self.len() == 0
     }
 
-    /// All of them, in no order.
+    /// All sends, in no particular order.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut OutstandingSend<C>> {
         self.recent.iter_mut().flatten().chain(self.older.values_mut())
     }
 
-    /// Takes all of them out, the oldest first.
+    /// Removes all sends, and returns them from the oldest to the newest.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = OutstandingSend<C>> + use<C> {
         let mut all: Vec<(u64, OutstandingSend<C>)> = self.older.drain().collect();
         all.sort_unstable_by_key(|(id, _)| *id);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn sends_are_found_until_they_end_in_whatever_order() {
+    fn sends_are_found_until_they_complete_in_any_order() {
         let mut sends = SendTable::new();
         for id in [1, 2, 5, 6] {
             sends.insert(id, send(id));
@@ -210,11 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn who_is_left_behind_does_not_stretch_the_row() {
+    fn old_sends_do_not_lengthen_the_deque() {
         let mut sends = SendTable::new();
         for id in 1..=100_000 {
             sends.insert(id, send(id));
-            // Every thousandth stays; the others end ten later.
+            // Every thousandth stays; the others complete ten sends later.
             if let Some(ended) = id.checked_sub(10).filter(|ended| ended % 1000 != 1) {
                 sends.remove(ended);
             }
