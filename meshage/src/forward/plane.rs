@@ -1,5 +1,5 @@
-//! The one composition of the data plane's parts: a frame or a send comes in; copies, deliveries,
-//! acknowledgements and refusals go out. The driver and the simulator use it unchanged.
+//! Composes the parts of the data plane. Frames and sends go in; copies, deliveries, acknowledgements
+//! and refusals come out. The driver and the simulator use it unchanged.
 
 mod arrivals;
 pub mod in_place;
@@ -29,39 +29,40 @@ use crate::stats::Stats;
 use crate::wire::ack::{AckEntry, Verdict};
 use crate::wire::data::Channel;
 
-/// How many bytes of large messages in transit are put together for a snoop, at most.
+/// How many bytes of large messages in transit are reassembled for a snoop at most.
 pub const SNOOP_BYTES_MAX: usize = 128 << 20;
 
-/// How many sources are remembered to be told that there is room again; the others find out.
+/// How many refused sources are remembered, to notify them when there is room. Further ones find out
+/// when they resend after their back-off.
 pub const READY_SOURCES_MAX: usize = 4096;
 
-/// What the data plane calls when something happens; never with a lock held.
+/// The callbacks of the data plane. None is called with a lock held.
 pub trait Sink: Send + Sync {
-    /// What a send is completed through.
+    /// The value that the caller of a send passes in, and that its completion returns.
     type Completion: Send;
-    /// Sends have an outcome for each of their recipients, or the node closed first. Takes them all
-    /// out of the list.
-    fn complete(&self, ended: &mut Vec<(Self::Completion, Result<Report, SendError>)>);
-    /// The inbox was empty and is no more; or the node closed.
+    /// Sends have completed: each has an outcome for every recipient, or the node was closed. Takes all
+    /// of them out of the list.
+    fn complete(&self, completed: &mut Vec<(Self::Completion, Result<Report, SendError>)>);
+    /// The inbox was empty and is not any more, or the node was closed.
     fn inbox_filled(&self);
-    /// The local queue was full and has room again; or the node closed.
+    /// The local queue was full and has room again, or the node was closed.
     fn send_space(&self);
-    /// A whole message passed through that is not for this node.
+    /// A complete message passed through that is not for this node.
     fn snooped(&self, message: Message);
-    /// [`Plane::poll_timeout`] is earlier than it was.
+    /// [`Plane::poll_timeout`] is earlier than before.
     fn deadline_moved(&self);
 }
 
-/// The bounds of one node's data plane.
+/// The limits of one node's data plane.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The largest body, in bytes.
     pub max_message: usize,
-    /// How many messages wait for the application at most.
+    /// How many messages may wait for the application.
     pub receive_buffer: usize,
 }
 
-/// What can be counted without the lock, by readers.
+/// The counters that readers increment without the lock.
 #[derive(Debug, Default)]
 struct AtomicCounters {
     relayed: AtomicU64,
@@ -81,12 +82,12 @@ struct State<C> {
     reassembly: Reassembly,
     snoop: Reassembly,
     inbox: Inbox,
-    /// Who was refused for want of room.
+    /// The sources of messages that were refused because the inbox or the memory was full.
     refused_sources: BTreeSet<Instance>,
     stopped: bool,
     inbox_filled: bool,
     snooped: Vec<Message>,
-    /// When something is due, as the sink was last told.
+    /// The deadline that the sink was last notified of.
     notified_deadline: Option<Instant>,
     counters: LockedCounters,
 }
@@ -114,13 +115,13 @@ pub struct Plane<S: Sink> {
     state: Mutex<State<S::Completion>>,
     snooping: AtomicBool,
     max_message: usize,
-    /// Batches that are being taken: their acknowledgements are not queued yet.
+    /// Batches that are being processed: their acknowledgements are not queued yet.
     batches_in_progress: AtomicUsize,
     counters: AtomicCounters,
 }
 
 impl<S: Sink> Plane<S> {
-    /// A data plane that can reach nobody yet.
+    /// A data plane without routes.
     pub fn new(name: NodeName, instance: Instance, limits: Limits, sink: S) -> Self {
         let routes = Arc::new(RouteTable::alone(&name, instance));
         let fib = Arc::new(Fib { routes, links: BTreeMap::new() });
@@ -150,7 +151,7 @@ impl<S: Sink> Plane<S> {
         }
     }
 
-    /// What it reports to.
+    /// The receiver of its callbacks.
     pub fn sink(&self) -> &S {
         &self.sink
     }
@@ -160,7 +161,7 @@ impl<S: Sink> Plane<S> {
         self.fib.load_full()
     }
 
-    /// Puts a new snapshot in force: whatever was in flight over what no longer stands is lost.
+    /// Installs a new snapshot. Messages in flight over routes that no longer exist are lost.
     pub fn install(&self, fib: Fib, now: Instant) {
         let fib = Arc::new(fib);
         self.run(|state| {
@@ -169,11 +170,11 @@ impl<S: Sink> Plane<S> {
         });
     }
 
-    /// Begins a send. Never waits. `deadline` `None` waits for ever.
+    /// Starts a send. Never waits. Without a `deadline` the send may take for ever.
     ///
     /// # Errors
-    /// [`SendError`], with the message and the completion given back: it will not be called. After
-    /// [`SendError::Again`], [`Sink::send_space`] says when to try again.
+    /// [`SendError`], together with the message and the completion, which is not completed. After
+    /// [`SendError::Again`], [`Sink::send_space`] is called when there is room.
     pub fn send(
         &self,
         outgoing: Outgoing,
@@ -195,18 +196,18 @@ impl<S: Sink> Plane<S> {
         })
     }
 
-    /// Ends a send at once, with what is known of it.
+    /// Completes a send now, with the outcomes that are known.
     pub fn cancel(&self, id: MessageId, now: Instant) {
         self.run(|state| state.sends.cancel(id, now));
     }
 
-    /// A link's queue that was full has room again.
+    /// Continues the sends that waited for a link's queue, which was full and has room again.
     pub fn writable(&self, link: LinkId, now: Instant) {
         self.run(|state| state.sends.writable(link, now));
     }
 
-    /// Takes up to `max` messages out of the inbox; who was refused hears that there is room. Says
-    /// how many are left.
+    /// Takes up to `max` messages out of the inbox, and returns how many are left. The sources that
+    /// were refused are notified once there is room.
     pub fn take(&self, max: usize) -> (Vec<Message>, usize) {
         self.take_with(|inbox| inbox.take(max))
     }
@@ -224,7 +225,7 @@ impl<S: Sink> Plane<S> {
         (taken, left)
     }
 
-    /// Tells those who were refused for want of room that there is some, if there is.
+    /// Notifies the sources that were refused, if there is room again.
     fn send_ready(&self, mut state: MutexGuard<'_, State<S::Completion>>) {
         if state.refused_sources.is_empty() || !state.inbox.is_half_empty() {
             return;
@@ -248,12 +249,12 @@ impl<S: Sink> Plane<S> {
         self.lock().inbox.len()
     }
 
-    /// Whether whole messages in transit go to [`Sink::snooped`].
+    /// Turns on or off that complete messages in transit go to [`Sink::snooped`].
     pub fn set_snoop(&self, on: bool) {
         self.snooping.store(on, Ordering::Relaxed);
     }
 
-    /// Does what is due.
+    /// Handles everything whose time has come.
     pub fn handle_timeout(&self, now: Instant) {
         self.run(|state| {
             state.sends.handle_timeout(now);
@@ -262,27 +263,27 @@ impl<S: Sink> Plane<S> {
         });
     }
 
-    /// When [`Plane::handle_timeout`] is due.
+    /// When [`Plane::handle_timeout`] next has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.lock().next_deadline()
     }
 
-    /// Takes no more sends; what is under way goes on until [`Plane::close`], and `see` is shown who
-    /// waits for it. It is called with the lock held.
+    /// Accepts no more sends. Outstanding sends continue until [`Plane::close`]; `visit` is called with
+    /// the completion of each, while the lock is held.
     pub fn stop(&self, visit: impl FnMut(&mut S::Completion)) {
         let mut state = self.lock();
         state.stopped = true;
         state.sends.completions().for_each(visit);
     }
 
-    /// Whether no send is under way, and every acknowledgement that is owed is queued. A message may
-    /// be with its application before its acknowledgement is: who closes then must wait for it.
+    /// Whether no send is outstanding, and all acknowledgements are queued. The application may have a
+    /// message before its acknowledgement is queued, so a node waits for this before it closes.
     pub fn is_idle(&self) -> bool {
         self.batches_in_progress.load(Ordering::Acquire) == 0 && self.lock().sends.is_idle()
     }
 
-    /// Ends every send that is under way with [`SendError::Closed`]; takes no more. What waits in
-    /// the inbox can still be taken.
+    /// Completes every outstanding send with [`SendError::Closed`], and accepts no more. Messages in the
+    /// inbox can still be taken.
     pub fn close(&self) {
         self.run(|state| {
             state.stopped = true;
@@ -291,12 +292,12 @@ impl<S: Sink> Plane<S> {
         });
     }
 
-    /// How many copies were refused here on their way to others.
+    /// How many copies of messages in transit this node has refused.
     pub fn refused_in_transit(&self) -> u64 {
         self.counters.refused_in_transit.load(Ordering::Relaxed)
     }
 
-    /// The data plane's counters.
+    /// Adds the data plane's counters to `stats`.
     pub fn count(&self, stats: &mut Stats) {
         let state = self.lock();
         let counters = &state.counters;
@@ -328,7 +329,7 @@ impl<S: Sink> Plane<S> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs something on the state; then, with the lock let go, tells the sink what came of it.
+    /// Runs `work` on the state. Then, after the lock is released, notifies the links and the sink.
     fn run<R>(&self, work: impl FnOnce(&mut State<S::Completion>) -> R) -> R {
         let mut state = self.lock();
         let result = work(&mut state);
@@ -340,12 +341,12 @@ impl<S: Sink> Plane<S> {
         result
     }
 
-    /// Lets the lock go; gives what is to be told without it.
+    /// Releases the lock, and returns what must be notified without it.
     fn take_notifications(
         &self,
         mut state: MutexGuard<'_, State<S::Completion>>,
     ) -> Notifications<S::Completion> {
-        let (deadline, deadline_earlier) = state.next_deadline_and_whether_earlier();
+        let (deadline, deadline_earlier) = state.next_deadline_and_change();
         state.notified_deadline = deadline;
         let sends = &mut state.sends;
         sends.note_completed();
@@ -361,7 +362,7 @@ impl<S: Sink> Plane<S> {
         }
     }
 
-    /// Tells the links and the sink. `reading`: this is a reader, which has gathered what it could.
+    /// Notifies the links and the sink. `reading`: the caller is a reader that has read all it could.
     fn notify(&self, mut notifications: Notifications<S::Completion>, reading: bool) {
         if !notifications.queries.is_empty() {
             let mut batch = AckBatch::default();
@@ -389,11 +390,11 @@ impl<S: Sink> Plane<S> {
     }
 }
 
-/// What came of something done with the lock, to be told without it.
+/// The notifications that follow from work on the state, to be sent after the lock is released.
 struct Notifications<C> {
-    /// When something is due is earlier than it was.
+    /// The next deadline is earlier than before.
     deadline_earlier: bool,
-    /// One caller sends one message after the other: there is nobody to gather with.
+    /// A single caller sends one message after the other, so no other sends can share a write.
     single_sender: bool,
     completed: Vec<(C, Result<Report, SendError>)>,
     queries: Vec<AckEntry>,
@@ -404,9 +405,9 @@ struct Notifications<C> {
 }
 
 impl<C> State<C> {
-    /// Whether anybody is to be told anything. Notes when something is due.
+    /// Whether there is anything to notify. Records the next deadline if there is not.
     fn has_notifications(&mut self) -> bool {
-        let (deadline, deadline_earlier) = self.next_deadline_and_whether_earlier();
+        let (deadline, deadline_earlier) = self.next_deadline_and_change();
         if deadline_earlier
             || self.inbox_filled
             || !self.snooped.is_empty()
@@ -418,14 +419,12 @@ impl<C> State<C> {
         false
     }
 
-    /// When something is due, and whether that is earlier than the sink was told.
-    fn next_deadline_and_whether_earlier(&self) -> (Option<Instant>, bool) {
+    /// The next deadline, and whether it is earlier than the one that the sink was notified of.
+    fn next_deadline_and_change(&self) -> (Option<Instant>, bool) {
         let deadline = self.next_deadline();
         let notified = self.notified_deadline;
-        (
-            deadline,
-            deadline.is_some_and(|deadline| notified.is_none_or(|notified| deadline < notified)),
-        )
+        let earlier = deadline.is_some_and(|deadline| notified.is_none_or(|last| deadline < last));
+        (deadline, earlier)
     }
 
     fn next_deadline(&self) -> Option<Instant> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::harness::{Harness, Recorder, Sent, frames};
-use super::delivery::flow::{QUERY_AFTER, WINDOW_BYTES};
+use super::delivery::channel_flow::{QUERY_AFTER, WINDOW_BYTES};
 use super::fib::Fib;
 use super::outbound::Batch;
 use super::plane::{Limits, Plane};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flow::{
+use super::channel_flow::{
     ChannelState, Entry, FLOOD_QUERY_AFTER, LOSS_CHECK_INTERVAL, Stage, UNANSWERED_MAX,
 };
 use super::outstanding::{OutstandingSends, earliest};

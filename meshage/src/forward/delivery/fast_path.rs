@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flow::{Entry, MESSAGE_OVERHEAD_BYTES, Stage};
+use super::channel_flow::{Entry, MESSAGE_OVERHEAD_BYTES, Stage};
 use super::outstanding::{OutstandingSends, add_to_flush, earliest};
 use super::send_table::Content;
 use crate::forward::outbound::Class;

@@ -17,6 +17,7 @@
 //! [`OutstandingSends::completed`].
 
 mod acknowledgement;
+pub mod channel_flow;
 pub mod congestion;
 mod fast_path;
 pub mod flow;

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt as _};
 use smallvec::SmallVec;
 
-use super::flow::{CachedRoute, Flow, ROUTES_STABLE_AFTER, Stage};
+use super::channel_flow::{ROUTES_STABLE_AFTER, Stage};
+use super::flow::{CachedRoute, Flow};
 use super::send_table::{Content, OutstandingSend, SendTable};
 use super::transmission::Transmission;
 use crate::error::SendError;

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use smallvec::smallvec;
 
-use super::flow::{Entry, Flow, MESSAGE_OVERHEAD_BYTES, ROUTES_STABLE_AFTER, Stage};
+use super::channel_flow::{Entry, MESSAGE_OVERHEAD_BYTES, ROUTES_STABLE_AFTER, Stage};
+use super::flow::Flow;
 use super::outstanding::{OutstandingSends, SEND_BYTES_MAX, earliest};
 use super::send_table::{Content, OutstandingSend, RecipientGroups};
 use crate::error::SendError;

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use smallvec::{SmallVec, smallvec};
 
+use super::channel_flow::MESSAGE_OVERHEAD_BYTES;
 use super::congestion::SMALL_TRAFFIC_LASTS;
-use super::flow::MESSAGE_OVERHEAD_BYTES;
 use super::outstanding::{OutstandingSends, add_to_flush, earliest};
 use super::send_table::Content;
 use super::transmission::{Destination, Transmission};

@@ -1,9 +1,9 @@
-//! What arrives over a link: passed on without the plane's lock, delivered with it.
+//! Frames that arrive over a link: forwarded without the plane's lock, delivered with it.
 //!
 //! ```text
 //!  frames of one read ──► decode, plan ──┬─ for others: onto their links' queues
 //!                                        └─ for this node ──► the lock, once for up to 64 ──► inbox
-//!                      what they give rise to, acknowledgements first ──► links, application
+//!                      then the output, acknowledgements first ──► links, application
 //! ```
 
 use std::sync::Arc;
@@ -30,31 +30,31 @@ use crate::wire::data::{
 use crate::wire::deframe::RawFrame;
 use crate::wire::frame::FrameKind;
 
-/// How many frames are decoded before the lock is taken for them: few enough that whoever takes
-/// messages meanwhile waits some microseconds.
+/// How many frames are decoded before the lock is taken for them: so few that an application thread
+/// that takes messages meanwhile waits only some microseconds.
 const LOCKED_FRAMES_MAX: usize = 64;
 
-/// What a batch is for this node itself.
+/// The parts of a batch that are for this node.
 enum LocalInput {
     Message(DataFrame, MessageSequence, Option<u64>),
     Ack(AckEntry),
 }
 
-/// What a batch gives rise to.
+/// What a batch causes to be sent.
 #[derive(Default)]
 struct BatchOutput {
     acks: AckBatch,
-    /// The queues that copies were put into, to be flushed.
+    /// The queues that received copies and must be flushed.
     to_flush: SmallVec<[Arc<Outbound>; 2]>,
 }
 
 impl<S: Sink> Plane<S> {
-    /// Takes the data and acknowledgement frames of a batch that one reader read; passes over the
-    /// others. Acknowledgements that the batch gives rise to leave together. Says whether the inbox
-    /// is more than half full: then the reader does well to let the application run.
+    /// Processes the data and acknowledgement frames of a batch that a reader has read, and ignores other
+    /// frames. All acknowledgements that the batch causes are sent together. Returns whether the inbox
+    /// is more than half full; the reader should then let the application run.
     ///
     /// # Errors
-    /// A frame in breach of the protocol: the link is to be closed.
+    /// A frame breaks the protocol: the link must be closed.
     pub fn receive(
         &self,
         link: LinkId,
@@ -89,8 +89,8 @@ impl<S: Sink> Plane<S> {
                     }
                 }
                 crowded = !state.inbox.is_half_empty();
-                // The application hears of all but the last of a batch as they come; of the last,
-                // once the acknowledgements are on their way.
+                // The application is notified of all parts of a batch but the last as they are
+                // processed; of the last, after the acknowledgements are sent.
                 if let Some(notifications) = notifications.replace(self.take_notifications(state)) {
                     self.notify(notifications, true);
                 }
@@ -110,7 +110,7 @@ impl<S: Sink> Plane<S> {
         verdict.map(|()| crowded)
     }
 
-    /// One frame, as far as it goes without the lock.
+    /// Processes one frame as far as possible without the lock.
     fn process_frame(
         &self,
         fib: &Fib,
@@ -163,13 +163,13 @@ impl<S: Sink> Plane<S> {
             let refusal = refusal(header, name.clone(), None, sequence.number, Refusal::NoRoute);
             output.acks.push(refusal);
         }
-        let onward = !plan.copies.is_empty();
+        let forwarded = !plan.copies.is_empty();
         for (next, targets) in plan.copies {
             self.forward(fib, next, targets, &frame, output);
         }
         if let Some((sequence, oldest)) = plan.deliver {
             local.push(LocalInput::Message(frame, sequence, oldest));
-        } else if onward && self.snooping.load(Ordering::Relaxed) {
+        } else if forwarded && self.snooping.load(Ordering::Relaxed) {
             self.run(|state| snoop(state, frame.header, frame.body, now));
         }
     }
@@ -196,8 +196,8 @@ impl<S: Sink> Plane<S> {
             && let Ok(idle) = push(queue)
         {
             bump(&self.counters.relayed);
-            let known = |other: &Arc<Outbound>| Arc::ptr_eq(other, queue);
-            if idle && !output.to_flush.iter().rev().any(known) {
+            let same = |other: &Arc<Outbound>| Arc::ptr_eq(other, queue);
+            if idle && !output.to_flush.iter().rev().any(same) {
                 output.to_flush.push(queue.clone());
             }
             return;
@@ -221,7 +221,7 @@ impl<S: Sink> Plane<S> {
         }
     }
 
-    /// Delivers a message here, or a chunk of one; answers its source.
+    /// Delivers a message, or a chunk of one, to this node, and acknowledges or refuses it.
     fn deliver_frame(
         &self,
         state: &mut State<S::Completion>,
@@ -239,7 +239,7 @@ impl<S: Sink> Plane<S> {
         let source_state = state.dedup.source(source);
         match source_state.arrival(channel, sequence, id, oldest) {
             Arrival::Next => {}
-            // Of a large body the first chunk alone is answered: one answer a message.
+            // Of a large body only the first chunk is answered: one answer for each message.
             Arrival::Early | Arrival::Duplicate | Arrival::Stale if !first => return,
             Arrival::Early => {
                 state.counters.early += 1;
@@ -263,12 +263,12 @@ impl<S: Sink> Plane<S> {
             Some(chunk) => {
                 let full = first && !state.inbox.has_room(chunk.total as usize);
                 let key = BodyKey { source, channel, id: 0 };
-                let added = if full {
+                let outcome = if full {
                     ChunkOutcome::Refused(Refusal::Busy)
                 } else {
                     state.reassembly.add(key, sequence.number, chunk, &body, now)
                 };
-                match self.handle_chunk_outcome(state, &header, sequence, added, acks) {
+                match self.handle_chunk_outcome(state, &header, sequence, outcome, acks) {
                     Some(body) => body,
                     None => return,
                 }
@@ -277,13 +277,13 @@ impl<S: Sink> Plane<S> {
         self.hand_to_application(state, header, sequence, body, acks);
     }
 
-    /// What comes of a chunk: the body if it is whole now.
+    /// Acknowledges or refuses a chunk. Returns the body if it is complete.
     pub(super) fn handle_chunk_outcome(
         &self,
         state: &mut State<S::Completion>,
         header: &DataHeader,
         sequence: MessageSequence,
-        added: ChunkOutcome,
+        outcome: ChunkOutcome,
         acks: &mut AckBatch,
     ) -> Option<Bytes> {
         let (source, channel, id) = (header.instance, header.channel, header.id);
@@ -292,7 +292,7 @@ impl<S: Sink> Plane<S> {
             state.counters.busy += 1;
             acks.push(self.ack(victim.source, victim.channel, verdict));
         }
-        match added {
+        match outcome {
             ChunkOutcome::Complete(body) => return Some(body),
             ChunkOutcome::More => {}
             ChunkOutcome::Ignored => state.counters.reassembly_ignored += 1,
@@ -314,7 +314,9 @@ impl<S: Sink> Plane<S> {
         None
     }
 
-    /// Puts a whole message into the inbox, if it has room; answers its source.
+    /// Hands a complete message to the application: puts it into the inbox if there is room, and
+    /// acknowledges or refuses it. This is the only way into the inbox: every complete message for this
+    /// node passes through here, in order and once.
     pub(super) fn hand_to_application(
         &self,
         state: &mut State<S::Completion>,
@@ -349,12 +351,12 @@ impl<S: Sink> Plane<S> {
         acks.push(self.ack(source, channel, Verdict::Delivered { next }));
     }
 
-    /// What this node answers the source of a message.
+    /// An acknowledgement from this node to the source of a message.
     pub(super) fn ack(&self, to: Instance, channel: Channel, verdict: Verdict) -> AckEntry {
         AckEntry { to, from: self.name.clone(), by: Some(self.instance), channel, verdict, hops: 0 }
     }
 
-    /// An acknowledgement for this node.
+    /// Handles an acknowledgement or a query for this node.
     fn handle_ack(
         &self,
         state: &mut State<S::Completion>,
@@ -378,11 +380,11 @@ impl<S: Sink> Plane<S> {
         }
     }
 
-    /// Sends off what a batch gave rise to. Whoever is told that there is no room is remembered only
-    /// now, so that no word of room overtakes that.
-    pub(super) fn send_acks(&self, fib: &Fib, came_from: LinkId, acks: AckBatch) {
+    /// Sends the acknowledgements of a batch. A source that is refused as busy is remembered only
+    /// afterwards, so that no notification of room overtakes the refusal.
+    pub(super) fn send_acks(&self, fib: &Fib, arrived_on: LinkId, acks: AckBatch) {
         let refused = acks.refused_by(self.instance);
-        self.queue_acks(fib, Some(came_from), acks);
+        self.queue_acks(fib, Some(arrived_on), acks);
         if refused.is_empty() {
             return;
         }
@@ -392,16 +394,16 @@ impl<S: Sink> Plane<S> {
                 state.refused_sources.insert(source);
             }
         }
-        // Want of room for large bodies lasts: their sources pause before they begin again.
+        // Memory for large bodies stays short for a while: their sources back off before they resend.
         if state.reassembly.is_half_empty() {
             self.send_ready(state);
         }
     }
 
-    /// Sends acknowledgements off, a batch for each next hop. What has no route goes back where the
-    /// batch came from.
-    pub(super) fn queue_acks(&self, fib: &Fib, came_from: Option<LinkId>, acks: AckBatch) {
-        for (link, frame) in acks.into_frames(&fib.routes, came_from) {
+    /// Queues acknowledgements, one frame or more for each next hop, and flushes the queues. Those
+    /// without a route go back over the link that the batch came from.
+    pub(super) fn queue_acks(&self, fib: &Fib, arrived_on: Option<LinkId>, acks: AckBatch) {
+        for (link, frame) in acks.into_frames(&fib.routes, arrived_on) {
             let queue = link.and_then(|link| fib.links.get(&link));
             let queued = queue.is_some_and(|queue| {
                 let write = |payload: &mut Vec<u8>| frame.encode_into(payload);
@@ -417,7 +419,7 @@ impl<S: Sink> Plane<S> {
     }
 }
 
-/// Puts a message in transit together for the snoop.
+/// Reassembles a message in transit for the snoop.
 fn snoop<C>(state: &mut State<C>, header: DataHeader, body: Bytes, now: Instant) {
     let body = match header.chunk {
         None => body,
@@ -435,7 +437,7 @@ fn snoop<C>(state: &mut State<C>, header: DataHeader, body: Bytes, now: Instant)
     state.snooped.push(message(header, body));
 }
 
-/// What the source of a message is told of a copy that goes no further.
+/// The refusal of a copy, to the source of its message.
 fn refusal(
     header: &DataHeader,
     from: NodeName,
@@ -447,7 +449,7 @@ fn refusal(
     AckEntry { to: header.instance, from, by, channel: header.channel, verdict, hops: 0 }
 }
 
-/// The message of a header and a whole body.
+/// The message that a header and a complete body form.
 fn message(header: DataHeader, body: Bytes) -> Message {
     let recipients = match header.targets {
         Targets::List(list) if !header.channel.broadcast => {

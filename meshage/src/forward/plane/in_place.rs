@@ -1,13 +1,14 @@
 //! Chunks of large bodies that are read straight into their place.
 //!
 //! ```text
-//!  a chunk's head is there ── place ──► InPlaceChunk, or the ordinary way
-//!  for each read:             lend  ──► the place, read into without a lock ──► landed
+//!  a chunk's header has arrived:  start_in_place ──► InPlaceChunk, or None
+//!  for each read:                 lend_buffer ──► read without a lock ──► return_buffer
 //! ```
 //!
-//! The head is checked as that of a chunk which is whole: what is not simply the next of a body for
-//! this node alone goes the ordinary way, to be passed on, refused or answered there. So does the rest
-//! of a chunk whose body gave way to others while it was read, or was taken on along another way.
+//! The header is checked as if the chunk were complete. Only a chunk that continues a body, is next
+//! in order and is for this node alone is read in place. All other chunks are read as ordinary frames,
+//! to be forwarded, refused or acknowledged there. So is the rest of a chunk whose body was evicted,
+//! or was continued over another link, while it was being read.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -33,7 +34,7 @@ pub struct InPlaceChunk {
 }
 
 impl InPlaceChunk {
-    /// Whether its message is the one to take now.
+    /// Whether its message is next in order.
     fn is_next(&self, dedup: &mut Dedup) -> bool {
         let BodyKey { source, channel, .. } = self.key;
         let arrival =
@@ -41,12 +42,12 @@ impl InPlaceChunk {
         arrival == Arrival::Next
     }
 
-    /// How many bytes of it are still to come.
+    /// How many of its bytes are missing.
     pub fn missing(&self) -> usize {
         self.end - self.at
     }
 
-    /// The rest of it, as the header of a chunk of its own.
+    /// The header of the rest of it, as a chunk of its own.
     pub fn into_rest(self) -> DataHeader {
         let chunk = Chunk { offset: self.at as u64, total: self.total };
         DataHeader { chunk: Some(chunk), ..self.header }
@@ -54,8 +55,8 @@ impl InPlaceChunk {
 }
 
 impl<S: Sink> Plane<S> {
-    /// Whether the chunk of this header, which has `len` bytes, may be read into its place. The first
-    /// of a body never is.
+    /// Checks whether the chunk with this header and `len` bytes may be read in place. The first chunk of
+    /// a body never is.
     pub fn start_in_place(
         &self,
         link: LinkId,
@@ -79,15 +80,16 @@ impl<S: Sink> Plane<S> {
         (expected && in_place.is_next(&mut state.dedup)).then_some(in_place)
     }
 
-    /// The place of what is missing of a chunk, for one read that does not wait; then it is to be
-    /// given back by [`Plane::return_buffer`]. `None`: the rest goes [the ordinary way](InPlaceChunk::into_rest).
+    /// Lends the buffer for the missing bytes of a chunk, for one read that does not wait. It must be
+    /// returned with [`Plane::return_buffer`]. If there is none, the rest of the chunk is read as
+    /// [an ordinary frame](InPlaceChunk::into_rest).
     pub fn lend_buffer(&self, in_place: &InPlaceChunk) -> Option<LentBuffer> {
         let number = in_place.sequence.number;
         let len = in_place.missing();
         self.lock().reassembly.lend(in_place.key, number, in_place.total, in_place.at, len)
     }
 
-    /// So many bytes were read into what was lent.
+    /// Takes back a lent buffer, into which `read` bytes were read.
     pub fn return_buffer(
         &self,
         link: LinkId,
@@ -101,10 +103,10 @@ impl<S: Sink> Plane<S> {
         let mut acks = AckBatch::default();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let added = state.reassembly.settle(lent, read, now);
+        let outcome = state.reassembly.settle(lent, read, now);
         let (header, sequence) = (&in_place.header, in_place.sequence);
-        // Its source may have given it up since its head came.
-        if let Some(body) = self.handle_chunk_outcome(state, header, sequence, added, &mut acks)
+        // The source may have given the message up since the header arrived.
+        if let Some(body) = self.handle_chunk_outcome(state, header, sequence, outcome, &mut acks)
             && in_place.is_next(&mut state.dedup)
         {
             self.hand_to_application(state, header.clone(), sequence, body, &mut acks);

@@ -27,8 +27,8 @@ pub(super) struct Recorder {
 
 impl Sink for Recorder {
     type Completion = u32;
-    fn complete(&self, ended: &mut Vec<(u32, Result<Report, SendError>)>) {
-        for (completion, result) in ended.drain(..) {
+    fn complete(&self, completed: &mut Vec<(u32, Result<Report, SendError>)>) {
+        for (completion, result) in completed.drain(..) {
             let before = self.done.lock().expect("sane").insert(completion, result);
             assert!(before.is_none(), "a send completes once");
         }
