@@ -246,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_and_says_when_it_has_room_again() {
+    fn a_full_queue_refuses_and_reports_when_it_has_room_again() {
         let outbound = Outbound::default();
         let mut sent = 0;
         while push(&outbound, Class::Small, 32 << 10).is_ok() {
             sent += 1;
         }
         assert_eq!(sent, MESSAGE_BYTES_MAX / ((32 << 10) + frame::PREFIX_BYTES));
-        assert_eq!(push(&outbound, Class::Control, 1), Ok(()), "others have room");
+        assert_eq!(push(&outbound, Class::Control, 1), Ok(()), "the other queues have room");
         let writable = |bytes_max| {
             let mut batch = Batch::default();
             outbound.try_take(bytes_max, &mut batch);
@@ -261,11 +261,11 @@ mod tests {
         };
         assert!(!writable(1 << 20));
         assert!(writable(2 << 20));
-        assert!(!writable(2 << 20), "said once");
+        assert!(!writable(2 << 20), "reported once");
     }
 
     #[test]
-    fn a_closed_queue_is_emptied_and_then_ends() {
+    fn a_closed_queue_can_be_emptied_and_then_ends() {
         let outbound = Outbound::default();
         push(&outbound, Class::Small, 1).expect("room");
         outbound.close();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn short_frames_share_a_run_and_long_bodies_are_not_copied() {
+    fn short_frames_share_a_buffer_and_long_bodies_are_not_copied() {
         let outbound = Outbound::default();
         let long = Bytes::from(vec![7; COPIED_BYTES_MAX + 1]);
         push(&outbound, Class::Small, 1).expect("room");
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_socket_took_is_not_sent_again_wherever_it_ends() {
+    fn bytes_that_a_socket_took_are_not_written_again() {
         for step in 1..50 {
             let outbound = Outbound::default();
             for len in [1, 2000, 3] {
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_link_is_written_to_by_who_pushes_and_the_rest_goes_first() {
+    fn the_caller_writes_to_an_idle_link_and_its_rest_is_written_first() {
         let outbound = Outbound::default();
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(wakes.clone());
@@ -347,19 +347,19 @@ mod tests {
         outbound.attach(Arc::new(Takes(6)));
         push(&outbound, Class::Small, 3).expect("room");
         outbound.flush(true);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "the writer is to write the rest");
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "the writer must write the rest");
         push(&outbound, Class::Control, 1).expect("room");
         assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_ready());
-        assert_eq!(batch.buffers[0].bytes, [7, 7], "of the frame that was begun");
+        assert_eq!(batch.buffers[0].bytes, [7, 7], "the rest of the frame");
         assert_eq!(batch.bytes, 2 + frame::PREFIX_BYTES + 1);
     }
 
     #[test]
-    fn a_link_that_is_not_idle_is_left_to_its_writer() {
+    fn a_busy_link_is_left_to_its_writer() {
         let outbound = Outbound::default();
         outbound.attach(Arc::new(Takes(usize::MAX)));
         push(&outbound, Class::Small, 3).expect("room");
         outbound.flush(true);
-        assert!(outbound.waiting_bytes() > 0, "the writer is about it");
+        assert!(outbound.waiting_bytes() > 0, "the writer is active");
     }
 }

@@ -254,7 +254,7 @@ impl<S: Sink> Plane<S> {
         self.snooping.store(on, Ordering::Relaxed);
     }
 
-    /// Handles everything whose time has come.
+    /// Handles all deadlines that have passed.
     pub fn handle_timeout(&self, now: Instant) {
         self.run(|state| {
             state.sends.handle_timeout(now);

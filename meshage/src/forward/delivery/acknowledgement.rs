@@ -270,7 +270,7 @@ impl<C> OutstandingSends<C> {
         }
     }
 
-    /// Handles everything whose time has come: deadlines, the end of back-offs, queries.
+    /// Handles what is due by now: deadlines of sends, ends of back-offs, and queries.
     pub(in crate::forward) fn handle_timeout(&mut self, now: Instant) {
         if self.deadline.is_none_or(|due| now < due) {
             return;

@@ -65,7 +65,7 @@ pub struct OutstandingSends<C> {
     pub(super) cost: u64,
     /// A send was rejected because [`SEND_BYTES_MAX`] was reached.
     pub(super) space_wanted: bool,
-    /// When [`OutstandingSends::handle_timeout`] next has something to do.
+    /// When `handle_timeout` next has something to do.
     pub(super) deadline: Option<Instant>,
     /// When a small message was last sent.
     pub(super) last_small_at: Option<Instant>,
@@ -252,7 +252,7 @@ impl<C> OutstandingSends<C> {
             || !self.queries.is_empty()
     }
 
-    /// When [`OutstandingSends::handle_timeout`] next has something to do.
+    /// When `handle_timeout` next has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.deadline
     }

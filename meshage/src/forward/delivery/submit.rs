@@ -51,8 +51,8 @@ impl<C> OutstandingSends<C> {
             groups: groups(&recipients),
             recipients,
         });
-        if let Some(number) = self.send_at_once(&content, deadline, outgoing.retry, now) {
-            self.sends.insert(id, OutstandingSend::single(completion, content, number, cost));
+        if let Some(entry) = self.send_at_once(&content, deadline, outgoing.retry, now) {
+            self.sends.insert(id, OutstandingSend::single(completion, content, entry, cost));
             return Ok(MessageId(id));
         }
         let count = content.recipients.len();

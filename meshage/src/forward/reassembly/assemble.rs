@@ -96,7 +96,7 @@ impl Reassembly {
                 if chunk.total > self.message_bytes_max as u64 {
                     return ChunkOutcome::Refused(Refusal::TooLarge);
                 }
-                if !self.begin(key, number, chunk.total as usize, body.len(), now) {
+                if !self.start(key, number, chunk.total as usize, body.len(), now) {
                     return ChunkOutcome::Refused(Refusal::Busy);
                 }
             }
@@ -106,7 +106,7 @@ impl Reassembly {
     }
 
     /// Starts a body of which `len` bytes have arrived. Returns whether there was room.
-    fn begin(&mut self, key: BodyKey, number: u64, total: usize, len: usize, now: Instant) -> bool {
+    fn start(&mut self, key: BodyKey, number: u64, total: usize, len: usize, now: Instant) -> bool {
         // Memory from the pool counts in full. No other body is evicted for it.
         let pooled = BodyBuffer::from_pool(&self.pool, total)
             .filter(|pooled| self.bodies.fits(pooled.resident()));

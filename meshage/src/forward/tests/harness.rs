@@ -1,4 +1,4 @@
-//! A few data planes in memory. Their frames move when the test says so.
+//! A few data planes in memory. Frames move only when the test moves them.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

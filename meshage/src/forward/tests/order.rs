@@ -30,7 +30,6 @@ fn a_broadcast_does_not_overtake_a_set_that_waits_for_older_acknowledgements() {
     let sets = [harness.set("a", &["c"], "1"), harness.set("a", &["c"], "2")];
     // Although the first was refused, the source sends nothing new until the second is answered.
     harness.refuse_first("a", LinkId(instance("b").0), "c", false);
-    let link = LinkId(instance("b").0);
     let third = harness.set("a", &["c"], "3");
     let broadcast = harness.send("a", Outgoing::broadcast("broadcast"));
     harness.pass(Duration::from_secs(2));
