@@ -6,8 +6,8 @@ use crate::name::{Instance, LinkId};
 use crate::route::RouteTable;
 use crate::wire::ack::{ACK_ENTRIES_MAX, AckEntry, AckFrame, Refusal, Verdict};
 
-/// How many earlier acknowledgements a new one is compared with, to replace one that it includes. The
-/// messages of a batch come from a handful of sources.
+/// How many earlier acknowledgements a new one is compared with, to replace one that it includes.
+/// The messages of a batch come from a handful of sources.
 const MERGE_REACH: usize = 8;
 
 /// Acknowledgements, in the order in which they were added.

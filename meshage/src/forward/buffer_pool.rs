@@ -16,15 +16,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-/// How many bytes the pool keeps: two bodies of the largest default size, one that arrives while the
-/// application holds the other.
+/// How many bytes the pool keeps: two bodies of the largest default size, one that arrives while
+/// the application holds the other.
 pub const POOL_BYTES_MAX: usize = 128 << 20;
 /// How many buffers the pool keeps. All of them are searched for each body that starts.
 pub const POOL_BUFFERS_MAX: usize = 64;
 
 /// How many times the received length is reserved for the bytes to come. Untouched memory costs
-/// nothing, but a body that outgrows its allocation is moved. With this factor a body of the largest
-/// default size moves once, when 4 MiB of it have arrived, and one of 1 MiB never.
+/// nothing, but a body that outgrows its allocation is moved. With this factor a body of the
+/// largest default size moves once, when 4 MiB of it have arrived, and one of 1 MiB never.
 const GROWTH_FACTOR: usize = 64;
 
 /// Whether kept memory may be used for a body: the body must fill at least seven eighths of it.

@@ -49,9 +49,9 @@ struct Window {
 }
 
 impl Window {
-    /// Starts at the floor: every message from there on may be meant for this receiver. (The floor of a
-    /// broadcast is that of all its recipients. A newcomer may thus expect too much. It refuses the
-    /// broadcast as early, and the source resends it with a floor for this recipient.)
+    /// Starts at the floor: every message from there on may be meant for this receiver. (The floor
+    /// of a broadcast is that of all its recipients. A newcomer may thus expect too much. It
+    /// refuses the broadcast as early, and the source resends it with a floor for this recipient.)
     fn new(sequence: MessageSequence) -> Self {
         Self { next: sequence.floor, delivered: VecDeque::new() }
     }
@@ -102,8 +102,8 @@ pub struct SourceState {
 }
 
 impl SourceState {
-    /// Compares message `id` with the deliveries in its channel and the channel's sibling. `oldest` is
-    /// the source's oldest outstanding message, if the source included it.
+    /// Compares message `id` with the deliveries in its channel and the channel's sibling. `oldest`
+    /// is the source's oldest outstanding message, if the source included it.
     pub fn arrival(
         &mut self,
         channel: Channel,

@@ -14,7 +14,8 @@
 //!
 //! Invariants, asserted in the code and checked by the simulator:
 //! - F1 a receiver takes the messages of a channel in order, each at most once;
-//! - F2 a message reported as [`crate::message::Outcome::Delivered`] was acknowledged by the recipient;
+//! - F2 a message reported as [`crate::message::Outcome::Delivered`] was acknowledged by the
+//!   recipient;
 //! - F3 no copy of a message reported as certainly not delivered is in flight;
 //! - F4 a send ends by its deadline, with one outcome for each recipient.
 

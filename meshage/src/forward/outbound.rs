@@ -30,8 +30,8 @@ pub const DIRECT_BYTES_MAX: usize = 64 << 10;
 
 /// Writes to a link's socket in place of the link's writer.
 pub trait DirectWriter: Send + Sync {
-    /// Writes as much as the socket takes without waiting, and returns how many bytes that was. For a
-    /// broken socket it returns zero: the link's writer will detect the error.
+    /// Writes as much as the socket takes without waiting, and returns how many bytes that was. For
+    /// a broken socket it returns zero: the link's writer will detect the error.
     fn write(&self, batch: &Batch) -> usize;
 }
 
@@ -78,9 +78,9 @@ impl Outbound {
         self.lock().direct = None;
     }
 
-    /// Queues a frame: the payload that `write` appends, then `body`. This does not wake the writer:
-    /// call [`Outbound::flush`] once all frames that belong together are queued. Returns `false` if a
-    /// writer is active already, so that a flush is not needed.
+    /// Queues a frame: the payload that `write` appends, then `body`. This does not wake the
+    /// writer: call [`Outbound::flush`] once all frames that belong together are queued. Returns
+    /// `false` if a writer is active already, so that a flush is not needed.
     ///
     /// # Errors
     /// [`Full`]: the queue of its class has no room. [`Batch::writable`] reports when it has.
@@ -110,8 +110,9 @@ impl Outbound {
         queued.map(|_| ())
     }
 
-    /// Has the queued frames written. With `directly`, this call writes them itself if the link is idle
-    /// and few bytes wait, which saves waking the link's writer. Otherwise it wakes the writer.
+    /// Has the queued frames written. With `directly`, this call writes them itself if the link is
+    /// idle and few bytes wait, which saves waking the link's writer. Otherwise it wakes the
+    /// writer.
     pub fn flush(&self, directly: bool) {
         let mut state = self.lock();
         let Writer::Parked(_) = state.writer else {
@@ -159,8 +160,8 @@ impl Outbound {
         self.lock().queues.take(bytes_max, batch);
     }
 
-    /// As [`Outbound::try_take`], but waits until there are frames. It is ready with an empty batch once
-    /// the link is closed and its queues are empty.
+    /// As [`Outbound::try_take`], but waits until there are frames. It is ready with an empty batch
+    /// once the link is closed and its queues are empty.
     pub fn poll_take(&self, cx: &mut Context<'_>, bytes_max: usize, batch: &mut Batch) -> Poll<()> {
         let mut state = self.lock();
         if let Writer::Direct(waker) = &mut state.writer {

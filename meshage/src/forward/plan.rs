@@ -20,9 +20,9 @@ pub struct Plan {
 
 /// Decides what node `me` does with a frame that arrived over the link `arrived_on`.
 ///
-/// A frame is in a loop if it was here before, if it has reached the hop limit, or if its next hop is
-/// the link that it arrived on. Loops occur while routes change. Such a frame is not forwarded; a set
-/// is refused, so that its source is notified.
+/// A frame is in a loop if it was here before, if it has reached the hop limit, or if its next hop
+/// is the link that it arrived on. Loops occur while routes change. Such a frame is not forwarded;
+/// a set is refused, so that its source is notified.
 pub fn plan(routes: &RouteTable, me: &NodeName, arrived_on: LinkId, header: &DataHeader) -> Plan {
     let looping = header.route.len() >= HOP_LIMIT || header.route.contains(me);
     match &header.targets {

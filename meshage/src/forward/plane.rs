@@ -1,5 +1,5 @@
-//! Composes the parts of the data plane. Frames and sends go in; copies, deliveries, acknowledgements
-//! and refusals come out. The driver and the simulator use it unchanged.
+//! Composes the parts of the data plane. Frames and sends go in; copies, deliveries,
+//! acknowledgements and refusals come out. The driver and the simulator use it unchanged.
 
 mod arrivals;
 pub mod in_place;
@@ -32,16 +32,16 @@ use crate::wire::data::Channel;
 /// How many bytes of large messages in transit are reassembled for a snoop at most.
 pub const SNOOP_BYTES_MAX: usize = 128 << 20;
 
-/// How many refused sources are remembered, to notify them when there is room. Further ones find out
-/// when they resend after their back-off.
+/// How many refused sources are remembered, to notify them when there is room. Further ones find
+/// out when they resend after their back-off.
 pub const READY_SOURCES_MAX: usize = 4096;
 
 /// The callbacks of the data plane. None is called with a lock held.
 pub trait Sink: Send + Sync {
     /// The value that the caller of a send passes in, and that its completion returns.
     type Completion: Send;
-    /// Sends have completed: each has an outcome for every recipient, or the node was closed. Takes all
-    /// of them out of the list.
+    /// Sends have completed: each has an outcome for every recipient, or the node was closed. Takes
+    /// all of them out of the list.
     fn complete(&self, completed: &mut Vec<(Self::Completion, Result<Report, SendError>)>);
     /// The inbox was empty and is not any more, or the node was closed.
     fn inbox_filled(&self);
@@ -268,22 +268,23 @@ impl<S: Sink> Plane<S> {
         self.lock().next_deadline()
     }
 
-    /// Accepts no more sends. Outstanding sends continue until [`Plane::close`]; `visit` is called with
-    /// the completion of each, while the lock is held.
+    /// Accepts no more sends. Outstanding sends continue until [`Plane::close`]; `visit` is called
+    /// with the completion of each, while the lock is held.
     pub fn stop(&self, visit: impl FnMut(&mut S::Completion)) {
         let mut state = self.lock();
         state.stopped = true;
         state.sends.completions().for_each(visit);
     }
 
-    /// Whether no send is outstanding, and all acknowledgements are queued. The application may have a
-    /// message before its acknowledgement is queued, so a node waits for this before it closes.
+    /// Whether no send is outstanding, and all acknowledgements are queued. The application may
+    /// have a message before its acknowledgement is queued, so a node waits for this before it
+    /// closes.
     pub fn is_idle(&self) -> bool {
         self.batches_in_progress.load(Ordering::Acquire) == 0 && self.lock().sends.is_idle()
     }
 
-    /// Completes every outstanding send with [`SendError::Closed`], and accepts no more. Messages in the
-    /// inbox can still be taken.
+    /// Completes every outstanding send with [`SendError::Closed`], and accepts no more. Messages
+    /// in the inbox can still be taken.
     pub fn close(&self) {
         self.run(|state| {
             state.stopped = true;
@@ -362,7 +363,8 @@ impl<S: Sink> Plane<S> {
         }
     }
 
-    /// Notifies the links and the sink. `reading`: the caller is a reader that has read all it could.
+    /// Notifies the links and the sink. `reading`: the caller is a reader that has read all it
+    /// could.
     fn notify(&self, mut notifications: Notifications<S::Completion>, reading: bool) {
         if !notifications.queries.is_empty() {
             let mut batch = AckBatch::default();

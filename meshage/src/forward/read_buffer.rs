@@ -6,8 +6,8 @@
 //!              └─ a chunk ──► its place in the body; what follows it ──► Deframer
 //! ```
 //!
-//! The owner of the socket reads a chunk with [`ReadBuffer::read_chunk`] while one
-//! [is in progress](ReadBuffer::missing), and everything else into [`ReadBuffer::deframer`]. It calls
+//! The owner of the socket reads a chunk with [`ReadBuffer::read_chunk`] while one [is in
+//! progress](ReadBuffer::missing), and everything else into [`ReadBuffer::deframer`]. It calls
 //! [`ReadBuffer::start_in_place`] once it has taken out all complete frames. No buffer of a body is
 //! lent while the socket is waited for, so a broken or slow link holds none.
 
@@ -55,7 +55,8 @@ impl Default for ReadBuffer {
 }
 
 impl ReadBuffer {
-    /// Where everything but chunks in place is read to. Take out all complete frames after each read.
+    /// Where everything but chunks in place is read to. Take out all complete frames after each
+    /// read.
     pub fn deframer(&mut self) -> &mut Deframer {
         &mut self.deframer
     }
@@ -98,8 +99,8 @@ impl ReadBuffer {
         self.in_place = Some(in_place);
     }
 
-    /// Reads the rest of the current chunk into its place, and a few of the bytes that follow. `read`
-    /// gets the buffers to fill and returns how many bytes it read; it must not wait.
+    /// Reads the rest of the current chunk into its place, and a few of the bytes that follow.
+    /// `read` gets the buffers to fill and returns how many bytes it read; it must not wait.
     ///
     /// # Errors
     /// The error of `read`.

@@ -86,8 +86,8 @@ impl<C> OutstandingSends<C> {
                 None => return,
             }
         }
-        // A message that the receiver still waits for, long after it was sent, was lost. A broadcast
-        // may not have been forwarded at all: it is resent once, to this recipient only.
+        // A message that the receiver still waits for, long after it was sent, was lost. A
+        // broadcast may not have been forwarded at all: it is resent once, to this recipient only.
         let flow = &mut self.flows[flow_index].channels[channel.index()];
         if now.saturating_duration_since(flow.last_loss_check) < LOSS_CHECK_INTERVAL {
             return;
@@ -161,8 +161,8 @@ impl<C> OutstandingSends<C> {
         }
     }
 
-    /// Handles that an entry was in flight over a route that no longer exists: its outcome is unknown,
-    /// or it is resent if the caller asked for retries.
+    /// Handles that an entry was in flight over a route that no longer exists: its outcome is
+    /// unknown, or it is resent if the caller asked for retries.
     fn mark_lost(&mut self, flow_index: usize, channel: Channel, position: usize) {
         let flow = &mut self.flows[flow_index].channels[channel.index()];
         let entry = &mut flow.entries[position];
@@ -176,8 +176,8 @@ impl<C> OutstandingSends<C> {
         }
     }
 
-    /// Installs new routes. Messages in flight over routes that no longer exist are lost. Messages to
-    /// recipients without a route get their outcome. Messages that waited for a route are sent.
+    /// Installs new routes. Messages in flight over routes that no longer exist are lost. Messages
+    /// to recipients without a route get their outcome. Messages that waited for a route are sent.
     pub(in crate::forward) fn install(&mut self, fib: Arc<Fib>, now: Instant) {
         self.fib = fib;
         self.epoch += 1;
@@ -206,7 +206,8 @@ impl<C> OutstandingSends<C> {
         }
         let fib = self.fib.clone();
         self.blocked.retain(|(link, _), _| fib.links.contains_key(link));
-        // This includes flows with nothing outstanding any more: their completed entries are removed.
+        // This includes flows with nothing outstanding any more: their completed entries are
+        // removed.
         for flow_index in active {
             for channel in Channel::ALL {
                 self.resume_channel(flow_index, channel, now);
@@ -222,8 +223,8 @@ impl<C> OutstandingSends<C> {
         same_instance: bool,
     ) {
         let fib = self.fib.clone();
-        // For a set, every relay finds a route by itself. A broadcast follows the tree: a relay that
-        // has the new tree does not forward what was sent along the old one.
+        // For a set, every relay finds a route by itself. A broadcast follows the tree: a relay
+        // that has the new tree does not forward what was sent along the old one.
         let tree =
             (channel.broadcast && reachable).then(|| self.cached_route(flow_index).path.clone());
         let mut checked: Option<(*const [Instance], bool)> = None;
@@ -249,8 +250,8 @@ impl<C> OutstandingSends<C> {
                     if !(reachable && same_instance && path_intact) {
                         self.mark_lost(flow_index, channel, position);
                     } else if tree_changed {
-                        // Nothing failed, so this is not a retry. It is resent to this recipient only. A
-                        // recipient that has it already acknowledges it again.
+                        // Nothing failed, so this is not a retry. It is resent to this recipient
+                        // only. A recipient that has it already acknowledges it again.
                         let flow = &mut self.flows[flow_index].channels[channel.index()];
                         flow.entries[position].uncertain = true;
                         flow.refuse(position, Refusal::Early);

@@ -10,9 +10,10 @@
 //!                              after a back-off, or when the receiver is ready
 //! ```
 //!
-//! Refusals do not break the order. A channel in which a message was refused sends nothing new until
-//! everything that it has sent is acknowledged or refused. Then it resumes from the first message that
-//! is still outstanding. A set channel and the broadcast channel of the same size do this together.
+//! Refusals do not break the order. A channel in which a message was refused sends nothing new
+//! until everything that it has sent is acknowledged or refused. Then it resumes from the first
+//! message that is still outstanding. A set channel and the broadcast channel of the same size do
+//! this together.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,8 +40,8 @@ pub const QUERY_AFTER: Duration = Duration::from_secs(1);
 /// The same for a broadcast: while routes change, a relay may follow another tree than the source
 /// did, and leave out some recipients without detecting it.
 pub const FLOOD_QUERY_AFTER: Duration = Duration::from_millis(200);
-/// How long routes must have been unchanged before all nodes are assumed to agree on them: much longer
-/// than an announcement takes to reach every node and its routes.
+/// How long routes must have been unchanged before all nodes are assumed to agree on them: much
+/// longer than an announcement takes to reach every node and its routes.
 pub const ROUTES_STABLE_AFTER: Duration = Duration::from_secs(1);
 /// How often an acknowledgement makes the source check for lost messages.
 pub const LOSS_CHECK_INTERVAL: Duration = Duration::from_millis(10);
@@ -88,21 +89,22 @@ pub struct Entry {
     pub last_refusal: Option<Refusal>,
     /// How many of its bytes are in flight.
     pub in_flight: u64,
-    /// When it was sent. While it is being sent: when that started, or when some of it last arrived.
+    /// When it was sent. While it is being sent: when that started, or when some of it last
+    /// arrived.
     pub sent_at: Option<Instant>,
     /// The link and the path that it was sent over.
     pub path: Option<(LinkId, Arc<[Instance]>)>,
 }
 
 impl Entry {
-    /// Whether a copy may be in flight although all known copies were refused. While routes change, nodes
-    /// use different trees, so that two copies of a broadcast may reach the same node.
+    /// Whether a copy may be in flight although all known copies were refused. While routes change,
+    /// nodes use different trees, so that two copies of a broadcast may reach the same node.
     pub fn is_uncertain(&self, epoch: u64) -> bool {
         self.uncertain || self.flood_epoch.is_some_and(|flooded| flooded != epoch)
     }
 
-    /// The outcome if it ends now without an acknowledgement, while the routes with this number are in
-    /// force. It is `certain` if no copy can have arrived.
+    /// The outcome if it ends now without an acknowledgement, while the routes with this number are
+    /// in force. It is `certain` if no copy can have arrived.
     pub fn outcome(&self, certain: Outcome, epoch: u64) -> Outcome {
         match self.stage {
             Stage::Sent => Outcome::Timeout,
@@ -127,7 +129,8 @@ pub enum ChannelState {
 /// The messages that are outstanding in one channel.
 #[derive(Debug)]
 pub struct ChannelFlow {
-    /// By ascending sequence number. After [`ChannelFlow::trim`] the first is never [`Stage::Done`].
+    /// By ascending sequence number. After [`ChannelFlow::trim`] the first is never
+    /// [`Stage::Done`].
     pub entries: VecDeque<Entry>,
     /// The next sequence number, if the channel counts its own messages (a set channel).
     pub next: u64,
@@ -188,7 +191,8 @@ impl ChannelFlow {
         self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
     }
 
-    /// The sequence number to send with a message, and the floor below which nothing is outstanding.
+    /// The sequence number to send with a message, and the floor below which nothing is
+    /// outstanding.
     pub fn sequence(&self, number: u64) -> MessageSequence {
         let floor = self.entries.front().map_or(number, |entry| entry.number.min(number));
         MessageSequence { number, floor }
@@ -267,7 +271,8 @@ impl ChannelFlow {
         self.transmission = None;
     }
 
-    /// Records that bytes of an entry have arrived, after which `still_in_flight` are unacknowledged.
+    /// Records that bytes of an entry have arrived, after which `still_in_flight` are
+    /// unacknowledged.
     pub fn acknowledge_bytes(&mut self, position: usize, still_in_flight: u64, now: Instant) {
         let entry = &mut self.entries[position];
         let freed = entry.in_flight.saturating_sub(still_in_flight);
@@ -315,7 +320,8 @@ impl ChannelFlow {
         self.entries[position].stage = Stage::Done;
         self.outstanding -= 1;
         if self.outstanding == 0 {
-            // Nothing is left to settle, and no acknowledgement will arrive that resumes the channel.
+            // Nothing is left to settle, and no acknowledgement will arrive that resumes the
+            // channel.
             self.state = ChannelState::Open;
         }
     }

@@ -1,5 +1,5 @@
-//! Congestion control: how many bytes of large bodies may be in flight. Enough to fill the path, and
-//! so few that a small message sent with them takes at most twice as long as without them.
+//! Congestion control: how many bytes of large bodies may be in flight. Enough to fill the path,
+//! and so few that a small message sent with them takes at most twice as long as without them.
 //!
 //! Bytes that wait in queues and socket buffers along the path add delay and no throughput. So the
 //! window follows the delay. It grows while acknowledgements arrive within twice the shortest delay
@@ -10,9 +10,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The smallest window: four chunks. Over loopback on 2 cores, the 99th percentile of a small message
-/// sent with large bodies was 1.4 to 1.6 times that of one sent alone; with five chunks it was 1.6 to
-/// 2.0 times, and with [`WINDOW_BYTES_ALONE`] 3 times.
+/// The smallest window: four chunks. Over loopback on 2 cores, the 99th percentile of a small
+/// message sent with large bodies was 1.4 to 1.6 times that of one sent alone; with five chunks it
+/// was 1.6 to 2.0 times, and with [`WINDOW_BYTES_ALONE`] 3 times.
 pub const WINDOW_BYTES_MIN: u64 = 192 << 10;
 /// The initial window of a source that sends no small messages: six acknowledgements' worth. Over
 /// loopback, bodies of 1 MiB reached 1.0 times the speed of a raw stream; with a window of 384 KiB
@@ -20,11 +20,11 @@ pub const WINDOW_BYTES_MIN: u64 = 192 << 10;
 pub const WINDOW_BYTES_ALONE: u64 = 768 << 10;
 /// The largest window: 10 Gb/s over 12 ms.
 pub const WINDOW_BYTES_MAX: u64 = 16 << 20;
-/// How long after a small message the next one is expected. Most programs that are sensitive to delay
-/// send more often.
+/// How long after a small message the next one is expected. Most programs that are sensitive to
+/// delay send more often.
 pub const SMALL_TRAFFIC_LASTS: Duration = Duration::from_secs(1);
-/// A delay that never shrinks the window of a source that sends only large bodies, however short the
-/// path is.
+/// A delay that never shrinks the window of a source that sends only large bodies, however short
+/// the path is.
 const ALONE_DELAY_MAX: Duration = Duration::from_millis(1);
 /// How often the delay is measured, and by how much the window grows.
 const SAMPLE_BYTES: u64 = 64 << 10;
@@ -43,7 +43,8 @@ pub struct CongestionControl {
     base_delay: Option<BaseDelay>,
 }
 
-/// The shortest time between sending and acknowledgement, in the current period and the previous one.
+/// The shortest time between sending and acknowledgement, in the current period and the previous
+/// one.
 #[derive(Debug, Clone, Copy)]
 struct BaseDelay {
     since: Instant,
@@ -84,7 +85,8 @@ impl CongestionControl {
         }
     }
 
-    /// Records an acknowledgement, after which `in_flight` of all the bytes sent are unacknowledged.
+    /// Records an acknowledgement, after which `in_flight` of all the bytes sent are
+    /// unacknowledged.
     pub fn acknowledged(&mut self, in_flight: u64, now: Instant) {
         let arrived = self.sent.saturating_sub(in_flight);
         let mut sample = None;

@@ -16,8 +16,8 @@ use crate::wire::frame::FrameKind;
 const SMALL_SET: Channel = Channel { broadcast: false, large: false };
 
 impl<C> OutstandingSends<C> {
-    /// Sends to the only recipient, if its channel is free and the link's queue has room. Returns the
-    /// flow and the sequence number of the entry that now waits for its acknowledgement.
+    /// Sends to the only recipient, if its channel is free and the link's queue has room. Returns
+    /// the flow and the sequence number of the entry that now waits for its acknowledgement.
     pub(super) fn send_at_once(
         &mut self,
         content: &Content,

@@ -32,16 +32,17 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// A flow to a node. Its sequence numbers start at `first`, which no earlier flow to the same node
-    /// has reached.
+    /// A flow to a node. Its sequence numbers start at `first`, which no earlier flow to the same
+    /// node has reached.
     pub fn new(name: NodeName, first: u64, now: Instant) -> Self {
         let channel = |channel| ChannelFlow::new(channel, first, now);
         let route = CachedRoute { epoch: 0, path: Arc::new([]), link: None };
         Self { name, instance: None, route, channels: Channel::ALL.map(channel) }
     }
 
-    /// The message that a channel and its sibling may send next: the older of the two candidates. There
-    /// is none while either channel is sending, draining or stalled, or while the window is full.
+    /// The message that a channel and its sibling may send next: the older of the two candidates.
+    /// There is none while either channel is sending, draining or stalled, or while the window is
+    /// full.
     pub fn next_sendable(&mut self, channel: Channel) -> Option<(Channel, usize)> {
         let (next, position) = self.next_in_order(channel)?;
         self.channels[next.index()].has_room().then_some((next, position))

@@ -1,8 +1,8 @@
 //! The outstanding sends by their ids.
 //!
 //! Ids ascend, usually by one, and most sends complete in the order in which they started. So the
-//! recent ones are kept in a deque that is indexed by id. Sends that wait for a slow recipient while
-//! thousands of others complete are moved to a map, so that the deque stays short.
+//! recent ones are kept in a deque that is indexed by id. Sends that wait for a slow recipient
+//! while thousands of others complete are moved to a map, so that the deque stays short.
 
 use std::collections::VecDeque;
 use std::ops::Range;

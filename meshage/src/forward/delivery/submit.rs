@@ -91,8 +91,8 @@ impl<C> OutstandingSends<C> {
         })
     }
 
-    /// Checks a send against the limits. Returns its recipients where they differ from the names that
-    /// the caller gave.
+    /// Checks a send against the limits. Returns its recipients where they differ from the names
+    /// that the caller gave.
     fn check(&self, outgoing: &Outgoing) -> Result<Option<Names>, SendError> {
         if outgoing.body.len() > self.max_message {
             return Err(SendError::TooLarge(outgoing.body.len(), self.max_message));

@@ -72,7 +72,8 @@ impl<C> OutstandingSends<C> {
                 continue;
             }
             if broadcast_number.is_some() && overtakes {
-                // A flooded copy would also reach recipients that must first receive an older message.
+                // A flooded copy would also reach recipients that must first receive an older
+                // message.
                 self.send_by_name(id, content, link, &destinations, now);
                 continue;
             }
@@ -142,7 +143,8 @@ impl<C> OutstandingSends<C> {
                 channel.start_sending(position, id, transmission.link, path, now);
                 let entry = &mut channel.entries[position];
                 entry.flooded = transmission.broadcast_number.is_some();
-                // A recipient that leaves the transmission before it is sent still receives the copy.
+                // A recipient that leaves the transmission before it is sent still receives the
+                // copy.
                 entry.uncertain |= entry.flooded;
             }
             self.deadline =
@@ -195,7 +197,8 @@ impl<C> OutstandingSends<C> {
                 break;
             };
             let class = if channel.large { Class::Large } else { Class::Small };
-            // A short message that fits into the queue must not overtake a long one that did not fit.
+            // A short message that fits into the queue must not overtake a long one that did not
+            // fit.
             let queue = (transmission.link, channel.large);
             let behind = self.blocked.get(&queue).is_some_and(|waiting| !waiting.is_empty());
             let body = content.body.slice(transmission.offset..end);

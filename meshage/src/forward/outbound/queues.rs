@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::batch::{Batch, SPARE_BUFFERS_MAX, WRITE_BUFFER_BYTES, WriteBuffer};
 use crate::wire::frame::{self, FrameKind};
 
-/// How many bytes of control frames may wait: as many as a database exchange of 131,072 nodes needs.
+/// How many bytes of control frames may wait: as many as a database exchange of 131,072 nodes
+/// needs.
 pub const CONTROL_BYTES_MAX: usize = 64 << 20;
 /// How many bytes of acknowledgements may wait: those of more messages than any inbox holds.
 pub const ACK_BYTES_MAX: usize = 4 << 20;
@@ -59,7 +60,8 @@ struct Queue {
 #[derive(Debug, Default)]
 pub(super) struct Queues {
     queues: [Queue; 4],
-    /// What was taken and not written. It may start in the middle of a frame, so it is written first.
+    /// What was taken and not written. It may start in the middle of a frame, so it is written
+    /// first.
     pub(super) unwritten: VecDeque<WriteBuffer>,
     spares: Vec<Vec<u8>>,
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  frames of one read ──► decode, plan ──┬─ for others: onto their links' queues
-//!                                        └─ for this node ──► the lock, once for up to 64 ──► inbox
+//!                                        └─ for this node ──► lock, once for up to 64 ──► inbox
 //!                      then the output, acknowledgements first ──► links, application
 //! ```
 
@@ -49,9 +49,9 @@ struct BatchOutput {
 }
 
 impl<S: Sink> Plane<S> {
-    /// Processes the data and acknowledgement frames of a batch that a reader has read, and ignores other
-    /// frames. All acknowledgements that the batch causes are sent together. Returns whether the inbox
-    /// is more than half full; the reader should then let the application run.
+    /// Processes the data and acknowledgement frames of a batch that a reader has read, and ignores
+    /// other frames. All acknowledgements that the batch causes are sent together. Returns whether
+    /// the inbox is more than half full; the reader should then let the application run.
     ///
     /// # Errors
     /// A frame breaks the protocol: the link must be closed.
@@ -315,8 +315,8 @@ impl<S: Sink> Plane<S> {
     }
 
     /// Hands a complete message to the application: puts it into the inbox if there is room, and
-    /// acknowledges or refuses it. This is the only way into the inbox: every complete message for this
-    /// node passes through here, in order and once.
+    /// acknowledges or refuses it. This is the only way into the inbox: every complete message for
+    /// this node passes through here, in order and once.
     pub(super) fn hand_to_application(
         &self,
         state: &mut State<S::Completion>,
@@ -394,7 +394,8 @@ impl<S: Sink> Plane<S> {
                 state.refused_sources.insert(source);
             }
         }
-        // Memory for large bodies stays short for a while: their sources back off before they resend.
+        // Memory for large bodies stays short for a while: their sources back off before they
+        // resend.
         if state.reassembly.is_half_empty() {
             self.send_ready(state);
         }

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! The header is checked as if the chunk were complete. Only a chunk that continues a body, is next
-//! in order and is for this node alone is read in place. All other chunks are read as ordinary frames,
-//! to be forwarded, refused or acknowledged there. So is the rest of a chunk whose body was evicted,
-//! or was continued over another link, while it was being read.
+//! in order and is for this node alone is read in place. All other chunks are read as ordinary
+//! frames, to be forwarded, refused or acknowledged there. So is the rest of a chunk whose body was
+//! evicted, or was continued over another link, while it was being read.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -55,8 +55,8 @@ impl InPlaceChunk {
 }
 
 impl<S: Sink> Plane<S> {
-    /// Checks whether the chunk with this header and `len` bytes may be read in place. The first chunk of
-    /// a body never is.
+    /// Checks whether the chunk with this header and `len` bytes may be read in place. The first
+    /// chunk of a body never is.
     pub fn start_in_place(
         &self,
         link: LinkId,
@@ -80,9 +80,9 @@ impl<S: Sink> Plane<S> {
         (expected && in_place.is_next(&mut state.dedup)).then_some(in_place)
     }
 
-    /// Lends the buffer for the missing bytes of a chunk, for one read that does not wait. It must be
-    /// returned with [`Plane::return_buffer`]. If there is none, the rest of the chunk is read as
-    /// [an ordinary frame](InPlaceChunk::into_rest).
+    /// Lends the buffer for the missing bytes of a chunk, for one read that does not wait. It must
+    /// be returned with [`Plane::return_buffer`]. If there is none, the rest of the chunk is read
+    /// as [an ordinary frame](InPlaceChunk::into_rest).
     pub fn lend_buffer(&self, in_place: &InPlaceChunk) -> Option<LentBuffer> {
         let number = in_place.sequence.number;
         let len = in_place.missing();

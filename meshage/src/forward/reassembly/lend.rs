@@ -24,8 +24,8 @@ impl LentBuffer {
 }
 
 impl Reassembly {
-    /// Whether the byte at offset `at` is the next missing one of message `number`, and its buffer is
-    /// available.
+    /// Whether the byte at offset `at` is the next missing one of message `number`, and its buffer
+    /// is available.
     pub fn expects(&self, key: BodyKey, number: u64, total: u64, at: usize) -> bool {
         self.bodies.get(key).is_some_and(|partial| {
             partial.number == number
@@ -35,8 +35,8 @@ impl Reassembly {
         })
     }
 
-    /// Lends the buffer of message `number` for its next `len` bytes, from offset `at`. Returns `None`
-    /// if these are not the next missing bytes, or if there is no room.
+    /// Lends the buffer of message `number` for its next `len` bytes, from offset `at`. Returns
+    /// `None` if these are not the next missing bytes, or if there is no room.
     pub fn lend(
         &mut self,
         key: BodyKey,
@@ -59,8 +59,8 @@ impl Reassembly {
         }
     }
 
-    /// Takes back a lent buffer, into which `read` bytes were read. If its body was evicted meanwhile,
-    /// the bytes are ignored.
+    /// Takes back a lent buffer, into which `read` bytes were read. If its body was evicted
+    /// meanwhile, the bytes are ignored.
     pub fn settle(&mut self, lent: LentBuffer, read: usize, now: Instant) -> ChunkOutcome {
         let key = lent.key;
         let is_current = |partial: &&mut PartialBody| match &partial.state {

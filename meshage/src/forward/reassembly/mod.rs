@@ -9,8 +9,8 @@
 //!                                                       ─────►    into its place, then settle
 //! ```
 //!
-//! A body's buffer is lent for a single read of a socket, one that does not wait. Chunks of the same
-//! body that arrive over another link meanwhile are set aside until it is returned.
+//! A body's buffer is lent for a single read of a socket, one that does not wait. Chunks of the
+//! same body that arrive over another link meanwhile are set aside until it is returned.
 
 mod assemble;
 mod lend;

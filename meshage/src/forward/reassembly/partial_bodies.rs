@@ -48,7 +48,8 @@ pub(super) struct PartialBodies {
     bodies: BTreeMap<BodyKey, PartialBody>,
     bytes: usize,
     bytes_max: usize,
-    /// Bodies that were evicted, with the numbers of their messages. Their sources must be notified.
+    /// Bodies that were evicted, with the numbers of their messages. Their sources must be
+    /// notified.
     evicted: Vec<(BodyKey, u64)>,
 }
 

@@ -88,7 +88,8 @@ impl Harness {
         self
     }
 
-    /// Installs the routes of a new topology at all nodes at once. Existing links keep their queues.
+    /// Installs the routes of a new topology at all nodes at once. Existing links keep their
+    /// queues.
     pub(super) fn set_edges(&mut self, edges: &[(&'static str, &'static str)]) {
         for (name, plane) in &self.planes {
             let old = plane.fib();
