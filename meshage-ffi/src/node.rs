@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use meshage::blocking;
 use meshage::config::DEFAULT_MSA_TIMEOUT;
-use meshage::node::Awaited;
+use meshage::node::WaitCondition;
 
 use crate::boundary::{c_string, status, value};
 use crate::config::meshage_config;
@@ -244,8 +244,9 @@ pub unsafe extern "C" fn meshage_node_wait(
         let (node, names) =
             unsafe { (meshage_node::enter(node)?, self::names(names, count, "names")?) };
         let wait = Wait::parse(timeout_ms)?;
-        let reached =
-            node.node.wait_for(Awaited::Nodes(names.into_iter().collect()), limit(&node, wait));
+        let reached = node
+            .node
+            .wait_for(WaitCondition::Nodes(names.into_iter().collect()), limit(&node, wait));
         reached.map(drop).map_err(|error| wait.judge(error.into()))
     })
 }

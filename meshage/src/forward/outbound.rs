@@ -29,7 +29,7 @@ use crate::wire::frame::{FrameKind, WireFrame};
 pub const DIRECT_BYTES_MAX: usize = 64 << 10;
 
 /// Writes to a link's socket in place of the link's writer.
-pub trait DirectWriter: Send + Sync {
+pub trait DirectWrite: Send + Sync {
     /// Writes as much as the socket takes without waiting, and returns how many bytes that was. For
     /// a broken socket it returns zero: the link's writer will detect the error.
     fn write(&self, batch: &Batch) -> usize;
@@ -51,7 +51,7 @@ enum Writer {
 struct State {
     queues: Queues,
     writer: Writer,
-    direct: Option<Arc<dyn DirectWriter>>,
+    direct: Option<Arc<dyn DirectWrite>>,
     /// The buffers of direct writes.
     batch: Batch,
     closed: bool,
@@ -69,7 +69,7 @@ impl Outbound {
     }
 
     /// Allows callers of [`Outbound::flush`] to write to the link while it is idle.
-    pub fn attach(&self, direct: Arc<dyn DirectWriter>) {
+    pub fn attach(&self, direct: Arc<dyn DirectWrite>) {
         self.lock().direct = Some(direct);
     }
 
@@ -317,7 +317,7 @@ mod tests {
     /// A socket that takes so many bytes at a time.
     struct Takes(usize);
 
-    impl DirectWriter for Takes {
+    impl DirectWrite for Takes {
         fn write(&self, batch: &Batch) -> usize {
             self.0.min(batch.bytes)
         }

@@ -81,7 +81,7 @@ impl ReadBuffer {
         if self.checked || self.in_place.is_some() {
             return;
         }
-        let Some(partial) = PartialFrame::of(&self.deframer, IN_PLACE_BYTES_MIN) else {
+        let Some(partial) = PartialFrame::peek(&self.deframer, IN_PLACE_BYTES_MIN) else {
             return;
         };
         self.checked = true;

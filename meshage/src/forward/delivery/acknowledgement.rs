@@ -228,10 +228,10 @@ impl<C> OutstandingSends<C> {
         let tree =
             (channel.broadcast && reachable).then(|| self.cached_route(flow_index).path.clone());
         let mut checked: Option<(*const [Instance], bool)> = None;
-        let mut stands = |path: &Arc<[Instance]>| match checked {
+        let mut has_path = |path: &Arc<[Instance]>| match checked {
             Some((known, verdict)) if std::ptr::eq(known, &raw const **path) => verdict,
             Some(_) | None => {
-                let verdict = fib.routes.stands(path);
+                let verdict = fib.routes.has_path(path);
                 checked = Some((&raw const **path, verdict));
                 verdict
             }
@@ -242,7 +242,7 @@ impl<C> OutstandingSends<C> {
                 Stage::Done => {}
                 Stage::Sent | Stage::Sending => {
                     let path_intact = entry.path.as_ref().is_some_and(|(link, path)| {
-                        self.fib.links.contains_key(link) && stands(path)
+                        self.fib.links.contains_key(link) && has_path(path)
                     });
                     let tree_changed = tree.as_ref().is_some_and(|tree| {
                         entry.path.as_ref().is_some_and(|(_, path)| path != tree)

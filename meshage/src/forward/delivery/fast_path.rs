@@ -41,7 +41,7 @@ impl<C> OutstandingSends<C> {
             return None;
         }
         let number = flow.channels[SMALL_SET.index()].next;
-        let heading = HeaderRef {
+        let header = HeaderRef {
             source: &self.name,
             instance: self.instance,
             id: content.id,
@@ -55,7 +55,7 @@ impl<C> OutstandingSends<C> {
             chunk: None,
             route: std::slice::from_ref(&self.name),
         };
-        let write = |head: &mut Vec<u8>| heading.encode_into(head);
+        let write = |head: &mut Vec<u8>| header.encode_into(head);
         if outbound.push(Class::Small, FrameKind::Data, &content.body, write).ok()? {
             add_to_flush(&mut self.to_flush, outbound);
         }

@@ -186,11 +186,11 @@ impl<S: Sink> Plane<S> {
         let header = &frame.header;
         let mut route = header.route.clone();
         route.push(self.name.clone());
-        let heading = HeaderRef { route: &route, ..header.heading(&targets) };
+        let new_header = HeaderRef { route: &route, ..header.with_targets(&targets) };
         let class = if header.channel.large { Class::Large } else { Class::Small };
         let queue = fib.links.get(&next);
         let push = |queue: &Arc<Outbound>| {
-            queue.push(class, FrameKind::Data, &frame.body, |head| heading.encode_into(head))
+            queue.push(class, FrameKind::Data, &frame.body, |head| new_header.encode_into(head))
         };
         if let Some(queue) = queue
             && let Ok(idle) = push(queue)
@@ -206,7 +206,7 @@ impl<S: Sink> Plane<S> {
         let acks = &mut output.acks;
         match &targets {
             Targets::Flood(sequence) => {
-                for name in fib.routes.behind(header.instance, next) {
+                for name in fib.routes.nodes_behind(header.instance, next) {
                     acks.push(refusal(header, name, None, sequence.number, Refusal::Busy));
                 }
             }
