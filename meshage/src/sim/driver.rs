@@ -396,7 +396,7 @@ impl Sim {
     /// Writes what the links take. Says whether that set something in motion again.
     fn pump(&mut self, machine: Machine) -> bool {
         let now = self.instant();
-        let mut relieved = false;
+        let mut writable = false;
         let Some(life) = &self.computers[machine.0].life else {
             return false;
         };
@@ -430,14 +430,14 @@ impl Sim {
                 if batch.bytes == 0 {
                     break;
                 }
-                let is_relieved = batch.relieved;
+                let is_writable = batch.writable;
                 self.write(machine, &wire, batch);
-                if is_relieved && let Some(life) = self.life(machine) {
+                if is_writable && let Some(life) = self.life(machine) {
                     life.plane.writable(link, now);
-                    relieved = true;
+                    writable = true;
                 }
             }
         }
-        relieved
+        writable
     }
 }

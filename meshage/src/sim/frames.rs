@@ -128,7 +128,7 @@ impl Sim {
             match read_buffer.deframer().next_frame() {
                 Ok(Some(frame)) => {
                     frames.push(frame);
-                    read_buffer.forget();
+                    read_buffer.next_frame_began();
                 }
                 Ok(None) => break,
                 Err(error) => panic!("invariant S8: our own frames are refused: {error}"),
@@ -166,7 +166,7 @@ impl Sim {
         if let Some(life) = &self.computers[machine.0].life
             && life.links.contains_key(link)
         {
-            read_buffer.place(&life.plane, *link, now);
+            read_buffer.start_in_place(&life.plane, *link, now);
         }
     }
 
@@ -206,12 +206,12 @@ impl Sim {
     }
 
     pub(super) fn write(&mut self, machine: Machine, wire: &Wire, batch: Batch) {
-        if batch.runs.is_empty() {
+        if batch.buffers.is_empty() {
             return;
         }
-        let mut buffers = Vec::with_capacity(batch.runs.len());
+        let mut buffers = Vec::with_capacity(batch.buffers.len());
         let figures = &mut self.figures.computers[machine.0];
-        for run in batch.runs {
+        for run in batch.buffers {
             self.trace_hash.bytes(&run.bytes);
             let whole = match run.body.is_empty() {
                 true => Bytes::from(run.bytes),

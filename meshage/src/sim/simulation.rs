@@ -16,7 +16,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::config::DEFAULT_PORT;
-use crate::forward::plane::{Fib, Limits, Plane};
+use crate::forward::fib::Fib;
+use crate::forward::plane::{Limits, Plane};
 use crate::message::Message;
 use crate::name::{Instance, NodeName};
 use crate::protocol::io::{DialId, Reply, RequestId};

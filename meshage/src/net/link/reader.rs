@@ -158,7 +158,7 @@ impl Reader {
                 return StopReason::Breach(breach.0);
             }
             if !self.control_pending {
-                read_buffer.place(&self.shared.plane, self.link, clock::now());
+                read_buffer.start_in_place(&self.shared.plane, self.link, clock::now());
             }
         }
     }
@@ -200,7 +200,7 @@ impl Reader {
     async fn process(&mut self, read_buffer: &mut ReadBuffer) -> Result<(), WireError> {
         while let Some(frame) = read_buffer.deframer().next_frame()? {
             self.frames.push(frame);
-            read_buffer.forget();
+            read_buffer.next_frame_began();
         }
         let now = clock::now();
         self.shared.counters.net_in_frames.add(self.frames.len());
