@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Each segment in a pipe has exactly one arrival scheduled, or is counted as **held**: it arrived
-//! while nothing could take it (the path cut, the machine off, the process stopped), as a kernel
+//! while nothing could take it (the path cut, the host_id off, the process stopped), as a kernel
 //! that sends it again and again. What is held goes on when it can.
 
 use std::collections::VecDeque;
@@ -21,7 +21,7 @@ use crate::name::LinkId;
 use crate::protocol::io::DialId;
 use crate::wire::hello::Purpose;
 
-use super::network::{Machine, Path};
+use super::network::{HostId, Path};
 
 /// A connection: its place in the world's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,9 +64,9 @@ pub(super) enum State {
     /// Collecting the other end's preface and hello.
     Hello(Vec<u8>),
     /// A link, as far as this end's driver is concerned.
-    Link { link: LinkId, read_buffer: Box<ReadBuffer>, heard: Option<Duration> },
+    Link { link: LinkId, read_buffer: Box<ReadBuffer>, reported_at: Option<Duration> },
     /// Closed, or its process is no more.
-    Gone,
+    Closed,
 }
 
 /// The bytes that one end sends.
@@ -112,9 +112,9 @@ impl Pipe {
 /// One end of a connection.
 #[derive(Debug)]
 pub(super) struct End {
-    pub(super) machine: Machine,
-    /// The life of the node there that holds it; 0 before the listener accepted.
-    pub(super) life: u64,
+    pub(super) host_id: HostId,
+    /// The incarnation of the node there that holds it; 0 before the listener accepted.
+    pub(super) incarnation: u64,
     pub(super) state: State,
     pub(super) pipe: Pipe,
 }
@@ -133,14 +133,19 @@ impl Connection {
     pub(super) fn new(
         dial: DialId,
         purpose: Purpose,
-        dialler: (Machine, u64),
-        listener: Machine,
+        dialler: (HostId, u64),
+        listener: HostId,
     ) -> Self {
-        let end = |machine, life, state| End { machine, life, state, pipe: Pipe::default() };
+        let end = |host_id, incarnation, state| End {
+            host_id,
+            incarnation,
+            state,
+            pipe: Pipe::default(),
+        };
         Self {
             dial,
             purpose,
-            ends: [end(dialler.0, dialler.1, State::Connecting), end(listener, 0, State::Gone)],
+            ends: [end(dialler.0, dialler.1, State::Connecting), end(listener, 0, State::Closed)],
         }
     }
 
@@ -154,7 +159,7 @@ impl Connection {
 }
 
 /// Cuts a list of buffers into pieces of at most so many bytes, without copying.
-pub(super) fn pieces(buffers: Vec<Bytes>, piece: usize) -> Vec<(Vec<Bytes>, usize)> {
+pub(super) fn split_buffers(buffers: Vec<Bytes>, piece: usize) -> Vec<(Vec<Bytes>, usize)> {
     let mut pieces = Vec::new();
     let (mut current, mut length) = (Vec::new(), 0);
     for mut buffer in buffers {
@@ -201,7 +206,8 @@ mod tests {
     #[test]
     fn pieces_hold_every_byte_and_none_is_longer_than_asked() {
         let buffers = vec![Bytes::from(vec![1; 5]), Bytes::new(), Bytes::from(vec![2; 9])];
-        let lengths: Vec<usize> = pieces(buffers, 4).into_iter().map(|(_, len)| len).collect();
+        let lengths: Vec<usize> =
+            split_buffers(buffers, 4).into_iter().map(|(_, len)| len).collect();
         assert_eq!(lengths, [4, 4, 4, 2]);
     }
 }

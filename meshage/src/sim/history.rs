@@ -13,18 +13,18 @@ use crate::message::{Message, Report};
 use crate::name::{Instance, MessageId, NodeName};
 use crate::wire::data::CHUNK_BYTES;
 
-use super::network::Machine;
+use super::network::HostId;
 
 /// One send of a world: its place in the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub usize);
+pub struct SendId(pub usize);
 
 /// A message that came into somebody's inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
+pub struct Delivery {
     /// Whose.
     pub name: NodeName,
-    /// In which life.
+    /// In which incarnation.
     pub instance: Instance,
     /// When the application had it.
     pub at: Duration,
@@ -34,10 +34,10 @@ pub struct Receipt {
 
 /// One message that was sent.
 #[derive(Debug, Clone)]
-pub struct Sent {
+pub struct SendRecord {
     /// By whom.
-    pub machine: Machine,
-    /// In which life.
+    pub host_id: HostId,
+    /// In which incarnation.
     pub source: Instance,
     /// Its number there.
     pub id: Option<MessageId>,
@@ -50,7 +50,7 @@ pub struct Sent {
     /// Whether it was to be sent again until the deadline.
     pub retry: bool,
     /// How often nodes had changed their routes, and relays had refused something, by then.
-    pub upheavals: u64,
+    pub order_disruptions: u64,
     /// When it was sent.
     pub started: Duration,
     /// When it has to be over.
@@ -58,9 +58,9 @@ pub struct Sent {
     /// What the sender was told, and when.
     pub result: Option<(Duration, Result<Report, SendError>)>,
     /// Where it arrived.
-    pub receipts: Vec<Receipt>,
-    /// The sender's life ended first: nobody was there to be told.
-    pub orphaned: bool,
+    pub deliveries: Vec<Delivery>,
+    /// The sender's incarnation ended first: nobody was there to be told.
+    pub sender_ended: bool,
 }
 
 /// Source, receiver, and whether the messages are large.
@@ -69,8 +69,8 @@ type SizeKey = (Instance, Instance, bool);
 /// Everything sent in a world.
 #[derive(Debug, Default)]
 pub struct History {
-    sent: Vec<Sent>,
-    by_message: HashMap<(Instance, MessageId), Ticket>,
+    sent: Vec<SendRecord>,
+    by_message: HashMap<(Instance, MessageId), SendId>,
     /// The last message that a receiver had of a channel, broadcasts apart from sets.
     last: HashMap<(SizeKey, bool), MessageId>,
     /// The newest message that it had of both.
@@ -79,52 +79,52 @@ pub struct History {
 }
 
 /// The body of a send: a pattern of its own, so that a byte of another message shows.
-pub fn body(ticket: Ticket, length: usize) -> Bytes {
-    (0..length).map(|at| pattern(ticket, at)).collect::<Vec<u8>>().into()
+pub fn body(send_id: SendId, length: usize) -> Bytes {
+    (0..length).map(|at| pattern(send_id, at)).collect::<Vec<u8>>().into()
 }
 
-fn pattern(ticket: Ticket, at: usize) -> u8 {
-    (ticket.0.wrapping_mul(131) ^ at ^ (at >> 8).wrapping_mul(29)) as u8
+fn pattern(send_id: SendId, at: usize) -> u8 {
+    (send_id.0.wrapping_mul(131) ^ at ^ (at >> 8).wrapping_mul(29)) as u8
 }
 
 impl History {
     /// The number that the next send will have.
-    pub(super) fn next_ticket(&self) -> Ticket {
-        Ticket(self.sent.len())
+    pub(super) fn next_send_id(&self) -> SendId {
+        SendId(self.sent.len())
     }
 
     /// Enters a send.
-    pub(super) fn enter(&mut self, sent: Sent) {
+    pub(super) fn record_send(&mut self, sent: SendRecord) {
         self.sent.push(sent);
     }
 
     /// Takes the last entry back: nothing was sent after all.
-    pub(super) fn withdraw(&mut self, ticket: Ticket) {
-        assert_eq!(ticket.0 + 1, self.sent.len(), "only the last entry is ever taken back");
+    pub(super) fn remove_last(&mut self, send_id: SendId) {
+        assert_eq!(send_id.0 + 1, self.sent.len(), "only the last entry is ever taken back");
         self.sent.pop();
     }
 
     /// Enters the number that the source gave a send.
-    pub(super) fn number(&mut self, ticket: Ticket, id: MessageId) {
-        let sent = &mut self.sent[ticket.0];
+    pub(super) fn set_message_id(&mut self, send_id: SendId, id: MessageId) {
+        let sent = &mut self.sent[send_id.0];
         sent.id = Some(id);
-        let doubled = self.by_message.insert((sent.source, id), ticket);
+        let doubled = self.by_message.insert((sent.source, id), send_id);
         assert_eq!(doubled, None, "invariant S3: a source uses no message number twice");
     }
 
     /// Enters what a sender was told. `late_from` is when it could first be told.
-    pub(super) fn complete(
+    pub(super) fn record_completion(
         &mut self,
-        ticket: Ticket,
+        send_id: SendId,
         result: Result<Report, SendError>,
         now: Duration,
         late_from: Duration,
     ) {
-        let sent = &mut self.sent[ticket.0];
-        assert!(sent.result.is_none(), "invariant S6: {ticket:?} was completed twice");
+        let sent = &mut self.sent[send_id.0];
+        assert!(sent.result.is_none(), "invariant S6: {send_id:?} was completed twice");
         assert!(
             now <= sent.deadline.max(late_from) + DEADLINE_SLACK,
-            "invariant S6: {ticket:?} ended at {now:?}, after its deadline {:?}: {sent:?}",
+            "invariant S6: {send_id:?} ended at {now:?}, after its deadline {:?}: {sent:?}",
             sent.deadline
         );
         sent.result = Some((now, result));
@@ -132,39 +132,39 @@ impl History {
 
     /// Enters a message that an application took out of its inbox, and how often nodes had changed
     /// their routes, and relays had refused something, by then.
-    pub(super) fn receive(
+    pub(super) fn record_delivery(
         &mut self,
         name: &NodeName,
         instance: Instance,
         message: &Message,
         now: Duration,
-        upheavals: u64,
+        order_disruptions: u64,
     ) {
-        let Some(&ticket) = self.by_message.get(&(message.instance, message.id)) else {
+        let Some(&send_id) = self.by_message.get(&(message.instance, message.id)) else {
             panic!("invariant S3: {name} received a message that nobody sent: {message}");
         };
-        let sent = &mut self.sent[ticket.0];
+        let sent = &mut self.sent[send_id.0];
         assert!(
             message.body.len() == sent.length
-                && message.body.iter().enumerate().all(|(at, &byte)| byte == pattern(ticket, at)),
-            "invariant S3: {name} received {ticket:?} with another body"
+                && message.body.iter().enumerate().all(|(at, &byte)| byte == pattern(send_id, at)),
+            "invariant S3: {name} received {send_id:?} with another body"
         );
-        assert_eq!(message.is_broadcast(), sent.broadcast, "invariant S3: {ticket:?} {message}");
+        assert_eq!(message.is_broadcast(), sent.broadcast, "invariant S3: {send_id:?} {message}");
         assert!(
-            sent.receipts.iter().all(|receipt| receipt.instance != instance),
-            "invariant S2: {name} ({instance}) received {ticket:?} twice: {message}; {sent:?}"
+            sent.deliveries.iter().all(|delivery| delivery.instance != instance),
+            "invariant S2: {name} ({instance}) received {send_id:?} twice: {message}; {sent:?}"
         );
         assert!(
             sent.broadcast || message.recipients.contains(name),
-            "invariant S3: {name} received {ticket:?}, which was not sent to it"
+            "invariant S3: {name} received {send_id:?}, which was not sent to it"
         );
-        sent.receipts.push(Receipt {
+        sent.deliveries.push(Delivery {
             name: name.clone(),
             instance,
             at: now,
             hops: message.route.len(),
         });
-        self.in_order(name, instance, message, ticket, upheavals);
+        self.in_order(name, instance, message, send_id, order_disruptions);
         self.received += 1;
     }
 
@@ -176,10 +176,10 @@ impl History {
         name: &NodeName,
         instance: Instance,
         message: &Message,
-        ticket: Ticket,
-        upheavals: u64,
+        send_id: SendId,
+        order_disruptions: u64,
     ) {
-        let sent = &self.sent[ticket.0];
+        let sent = &self.sent[send_id.0];
         let size = (message.instance, instance, sent.length > CHUNK_BYTES);
         let before = self.last.insert((size, sent.broadcast), message.id);
         assert!(
@@ -190,7 +190,7 @@ impl History {
         );
         let newest = self.newest.entry(size).or_insert(message.id);
         assert!(
-            *newest <= message.id || sent.upheavals != upheavals || sent.retry,
+            *newest <= message.id || sent.order_disruptions != order_disruptions || sent.retry,
             "invariant S5: {name} received {} after {newest:?} of {}: {sent:?}",
             message.id,
             message.source
@@ -198,23 +198,23 @@ impl History {
         *newest = message.id.max(*newest);
     }
 
-    /// The sender's life ended.
-    pub(super) fn orphan(&mut self, source: Instance) {
+    /// The sender's incarnation ended.
+    pub(super) fn mark_sender_ended(&mut self, source: Instance) {
         for sent in &mut self.sent {
             if sent.source == source && sent.result.is_none() {
-                sent.orphaned = true;
+                sent.sender_ended = true;
             }
         }
     }
 
     /// What was sent, in order.
-    pub fn sent(&self) -> &[Sent] {
+    pub fn sent(&self) -> &[SendRecord] {
         &self.sent
     }
 
     /// One send.
-    pub fn entry(&self, ticket: Ticket) -> &Sent {
-        &self.sent[ticket.0]
+    pub fn entry(&self, send_id: SendId) -> &SendRecord {
+        &self.sent[send_id.0]
     }
 
     /// How many messages arrived, each recipient counted.
@@ -241,23 +241,23 @@ mod tests {
     fn history(messages: u64) -> History {
         let mut history = History::default();
         for number in 1..=messages {
-            let ticket = history.next_ticket();
-            history.enter(Sent {
-                machine: Machine(0),
+            let send_id = history.next_send_id();
+            history.record_send(SendRecord {
+                host_id: HostId(0),
                 source: Instance(1),
                 id: None,
                 expected: vec![name("b")],
                 broadcast: false,
                 length: 1,
                 retry: false,
-                upheavals: 0,
+                order_disruptions: 0,
                 started: Duration::ZERO,
                 deadline: SECOND,
                 result: None,
-                receipts: Vec::new(),
-                orphaned: false,
+                deliveries: Vec::new(),
+                sender_ended: false,
             });
-            history.number(ticket, MessageId(number));
+            history.set_message_id(send_id, MessageId(number));
         }
         history
     }
@@ -270,9 +270,9 @@ mod tests {
             recipients: name("b").into(),
             route: name("a").into(),
             encoding: Encoding::BYTES,
-            body: body(Ticket(number as usize - 1), 1),
+            body: body(SendId(number as usize - 1), 1),
         };
-        history.receive(&name("b"), Instance(2), &message, SECOND, 0);
+        history.record_delivery(&name("b"), Instance(2), &message, SECOND, 0);
     }
 
     #[test]
@@ -309,6 +309,6 @@ mod tests {
     #[should_panic(expected = "invariant S6")]
     fn a_report_after_the_deadline_is_found() {
         let report = Ok(Report::default());
-        history(1).complete(Ticket(0), report, SECOND * 2, Duration::ZERO);
+        history(1).record_completion(SendId(0), report, SECOND * 2, Duration::ZERO);
     }
 }

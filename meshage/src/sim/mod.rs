@@ -3,7 +3,7 @@
 //! It owns the world around the nodes, and no part of a node: what runs here is
 //! [`crate::protocol::router::Router`] and [`crate::forward::plane::Plane`], unchanged, fed by a
 //! driver that does what the one over sockets does. It may not touch a socket, a clock or any
-//! chance but its seed's, and one seed gives one history, to the byte.
+//! rng but its seed's, and one seed gives one history, to the byte.
 //!
 //! ```text
 //!   run ── chaos: faults, traffic ──► world: clock, heap ──► drive ──► Router · Plane
@@ -13,7 +13,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `world`, `act` | computers, time; what a test does to a world |
+//! | `world`, `action` | hosts, time; what a test does to a world |
 //! | `driver` | a node's driver: the drain loop, timers, datagrams |
 //! | `socket`, `frames` | connections made and closed; what is read from them and written |
 //! | `network`, `connection` | paths and faults; one connection's two pipes |
@@ -27,6 +27,7 @@ mod chaos;
 mod checker;
 mod connection;
 mod driver;
+mod event;
 mod faults;
 mod frames;
 pub mod history;
@@ -41,10 +42,13 @@ mod targets;
 mod trace_hash;
 
 pub use application::SendOptions;
-pub use node::{Condition, NodeSpec};
-pub use report::{Counts, Figures, Histogram, Summary};
+pub use node::{HostState, NodeSpec};
+pub use report::{Histogram, SimCounters, Summary, TrafficCounters};
 pub use rng::SimRng;
-pub use run::{Broken, Campaign, DEGREE, SimOptions, Tally, run_many, run_one, two_islands};
+pub use run::{
+    Campaign, CampaignResult, DEGREE, InvariantViolation, SimOptions, run_many, run_one,
+    two_islands,
+};
 pub use simulation::Sim;
 pub use targets::{Target, measure};
 pub use trace_hash::TraceHash;

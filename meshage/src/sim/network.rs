@@ -1,9 +1,9 @@
-//! The simulated network between machines: who reaches whom, how fast, and what gets lost.
+//! The simulated network between hosts: who reaches whom, how fast, and what gets lost.
 //!
 //! It owns the paths and the faults on them. What travels (connections, datagrams) is the world's.
 //!
 //! ```text
-//!  machine 0 ──latency ± jitter, bandwidth── machine 1        one path per pair, the same both ways
+//!  host_id 0 ──latency ± jitter, bandwidth── host_id 1        one path per pair, the same both ways
 //!      group 0        │ cut, or another group: silence        group 0
 //! ```
 
@@ -13,18 +13,18 @@ use std::time::Duration;
 
 use super::rng::SimRng;
 
-/// A machine: its place in the world's list.
+/// A host_id: its place in the world's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Machine(pub usize);
+pub struct HostId(pub usize);
 
-impl Machine {
-    /// Its address: 10.0.0.0/8 holds more machines than any world.
+impl HostId {
+    /// Its address: 10.0.0.0/8 holds more hosts than any world.
     pub fn ip(self) -> IpAddr {
         let number = self.0 as u32 + 1;
         IpAddr::V4(Ipv4Addr::from(0x0a00_0000 | number))
     }
 
-    /// The machine of an address.
+    /// The host_id of an address.
     pub fn of(address: SocketAddr) -> Option<Self> {
         let IpAddr::V4(ip) = address.ip() else {
             return None;
@@ -34,7 +34,7 @@ impl Machine {
     }
 }
 
-/// How bytes travel between two machines.
+/// How bytes travel between two hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
     /// How long a byte takes, at the least.
@@ -77,8 +77,8 @@ impl Path {
     }
 
     /// How many bytes arrive together: a tenth of a second's worth, so that a slow path still
-    /// brings signs of life while a large frame is on it.
-    pub(super) fn piece(&self) -> usize {
+    /// brings signs of incarnation while a large frame is on it.
+    pub(super) fn segment_bytes_max(&self) -> usize {
         (self.bandwidth / 10).clamp(1 << 10, 256 << 10) as usize
     }
 }
@@ -87,68 +87,68 @@ impl Path {
 #[derive(Debug)]
 pub struct Network {
     standard: Path,
-    special: BTreeMap<(Machine, Machine), Path>,
-    cuts: BTreeSet<(Machine, Machine)>,
+    special: BTreeMap<(HostId, HostId), Path>,
+    cuts: BTreeSet<(HostId, HostId)>,
     /// Machines of different groups do not reach each other; who is not listed is in group 0.
-    groups: BTreeMap<Machine, u32>,
+    groups: BTreeMap<HostId, u32>,
     /// How many of a thousand datagrams are lost.
     loss_permille: u32,
-    chance: SimRng,
+    rng: SimRng,
 }
 
-fn pair(a: Machine, b: Machine) -> (Machine, Machine) {
+fn pair(a: HostId, b: HostId) -> (HostId, HostId) {
     if a <= b { (a, b) } else { (b, a) }
 }
 
 impl Network {
     /// A network without faults.
-    pub fn new(standard: Path, chance: SimRng) -> Self {
+    pub fn new(standard: Path, rng: SimRng) -> Self {
         Self {
             standard,
             special: BTreeMap::new(),
             cuts: BTreeSet::new(),
             groups: BTreeMap::new(),
             loss_permille: 0,
-            chance,
+            rng,
         }
     }
 
-    /// The path between two machines.
-    pub fn path(&self, a: Machine, b: Machine) -> Path {
+    /// The path between two hosts.
+    pub fn path(&self, a: HostId, b: HostId) -> Path {
         self.special.get(&pair(a, b)).copied().unwrap_or(self.standard)
     }
 
-    /// Changes the path between two machines; `None` makes it a standard one again.
-    pub fn set_path(&mut self, a: Machine, b: Machine, path: Option<Path>) {
+    /// Changes the path between two hosts; `None` makes it a standard one again.
+    pub fn set_path(&mut self, a: HostId, b: HostId, path: Option<Path>) {
         match path {
             Some(path) => self.special.insert(pair(a, b), path),
             None => self.special.remove(&pair(a, b)),
         };
     }
 
-    /// Whether anything passes between two machines.
-    pub fn reaches(&self, a: Machine, b: Machine) -> bool {
+    /// Whether anything passes between two hosts.
+    pub fn reaches(&self, a: HostId, b: HostId) -> bool {
         a == b || (self.group(a) == self.group(b) && !self.cuts.contains(&pair(a, b)))
     }
 
-    /// The part of a partitioned network that a machine is in.
-    pub fn group(&self, machine: Machine) -> u32 {
-        self.groups.get(&machine).copied().unwrap_or(0)
+    /// The part of a partitioned network that a host_id is in.
+    pub fn group(&self, host_id: HostId) -> u32 {
+        self.groups.get(&host_id).copied().unwrap_or(0)
     }
 
-    /// Lets nothing pass between two machines any more.
-    pub fn cut(&mut self, a: Machine, b: Machine) {
+    /// Lets nothing pass between two hosts any more.
+    pub fn cut(&mut self, a: HostId, b: HostId) {
         self.cuts.insert(pair(a, b));
     }
 
     /// Undoes [`Network::cut`].
-    pub fn heal(&mut self, a: Machine, b: Machine) {
+    pub fn heal(&mut self, a: HostId, b: HostId) {
         self.cuts.remove(&pair(a, b));
     }
 
-    /// Puts a machine into a group.
-    pub fn set_group(&mut self, machine: Machine, group: u32) {
-        self.groups.insert(machine, group);
+    /// Puts a host_id into a group.
+    pub fn set_group(&mut self, host_id: HostId, group: u32) {
+        self.groups.insert(host_id, group);
     }
 
     /// Loses so many of a thousand datagrams from now on.
@@ -165,18 +165,18 @@ impl Network {
     }
 
     /// How long something that leaves now is under way, occupation of the path apart.
-    pub(super) fn delay(&mut self, a: Machine, b: Machine) -> Duration {
+    pub(super) fn delay(&mut self, a: HostId, b: HostId) -> Duration {
         if a == b {
             // A loopback.
             return Duration::from_micros(20);
         }
         let path = self.path(a, b);
-        path.latency + self.chance.time(Duration::ZERO..path.jitter)
+        path.latency + self.rng.time(Duration::ZERO..path.jitter)
     }
 
     /// Whether a datagram that could arrive is lost all the same.
-    pub(super) fn loses(&mut self) -> bool {
-        self.loss_permille > 0 && self.chance.permille(self.loss_permille)
+    pub(super) fn drops_datagram(&mut self) -> bool {
+        self.loss_permille > 0 && self.rng.permille(self.loss_permille)
     }
 }
 
@@ -186,15 +186,15 @@ mod tests {
 
     #[test]
     fn an_address_leads_back_to_its_machine() {
-        for machine in [Machine(0), Machine(254), Machine(70_000)] {
-            assert_eq!(Machine::of(SocketAddr::new(machine.ip(), 9000)), Some(machine));
+        for host_id in [HostId(0), HostId(254), HostId(70_000)] {
+            assert_eq!(HostId::of(SocketAddr::new(host_id.ip(), 9000)), Some(host_id));
         }
     }
 
     #[test]
     fn cuts_and_groups_stop_what_passes_and_healing_lets_it_pass() {
         let mut network = Network::new(Path::default(), SimRng::new(1));
-        let (a, b) = (Machine(0), Machine(1));
+        let (a, b) = (HostId(0), HostId(1));
         network.cut(b, a);
         assert!(!network.reaches(a, b));
         network.heal(a, b);

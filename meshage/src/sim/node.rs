@@ -1,7 +1,7 @@
-//! One simulated computer, and the life of the node that runs on it.
+//! One simulated host, and the incarnation of the node that runs on it.
 //!
 //! It owns a router, a data plane and what the application there sees. The loop that feeds them is
-//! the world's ([`super::simulation`]); a start after a crash is another [`Life`] on the same computer.
+//! the world's ([`super::simulation`]); a start after a crash is another [`Incarnation`] on the same host.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,16 +16,16 @@ use crate::protocol::io::Input;
 use crate::protocol::router::Router;
 
 use super::connection::{ConnectionId, Side};
-use super::history::Ticket;
-use super::simulation::SimEvent;
+use super::event::SimEvent;
+use super::history::SendId;
 
 /// What a node is started with.
 #[derive(Debug, Clone)]
 pub struct NodeSpec {
-    /// Its name; unless another host name is given, its computer is found by it too.
+    /// Its name; unless another host name is given, its host is found by it too.
     pub name: NodeName,
     /// The name that others dial.
-    pub host: String,
+    pub host_name: String,
     /// Its namespace.
     pub namespace: Namespace,
     /// How many links it wants.
@@ -53,7 +53,7 @@ impl NodeSpec {
         let node_name = NodeName::new(name).expect("a valid node name");
         Self {
             name: node_name,
-            host: name.into(),
+            host_name: name.into(),
             namespace: Namespace::default(),
             degree,
             msa_timeout: crate::config::DEFAULT_MSA_TIMEOUT,
@@ -65,23 +65,23 @@ impl NodeSpec {
     }
 }
 
-/// How a computer is.
+/// How a host is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
+pub enum HostState {
     /// It runs.
-    On,
+    Running,
     /// Its process is stopped: the kernel still takes what arrives, nobody reads it.
     Stopped,
     /// It has no power: nothing leaves, nothing is answered.
     Off,
 }
 
-/// One computer.
+/// One host.
 #[derive(Debug)]
-pub(super) struct Computer {
+pub(super) struct SimHost {
     pub(super) spec: NodeSpec,
-    pub(super) condition: Condition,
-    pub(super) life: Option<Life>,
+    pub(super) state: HostState,
+    pub(super) incarnation: Option<Incarnation>,
     /// What happened while the process was stopped, in order.
     pub(super) deferred: Vec<SimEvent>,
     /// When the process was last continued: nobody is on time while stopped.
@@ -93,20 +93,20 @@ pub(super) const DEFERRED_MAX: usize = 256;
 
 /// One link as its driver sees it.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct SimLink {
     pub(super) connection: ConnectionId,
     pub(super) side: Side,
     pub(super) outbound: Arc<Outbound>,
 }
 
-/// One life of a node.
-pub(super) struct Life {
+/// One incarnation of a node.
+pub(super) struct Incarnation {
     /// Never used twice in a world.
     pub(super) number: u64,
     pub(super) instance: Instance,
     pub(super) router: Router,
     pub(super) plane: Plane<Recorder>,
-    pub(super) links: BTreeMap<LinkId, Wire>,
+    pub(super) links: BTreeMap<LinkId, SimLink>,
     /// Every end of a connection that it holds, links and those that are not yet.
     pub(super) open: BTreeSet<(ConnectionId, Side)>,
     pub(super) next_link: u64,
@@ -114,34 +114,34 @@ pub(super) struct Life {
     pub(super) wake: Option<Duration>,
     /// What its control task has yet to come to, and when it comes to the last of it.
     pub(super) queued: VecDeque<Input>,
-    pub(super) turn_at: Duration,
+    pub(super) next_input_at: Duration,
     /// Whether the application reads its inbox.
     pub(super) reading: bool,
     /// The routes or the links changed since the data plane was told.
     pub(super) fib_stale: bool,
     /// The nodes that exist, and the peers, as events told the application.
-    pub(super) told_nodes: BTreeSet<NodeName>,
-    pub(super) told_peers: BTreeSet<NodeName>,
+    pub(super) reported_nodes: BTreeSet<NodeName>,
+    pub(super) reported_peers: BTreeSet<NodeName>,
     /// How often in a row it was woken without time going by.
-    pub(super) spins: u32,
+    pub(super) immediate_wakes: u32,
 }
 
-impl std::fmt::Debug for Life {
+impl std::fmt::Debug for Incarnation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Life").field("instance", &self.instance).finish_non_exhaustive()
+        f.debug_struct("Incarnation").field("instance", &self.instance).finish_non_exhaustive()
     }
 }
 
 /// What the data plane tells the application, kept until the world takes it.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
-    completed: Mutex<Vec<(Ticket, Result<Report, SendError>)>>,
+    completed: Mutex<Vec<(SendId, Result<Report, SendError>)>>,
     snooped: Mutex<Vec<Message>>,
 }
 
 impl Recorder {
     /// The sends that ended since the last call.
-    pub(super) fn completed(&self) -> Vec<(Ticket, Result<Report, SendError>)> {
+    pub(super) fn completed(&self) -> Vec<(SendId, Result<Report, SendError>)> {
         std::mem::take(&mut self.completed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -152,9 +152,9 @@ impl Recorder {
 }
 
 impl Sink for Recorder {
-    type Completion = Ticket;
+    type Completion = SendId;
 
-    fn complete(&self, ended: &mut Vec<(Ticket, Result<Report, SendError>)>) {
+    fn complete(&self, ended: &mut Vec<(SendId, Result<Report, SendError>)>) {
         self.completed.lock().unwrap_or_else(PoisonError::into_inner).append(ended);
     }
 

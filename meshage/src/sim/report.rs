@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use crate::wire::frame::FrameKind;
 
-/// What one computer's nodes sent.
+/// What one host's nodes sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct TrafficCounters {
     /// Control frames, and their bytes.
     pub control: (u64, u64),
     /// Frames of messages.
     pub data: (u64, u64),
     /// Frames of acknowledgements.
     pub acks: (u64, u64),
-    /// Signs of life.
+    /// Signs of incarnation.
     pub keep_alives: (u64, u64),
     /// Solicitations and beacons.
     pub datagrams: u64,
@@ -22,8 +22,8 @@ pub struct Counts {
     pub dials: u64,
 }
 
-impl Counts {
-    /// Counts a frame, prefix and all.
+impl TrafficCounters {
+    /// TrafficCounters a frame, prefix and all.
     pub(super) fn wrote(&mut self, frame: &[u8]) {
         let count = match FrameKind::from_number(frame[4]) {
             Some(FrameKind::Control) => &mut self.control,
@@ -58,7 +58,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Counts a number.
+    /// TrafficCounters a number.
     pub fn add(&mut self, number: usize) {
         if self.counts.len() <= number {
             self.counts.resize(number + 1, 0);
@@ -95,9 +95,9 @@ impl fmt::Display for Histogram {
 
 /// Everything that a world counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// By computer.
-    pub computers: Vec<Counts>,
+pub struct SimCounters {
+    /// By host.
+    pub hosts: Vec<TrafficCounters>,
     /// How many links the messages crossed that arrived.
     pub hops: Histogram,
     /// How many events applications were told.
@@ -108,14 +108,14 @@ pub struct Figures {
     pub installs: u64,
     /// How often something came between messages on one route: new routes came into force somewhere,
     /// or a relay refused a copy.
-    pub upheavals: u64,
+    pub order_disruptions: u64,
 }
 
-impl Figures {
-    /// The sum over all computers.
-    pub fn total(&self) -> Counts {
-        let mut total = Counts::default();
-        self.computers.iter().for_each(|counts| total.add(counts));
+impl SimCounters {
+    /// The sum over all hosts.
+    pub fn total(&self) -> TrafficCounters {
+        let mut total = TrafficCounters::default();
+        self.hosts.iter().for_each(|counts| total.add(counts));
         total
     }
 }
@@ -140,7 +140,7 @@ pub struct Summary {
     /// Virtual time in all.
     pub lasted: Duration,
     /// What was counted.
-    pub figures: Figures,
+    pub counters: SimCounters,
     /// Links of each node at the end.
     pub links: Histogram,
     /// How many sends, and how many of their recipients had each outcome.
@@ -160,7 +160,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes = self.nodes as f64;
         let seconds = self.lasted.as_secs_f64();
-        let total = self.figures.total();
+        let total = self.counters.total();
         let per_node = |count: u64| count as f64 / nodes;
         writeln!(f, "seed               {}", self.seed)?;
         writeln!(f, "nodes              {} of degree {}", self.nodes, self.degree)?;
@@ -176,7 +176,7 @@ impl fmt::Display for Summary {
             )?;
         }
         writeln!(f, "links per node     {} (least/mean/most)", self.links)?;
-        writeln!(f, "hops per message   {} (least/mean/most)", self.figures.hops)?;
+        writeln!(f, "hops per message   {} (least/mean/most)", self.counters.hops)?;
         for (name, (frames, bytes)) in [
             ("control", total.control),
             ("messages", total.data),

@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn draws_stay_within_their_range() {
-        let mut chance = SimRng::new(1);
+        let mut rng = SimRng::new(1);
         for _ in 0..1000 {
-            assert!((3..9).contains(&chance.within(3..9)));
+            assert!((3..9).contains(&rng.within(3..9)));
         }
-        assert_eq!(chance.within(5..5), 5);
+        assert_eq!(rng.within(5..5), 5);
     }
 }

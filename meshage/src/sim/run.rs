@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::chaos::Chaos;
-use super::network::Machine;
+use super::network::HostId;
 use super::node::NodeSpec;
 use super::report::Summary;
 use super::rng::SimRng;
@@ -35,7 +35,7 @@ const REST_NODES: usize = 200;
 /// What one run is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SimOptions {
-    /// Where all chance comes from.
+    /// Where all rng comes from.
     pub seed: u64,
     /// How many nodes.
     pub nodes: usize,
@@ -56,7 +56,7 @@ impl SimOptions {
 
 /// An invariant did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
+pub struct InvariantViolation {
     /// The run that shows it.
     pub options: SimOptions,
     /// When, in virtual time.
@@ -65,7 +65,7 @@ pub struct Broken {
     pub what: String,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for InvariantViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SimOptions { seed, nodes, degree, chaos, trace: _ } = self.options;
         let chaos = if chaos { " --chaos" } else { "" };
@@ -79,40 +79,40 @@ impl fmt::Display for Broken {
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for InvariantViolation {}
 
 /// Runs one world from its start to its last check.
 ///
 /// # Errors
-/// [`Broken`]: an invariant did not hold.
-pub fn run_one(options: SimOptions) -> Result<Summary, Broken> {
+/// [`InvariantViolation`]: an invariant did not hold.
+pub fn run_one(options: SimOptions) -> Result<Summary, InvariantViolation> {
     let mut sim = Sim::new(options.seed, options.trace);
-    catch_unwind(AssertUnwindSafe(|| play(&mut sim, options))).map_err(|panic| {
+    catch_unwind(AssertUnwindSafe(|| run_to_end(&mut sim, options))).map_err(|panic| {
         let what = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => text.clone(),
             (None, Some(text)) => (*text).into(),
             (None, None) => "a panic without a word".into(),
         };
-        Broken { options, at: sim.now(), what }
+        InvariantViolation { options, at: sim.now(), what }
     })
 }
 
-fn play(sim: &mut Sim, options: SimOptions) -> Summary {
-    let mut chance = SimRng::new(options.seed).fork(10);
-    let seeded = populate(sim, options, &mut chance);
+fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
+    let mut rng = SimRng::new(options.seed).fork(10);
+    let seeded = populate(sim, options, &mut rng);
     let nodes = options.nodes;
     let known = sim.run_until_stepping(SETTLE_TIME_MAX, SETTLE_STEP, &mut |sim: &Sim| {
-        sim.machines().all(|machine| sim.knows(machine) == nodes)
+        sim.hosts().all(|host_id| sim.known_nodes(host_id) == nodes)
     });
-    let known = known.unwrap_or_else(|| panic!("invariant S7: {}", sim.why_unsettled()));
+    let known = known.unwrap_or_else(|| panic!("invariant S7: {}", sim.unsettled_reason()));
     let converged = known + settle(sim, "at first");
     sim.check_tables((!seeded).then_some(2 * options.degree as usize));
     let mut faults = 0;
     let mut healed = None;
     if options.chaos {
-        sim.network().set_loss(chance.within(0..300) as u32);
-        let mut chaos = Chaos::plan(sim, chance.fork(11));
-        chaos.befall(sim);
+        sim.network().set_loss(rng.within(0..300) as u32);
+        let mut chaos = Chaos::plan(sim, rng.fork(11));
+        chaos.execute(sim);
         faults = chaos.faults();
         healed = Some(settle(sim, "after the faults"));
     }
@@ -123,8 +123,8 @@ fn play(sim: &mut Sim, options: SimOptions) -> Summary {
     }
     sim.check_tables((!seeded).then_some(2 * options.degree.max(5) as usize));
     sim.probe();
-    sim.check_rest();
-    sim.check_honesty();
+    sim.check_quiescence();
+    sim.check_outcomes();
     Summary {
         seed: options.seed,
         nodes: options.nodes,
@@ -134,7 +134,7 @@ fn play(sim: &mut Sim, options: SimOptions) -> Summary {
         converged,
         healed,
         lasted: sim.now(),
-        figures: sim.figures().clone(),
+        counters: sim.counters().clone(),
         links: sim.links(),
         sends: sim.history().sent().len() as u64,
         outcomes: sim.outcomes(),
@@ -145,12 +145,11 @@ fn play(sim: &mut Sim, options: SimOptions) -> Summary {
 }
 
 /// Starts the nodes of a run and says whether they find each other by seed addresses. In a chaotic one their settings differ, so that bounds are reached.
-fn populate(sim: &mut Sim, options: SimOptions, chance: &mut SimRng) -> bool {
-    let mut starts: Vec<(Duration, usize)> = (0..options.nodes)
-        .map(|number| (chance.time(Duration::ZERO..START_SPREAD), number))
-        .collect();
+fn populate(sim: &mut Sim, options: SimOptions, rng: &mut SimRng) -> bool {
+    let mut starts: Vec<(Duration, usize)> =
+        (0..options.nodes).map(|number| (rng.time(Duration::ZERO..START_SPREAD), number)).collect();
     starts.sort();
-    let seeded = options.chaos && chance.permille(SEEDED_PERMILLE);
+    let seeded = options.chaos && rng.permille(SEEDED_PERMILLE);
     for (at, number) in starts {
         sim.run_to(at);
         let mut spec = NodeSpec::new(&format!("n{number:03}"), options.degree);
@@ -160,10 +159,10 @@ fn populate(sim: &mut Sim, options: SimOptions, chance: &mut SimRng) -> bool {
             spec.seeds = vec!["n000".into(), format!("n001:{}", crate::config::DEFAULT_PORT)];
         }
         if options.chaos {
-            spec.receive_buffer = [4, 16, 64, 1024][chance.index(4)];
-            spec.msa_timeout = Duration::from_secs(chance.within(3..11));
-            spec.lag = Duration::from_micros([0, 0, 500, 3000, 30_000][chance.index(5)]);
-            spec.max_message = [100_000, 1 << 20][usize::from(chance.permille(700))];
+            spec.receive_buffer = [4, 16, 64, 1024][rng.index(4)];
+            spec.msa_timeout = Duration::from_secs(rng.within(3..11));
+            spec.lag = Duration::from_micros([0, 0, 500, 3000, 30_000][rng.index(5)]);
+            spec.max_message = [100_000, 1 << 20][usize::from(rng.permille(700))];
         }
         sim.add(spec);
     }
@@ -175,7 +174,7 @@ fn settle(sim: &mut Sim, when: &str) -> Duration {
     settled.unwrap_or_else(|| {
         panic!(
             "invariant S7: the mesh did not settle {when} in {SETTLE_TIME_MAX:?}: {}",
-            sim.why_unsettled()
+            sim.unsettled_reason()
         )
     })
 }
@@ -198,9 +197,9 @@ pub struct Campaign {
 impl Campaign {
     /// What the run of one seed is.
     pub fn options(&self, seed: u64) -> SimOptions {
-        let mut chance = SimRng::new(seed).fork(12);
-        let nodes = chance.within(*self.nodes.start() as u64..*self.nodes.end() as u64 + 1);
-        let degree = chance.within(2..5) as u32;
+        let mut rng = SimRng::new(seed).fork(12);
+        let nodes = rng.within(*self.nodes.start() as u64..*self.nodes.end() as u64 + 1);
+        let degree = rng.within(2..5) as u32;
         SimOptions {
             seed,
             nodes: nodes as usize,
@@ -213,15 +212,18 @@ impl Campaign {
 
 /// What many runs came to.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub struct CampaignResult {
     /// Runs in which everything held, by seed.
     pub summaries: Vec<Summary>,
     /// Runs in which something did not.
-    pub broken: Vec<Broken>,
+    pub violations: Vec<InvariantViolation>,
 }
 
 /// Runs many seeds. `done` is told of each as it ends, in any order.
-pub fn run_many(campaign: &Campaign, done: impl Fn(&Result<Summary, Broken>) + Sync) -> Tally {
+pub fn run_many(
+    campaign: &Campaign,
+    done: impl Fn(&Result<Summary, InvariantViolation>) + Sync,
+) -> CampaignResult {
     let next = AtomicU64::new(campaign.seeds.start);
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -239,20 +241,20 @@ pub fn run_many(campaign: &Campaign, done: impl Fn(&Result<Summary, Broken>) + S
             });
         }
     });
-    let mut tally = Tally::default();
+    let mut campaign_result = CampaignResult::default();
     for result in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
         match result {
-            Ok(summary) => tally.summaries.push(summary),
-            Err(broken) => tally.broken.push(broken),
+            Ok(summary) => campaign_result.summaries.push(summary),
+            Err(violations) => campaign_result.violations.push(violations),
         }
     }
-    tally.summaries.sort_by_key(|summary| summary.seed);
-    tally.broken.sort_by_key(|broken| broken.options.seed);
-    tally
+    campaign_result.summaries.sort_by_key(|summary| summary.seed);
+    campaign_result.violations.sort_by_key(|violations| violations.options.seed);
+    campaign_result
 }
 
-impl fmt::Display for Tally {
-    /// One line of figures.
+impl fmt::Display for CampaignResult {
+    /// One line of counters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let runs = &self.summaries;
         let most = |of: fn(&Summary) -> Option<Duration>| {
@@ -261,10 +263,10 @@ impl fmt::Display for Tally {
         let sum = |of: fn(&Summary) -> u64| runs.iter().map(of).sum::<u64>();
         write!(
             f,
-            "sim: {} seeds, {} broken, {} nodes, {} faults, {} sends, {} received, \
+            "sim: {} seeds, {} violations, {} nodes, {} faults, {} sends, {} received, \
              converged in {:.2} s at most, healed in {:.2} s at most, {:.1} h virtual, {} events",
-            runs.len() + self.broken.len(),
-            self.broken.len(),
+            runs.len() + self.violations.len(),
+            self.violations.len(),
             sum(|run| run.nodes as u64),
             sum(|run| run.faults as u64),
             sum(|run| run.sends),
@@ -281,7 +283,7 @@ impl fmt::Display for Tally {
 pub fn two_islands(seed: u64, nodes: usize, degree: u32) -> Sim {
     let mut sim = Sim::new(seed, false);
     for number in 0..nodes {
-        sim.network().set_group(Machine(number), u32::from(number >= nodes / 2));
+        sim.network().set_group(HostId(number), u32::from(number >= nodes / 2));
         sim.add(NodeSpec::new(&format!("n{number:03}"), degree));
     }
     sim

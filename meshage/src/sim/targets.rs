@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::network::Machine;
+use super::network::HostId;
 use super::node::NodeSpec;
 use super::rng::SimRng;
 use super::run::two_islands;
@@ -60,7 +60,7 @@ pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
         targets.push(target);
     };
     let mut sim = Sim::new(seed, false);
-    let mut chance = SimRng::new(seed).fork(20);
+    let mut rng = SimRng::new(seed).fork(20);
     for number in 0..nodes {
         let at = START_SPREAD * number as u32 / nodes as u32;
         sim.run_to(at);
@@ -80,17 +80,17 @@ pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
         measured: Some(links.max() as f64),
         unit: "links",
     });
-    let killed = Machine(chance.index(nodes));
+    let killed = HostId(rng.index(nodes));
     let limit = Duration::from_millis(250);
-    let times = sim.leaving(killed, limit * 2, |sim| sim.kill(killed));
+    let times = sim.removal_times(killed, limit * 2, |sim| sim.kill(killed));
     note(Target::time(
         "a killed node is out of 99 % of the tables".into(),
         limit,
         times.map(|times| times[times.len() * 99 / 100]),
     ));
-    let silent = Machine((killed.0 + nodes / 2) % nodes);
+    let silent = HostId((killed.0 + nodes / 2) % nodes);
     let limit = Duration::from_millis(3500);
-    let times = sim.leaving(silent, limit * 2, |sim| sim.power_off(silent));
+    let times = sim.removal_times(silent, limit * 2, |sim| sim.power_off(silent));
     note(Target::time(
         "a silent node is out of every table".into(),
         limit,
@@ -115,26 +115,26 @@ pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
 impl Sim {
     /// Lets time go by until every node that runs knows every other, and says how long it took.
     pub fn run_until_full(&mut self, limit: Duration) -> Option<Duration> {
-        let running: Vec<Machine> =
-            self.machines().filter(|&machine| self.is_running(machine)).collect();
+        let running: Vec<HostId> =
+            self.hosts().filter(|&host_id| self.is_running(host_id)).collect();
         self.run_until(limit, |sim| {
-            running.iter().all(|&machine| sim.knows(machine) == running.len())
+            running.iter().all(|&host_id| sim.known_nodes(host_id) == running.len())
         })
     }
 
     /// Lets something befall a node and says for each other how long the node stays in its table,
     /// sorted; `None` if it stays in one for longer than the limit.
-    pub fn leaving(
+    pub fn removal_times(
         &mut self,
-        machine: Machine,
+        host_id: HostId,
         limit: Duration,
-        befalls: impl FnOnce(&mut Self),
+        fault: impl FnOnce(&mut Self),
     ) -> Option<Vec<Duration>> {
-        let instance = self.instance(machine)?;
+        let instance = self.instance(host_id)?;
         let began = self.now();
-        befalls(self);
-        let mut waiting: Vec<Machine> =
-            self.machines().filter(|&other| other != machine && self.is_running(other)).collect();
+        fault(self);
+        let mut waiting: Vec<HostId> =
+            self.hosts().filter(|&other| other != host_id && self.is_running(other)).collect();
         let mut times = Vec::new();
         while !waiting.is_empty() {
             if self.now() - began > limit {

@@ -3,7 +3,7 @@
 //! | | invariant | where |
 //! |---|---|---|
 //! | S1 | every segment in a pipe has one arrival scheduled or is held | `driver` |
-//! | S2 | no message is delivered twice to one life of a node | `history` |
+//! | S2 | no message is delivered twice to one incarnation of a node | `history` |
 //! | S3 | what arrives is what was sent, to whom it was sent | `history` |
 //! | S4 | Delivered means in the inbox; a certain failure means never in any inbox | `honesty` |
 //! | S5 | messages of one channel arrive in the order they were sent | `history` |
