@@ -1,6 +1,6 @@
-//! The mesh in virtual time: named scenarios, and a few hundred seeds of small worlds with faults.
+//! The mesh in virtual time: named scenarios, and a few hundred seeds of small meshes with faults.
 //!
-//! A seed that once broke stays here by its number, named for what it showed.
+//! A seed that once violated an invariant stays here by its number, in a test named for its finding.
 
 use std::time::Duration;
 
@@ -27,12 +27,12 @@ fn campaign(seeds: std::ops::Range<u64>, nodes: std::ops::RangeInclusive<usize>,
 }
 
 #[test]
-fn two_hundred_chaotic_worlds_hold_every_invariant() {
+fn two_hundred_chaotic_runs_keep_every_invariant() {
     campaign(1..201, 3..=12, true);
 }
 
 #[test]
-fn sixty_quiet_worlds_settle_and_stay_settled() {
+fn sixty_runs_without_faults_settle_and_stay_settled() {
     campaign(1..61, 1..=16, false);
 }
 
@@ -40,9 +40,9 @@ fn sixty_quiet_worlds_settle_and_stay_settled() {
 fn a_seed_replays_to_the_byte() {
     let options = SimOptions { chaos: true, ..SimOptions::new(7, 8) };
     let (first, second) = (run_one(options), run_one(options));
-    let first = first.expect("unbroken");
-    assert_eq!(first, second.expect("unbroken"));
-    let other = run_one(SimOptions { seed: 8, ..options }).expect("unbroken");
+    let first = first.expect("no violation");
+    assert_eq!(first, second.expect("no violation"));
+    let other = run_one(SimOptions { seed: 8, ..options }).expect("no violation");
     assert_ne!(first.digest, other.digest);
 }
 
@@ -50,7 +50,7 @@ fn a_seed_replays_to_the_byte() {
 fn thirty_two_nodes_of_degree_three_have_the_full_map_within_two_seconds() {
     let mut slowest = Duration::ZERO;
     for seed in 1..21 {
-        let summary = run_one(SimOptions::new(seed, 32)).expect("unbroken");
+        let summary = run_one(SimOptions::new(seed, 32)).expect("no violation");
         slowest = slowest.max(summary.known);
         assert!(summary.links.max() <= 6, "twice the degree at most: {}", summary.links);
     }
@@ -74,14 +74,17 @@ fn two_full_groups_merge_within_a_minute() {
 }
 
 #[test]
-fn a_killed_node_is_out_of_every_table_at_once_and_a_silent_one_soon() {
+fn a_killed_node_disappears_from_every_table_at_once_and_a_silent_node_soon() {
     let mut sim = Sim::group(100, 4);
     sim.settle_down();
     sim.run_for(5 * SECOND);
     let killed =
         sim.removal_times(HostId(50), SECOND, |sim| sim.kill(HostId(50))).expect("in time");
     let late = killed[killed.len() * 99 / 100];
-    println!("killed: out of 99 % of the tables after {late:?}, of all after {:?}", killed[98]);
+    println!(
+        "killed: removed from 99 % of the tables after {late:?}, of all after {:?}",
+        killed[98]
+    );
     assert!(late <= Duration::from_millis(250), "{late:?}");
 
     sim.start(HostId(50));
@@ -90,18 +93,18 @@ fn a_killed_node_is_out_of_every_table_at_once_and_a_silent_one_soon() {
     let silent =
         sim.removal_times(HostId(7), 5 * SECOND, |sim| sim.power_off(HostId(7))).expect("in time");
     let last = silent[98];
-    println!("silent: out of every table after {last:?}");
+    println!("silent: removed from every table after {last:?}");
     assert!(last <= Duration::from_millis(3500), "{last:?}");
 }
 
 #[test]
-fn a_stopped_process_leaves_and_comes_back() {
+fn a_stopped_process_disappears_and_returns() {
     let mut sim = Sim::group(8, 3);
     sim.settle_down();
     sim.run_for(5 * SECOND);
     let stopped = HostId(3);
     let left = sim.removal_times(stopped, 4 * SECOND, |sim| sim.stop(stopped));
-    assert!(left.is_some(), "out of every table within 4 s");
+    assert!(left.is_some(), "removed from every table within 4 s");
     sim.run_for(2 * SECOND);
     sim.resume(stopped);
     let back = sim.run_until_full(4 * SECOND);
@@ -124,7 +127,7 @@ fn a_restarted_node_takes_its_name_back_at_once() {
 }
 
 #[test]
-fn a_second_node_of_a_name_is_refused_and_its_user_told_why() {
+fn a_second_node_of_a_name_is_refused_with_a_reason() {
     let mut sim = Sim::line(["a", "b", "c"]);
     let impostor = NodeSpec { host_name: "elsewhere".into(), ..NodeSpec::new("c", 0) };
     sim.add(impostor);
@@ -138,7 +141,7 @@ fn a_second_node_of_a_name_is_refused_and_its_user_told_why() {
 }
 
 #[test]
-fn two_islands_with_one_name_in_both_join_and_agree_who_holds_it() {
+fn two_islands_with_one_name_in_both_merge_and_agree_on_its_holder() {
     let mut sim = Sim::new(3, false);
     for (group, host_name) in [(0, "a"), (0, "x"), (1, "b"), (1, "other-x")] {
         let name = if host_name == "other-x" { "x" } else { host_name };
@@ -156,7 +159,7 @@ fn two_islands_with_one_name_in_both_join_and_agree_who_holds_it() {
         routes.route("x").expect("held").instance
     };
     assert_eq!(holder(&sim, "a"), holder(&sim, "b"), "the same everywhere");
-    assert!(sim.counters().conflicts > 0, "applications are told");
+    assert!(sim.counters().conflicts > 0, "applications receive an event");
     let send_id = sim.send_to("a", ["x"], 10);
     sim.run_for(SECOND);
     assert!(sim.report(send_id).expect("ended").all_delivered());
@@ -179,7 +182,7 @@ fn both_ends_dialling_at_once_end_with_one_link() {
 }
 
 #[test]
-fn a_message_takes_the_line_and_says_which_way_it_came() {
+fn a_message_follows_the_line_and_records_its_route() {
     let mut sim = Sim::line(["a", "b", "c"]);
     sim.set_snoop("b", true);
     let send_id = sim.send_to("a", ["c"], 100);
@@ -192,12 +195,12 @@ fn a_message_takes_the_line_and_says_which_way_it_came() {
 }
 
 #[test]
-fn a_cut_line_answers_lost_when_it_is_noticed_and_no_route_afterwards() {
+fn a_cut_line_reports_lost_on_detection_and_no_route_afterwards() {
     let mut sim = Sim::line(["a", "b", "c"]);
     sim.cut("b", "c");
     let send_id = sim.send_to("a", ["c"], 100);
-    let told = sim.run_until(4 * SECOND, |sim| sim.report(send_id).is_some());
-    assert!(told.is_some(), "nobody waits out a timeout for the dead");
+    let reported = sim.run_until(4 * SECOND, |sim| sim.report(send_id).is_some());
+    assert!(reported.is_some(), "the report does not wait for the timeout");
     assert_eq!(sim.report(send_id).and_then(|report| report.outcome("c")), Some(Outcome::Lost));
     let send_id = sim.send_to("a", ["c"], 100);
     let report = sim.report(send_id).expect("answered at once");
@@ -205,7 +208,7 @@ fn a_cut_line_answers_lost_when_it_is_noticed_and_no_route_afterwards() {
 }
 
 #[test]
-fn a_receiver_that_stops_reading_slows_nobody_else_and_loses_nothing() {
+fn a_receiver_that_stops_reading_slows_no_other_node_and_loses_nothing() {
     let mut sim = Sim::line(["a", "b", "c"]);
     let b = sim.host("b");
     sim.set_reading(b, false);
@@ -219,7 +222,7 @@ fn a_receiver_that_stops_reading_slows_nobody_else_and_loses_nothing() {
     sim.run_for(SECOND);
     let passing = sim.send_to("a", ["c"], 50);
     sim.run_for(SECOND);
-    assert!(sim.report(passing).expect("ended").all_delivered(), "b passes messages on");
+    assert!(sim.report(passing).expect("ended").all_delivered(), "b relays messages");
     sim.run_for(8 * SECOND);
     sim.set_reading(b, true);
     sim.run_for(10 * SECOND);
@@ -230,7 +233,7 @@ fn a_receiver_that_stops_reading_slows_nobody_else_and_loses_nothing() {
 }
 
 #[test]
-fn a_receiver_that_never_reads_makes_the_rest_busy_at_the_deadline() {
+fn a_receiver_that_never_reads_causes_busy_for_the_rest_at_the_deadline() {
     let mut sim = Sim::line(["a", "b"]);
     let (a, b) = (sim.host("a"), sim.host("b"));
     sim.set_reading(b, false);
@@ -250,7 +253,7 @@ fn a_receiver_that_never_reads_makes_the_rest_busy_at_the_deadline() {
 }
 
 #[test]
-fn one_slow_link_delays_what_crosses_it_alone() {
+fn one_slow_link_delays_only_the_traffic_that_crosses_it() {
     let mut sim = Sim::line(["a", "b", "c"]);
     let (b, c) = (sim.host("b"), sim.host("c"));
     let mut path = sim.network().path(b, c);
@@ -263,7 +266,7 @@ fn one_slow_link_delays_what_crosses_it_alone() {
     assert!(took.is_some_and(|took| took < Duration::from_millis(30)), "{took:?}");
     sim.run_for(9 * SECOND);
     assert!(sim.report(large).expect("ended").all_delivered(), "{:?}", sim.report(large));
-    assert_eq!(sim.mesh("a").len(), 3, "bulk traffic is a sign of incarnation");
+    assert_eq!(sim.mesh("a").len(), 3, "bulk traffic is a sign of life");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What an application or a test does to a simulated world, and what it sees of it.
+//! Commands that an application or a test gives to a simulation, and accessors for the results.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use super::report::SimCounters;
 use super::simulation::Sim;
 use super::trace_hash::TraceHash;
 
-/// How a message is sent.
+/// Options of a simulated send.
 #[derive(Debug, Clone, Copy)]
 pub struct SendOptions {
     /// How long to wait for the acknowledgements.
     pub timeout: Duration,
-    /// Whether to send again until then.
+    /// Whether to retry until the timeout.
     pub retry: bool,
 }
 
@@ -34,7 +34,7 @@ impl Sim {
         RequestId(self.requests)
     }
 
-    /// Gives a router a command, as an application does.
+    /// Passes an application's command to a router.
     pub fn command(&mut self, host_id: HostId, command: Command) {
         if !self.is_running(host_id) {
             return;
@@ -51,21 +51,21 @@ impl Sim {
         request
     }
 
-    /// Has a node hang up on a peer.
+    /// Makes a node hang up on a peer.
     pub fn hangup(&mut self, from: HostId, peer: &NodeName) -> RequestId {
         let request = self.request();
         self.command(from, Command::Hangup { request, peer: peer.clone() });
         request
     }
 
-    /// What came of a command, once it is known.
+    /// The reply to a command, or `None` while it is pending.
     pub fn reply(&self, request: RequestId) -> Option<&Reply> {
         self.replies.get(&request)
     }
 
-    /// Sends to some nodes with the default timeout.
+    /// Sends to a set of nodes with the default timeout.
     pub fn send_to<const N: usize>(&mut self, from: &str, to: [&str; N], length: usize) -> SendId {
-        #[expect(clippy::expect_used, reason = "a world with a wrong name is a mistake of ours")]
+        #[expect(clippy::expect_used, reason = "an invalid name is an error of the test")]
         let to = to.map(|name| NodeName::new(name).expect("a valid node name"));
         let host_id = self.host(from);
         self.send(
@@ -77,17 +77,17 @@ impl Sim {
         .unwrap_or_else(|error| panic!("{from} could not send: {error}"))
     }
 
-    /// Sends to everybody with the default timeout.
+    /// Broadcasts with the default timeout.
     pub fn broadcast(&mut self, from: &str, length: usize) -> SendId {
         let host_id = self.host(from);
         self.send(host_id, Recipients::Broadcast, length, SendOptions::default())
             .unwrap_or_else(|error| panic!("{from} could not broadcast: {error}"))
     }
 
-    /// Sends a body of so many bytes, which the simulator makes up and checks on arrival.
+    /// Sends a generated body of `length` bytes. The simulator checks the body on delivery.
     ///
     /// # Errors
-    /// What the data plane answers, or `Closed` where no node runs.
+    /// The error of the data plane, or `Closed` if no node runs on the host.
     pub fn send(
         &mut self,
         from: HostId,
@@ -150,7 +150,7 @@ impl Sim {
         answer
     }
 
-    /// Takes a send back.
+    /// Cancels a send.
     pub fn cancel(&mut self, send_id: SendId) {
         let now = self.instant();
         let sent = self.history.entry(send_id);
@@ -164,23 +164,23 @@ impl Sim {
         }
     }
 
-    /// The report of a send, once there is one.
+    /// The report of a send, or `None` while it is outstanding.
     pub fn report(&self, send_id: SendId) -> Option<&Report> {
         self.history.entry(send_id).result.as_ref().and_then(|(_, result)| result.as_ref().ok())
     }
 
-    /// The number that a source gave to a send.
+    /// The message number that the source assigned to a send.
     pub fn message_id(&self, send_id: SendId) -> Option<MessageId> {
         self.history.entry(send_id).id
     }
 
-    /// What an application took out of its inbox, in a world that keeps it ([`Sim::line`]).
+    /// The messages that the application took from its inbox. Only [`Sim::line`] records them.
     pub fn received(&self, host_name: &str) -> &[Message] {
         let host_id = self.host(host_name);
         self.inboxes.as_ref().and_then(|all| all.get(&host_id)).map_or(&[], Vec::as_slice)
     }
 
-    /// What a node saw in transit.
+    /// The messages that a node snooped in transit.
     pub fn snooped(&self, host_name: &str) -> &[Message] {
         self.snooped.get(&self.host(host_name)).map_or(&[], Vec::as_slice)
     }
@@ -192,7 +192,7 @@ impl Sim {
         }
     }
 
-    /// Whether the application at a node reads its inbox.
+    /// Sets whether the application at a node reads its inbox.
     pub fn set_reading(&mut self, host_id: HostId, reading: bool) {
         self.trace_hash.line(self.now, || format!("reading {} {reading}", host_id.0));
         if let Some(incarnation) = &mut self.hosts[host_id.0].incarnation {
@@ -203,27 +203,27 @@ impl Sim {
         }
     }
 
-    /// Everything sent so far.
+    /// The history of sends and deliveries.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// What was counted so far.
+    /// The counters of the simulation.
     pub fn counters(&self) -> &SimCounters {
         &self.counters
     }
 
-    /// The digest of everything that happened.
+    /// The digest of the trace.
     pub fn trace_hash(&self) -> &TraceHash {
         &self.trace_hash
     }
 
-    /// The network, to be changed. Call [`Sim::release`] after healing something.
+    /// The network, for changes. Call [`Sim::release`] after healing a fault.
     pub fn network(&mut self) -> &mut Network {
         &mut self.network
     }
 
-    /// Cuts what passes between two nodes: silence, both ways.
+    /// Drops all traffic between two nodes silently, in both directions.
     pub fn cut(&mut self, a: &str, b: &str) {
         let (a, b) = (self.host(a), self.host(b));
         self.network.cut(a, b);

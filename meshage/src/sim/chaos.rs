@@ -1,13 +1,13 @@
-//! A seed becomes a plan of faults and traffic, and the plan befalls a world.
+//! Turns a seed into a plan of faults and traffic, and executes the plan on a simulation.
 //!
-//! It owns what is going to happen and when; it changes the world only through what the world
-//! offers. Each fault carries its own end: who is killed is started again, what is cut is healed,
-//! at the latest when the plan is over.
+//! It owns the plan: which action happens, and when. It changes the simulation only through its
+//! public operations. Each fault has an end: a killed node is restarted and a cut path is healed,
+//! at the latest when the plan ends.
 //!
 //! ```text
 //!  seed ──► plan: [0.4 s send][1.1 s cut 3–7][1.9 s kill 2]…       faults and traffic together
 //!                                    └─► [4.2 s heal 3–7]            each with its end
-//!  end of the plan ──► everything heals ──► the run checks what has to hold
+//!  end of the plan ──► all faults heal ──► the run checks the invariants
 //! ```
 
 use std::collections::BTreeMap;
@@ -24,20 +24,20 @@ use super::node::HostState;
 use super::rng::SimRng;
 use super::simulation::Sim;
 
-/// How long faults go on: several dead intervals and announcement periods.
+/// The duration of the fault phase: several dead intervals and announcement periods.
 const FAULTS_TIME: Duration = Duration::from_secs(30);
-/// A fault ends after this long at the latest: longer than the dead interval, so that some are
-/// noticed and some are not.
+/// The longest fault: longer than the dead interval, so that some faults are detected and others
+/// are not.
 const FAULT_TIME_MAX: Duration = Duration::from_secs(9);
-/// The announcement periods that nodes are set to: a world lasts several of the longest.
+/// The range of announcement periods. A run lasts several of the longest.
 const PERIOD_MIN: Duration = Duration::from_secs(1);
 const PERIOD_MAX: Duration = Duration::from_secs(10);
-/// The largest body of chaotic traffic: several chunks, and little enough for thousands of worlds.
+/// The largest body of chaotic traffic: several chunks, but small enough for thousands of runs.
 const BODY_BYTES_MAX: u64 = 400_000;
-/// How many messages a burst has: more than the small inboxes of chaotic worlds hold.
+/// The largest burst: more messages than the small inboxes of chaotic runs hold.
 const BURST_MAX: u64 = 60;
 
-/// One thing that happens.
+/// One planned action.
 #[derive(Debug, Clone)]
 enum Action {
     Kill(HostId),
@@ -46,12 +46,12 @@ enum Action {
     Start(HostId),
     Stop(HostId),
     Resume(HostId),
-    /// Cuts the path to one of the peers it has then.
+    /// Cuts the path to one of the peers at that time.
     CutPeer(HostId, usize),
     Heal(HostId, HostId),
     SlowPeer(HostId, usize, Path),
     RestorePath(HostId, HostId),
-    /// Each host_id goes to the group of its bit.
+    /// Assigns each host to the group of its bit.
     Partition(u64),
     HealPartition,
     StopReading(HostId),
@@ -65,7 +65,7 @@ enum Action {
     Cancel(SendId),
 }
 
-/// A send to come.
+/// A planned send.
 #[derive(Debug, Clone)]
 struct PlannedSend {
     to: Recipients,
@@ -75,7 +75,7 @@ struct PlannedSend {
     cancel_after: Option<Duration>,
 }
 
-/// A plan, and the rng that made it.
+/// A plan, and the random generator that made it.
 #[derive(Debug)]
 pub(super) struct Chaos {
     actions: BTreeMap<(Duration, u64), Action>,
@@ -85,7 +85,7 @@ pub(super) struct Chaos {
 }
 
 impl Chaos {
-    /// The plan of a seed for a world of so many hosts, from now on.
+    /// Plans the actions of a seed for the hosts of a simulation, from the current time.
     pub(super) fn plan(sim: &Sim, rng: SimRng) -> Self {
         let mut plan = Self { actions: BTreeMap::new(), serial: 0, rng, faults: 0 };
         let hosts: Vec<HostId> = sim.hosts().collect();
@@ -109,7 +109,7 @@ impl Chaos {
         plan
     }
 
-    /// How many faults it has.
+    /// The number of faults in the plan.
     pub(super) fn faults(&self) -> usize {
         self.faults
     }
@@ -158,11 +158,11 @@ impl Chaos {
                     .map(|_| sim.hosts[rng.index(hosts.len())].spec.name.clone())
                     .collect();
                 if rng.permille(30)
-                    && let Ok(nobody) = NodeName::new("nobody")
+                    && let Ok(unknown) = NodeName::new("nobody")
                 {
-                    names.push(nobody);
+                    names.push(unknown);
                 }
-                // A set to oneself alone is an error, which the chaos has no use for.
+                // A set that contains only the sender is an error, which chaos does not test.
                 let own = &sim.hosts[from.0].spec.name;
                 if names.iter().all(|name| name == own) {
                     names.push(sim.hosts[(from.0 + 1) % hosts.len()].spec.name.clone());
@@ -191,7 +191,7 @@ impl Chaos {
         }
     }
 
-    /// Lets the plan befall the world, and then ends every fault.
+    /// Executes the plan, and then ends every fault.
     pub(super) fn execute(&mut self, sim: &mut Sim) {
         let end = sim.now() + FAULTS_TIME;
         while let Some(((at, _), action)) = self.actions.pop_first() {
@@ -301,7 +301,7 @@ impl Chaos {
     fn send_planned(&mut self, sim: &mut Sim, host_id: HostId, planned: &PlannedSend) {
         for _ in 0..planned.copies {
             let sent = sim.send(host_id, planned.to.clone(), planned.length, planned.options);
-            // A full local queue and a node that does not run are both what may happen.
+            // The local queue may be full, and the node may not be running.
             let Ok(send_id) = sent else {
                 return;
             };

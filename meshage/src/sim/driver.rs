@@ -1,15 +1,16 @@
-//! What a event does to a node: the simulator's driver.
+//! Applies simulated events to a node: the simulator's driver.
 //!
-//! It does what the driver over real sockets does, with the same parts: feeds the router, drains its
-//! outputs, tells the data plane of new routes, and moves bytes. It decides nothing.
+//! It does the same as the driver over real sockets, with the same parts: it feeds the router,
+//! drains its outputs, installs new routes in the data plane and moves bytes. It makes no
+//! decisions.
 //!
 //! ```text
-//!  happen ──► hello · frames · timers · datagrams ──► settle:  drain the router
+//!  event ───► hello · frames · timers · datagrams ──► settle:  drain the router
 //!                                                              install the routes
-//!                                                              take the inbox, the reports
-//!                                                              write what the links take
-//!                                                              (again, until nothing moves)
-//!                                                              set the next wake-up
+//!                                                              take the inbox and the reports
+//!                                                              write to links that have room
+//!                                                              (repeat while there is progress)
+//!                                                              set the next wakeup
 //! ```
 
 use std::net::SocketAddr;
@@ -30,13 +31,14 @@ use super::network::HostId;
 use super::node::{DEFERRED_MAX, HostState, SimLink};
 use super::simulation::{PORT, Sim};
 
-/// How often a node may be woken in a row without time going by. More is a timer that is never
-/// satisfied.
+/// The limit of consecutive wakeups of a node at one time. More means that a timer expires again
+/// and again without progress.
 const IMMEDIATE_WAKES_MAX: u32 = 100;
-/// How often one event may set a node's parts in motion again. More is two parts feeding each other.
+/// The limit of rounds that one event may cause. More means that two parts trigger each other
+/// forever.
 const ROUNDS_MAX: u32 = 100_000;
-/// In a world of more nodes than this, a router's own check, which costs in proportion to the
-/// mesh, is made after one event in [`CHECK_ONE_IN`].
+/// Above this number of nodes, the router's own check runs only after one event in
+/// [`CHECK_ONE_IN`], because its cost is proportional to the size of the mesh.
 const CHECK_ALWAYS_NODES: usize = 64;
 const CHECK_ONE_IN: u64 = 257;
 
@@ -51,8 +53,8 @@ impl Sim {
             SimEvent::ConnectRequest { connection } => {
                 let listener = self.connections[connection.0].end(Side::Listener).host_id;
                 let dialler = self.connections[connection.0].end(Side::Dialler).host_id;
-                // A lost attempt is made again by the dialler's kernel; the dial's timeout covers
-                // what a person would wait, and the router dials again after that.
+                // The dialler's kernel retries a lost attempt. The dial timeout covers this, and
+                // the router dials again after it.
                 if !self.network.reaches(dialler, listener) {
                     return;
                 }
@@ -109,7 +111,7 @@ impl Sim {
         incarnation.immediate_wakes += 1;
         assert!(
             incarnation.immediate_wakes < IMMEDIATE_WAKES_MAX,
-            "invariant S11: {} is woken again and again: {:?}, plane {:?}",
+            "invariant S11: {} wakes up without progress: {:?}, plane {:?}",
             host.spec.name,
             incarnation.router.poll_timeout(),
             incarnation.plane.poll_timeout().map(Self::since_epoch),
@@ -155,7 +157,7 @@ impl Sim {
         self.counters.hosts[from.0].datagrams += 1;
         let solicitation = match Solicitation::decode(&bytes) {
             Ok(decoded) => Arc::new(decoded),
-            Err(error) => panic!("invariant S8: our own datagram does not decode: {error}"),
+            Err(error) => panic!("invariant S8: a node's datagram does not decode: {error}"),
         };
         for to in self.hosts() {
             if !self.network.reaches(from, to) || (from != to && self.network.drops_datagram()) {
@@ -189,7 +191,7 @@ impl Sim {
 
     // ---- inputs -----------------------------------------------------------------------------
 
-    /// Gives the router an input: at once, or where its control task is late, in its turn.
+    /// Passes an input to the router: at once, or after a delay if the control task has a lag.
     pub(super) fn feed(&mut self, host_id: HostId, input: Input) {
         let host = &mut self.hosts[host_id.0];
         let lag = host.spec.lag;
@@ -218,7 +220,7 @@ impl Sim {
             return self.defer(host_id, SimEvent::ProcessInput { host_id, incarnation: number });
         }
         let Some(input) = incarnation.queued.pop_front() else {
-            panic!("invariant S1: every turn has its input");
+            panic!("invariant S1: every ProcessInput event has an input");
         };
         self.trace_hash.event(self.now, b'q', host_id.0 as u64, incarnation.queued.len() as u64);
         self.input(host_id, input);
@@ -231,7 +233,7 @@ impl Sim {
             return;
         };
         if let Input::LinkDown { link, .. } = &input {
-            // Not told of one that the router closed meanwhile.
+            // The router does not get the event for a link that it closed meanwhile.
             if incarnation.links.remove(link).is_none() {
                 return;
             }
@@ -243,7 +245,7 @@ impl Sim {
 
     // ---- the drain loop ---------------------------------------------------------------------
 
-    /// Lets everything that a node's parts want done be done.
+    /// Runs the parts of a node until none has work left.
     pub(super) fn settle(&mut self, host_id: HostId) {
         if !self.is_running(host_id) {
             return;
@@ -260,7 +262,10 @@ impl Sim {
                 break;
             }
             rounds += 1;
-            assert!(rounds < ROUNDS_MAX, "invariant S11: the parts of a node feed each other");
+            assert!(
+                rounds < ROUNDS_MAX,
+                "invariant S11: the parts of a node trigger each other forever"
+            );
         }
         self.take_completions(host_id);
         self.checks += 1;
@@ -270,7 +275,7 @@ impl Sim {
         self.set_wake(host_id);
     }
 
-    /// Does what the router wants done.
+    /// Handles the router's outputs.
     pub(super) fn drain(&mut self, host_id: HostId) {
         loop {
             let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
@@ -310,16 +315,13 @@ impl Sim {
         };
         let Some(sim_link) = incarnation.links.get(&link) else {
             panic!(
-                "invariant S9: {} sends over {link}, which it closed or was told is down",
+                "invariant S9: {} sends over {link}, which is closed or was reported down",
                 self.hosts[host_id.0].spec.name
             );
         };
         let queued = sim_link.outbound.push_frame(Class::Control, &frame);
         let gone = !incarnation.open.contains(&(sim_link.connection, sim_link.side));
-        assert!(
-            gone || queued.is_ok(),
-            "invariant S10: the queue of control frames holds what there is"
-        );
+        assert!(gone || queued.is_ok(), "invariant S10: the queue of control frames has room");
     }
 
     fn application_event(&mut self, host_id: HostId, event: Event) {
@@ -341,13 +343,13 @@ impl Sim {
             Event::NodeJoined(node) => {
                 assert!(
                     incarnation.reported_nodes.insert(node.clone()),
-                    "invariant S12: {name} was told twice that {node} joined"
+                    "invariant S12: {name} received NodeJoined twice for {node}"
                 );
             }
             Event::NodeLeft(node) => {
                 assert!(
                     incarnation.reported_nodes.remove(&node),
-                    "invariant S12: {name} was told that {node} left, which had not joined"
+                    "invariant S12: {name} received NodeLeft for {node}, which had not joined"
                 );
             }
             Event::NameConflict(_) => self.counters.conflicts += 1,
@@ -355,7 +357,7 @@ impl Sim {
         }
     }
 
-    /// Takes what the application takes: messages, unless it reads none.
+    /// Takes messages from the inbox, if the application reads it.
     fn take_messages(&mut self, host_id: HostId) {
         let host = &mut self.hosts[host_id.0];
         let Some(incarnation) = &mut host.incarnation else {
@@ -381,7 +383,7 @@ impl Sim {
         }
     }
 
-    /// Takes what the application is told.
+    /// Takes completions and snooped messages for the application.
     fn take_completions(&mut self, host_id: HostId) {
         let host = &self.hosts[host_id.0];
         let Some(incarnation) = &host.incarnation else {
@@ -399,7 +401,7 @@ impl Sim {
         }
     }
 
-    /// Writes what the links take. Says whether that set something in motion again.
+    /// Writes to the links that have room. Returns whether that made further progress possible.
     fn write_links(&mut self, host_id: HostId) -> bool {
         let now = self.instant();
         let mut relieved = false;

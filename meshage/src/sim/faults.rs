@@ -1,4 +1,4 @@
-//! What can befall a host of a simulated world, and how it comes back.
+//! Faults of a simulated host, and the recovery from them.
 
 use crate::protocol::io::Command;
 
@@ -8,7 +8,7 @@ use super::node::HostState;
 use super::simulation::Sim;
 
 impl Sim {
-    /// Kills the node's process: the kernel closes its connections, so that the peers know.
+    /// Kills the node's process. The kernel closes its connections, so the peers notice at once.
     pub fn kill(&mut self, host_id: HostId) {
         self.trace_hash.line(self.now, || format!("kill {}", host_id.0));
         for (id, side) in self.end_incarnation(host_id) {
@@ -16,14 +16,14 @@ impl Sim {
         }
     }
 
-    /// Cuts the host's power: nobody is told anything.
+    /// Cuts the host's power. The peers receive no notification.
     pub fn power_off(&mut self, host_id: HostId) {
         self.trace_hash.line(self.now, || format!("power off {}", host_id.0));
         self.end_incarnation(host_id);
         self.hosts[host_id.0].state = HostState::Off;
     }
 
-    /// Has the node leave as an application does that closes it, with a word to its peers.
+    /// Makes the node leave as an application does that closes it: it notifies its peers.
     pub fn leave(&mut self, host_id: HostId) {
         if !self.is_running(host_id) {
             return;
@@ -45,7 +45,7 @@ impl Sim {
         }
     }
 
-    /// Lets a stopped process go on: first with what it finds due, then with what arrived.
+    /// Resumes a stopped process: it handles expired timers first, then what arrived meanwhile.
     pub fn resume(&mut self, host_id: HostId) {
         let host = &mut self.hosts[host_id.0];
         if host.state != HostState::Stopped {
@@ -66,7 +66,7 @@ impl Sim {
         self.settle(host_id);
     }
 
-    /// Does what is due at a node whose timers did not run.
+    /// Handles the expired timers of a node that was stopped.
     fn wake_now(&mut self, host_id: HostId) {
         let now = self.instant();
         if let Some(incarnation) = &mut self.hosts[host_id.0].incarnation {
@@ -80,7 +80,7 @@ impl Sim {
         self.settle(host_id);
     }
 
-    /// Ends the incarnation of a node and gives back the ends of connections that it held.
+    /// Ends the incarnation of a node and returns the connection ends that it held.
     fn end_incarnation(&mut self, host_id: HostId) -> Vec<(ConnectionId, Side)> {
         let host = &mut self.hosts[host_id.0];
         if host.state == HostState::Stopped {
@@ -91,7 +91,7 @@ impl Sim {
             return Vec::new();
         };
         self.trace_hash.event(self.now, b'k', host_id.0 as u64, incarnation.instance.0);
-        // What was in the inbox had been delivered, though nobody read it.
+        // Messages in the inbox count as delivered, although the application did not read them.
         for message in incarnation.plane.take(usize::MAX).0 {
             self.history.record_delivery(
                 &host.spec.name,
@@ -108,7 +108,8 @@ impl Sim {
         for (id, side) in &incarnation.open {
             self.connections[id.0].end_mut(*side).state = State::Closed;
         }
-        // The kernel of a stopped process took connections that the process never saw.
+        // The kernel of a stopped process may have accepted connections that the process never
+        // used.
         self.release();
         incarnation.open.into_iter().collect()
     }

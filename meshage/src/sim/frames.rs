@@ -1,4 +1,4 @@
-//! Bytes of a connection on their way in and out: hellos, frames, and who is given them.
+//! Reads and writes the bytes of a connection: hellos and frames, and their dispatch to the planes.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::network::HostId;
 use super::node::SimLink;
 use super::simulation::Sim;
 
-/// How often a router is told that bytes arrive.
+/// How often received bytes on a link are reported to the router.
 const RECEIVED_REPORT_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Sim {
@@ -36,7 +36,7 @@ impl Sim {
             }
             State::Link { .. } => self.read_link(host_id, id, side, &buffers.concat()),
             State::Connecting | State::Closed => {
-                panic!("invariant S1: bytes are read only by an end that is open");
+                panic!("invariant S1: only an open end reads bytes");
             }
         }
     }
@@ -53,20 +53,20 @@ impl Sim {
         };
         let length = match Hello::length(*preface) {
             Ok(length) => PREFACE_BYTES + length,
-            Err(error) => panic!("invariant S8: our own preface is refused: {error}"),
+            Err(error) => panic!("invariant S8: a node's preface is refused: {error}"),
         };
         if collected.len() < length {
             return;
         }
         let hello = match Hello::decode(&collected[PREFACE_BYTES..length]) {
             Ok(hello) => hello,
-            Err(error) => panic!("invariant S8: our own hello is refused: {error}"),
+            Err(error) => panic!("invariant S8: a node's hello is refused: {error}"),
         };
         let mut read_buffer = Box::<ReadBuffer>::default();
         read_buffer.deframer().buffer().extend_from_slice(&collected[length..]);
         let host_id = end.host_id;
         let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
-            panic!("invariant S1: an open end belongs to a incarnation");
+            panic!("invariant S1: an open end belongs to an incarnation");
         };
         let link = LinkId(incarnation.next_link);
         incarnation.next_link += 1;
@@ -88,7 +88,8 @@ impl Sim {
         self.read_frames(host_id, id, side);
     }
 
-    /// Reads as a real link does: whatever comes into a buffer, large bodies into their place.
+    /// Reads as a real link does: large bodies into their final buffer, the rest into the read
+    /// buffer.
     fn read_link(&mut self, host_id: HostId, id: ConnectionId, side: Side, mut bytes: &[u8]) {
         let now = self.instant();
         while !bytes.is_empty() {
@@ -111,13 +112,13 @@ impl Sim {
                 Ok(ChunkRead::Ordinary) => {
                     read_buffer.deframer().buffer().extend_from_slice(std::mem::take(&mut bytes));
                 }
-                Err(error) => panic!("invariant S8: memory is read without an error: {error}"),
+                Err(error) => panic!("invariant S8: a read from memory failed: {error}"),
             }
             self.read_frames(host_id, id, side);
         }
     }
 
-    /// Takes all frames that are whole, and finds the place of a chunk that is not.
+    /// Handles all complete frames, and starts in-place reassembly for a partial chunk.
     fn read_frames(&mut self, host_id: HostId, id: ConnectionId, side: Side) {
         let State::Link { link, read_buffer, reported_at } =
             &mut self.connections[id.0].end_mut(side).state
@@ -133,7 +134,7 @@ impl Sim {
                     read_buffer.forget();
                 }
                 Ok(None) => break,
-                Err(error) => panic!("invariant S8: our own frames are refused: {error}"),
+                Err(error) => panic!("invariant S8: a node's frames are refused: {error}"),
             }
         }
         let report = reported_at.is_none_or(|at| self.now >= at + RECEIVED_REPORT_INTERVAL);
@@ -143,7 +144,7 @@ impl Sim {
         }
         let data =
             frames.iter().any(|frame| matches!(frame.kind, Some(FrameKind::Data | FrameKind::Ack)));
-        // The driver's control task and its readers run side by side: either may be first.
+        // The driver's control task and its readers run concurrently: either may be first.
         let data_first = data && self.race_rng.permille(500);
         if data && data_first {
             self.receive(host_id, link, &frames);
@@ -175,7 +176,7 @@ impl Sim {
     fn control(&mut self, host_id: HostId, link: LinkId, frame: &RawFrame) {
         let frame = match ControlFrame::decode(&frame.payload) {
             Ok(frame) => frame,
-            Err(error) => panic!("invariant S8: our own control frame is refused: {error}"),
+            Err(error) => panic!("invariant S8: a node's control frame is refused: {error}"),
         };
         let Some(incarnation) = &self.hosts[host_id.0].incarnation else {
             return;
@@ -203,7 +204,7 @@ impl Sim {
         let taken = incarnation.plane.receive(link, frames, now);
         self.counters.order_disruptions += incarnation.plane.refused_in_transit() - refused;
         if let Err(error) = taken {
-            panic!("invariant S8: our own message is refused: {error}");
+            panic!("invariant S8: a node's message is refused: {error}");
         }
     }
 
@@ -226,7 +227,7 @@ impl Sim {
     }
 }
 
-/// A frame of a message or of acknowledgements, for who reads along.
+/// Describes a data or acknowledgement frame for the printed trace.
 fn describe(frame: &RawFrame) -> String {
     match frame.kind {
         Some(FrameKind::Data) => match DataFrame::decode(frame.payload.clone()) {

@@ -1,7 +1,7 @@
-//! The book of what was sent, what became of it, and what arrived.
+//! The history of sends and deliveries that the checkers compare with.
 //!
-//! It owns the truth about messages that no node has: the checkers compare with it. What can be
-//! told wrong at once (a message received twice, or out of order) is told at once.
+//! It has the complete view of all messages, which no node has. An error that is visible at once (a
+//! message delivered twice, or out of order) panics at once.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,70 +15,72 @@ use crate::wire::data::CHUNK_BYTES;
 
 use super::network::HostId;
 
-/// One send of a world: its place in the history.
+/// One send of a simulation: its index in the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SendId(pub usize);
 
-/// A message that came into somebody's inbox.
+/// A message that arrived in an inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Whose.
+    /// The recipient.
     pub name: NodeName,
-    /// In which incarnation.
+    /// The recipient's incarnation.
     pub instance: Instance,
-    /// When the application had it.
+    /// When the application received it.
     pub at: Duration,
-    /// How many links it had crossed.
+    /// The number of links that it crossed.
     pub hops: usize,
 }
 
-/// One message that was sent.
+/// The record of one send.
 #[derive(Debug, Clone)]
 pub struct SendRecord {
-    /// By whom.
+    /// The sending host.
     pub host_id: HostId,
-    /// In which incarnation.
+    /// The sender's incarnation.
     pub source: Instance,
-    /// Its number there.
+    /// The message number that the source assigned.
     pub id: Option<MessageId>,
-    /// Whom a report has to name, sorted.
+    /// The recipients that the report must name, sorted.
     pub expected: Vec<NodeName>,
-    /// Whether it went to everybody.
+    /// Whether it is a broadcast.
     pub broadcast: bool,
-    /// How many bytes.
+    /// The length of the body in bytes.
     pub length: usize,
-    /// Whether it was to be sent again until the deadline.
+    /// Whether it was to be retried until the deadline.
     pub retry: bool,
-    /// How often nodes had changed their routes, and relays had refused something, by then.
+    /// The value of the order-disruption counter at the time of the send.
     pub order_disruptions: u64,
     /// When it was sent.
     pub started: Duration,
-    /// When it has to be over.
+    /// The deadline.
     pub deadline: Duration,
-    /// What the sender was told, and when.
+    /// The result that the sender received, and when.
     pub result: Option<(Duration, Result<Report, SendError>)>,
-    /// Where it arrived.
+    /// The deliveries.
     pub deliveries: Vec<Delivery>,
-    /// The sender's incarnation ended first: nobody was there to be told.
+    /// The sender's incarnation ended before the result was known.
     pub sender_ended: bool,
 }
 
-/// Source, receiver, and whether the messages are large.
+/// The source, the receiver, and whether the messages are large.
 type SizeKey = (Instance, Instance, bool);
 
-/// Everything sent in a world.
+/// All sends and deliveries of a simulation.
 #[derive(Debug, Default)]
 pub struct History {
     sent: Vec<SendRecord>,
     by_message: HashMap<(Instance, MessageId), SendId>,
-    /// The last message that a receiver had of a channel, broadcasts apart from sets.
+    /// The last message that a receiver got on a channel, with separate entries for broadcasts and
+    /// sets.
     last: HashMap<(SizeKey, bool), MessageId>,
-    /// The newest message that it had of both.
+    /// The newest message that a receiver got, broadcasts and sets together.
     newest: HashMap<SizeKey, MessageId>,
     received: u64,
 }
 
-/// The body of a send: a pattern of its own, so that a byte of another message shows.
+/// The body of a send. Each send has its own pattern, so that a byte of another message is
+/// detected.
 pub fn body(send_id: SendId, length: usize) -> Bytes {
     (0..length).map(|at| pattern(send_id, at)).collect::<Vec<u8>>().into()
 }
@@ -88,31 +90,32 @@ fn pattern(send_id: SendId, at: usize) -> u8 {
 }
 
 impl History {
-    /// The number that the next send will have.
+    /// The ID of the next send.
     pub(super) fn next_send_id(&self) -> SendId {
         SendId(self.sent.len())
     }
 
-    /// Enters a send.
+    /// Records a send.
     pub(super) fn record_send(&mut self, sent: SendRecord) {
         self.sent.push(sent);
     }
 
-    /// Takes the last entry back: nothing was sent after all.
+    /// Removes the last record, because the send was refused.
     pub(super) fn remove_last(&mut self, send_id: SendId) {
         assert_eq!(send_id.0 + 1, self.sent.len(), "only the last entry is ever taken back");
         self.sent.pop();
     }
 
-    /// Enters the number that the source gave a send.
+    /// Records the message number that the source assigned to a send.
     pub(super) fn set_message_id(&mut self, send_id: SendId, id: MessageId) {
         let sent = &mut self.sent[send_id.0];
         sent.id = Some(id);
         let doubled = self.by_message.insert((sent.source, id), send_id);
-        assert_eq!(doubled, None, "invariant S3: a source uses no message number twice");
+        assert_eq!(doubled, None, "invariant S3: a source used a message number twice");
     }
 
-    /// Enters what a sender was told. `late_from` is when it could first be told.
+    /// Records the result of a send. `late_from` is the earliest time at which it could be
+    /// reported.
     pub(super) fn record_completion(
         &mut self,
         send_id: SendId,
@@ -124,14 +127,14 @@ impl History {
         assert!(sent.result.is_none(), "invariant S6: {send_id:?} was completed twice");
         assert!(
             now <= sent.deadline.max(late_from) + DEADLINE_SLACK,
-            "invariant S6: {send_id:?} ended at {now:?}, after its deadline {:?}: {sent:?}",
+            "invariant S6: {send_id:?} completed at {now:?}, after its deadline {:?}: {sent:?}",
             sent.deadline
         );
         sent.result = Some((now, result));
     }
 
-    /// Enters a message that an application took out of its inbox, and how often nodes had changed
-    /// their routes, and relays had refused something, by then.
+    /// Records a message that an application took from its inbox. `order_disruptions` is the
+    /// current value of the counter of route changes and refusals in transit.
     pub(super) fn record_delivery(
         &mut self,
         name: &NodeName,
@@ -141,13 +144,13 @@ impl History {
         order_disruptions: u64,
     ) {
         let Some(&send_id) = self.by_message.get(&(message.instance, message.id)) else {
-            panic!("invariant S3: {name} received a message that nobody sent: {message}");
+            panic!("invariant S3: {name} received a message that was not sent: {message}");
         };
         let sent = &mut self.sent[send_id.0];
         assert!(
             message.body.len() == sent.length
                 && message.body.iter().enumerate().all(|(at, &byte)| byte == pattern(send_id, at)),
-            "invariant S3: {name} received {send_id:?} with another body"
+            "invariant S3: {name} received {send_id:?} with a different body"
         );
         assert_eq!(message.is_broadcast(), sent.broadcast, "invariant S3: {send_id:?} {message}");
         assert!(
@@ -168,9 +171,10 @@ impl History {
         self.received += 1;
     }
 
-    /// Of one size, messages of one kind keep their order whatever happens; sets and broadcasts do
-    /// with each other as long as the route stands: as long as no node changed its routes,
-    /// and no relay refused one of them (a message that is sent again until it arrives takes another place in the order).
+    /// Checks the order of messages of one size. Messages of one kind always arrive in order. Sets
+    /// and broadcasts arrive in order relative to each other while no node changes its routes and
+    /// no relay refuses a message. (A message that is retried until it arrives takes a later place
+    /// in the order.)
     fn in_order(
         &mut self,
         name: &NodeName,
@@ -198,7 +202,7 @@ impl History {
         *newest = message.id.max(*newest);
     }
 
-    /// The sender's incarnation ended.
+    /// Marks the pending sends of an incarnation that ended.
     pub(super) fn mark_sender_ended(&mut self, source: Instance) {
         for sent in &mut self.sent {
             if sent.source == source && sent.result.is_none() {
@@ -207,7 +211,7 @@ impl History {
         }
     }
 
-    /// What was sent, in order.
+    /// All sends, in order.
     pub fn sent(&self) -> &[SendRecord] {
         &self.sent
     }
@@ -217,13 +221,13 @@ impl History {
         &self.sent[send_id.0]
     }
 
-    /// How many messages arrived, each recipient counted.
+    /// The number of deliveries, each recipient counted.
     pub fn received(&self) -> u64 {
         self.received
     }
 }
 
-/// How much later than its deadline a send may end: timers are exact in virtual time.
+/// The allowed delay of a completion after its deadline. Timers are exact in virtual time.
 const DEADLINE_SLACK: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
@@ -237,7 +241,7 @@ mod tests {
         NodeName::new(text).expect("valid")
     }
 
-    /// A history in which "a" sent so many messages to "b", one byte each.
+    /// A history in which "a" sent `messages` messages of one byte to "b".
     fn history(messages: u64) -> History {
         let mut history = History::default();
         for number in 1..=messages {
@@ -276,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_once_each_and_in_order_are_as_they_have_to_be() {
+    fn messages_delivered_once_and_in_order_are_accepted() {
         let mut history = history(3);
         receive(&mut history, 1);
         receive(&mut history, 3);
@@ -285,7 +289,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "invariant S2")]
-    fn a_message_twice_is_found() {
+    fn a_duplicate_delivery_is_detected() {
         let mut history = history(1);
         receive(&mut history, 1);
         receive(&mut history, 1);
@@ -293,7 +297,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "invariant S5")]
-    fn a_message_overtaken_is_found() {
+    fn a_reordered_message_is_detected() {
         let mut history = history(2);
         receive(&mut history, 2);
         receive(&mut history, 1);
@@ -301,13 +305,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "invariant S3")]
-    fn a_message_that_nobody_sent_is_found() {
+    fn a_message_that_was_never_sent_is_detected() {
         receive(&mut history(0), 1);
     }
 
     #[test]
     #[should_panic(expected = "invariant S6")]
-    fn a_report_after_the_deadline_is_found() {
+    fn a_report_after_the_deadline_is_detected() {
         let report = Ok(Report::default());
         history(1).record_completion(SendId(0), report, SECOND * 2, Duration::ZERO);
     }

@@ -1,10 +1,10 @@
-//! The simulated network between hosts: who reaches whom, how fast, and what gets lost.
+//! The simulated network between hosts: reachability, speed and loss.
 //!
-//! It owns the paths and the faults on them. What travels (connections, datagrams) is the world's.
+//! It owns the paths and their faults. The simulation owns the traffic (connections, datagrams).
 //!
 //! ```text
-//!  host_id 0 ──latency ± jitter, bandwidth── host_id 1        one path per pair, the same both ways
-//!      group 0        │ cut, or another group: silence        group 0
+//!   host 0 ──latency ± jitter, bandwidth── host 1      one path per pair, equal in both directions
+//!      group 0        │ cut, or another group: all traffic is dropped        group 0
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,18 +13,18 @@ use std::time::Duration;
 
 use super::rng::SimRng;
 
-/// A host_id: its place in the world's list.
+/// A host: its index in the simulation's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostId(pub usize);
 
 impl HostId {
-    /// Its address: 10.0.0.0/8 holds more hosts than any world.
+    /// The address of the host. 10.0.0.0/8 holds more hosts than any simulation.
     pub fn ip(self) -> IpAddr {
         let number = self.0 as u32 + 1;
         IpAddr::V4(Ipv4Addr::from(0x0a00_0000 | number))
     }
 
-    /// The host_id of an address.
+    /// The host of an address.
     pub fn of(address: SocketAddr) -> Option<Self> {
         let IpAddr::V4(ip) = address.ip() else {
             return None;
@@ -34,19 +34,19 @@ impl HostId {
     }
 }
 
-/// How bytes travel between two hosts.
+/// The properties of a path between two hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
-    /// How long a byte takes, at the least.
+    /// The minimum delay of a byte.
     pub latency: Duration,
-    /// How much longer it may take, evenly spread.
+    /// The maximum additional delay, uniformly distributed.
     pub jitter: Duration,
-    /// How many bytes pass in a second.
+    /// The bandwidth in bytes per second.
     pub bandwidth: u64,
 }
 
 impl Default for Path {
-    /// A local network seen from afar: 5 ms as the targets in the design assume, 1 Gb/s.
+    /// A slow local network: 5 ms, as the targets in the design assume, and 1 Gb/s.
     fn default() -> Self {
         Self {
             latency: Duration::from_millis(5),
@@ -56,19 +56,19 @@ impl Default for Path {
     }
 }
 
-/// The most bytes that may be under way in one direction of a connection: what a kernel's send
-/// buffer holds with the driver's settings.
+/// The most bytes in flight in one direction of a connection: the size of a kernel's send buffer
+/// with the driver's settings.
 const WINDOW_BYTES_MAX: u64 = 256 << 10;
-/// The fewest: a few packets, however slow the path.
+/// The least window: a few packets, however slow the path.
 const WINDOW_BYTES_MIN: u64 = 16 << 10;
 
 impl Path {
-    /// How long so many bytes occupy it.
+    /// How long `bytes` bytes occupy the path.
     pub(super) fn occupied_by(&self, bytes: usize) -> Duration {
         Duration::from_nanos(bytes as u64 * 1_000_000_000 / self.bandwidth)
     }
 
-    /// How many bytes may be under way: what the path holds, as a tuned sender has it.
+    /// The window in bytes: what the path holds in flight, as with a tuned sender.
     pub(super) fn window(&self) -> usize {
         let held = (self.latency * 2 + Duration::from_millis(50)).as_millis() as u64
             * self.bandwidth
@@ -76,22 +76,22 @@ impl Path {
         held.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX) as usize
     }
 
-    /// How many bytes arrive together: a tenth of a second's worth, so that a slow path still
-    /// brings signs of incarnation while a large frame is on it.
+    /// The largest segment in bytes: a tenth of a second's worth, so that the receiver of a large
+    /// frame on a slow path still sees that the peer is alive.
     pub(super) fn segment_bytes_max(&self) -> usize {
         (self.bandwidth / 10).clamp(1 << 10, 256 << 10) as usize
     }
 }
 
-/// Paths, groups and cuts.
+/// The network: its paths, groups and cuts.
 #[derive(Debug)]
 pub struct Network {
     standard: Path,
     special: BTreeMap<(HostId, HostId), Path>,
     cuts: BTreeSet<(HostId, HostId)>,
-    /// Machines of different groups do not reach each other; who is not listed is in group 0.
+    /// Hosts of different groups do not reach each other. A host without an entry is in group 0.
     groups: BTreeMap<HostId, u32>,
-    /// How many of a thousand datagrams are lost.
+    /// The datagram loss, per thousand.
     loss_permille: u32,
     rng: SimRng,
 }
@@ -118,7 +118,7 @@ impl Network {
         self.special.get(&pair(a, b)).copied().unwrap_or(self.standard)
     }
 
-    /// Changes the path between two hosts; `None` makes it a standard one again.
+    /// Changes the path between two hosts; `None` restores the standard path.
     pub fn set_path(&mut self, a: HostId, b: HostId, path: Option<Path>) {
         match path {
             Some(path) => self.special.insert(pair(a, b), path),
@@ -126,17 +126,17 @@ impl Network {
         };
     }
 
-    /// Whether anything passes between two hosts.
+    /// Whether traffic passes between two hosts.
     pub fn reaches(&self, a: HostId, b: HostId) -> bool {
         a == b || (self.group(a) == self.group(b) && !self.cuts.contains(&pair(a, b)))
     }
 
-    /// The part of a partitioned network that a host_id is in.
+    /// The partition that a host is in.
     pub fn group(&self, host_id: HostId) -> u32 {
         self.groups.get(&host_id).copied().unwrap_or(0)
     }
 
-    /// Lets nothing pass between two hosts any more.
+    /// Drops all traffic between two hosts.
     pub fn cut(&mut self, a: HostId, b: HostId) {
         self.cuts.insert(pair(a, b));
     }
@@ -146,12 +146,12 @@ impl Network {
         self.cuts.remove(&pair(a, b));
     }
 
-    /// Puts a host_id into a group.
+    /// Puts a host into a group.
     pub fn set_group(&mut self, host_id: HostId, group: u32) {
         self.groups.insert(host_id, group);
     }
 
-    /// Loses so many of a thousand datagrams from now on.
+    /// Sets the datagram loss, per thousand.
     pub fn set_loss(&mut self, permille: u32) {
         self.loss_permille = permille;
     }
@@ -164,7 +164,8 @@ impl Network {
         self.loss_permille = 0;
     }
 
-    /// How long something that leaves now is under way, occupation of the path apart.
+    /// The delay of a segment or datagram that leaves now, without the time that it occupies the
+    /// path.
     pub(super) fn delay(&mut self, a: HostId, b: HostId) -> Duration {
         if a == b {
             // A loopback.
@@ -174,7 +175,7 @@ impl Network {
         path.latency + self.rng.time(Duration::ZERO..path.jitter)
     }
 
-    /// Whether a datagram that could arrive is lost all the same.
+    /// Draws whether a datagram between reachable hosts is lost.
     pub(super) fn drops_datagram(&mut self) -> bool {
         self.loss_permille > 0 && self.rng.permille(self.loss_permille)
     }
@@ -185,14 +186,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_leads_back_to_its_machine() {
+    fn an_address_maps_back_to_its_host() {
         for host_id in [HostId(0), HostId(254), HostId(70_000)] {
             assert_eq!(HostId::of(SocketAddr::new(host_id.ip(), 9000)), Some(host_id));
         }
     }
 
     #[test]
-    fn cuts_and_groups_stop_what_passes_and_healing_lets_it_pass() {
+    fn cuts_and_groups_block_traffic_until_they_heal() {
         let mut network = Network::new(Path::default(), SimRng::new(1));
         let (a, b) = (HostId(0), HostId(1));
         network.cut(b, a);

@@ -1,4 +1,4 @@
-//! Whole runs: one seed from the start to the last check, and many seeds side by side.
+//! Complete runs: one seed from the start to the last check, and many seeds in parallel.
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -14,54 +14,54 @@ use super::report::Summary;
 use super::rng::SimRng;
 use super::simulation::Sim;
 
-/// The degree of a world that was given none.
+/// The default degree.
 pub const DEGREE: u32 = 3;
 /// Nodes that are "started together" all start within this time.
 const START_SPREAD: Duration = Duration::from_millis(100);
-/// How long a mesh may take to settle, cold or after faults: the original's back-off and two slow
-/// beacons come to less.
+/// The time limit for a mesh to settle, from a cold start or after faults. The original's back-off
+/// and two slow beacons take less.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(120);
-/// How often it is looked whether the mesh has settled.
+/// The interval of the checks whether the mesh has settled.
 const SETTLE_STEP: Duration = Duration::from_millis(10);
-/// How long nothing is done before the last checks: longer than any deadline and than half of a
-/// large message is kept for the rest of it.
+/// The idle time before the last checks: longer than any deadline, and longer than a partial large
+/// message is kept.
 const REST_TIME: Duration = Duration::from_secs(35);
-/// So many of a thousand chaotic worlds find each other by seed addresses alone.
+/// The share of chaotic runs, per thousand, in which nodes find each other by seed addresses only.
 const SEEDED_PERMILLE: u32 = 150;
-/// A mesh of more nodes is not watched at rest: each of its seconds costs as much as a small one's
-/// whole run.
+/// Larger meshes are not observed at rest: each second of such a mesh costs as much as the whole
+/// run of a small one.
 const REST_NODES: usize = 200;
 
-/// What one run is to be.
+/// The options of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SimOptions {
-    /// Where all rng comes from.
+    /// The seed of all randomness.
     pub seed: u64,
-    /// How many nodes.
+    /// The number of nodes.
     pub nodes: usize,
-    /// How many links each wants.
+    /// The degree of each node.
     pub degree: u32,
-    /// Whether faults befall them.
+    /// Whether to inject faults.
     pub chaos: bool,
-    /// Whether every event is printed.
+    /// Whether to print every event.
     pub trace: bool,
 }
 
 impl SimOptions {
-    /// A run without faults of so many nodes.
+    /// A run of `nodes` nodes without faults.
     pub fn new(seed: u64, nodes: usize) -> Self {
         Self { seed, nodes, degree: DEGREE, chaos: false, trace: false }
     }
 }
 
-/// An invariant did not hold.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvariantViolation {
-    /// The run that shows it.
+    /// The options that reproduce it.
     pub options: SimOptions,
-    /// When, in virtual time.
+    /// When it was found, in virtual time.
     pub at: Duration,
-    /// Which, and what was found.
+    /// The invariant, and the finding.
     pub what: String,
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for InvariantViolation {
         let chaos = if chaos { " --chaos" } else { "" };
         write!(
             f,
-            "broken at {:.6} s: {}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
+            "violation at {:.6} s: {}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
              --degree {degree}{chaos} --trace",
             self.at.as_secs_f64(),
             self.what
@@ -81,17 +81,17 @@ impl fmt::Display for InvariantViolation {
 
 impl std::error::Error for InvariantViolation {}
 
-/// Runs one world from its start to its last check.
+/// Runs one simulation from its start to its last check.
 ///
 /// # Errors
-/// [`InvariantViolation`]: an invariant did not hold.
+/// [`InvariantViolation`] if an invariant did not hold.
 pub fn run_one(options: SimOptions) -> Result<Summary, InvariantViolation> {
     let mut sim = Sim::new(options.seed, options.trace);
     catch_unwind(AssertUnwindSafe(|| run_to_end(&mut sim, options))).map_err(|panic| {
         let what = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => text.clone(),
             (None, Some(text)) => (*text).into(),
-            (None, None) => "a panic without a word".into(),
+            (None, None) => "a panic without a message".into(),
         };
         InvariantViolation { options, at: sim.now(), what }
     })
@@ -144,7 +144,8 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
     }
 }
 
-/// Starts the nodes of a run and says whether they find each other by seed addresses. In a chaotic one their settings differ, so that bounds are reached.
+/// Starts the nodes of a run and says whether they find each other by seed addresses. In a chaotic
+/// one their settings differ, so that bounds are reached.
 fn populate(sim: &mut Sim, options: SimOptions, rng: &mut SimRng) -> bool {
     let mut starts: Vec<(Duration, usize)> =
         (0..options.nodes).map(|number| (rng.time(Duration::ZERO..START_SPREAD), number)).collect();
@@ -154,7 +155,7 @@ fn populate(sim: &mut Sim, options: SimOptions, rng: &mut SimRng) -> bool {
         sim.run_to(at);
         let mut spec = NodeSpec::new(&format!("n{number:03}"), options.degree);
         if seeded {
-            // Nobody calls for links: all dial the same two nodes, for ever.
+            // No node solicits links: all dial the same two nodes, forever.
             spec.degree = 0;
             spec.seeds = vec!["n000".into(), format!("n001:{}", crate::config::DEFAULT_PORT)];
         }
@@ -179,23 +180,23 @@ fn settle(sim: &mut Sim, when: &str) -> Duration {
     })
 }
 
-/// What many runs are to be.
+/// The options of many runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Campaign {
     /// The seeds.
     pub seeds: Range<u64>,
-    /// How many nodes: each seed picks a number.
+    /// The range from which each seed picks the number of nodes.
     pub nodes: RangeInclusive<usize>,
-    /// The degree; without one each seed picks 2, 3 or 4.
+    /// The degree. With `None`, each seed picks 2, 3 or 4.
     pub degree: Option<u32>,
-    /// Whether faults befall the worlds.
+    /// Whether to inject faults.
     pub chaos: bool,
-    /// How many run side by side.
+    /// The number of parallel threads.
     pub threads: usize,
 }
 
 impl Campaign {
-    /// What the run of one seed is.
+    /// The options of the run of one seed.
     pub fn options(&self, seed: u64) -> SimOptions {
         let mut rng = SimRng::new(seed).fork(12);
         let nodes = rng.within(*self.nodes.start() as u64..*self.nodes.end() as u64 + 1);
@@ -210,16 +211,16 @@ impl Campaign {
     }
 }
 
-/// What many runs came to.
+/// The results of many runs.
 #[derive(Debug, Clone, Default)]
 pub struct CampaignResult {
-    /// Runs in which everything held, by seed.
+    /// The runs without a violation, by seed.
     pub summaries: Vec<Summary>,
-    /// Runs in which something did not.
+    /// The runs with a violation, by seed.
     pub violations: Vec<InvariantViolation>,
 }
 
-/// Runs many seeds. `done` is told of each as it ends, in any order.
+/// Runs many seeds. `done` is called with each result, in any order.
 pub fn run_many(
     campaign: &Campaign,
     done: impl Fn(&Result<Summary, InvariantViolation>) + Sync,
@@ -254,7 +255,7 @@ pub fn run_many(
 }
 
 impl fmt::Display for CampaignResult {
-    /// One line of counters.
+    /// Prints one summary line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let runs = &self.summaries;
         let most = |of: fn(&Summary) -> Option<Duration>| {
@@ -279,7 +280,7 @@ impl fmt::Display for CampaignResult {
     }
 }
 
-/// Nodes of one degree on a network that is in two parts from the start.
+/// Creates nodes of one degree on a network that is partitioned from the start.
 pub fn two_islands(seed: u64, nodes: usize, degree: u32) -> Sim {
     let mut sim = Sim::new(seed, false);
     for number in 0..nodes {

@@ -1,8 +1,8 @@
-//! The simulated world: hosts, the network between them, and virtual time.
+//! The simulation: hosts, the network between them, and virtual time.
 //!
-//! It owns the clock and the heap of what happens next, and offers what a test or a chaos plan does
-//! to a world. It may read no real clock, draw no real rng and spawn no thread: one seed, one
-//! history. What a event does to a node is in [`super::driver`].
+//! It owns the clock and the event queue, and offers the operations of tests and chaos plans. It
+//! may read no real clock, draw no other randomness than its seed's and spawn no thread: one seed
+//! gives one history. [`super::driver`] applies events to nodes.
 //!
 //! ```text
 //!      heap: (time, serial) ──► event ──► host ──► Router · Plane      the real ones
@@ -36,7 +36,7 @@ use super::trace_hash::TraceHash;
 /// The port that every simulated node listens on.
 pub(super) const PORT: u16 = DEFAULT_PORT;
 
-/// A simulated world.
+/// A simulation.
 #[derive(Debug)]
 pub struct Sim {
     pub(super) now: Duration,
@@ -49,21 +49,21 @@ pub struct Sim {
     pub(super) history: History,
     pub(super) counters: SimCounters,
     pub(super) trace_hash: TraceHash,
-    /// For incarnations: instances, router seeds.
+    /// For incarnations: instance IDs and router seeds.
     incarnation_rng: SimRng,
-    /// For the order in which a driver comes to do things.
+    /// For the order of concurrent steps in a driver.
     pub(super) race_rng: SimRng,
     incarnations: u64,
     pub(super) replies: BTreeMap<RequestId, Reply>,
     pub(super) requests: u64,
-    /// What applications took out of their inboxes, where a test wants to see it.
+    /// The messages that applications took from their inboxes, if the test records them.
     pub(super) inboxes: Option<BTreeMap<HostId, Vec<Message>>>,
     pub(super) snooped: BTreeMap<HostId, Vec<Message>>,
     pub(super) checks: u64,
 }
 
-/// Where virtual time begins. Routers and planes take an `Instant`, and the only way to make one is
-/// to read the clock: it is read once per process, and only differences from it are ever used.
+/// The origin of virtual time. Routers and planes take an `Instant`, which can only be made by
+/// reading the clock. It is read once per process, and only differences from it are used.
 fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     #[allow(
@@ -74,7 +74,7 @@ fn epoch() -> Instant {
 }
 
 impl Sim {
-    /// An empty world of this seed; with `trace`, every event is printed.
+    /// An empty simulation of this seed. With `trace`, every event is printed.
     pub fn new(seed: u64, trace: bool) -> Self {
         let rng = SimRng::new(seed);
         Self {
@@ -99,7 +99,7 @@ impl Sim {
         }
     }
 
-    /// Nodes in a line, each linked to the next, every table full.
+    /// Nodes in a line, each linked to the next, with complete tables.
     pub fn line<const N: usize>(names: [&str; N]) -> Self {
         let mut sim = Self::new(1, false);
         sim.inboxes = Some(BTreeMap::new());
@@ -113,7 +113,7 @@ impl Sim {
         sim
     }
 
-    /// Nodes `n000`, `n001` … of one degree, started together, that know nothing of each other.
+    /// Nodes `n000`, `n001` … of one degree, started together, without knowledge of each other.
     pub fn group(nodes: usize, degree: u32) -> Self {
         let mut sim = Self::new(1, false);
         for number in 0..nodes {
@@ -122,7 +122,7 @@ impl Sim {
         sim
     }
 
-    /// Starts a node on a host of its own.
+    /// Starts a node on a new host.
     pub fn add(&mut self, spec: NodeSpec) -> HostId {
         let host_id = HostId(self.hosts.len());
         let host_name = spec.host_name.clone();
@@ -140,7 +140,7 @@ impl Sim {
         host_id
     }
 
-    /// Starts a node anew on a host where none runs.
+    /// Restarts a node on a host where none runs.
     pub fn start(&mut self, host_id: HostId) {
         let host = &mut self.hosts[host_id.0];
         assert!(host.incarnation.is_none(), "a node runs there already");
@@ -187,7 +187,7 @@ impl Sim {
 
     // ---- time -------------------------------------------------------------------------------
 
-    /// Virtual time since the world began.
+    /// The virtual time since the start.
     pub fn now(&self) -> Duration {
         self.now
     }
@@ -206,7 +206,7 @@ impl Sim {
         self.heap.push(Reverse(Scheduled { at, serial: self.serial, event }));
     }
 
-    /// Lets time go by until then.
+    /// Advances the time to `until`.
     pub fn run_to(&mut self, until: Duration) {
         while let Some(Reverse(next)) = self.heap.peek() {
             if next.at > until {
@@ -221,13 +221,13 @@ impl Sim {
         self.now = self.now.max(until);
     }
 
-    /// Lets so much time go by.
+    /// Advances the time by `time`.
     pub fn run_for(&mut self, time: Duration) {
         self.run_to(self.now + time);
     }
 
-    /// Lets time go by until the condition holds, looked at every millisecond, and says how long it
-    /// took; `None` if it did not come to hold within the limit.
+    /// Advances the time until the condition holds, which is checked every millisecond. Returns how
+    /// long it took, or `None` if the condition did not hold within the limit.
     pub fn run_until(
         &mut self,
         limit: Duration,
@@ -236,7 +236,7 @@ impl Sim {
         self.run_until_stepping(limit, Duration::from_millis(1), &mut holds)
     }
 
-    /// As [`Sim::run_until`], looking less often.
+    /// As [`Sim::run_until`], with a given interval of the checks.
     pub fn run_until_stepping(
         &mut self,
         limit: Duration,
@@ -255,7 +255,7 @@ impl Sim {
         }
     }
 
-    /// Lets every table become what it has to be.
+    /// Advances the time until every table is complete and correct.
     ///
     /// # Panics
     /// If that takes longer than a minute.
@@ -270,7 +270,7 @@ impl Sim {
     /// The host of this host name.
     ///
     /// # Panics
-    /// If there is none: worlds are written by us.
+    /// If there is none, which is an error of the test.
     pub fn host(&self, host_name: &str) -> HostId {
         match self.by_host_name.get(host_name) {
             Some(host_id) => *host_id,
@@ -283,7 +283,7 @@ impl Sim {
         self.by_host_name.get(host_name).copied()
     }
 
-    /// The name that a host is dialled by.
+    /// The host name of a host.
     pub fn host_name(&self, host_id: HostId) -> String {
         self.hosts[host_id.0].spec.host_name.clone()
     }
@@ -297,12 +297,12 @@ impl Sim {
         self.hosts[host_id.0].incarnation.as_ref()
     }
 
-    /// How a host is.
+    /// The state of a host.
     pub fn host_state(&self, host_id: HostId) -> HostState {
         self.hosts[host_id.0].state
     }
 
-    /// Whether a node runs there and is not stopped.
+    /// Whether a node runs on the host and is not stopped.
     pub fn is_running(&self, host_id: HostId) -> bool {
         let host = &self.hosts[host_id.0];
         host.incarnation.is_some() && host.state == HostState::Running
@@ -313,12 +313,12 @@ impl Sim {
         self.incarnation(host_id).map(|incarnation| incarnation.instance)
     }
 
-    /// The routes in force at a node; `None` where none runs.
+    /// The routes of a node; `None` where none runs.
     pub fn routes(&self, host_id: HostId) -> Option<Arc<RouteTable>> {
         self.incarnation(host_id).map(|incarnation| incarnation.router.routes())
     }
 
-    /// How many nodes a node can reach, itself included; 0 where none runs.
+    /// The number of nodes that a node can reach, itself included; 0 where none runs.
     pub fn known_nodes(&self, host_id: HostId) -> usize {
         self.incarnation(host_id).map_or(0, |incarnation| incarnation.router.routes().nodes())
     }
@@ -328,7 +328,7 @@ impl Sim {
         self.routes(self.host(host_name)).map(|routes| routes.mesh()).unwrap_or_default()
     }
 
-    /// The direct peers of a node, as its router says.
+    /// The direct peers of a node, as its router reports them.
     pub fn peers(&self, host_id: HostId) -> Vec<NodeName> {
         self.incarnation(host_id).map(|incarnation| incarnation.router.peers()).unwrap_or_default()
     }

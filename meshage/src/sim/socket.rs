@@ -1,7 +1,7 @@
-//! Connections being made, read, written and closed: the simulator's sockets.
+//! Connections that are made, read, written and closed: the simulator's sockets.
 //!
 //! ```text
-//!  start_dial ──► connect_request ──► accepted ──► hellos both ways ──► link up ──► frames ──► link down
+//!  start_dial ──► connect_request ──► accepted ──► hellos ──► link up ──► frames ──► link down
 //!       └────────────── refused, timed out, closed: dial failed ◄──┘
 //! ```
 
@@ -22,11 +22,11 @@ use super::network::HostId;
 use super::node::HostState;
 use super::simulation::Sim;
 
-/// How long a connection may take to be made, as with the real driver.
+/// The time limit for making a connection, as in the real driver.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a handshake may take in all.
+/// The time limit for a complete handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a resolver takes to say that there is no such name.
+/// The time that a resolver takes to report an unknown name.
 const RESOLVE_TIME: Duration = Duration::from_millis(2);
 
 impl Sim {
@@ -94,7 +94,7 @@ impl Sim {
         end.state = State::Hello(Vec::new());
         let host_id = end.host_id;
         let Some(incarnation) = &self.hosts[host_id.0].incarnation else {
-            panic!("invariant S1: an open end belongs to a incarnation");
+            panic!("invariant S1: an open end belongs to an incarnation");
         };
         let hello = incarnation.router.hello(purpose).encode();
         self.put_bytes(id, Side::Dialler, vec![hello.into()]);
@@ -132,7 +132,8 @@ impl Sim {
         self.settle(host_id);
     }
 
-    /// Ends a connection that never became a link, and tells the router if it had asked for it.
+    /// Closes a connection that did not become a link, and reports a failed dial to the dialler's
+    /// router.
     fn end_without_link(&mut self, id: ConnectionId, side: Side, error: DialError) {
         let connection = &mut self.connections[id.0];
         let dial = connection.dial;
@@ -162,7 +163,7 @@ impl Sim {
         }
     }
 
-    /// Puts a segment on its way.
+    /// Queues a segment and schedules its arrival.
     pub(super) fn put(&mut self, id: ConnectionId, from: Side, segment: Segment) {
         let connection = &mut self.connections[id.0];
         let (a, b) = (connection.end(from).host_id, connection.end(from.other()).host_id);
@@ -181,7 +182,7 @@ impl Sim {
         }
     }
 
-    /// Lets what was held go on wherever it can now.
+    /// Schedules the arrival of held segments wherever the receiver can take them again.
     pub fn release(&mut self) {
         for index in 0..self.connections.len() {
             for from in [Side::Dialler, Side::Listener] {
@@ -198,7 +199,7 @@ impl Sim {
         }
     }
 
-    /// Whether what arrives at the other end is taken there.
+    /// Whether the other end can take an arriving segment.
     fn passes(&self, id: ConnectionId, from: Side) -> bool {
         let connection = &self.connections[id.0];
         let (a, b) = (connection.end(from).host_id, connection.end(from.other()).host_id);
@@ -213,7 +214,7 @@ impl Sim {
             return;
         }
         let Some(segment) = pipe.take() else {
-            panic!("invariant S1: every arrival has its segment");
+            panic!("invariant S1: every arrival needs a segment");
         };
         let sender = self.connections[id.0].end(from).host_id;
         let side = from.other();
@@ -233,7 +234,7 @@ impl Sim {
                 self.end_without_link(id, side, error);
             }
             (Segment::Fin | Segment::Reset, State::Hello(_)) => {
-                let error = DialError::Broken("the other end closed it".into());
+                let error = DialError::Broken("the other end closed the connection".into());
                 self.end_without_link(id, side, error);
             }
             (Segment::Fin | Segment::Reset, State::Link { link, .. }) => {
@@ -242,17 +243,17 @@ impl Sim {
             }
             (Segment::Accept | Segment::Fin | Segment::Reset, State::Closed) => {}
             (Segment::Accept, State::Hello(_) | State::Link { .. }) => {
-                panic!("invariant S1: a connection is accepted once");
+                panic!("invariant S1: a connection was accepted twice");
             }
         }
         self.settle(host_id);
         if sender != host_id {
-            // There is room in the pipe again.
+            // The pipe has room again.
             self.settle(sender);
         }
     }
 
-    /// The connection of a link is gone. The control task learns it in its turn.
+    /// Handles the loss of a link's connection. The control task processes the event after its lag.
     fn link_down(&mut self, host_id: HostId, link: LinkId, reason: &str) {
         self.trace_hash.event(self.now, b'x', host_id.0 as u64, link.0);
         self.trace_hash.line(self.now, || format!("link down {} {link}: {reason}", host_id.0));
@@ -268,11 +269,11 @@ impl Sim {
         self.feed(host_id, Input::LinkDown { link, reason: reason.into(), breach: false });
     }
 
-    /// The router closes a link: what is queued still goes, then nothing.
+    /// Closes a link for the router: queued frames are still sent.
     pub(super) fn close_link(&mut self, host_id: HostId, link: LinkId, reason: CloseReason) {
         assert!(
             reason != CloseReason::Breach,
-            "invariant S8: a node took what another sent for a breach of the protocol"
+            "invariant S8: a node treated bytes of another node as a protocol violation"
         );
         self.trace_hash.event(self.now, b'c', host_id.0 as u64, link.0);
         self.trace_hash.line(self.now, || format!("close {} {link}: {reason:?}", host_id.0));
@@ -285,7 +286,7 @@ impl Sim {
         sim_link.outbound.close();
         incarnation.fib_stale = true;
         if !incarnation.open.remove(&(sim_link.connection, sim_link.side)) {
-            // It was gone already, and the router has yet to hear of it.
+            // It was closed already, but the router has not yet processed the event.
             return;
         }
         let mut batch = Batch::default();

@@ -1,10 +1,10 @@
-//! What holds at one node after each event.
+//! Checks one node after each event.
 
 use crate::sim::network::HostId;
 use crate::sim::simulation::Sim;
 
 impl Sim {
-    /// Asks the router for its own invariants, and looks whether its routes lead over live links.
+    /// Checks the router's own invariants, and that its routes use existing links.
     pub(in crate::sim) fn check_node(&self, host_id: HostId) {
         let Some(incarnation) = self.incarnation(host_id) else {
             return;

@@ -1,4 +1,4 @@
-//! Whether senders were told the actual, once nothing is under way any more.
+//! Checks that senders received correct reports, once nothing is in flight.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use crate::sim::history::{SendId, SendRecord};
 use crate::sim::simulation::Sim;
 
 impl Sim {
-    /// Compares what every sender was told with what arrived.
+    /// Compares every report with the deliveries.
     pub(in crate::sim) fn check_outcomes(&self) {
         for (number, sent) in self.history.sent().iter().enumerate() {
             check(SendId(number), sent);
         }
     }
 
-    /// How many recipients had each outcome.
+    /// The number of recipients for each outcome.
     pub(in crate::sim) fn outcomes(&self) -> Vec<(&'static str, u64)> {
         let mut counts = BTreeMap::new();
         for sent in self.history.sent() {
@@ -45,7 +45,7 @@ fn label(outcome: Outcome) -> &'static str {
 
 fn check(send_id: SendId, sent: &SendRecord) {
     let Some((_, result)) = &sent.result else {
-        assert!(sent.sender_ended, "invariant S6: {send_id:?} never ended: {sent:?}");
+        assert!(sent.sender_ended, "invariant S6: {send_id:?} never completed: {sent:?}");
         return;
     };
     let Ok(report) = result else {
@@ -53,16 +53,19 @@ fn check(send_id: SendId, sent: &SendRecord) {
     };
     let mut named: Vec<_> = report.outcomes().iter().map(|(name, _)| name.clone()).collect();
     named.sort();
-    assert_eq!(named, sent.expected, "invariant S6: the report of {send_id:?} names others");
+    assert_eq!(
+        named, sent.expected,
+        "invariant S6: the report of {send_id:?} names other recipients"
+    );
     for (name, outcome) in report.outcomes() {
         let arrived = sent.deliveries.iter().any(|delivery| delivery.name == *name);
         assert!(
             arrived || *outcome != Outcome::Delivered,
-            "invariant S4: {send_id:?} was reported delivered to {name}, which never had it: {sent:?}"
+            "invariant S4: {send_id:?} was reported delivered to {name}, which did not receive it: {sent:?}"
         );
         assert!(
             !arrived || !outcome.is_certain_failure(),
-            "invariant S4: {send_id:?} was reported {outcome:?} for {name}, which had it: {sent:?}"
+            "invariant S4: {send_id:?} was reported {outcome:?} for {name}, which received it: {sent:?}"
         );
     }
 }
@@ -77,7 +80,7 @@ mod tests {
     use crate::sim::history::Delivery;
     use crate::sim::network::HostId;
 
-    /// A send to "b" of which the sender was told `outcome`, and which arrived or did not.
+    /// A send to "b" that was reported with `outcome`, and which arrived or did not.
     fn sent(outcome: Outcome, arrived: bool) -> SendRecord {
         let name = NodeName::new("b").expect("valid");
         let delivery =
@@ -100,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_may_have_arrived_or_not() {
+    fn an_unknown_outcome_allows_a_delivery_or_none() {
         for outcome in [Outcome::Timeout, Outcome::Lost] {
             check(SendId(0), &sent(outcome, true));
             check(SendId(0), &sent(outcome, false));
@@ -111,19 +114,19 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "invariant S4")]
-    fn a_delivery_that_was_none_is_found() {
+    fn a_false_delivered_outcome_is_detected() {
         check(SendId(0), &sent(Outcome::Delivered, false));
     }
 
     #[test]
     #[should_panic(expected = "invariant S4")]
-    fn a_certain_failure_that_arrived_is_found() {
+    fn a_delivery_after_a_certain_failure_is_detected() {
         check(SendId(0), &sent(Outcome::Busy, true));
     }
 
     #[test]
     #[should_panic(expected = "invariant S6")]
-    fn a_report_that_leaves_somebody_out_is_found() {
+    fn a_report_that_omits_a_recipient_is_detected() {
         let mut sent = sent(Outcome::Delivered, true);
         sent.expected.clear();
         check(SendId(0), &sent);

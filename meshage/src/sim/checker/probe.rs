@@ -1,4 +1,4 @@
-//! Traffic over a settled mesh, where everything has to arrive and nothing may cost too much.
+//! Checks traffic over a settled mesh: every message arrives, at the expected cost.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::sim::history::SendId;
 use crate::sim::network::HostId;
 use crate::sim::simulation::Sim;
 
-/// How long one probe may be under way: a path of 64 hops of the standard 5 ms, there and back,
-/// with as much again.
+/// The time limit of one probe: a path of 64 hops of the standard 5 ms, in both directions, with as
+/// much again as a margin.
 const PROBE_TIME: Duration = Duration::from_secs(2);
-/// How many nodes probe at most: a large mesh is sampled.
+/// The most nodes that probe: a large mesh is sampled.
 const PROBES_MAX: usize = 32;
 
 impl Sim {
-    /// Has nodes broadcast and send to everybody, one after the other.
+    /// Makes nodes broadcast, and send to all others, one after the other.
     pub(in crate::sim) fn probe(&mut self) {
         let running: Vec<HostId> =
             self.hosts().filter(|&host_id| self.is_running(host_id)).collect();
@@ -25,8 +25,9 @@ impl Sim {
                 continue;
             };
             let others: Vec<NodeName> = routes.others().map(|(name, _)| name.clone()).collect();
-            // A receiver that once had no room asks again for the first broadcast after that: it
-            // cannot tell that what it refused was given up. The second shows the mesh at rest.
+            // A recipient that once had no room requests the first broadcast after that again: it
+            // cannot know that the refused message was given up. The second broadcast shows the
+            // mesh at rest.
             self.probe_with(host_id, Recipients::Broadcast);
             let (before, installs) = (self.counters.total().data.0, self.counters.installs);
             let send_id = self.probe_with(host_id, Recipients::Broadcast);
@@ -50,7 +51,7 @@ impl Sim {
         let sent = self.send(host_id, to, 100, SendOptions::default());
         let send_id = match sent {
             Ok(send_id) => send_id,
-            Err(error) => panic!("invariant S7: a settled mesh takes no message: {error}"),
+            Err(error) => panic!("invariant S7: a settled mesh refused a message: {error}"),
         };
         let done = self.run_until(PROBE_TIME, |sim| sim.history.entry(send_id).result.is_some());
         let entry = self.history.entry(send_id);
@@ -66,7 +67,7 @@ impl Sim {
                 .as_ref()
                 .and_then(|routes| routes.route_to(delivery.instance))
                 .map_or(0, |route| route.hops as usize);
-            assert_eq!(delivery.hops, hops, "invariant S7: a detour: {delivery:?}");
+            assert_eq!(delivery.hops, hops, "invariant S7: a message took a detour: {delivery:?}");
         }
         send_id
     }

@@ -1,7 +1,8 @@
-//! Whether every node sees the mesh as it is.
+//! Checks that every node has the correct view of the mesh.
 //!
-//! The truth is what no node has: the connections that both ends hold as links. A mesh at rest is
-//! one mesh over all hosts that reach each other, and every table in it equals the actual.
+//! The reference is information that no node has: the connections that both ends hold as links. A
+//! mesh at rest is one mesh over all hosts that reach each other, and every table equals the
+//! reference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,16 +13,16 @@ use crate::sim::report::Histogram;
 use crate::sim::simulation::Sim;
 use crate::topology::Mesh;
 
-/// Every pair of nodes is looked at in a mesh of up to so many; of a larger one some.
+/// The largest mesh in which every pair of nodes is checked; in a larger one, some pairs are.
 const ALL_PAIRS_NODES: usize = 64;
 
 impl Sim {
-    /// Whether every table is full and true, in every part of the network by itself.
+    /// Whether every table is complete and correct, in each partition by itself.
     pub fn is_settled(&self) -> bool {
         self.unsettled().is_none()
     }
 
-    /// What is missing for the tables to be full and true, for who waits in vain.
+    /// What is missing for the tables to be complete and correct, for the text of a failure.
     pub fn unsettled_reason(&self) -> String {
         self.unsettled().unwrap_or_else(|| "nothing is missing".into())
     }
@@ -36,7 +37,7 @@ impl Sim {
         for &host_id in &running {
             parts.entry(self.network.group(host_id)).or_default().push(host_id);
         }
-        // First what is cheap: the sizes.
+        // The cheap check first: the sizes.
         for part in parts.values() {
             for &host_id in part {
                 let known = self.routes(host_id).map_or(0, |routes| routes.nodes());
@@ -56,7 +57,7 @@ impl Sim {
             let actual_peers: Vec<NodeName> =
                 actual.get(&host_id).into_iter().flatten().map(|peer| self.name(*peer)).collect();
             if sorted(actual_peers.clone()) != peers {
-                return Some(format!("{name} has peers {peers:?}, in truth {actual_peers:?}"));
+                return Some(format!("{name} has peers {peers:?}, expected {actual_peers:?}"));
             }
         }
         for part in parts.values() {
@@ -65,7 +66,7 @@ impl Sim {
                 let seen = self.routes(host_id).map(|routes| routes.mesh()).unwrap_or_default();
                 if seen != mesh {
                     let name = &self.hosts[host_id.0].spec.name;
-                    return Some(format!("{name} sees {seen:?}, in truth it is {mesh:?}"));
+                    return Some(format!("{name} sees {seen:?}, expected {mesh:?}"));
                 }
             }
         }
@@ -76,7 +77,7 @@ impl Sim {
         self.hosts[host_id.0].spec.name.clone()
     }
 
-    /// For each host those whose node it is linked to, as the connections say.
+    /// The hosts that each host is linked to, according to the connections.
     fn actual(&self) -> BTreeMap<HostId, Vec<HostId>> {
         let mut actual: BTreeMap<HostId, Vec<HostId>> = BTreeMap::new();
         for host_id in self.hosts() {
@@ -108,7 +109,7 @@ impl Sim {
         Mesh::from_edges(part.iter().map(|host_id| self.name(*host_id)), edges)
     }
 
-    /// Panics where a settled mesh is not what it has to be.
+    /// Panics if the mesh has not settled or a table is wrong.
     pub(in crate::sim) fn check_tables(&self, links_max: Option<usize>) {
         assert!(self.is_settled(), "invariant S7: {}", self.unsettled_reason());
         let running = self.running();
@@ -140,7 +141,7 @@ impl Sim {
         }
     }
 
-    /// Follows the tables hop by hop: they have to agree on one shortest path, the least of all.
+    /// Follows the tables hop by hop: they must agree on the least of the shortest paths.
     fn check_route(&self, from: HostId, to: HostId) {
         let (Some(routes), Some(target)) = (self.routes(from), self.instance(to)) else {
             return;
@@ -154,23 +155,23 @@ impl Sim {
         assert_eq!(
             Some(&walked),
             shortest.as_ref(),
-            "invariant S7: the tables lead another way than the least shortest"
+            "invariant S7: the tables do not follow the least shortest path"
         );
-        assert_eq!(route.hops as usize + 1, walked.len(), "invariant S7: the hops are miscounted");
+        assert_eq!(route.hops as usize + 1, walked.len(), "invariant S7: the hop count is wrong");
     }
 
     fn walk(&self, from: HostId, target: Instance, hops_max: usize) -> Vec<NodeName> {
         let mut path = vec![self.name(from)];
         let mut at = from;
         while self.instance(at) != Some(target) {
-            assert!(path.len() <= hops_max, "invariant S7: the tables make a loop: {path:?}");
+            assert!(path.len() <= hops_max, "invariant S7: the tables contain a loop: {path:?}");
             let next = self.incarnation(at).and_then(|incarnation| {
                 let route = incarnation.router.routes().route_to(target)?;
                 let sim_link = incarnation.links.get(&route.link)?;
                 self.other_end(sim_link.connection, sim_link.side)
             });
             let Some(next) = next else {
-                panic!("invariant S7: the way of {path:?} ends before its end");
+                panic!("invariant S7: the path {path:?} does not reach its target");
             };
             at = next;
             path.push(self.name(at));
@@ -178,7 +179,7 @@ impl Sim {
         path
     }
 
-    /// Whether an application that listened to events knows what its node knows.
+    /// Checks that the events that an application received agree with its node's tables.
     fn check_events(&self, host_id: HostId) {
         let (Some(incarnation), Some(routes)) = (self.incarnation(host_id), self.routes(host_id))
         else {
@@ -188,16 +189,16 @@ impl Sim {
         let nodes: BTreeSet<NodeName> = routes.others().map(|(name, _)| name.clone()).collect();
         assert_eq!(
             incarnation.reported_nodes, nodes,
-            "invariant S12: the nodes that {name} was told of"
+            "invariant S12: the events of {name} disagree with its nodes"
         );
         let peers: BTreeSet<NodeName> = self.peers(host_id).into_iter().collect();
         assert_eq!(
             incarnation.reported_peers, peers,
-            "invariant S12: the peers that {name} was told of"
+            "invariant S12: the events of {name} disagree with its peers"
         );
     }
 
-    /// How many links the nodes have.
+    /// The number of links of each node.
     pub fn links(&self) -> Histogram {
         let mut links = Histogram::default();
         self.running().into_iter().for_each(|host_id| links.add(self.peers(host_id).len()));
