@@ -102,7 +102,7 @@ impl History {
 
     /// Removes the last record, because the send was refused.
     pub(super) fn remove_last(&mut self, send_id: SendId) {
-        assert_eq!(send_id.0 + 1, self.sent.len(), "only the last entry is ever taken back");
+        assert_eq!(send_id.0 + 1, self.sent.len(), "only the last record may be removed");
         self.sent.pop();
     }
 
@@ -110,8 +110,8 @@ impl History {
     pub(super) fn set_message_id(&mut self, send_id: SendId, id: MessageId) {
         let sent = &mut self.sent[send_id.0];
         sent.id = Some(id);
-        let doubled = self.by_message.insert((sent.source, id), send_id);
-        assert_eq!(doubled, None, "invariant S3: a source used a message number twice");
+        let previous = self.by_message.insert((sent.source, id), send_id);
+        assert_eq!(previous, None, "invariant S3: a source used a message number twice");
     }
 
     /// Records the result of a send. `late_from` is the earliest time at which it could be

@@ -144,8 +144,8 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
     }
 }
 
-/// Starts the nodes of a run and says whether they find each other by seed addresses. In a chaotic
-/// one their settings differ, so that bounds are reached.
+/// Starts the nodes of a run and returns whether they find each other by seed addresses. In a chaotic
+/// run their settings differ, so that limits are reached.
 fn populate(sim: &mut Sim, options: SimOptions, rng: &mut SimRng) -> bool {
     let mut starts: Vec<(Duration, usize)> =
         (0..options.nodes).map(|number| (rng.time(Duration::ZERO..START_SPREAD), number)).collect();
@@ -246,11 +246,11 @@ pub fn run_many(
     for result in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
         match result {
             Ok(summary) => campaign_result.summaries.push(summary),
-            Err(violations) => campaign_result.violations.push(violations),
+            Err(violation) => campaign_result.violations.push(violation),
         }
     }
     campaign_result.summaries.sort_by_key(|summary| summary.seed);
-    campaign_result.violations.sort_by_key(|violations| violations.options.seed);
+    campaign_result.violations.sort_by_key(|violation| violation.options.seed);
     campaign_result
 }
 
