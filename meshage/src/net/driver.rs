@@ -192,10 +192,14 @@ impl Driver {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.shared.router().handle_timeout(now);
         }
+        // If the routes are not computed yet, the router wakes this task in a few milliseconds.
+        let settled = self.barriers.is_empty() || self.shared.router().settle_routes(now);
         self.carry_out_outputs();
-        for barrier in self.barriers.drain(..) {
-            // Fails only if the reader was closed meanwhile.
-            let _ = barrier.send(());
+        if settled {
+            for barrier in self.barriers.drain(..) {
+                // Fails only if the reader was closed meanwhile.
+                let _ = barrier.send(());
+            }
         }
         while self.tasks.try_join_next().is_some() {}
     }
