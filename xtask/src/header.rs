@@ -75,7 +75,7 @@ fn version(version: &str) -> Result<String> {
     let [major, minor, patch] = parts[..] else {
         return Err(format!("{version} is no version of three numbers"));
     };
-    let mut text = String::from("\n/* The version that this header belongs to. */\n");
+    let mut text = String::from("\n/* The version of this header. */\n");
     for (name, value) in [("MAJOR", major), ("MINOR", minor), ("PATCH", patch)] {
         let _ = writeln!(text, "#define MESHAGE_VERSION_{name} {value}");
     }
@@ -85,7 +85,7 @@ fn version(version: &str) -> Result<String> {
     );
     let _ = writeln!(text, "#define MESHAGE_VERSION_STRING \"{version}\"");
     text.push_str(
-        "\n/* The function that a library has where it serves programs compiled with this header. */\n",
+        "\n/* The function that a library exports if it is compatible with this header. */\n",
     );
     let _ = write!(text, "#define MESHAGE_ABI {}", abi_function(version));
     Ok(text)
