@@ -1,5 +1,5 @@
-/* Strings and numbers that are none of ours: bad UTF-8, names too long, with colons and spaces, out
- * of range; each answer has a sentence that says what is wrong. */
+/* Strings and numbers that are not valid: bad UTF-8, names that are too long or contain colons and
+ * spaces, numbers that are out of range. The last error describes each. */
 #include "check.h"
 
 #define BAD_UTF8 "\xff\xfe"
