@@ -11,7 +11,7 @@ const MARK: &str = "<!-- file: ";
 const SHOWING: &[&str] =
     &["README.md", "meshage/README.md", "meshage-ffi/README.md", "meshage-py/README.md"];
 /// The architecture page is read in one sitting.
-const ARCHITECTURE_LINES_MAX: usize = 150;
+const ARCHITECTURE_LINES_MAX: usize = 200;
 /// Folders at the top of a file system in which somebody's own files lie.
 const PRIVATE_FOLDERS: [&str; 5] = ["home", "root", "Users", "tmp", "work"];
 
