@@ -523,8 +523,8 @@ meshage_status meshage_set(meshage_node *node,
                            meshage_report **report);
 
 // Sends a body to all nodes that are reachable now and waits until all have acknowledged it. If
-// there are none, returns OK and an empty report. The body is copied; it may be NULL if `len` is
-// 0.
+// there are none, returns OK and an empty report. The body is copied.
+// `body` may be NULL if `len` is 0.
 //
 // `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
 meshage_status meshage_broadcast(meshage_node *node,
@@ -599,8 +599,9 @@ meshage_status meshage_report_status(const meshage_report *report, size_t i);
 // Frees a report. Does nothing for NULL.
 void meshage_report_free(meshage_report *report);
 
-// Creates a message to be sent with `meshage_send`. The body is copied; it may be NULL if `len` is
-// 0. The new message has no recipients, which makes it a broadcast, and the encoding bytes.
+// Creates a message to be sent with `meshage_send`. The body is copied. `body` may be NULL if
+// `len` is 0. The new message has no recipients, which makes it a broadcast, and the encoding
+// `MESHAGE_ENCODING_BYTES`.
 //
 // Free the result with `meshage_message_free`. Returns NULL if `body` is NULL and `len` is not 0,
 // or if `len` is more than 1 GiB, the largest body of any node; `meshage_last_error` gives the
@@ -636,8 +637,8 @@ int32_t meshage_message_encoding(const meshage_message *message);
 // message and for NULL.
 uint64_t meshage_message_id(const meshage_message *message);
 
-// Returns the instance of the node that sent the message: a node has a new one after each start. 0
-// for a created message and for NULL.
+// Returns the instance of the node that sent the message; 0 for a created message and for NULL. A
+// node has a new instance after each start.
 uint64_t meshage_message_instance(const meshage_message *message);
 
 // Returns the number of recipients that the message names; 0 for a broadcast and for NULL.
@@ -722,8 +723,8 @@ meshage_status meshage_on_message(meshage_node *node,
                                   meshage_drop_cb drop);
 
 // Sets the callback for messages in transit. `cb` is called with every complete message that the
-// node forwards and that is not addressed to it. If the callback is slow, messages skip it, and a
-// counter counts them; forwarding never waits for it. It runs on the node's callback thread, one
+// node forwards and that is not addressed to it. If the callback is slow, messages are not passed
+// to it; the node's counters include their number. It runs on the node's callback thread, one
 // message at a time; the reports of `meshage_send_async` wait for it.
 //
 // A new callback replaces the old one; NULL removes it. The old callback may still be running when

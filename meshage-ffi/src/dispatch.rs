@@ -117,8 +117,8 @@ impl Dispatcher {
     fn wait(&mut self, node: &meshage_node, wants_messages: bool) -> Work {
         let wants_messages = wants_messages && !self.inbox_is_closed;
         let seen = self.seen;
-        let mut message = pin!(Maybe(wants_messages.then(|| node.node.node().recv())));
-        let mut event = pin!(Maybe(self.events.as_mut().map(node::Events::next)));
+        let mut message = pin!(OptionFuture(wants_messages.then(|| node.node.node().recv())));
+        let mut event = pin!(OptionFuture(self.events.as_mut().map(node::Events::next)));
         block_on(poll_fn(|cx| {
             if node.callbacks.has_changed_or_register(seen, cx.waker()) {
                 return Poll::Ready(Work::Changed);
@@ -147,12 +147,12 @@ fn call_with_event(callback: Option<&Callback<EventFn>>, event: Event) {
 }
 
 /// A future that may be absent; an absent one is never ready.
-struct Maybe<F>(Option<F>);
+struct OptionFuture<F>(Option<F>);
 
-impl<F: Future> Maybe<F> {
+impl<F: Future> OptionFuture<F> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // SAFETY: the future is not moved out of the pinned value.
-        match unsafe { self.map_unchecked_mut(|maybe| &mut maybe.0) }.as_pin_mut() {
+        match unsafe { self.map_unchecked_mut(|option| &mut option.0) }.as_pin_mut() {
             Some(future) => future.poll(cx),
             None => Poll::Pending,
         }

@@ -118,8 +118,9 @@ fn read_only() -> Failure {
     Failure::new(MESHAGE_ERR_STATE, text)
 }
 
-/// Creates a message to be sent with `meshage_send`. The body is copied; it may be NULL if `len` is
-/// 0. The new message has no recipients, which makes it a broadcast, and the encoding bytes.
+/// Creates a message to be sent with `meshage_send`. The body is copied. `body` may be NULL if
+/// `len` is 0. The new message has no recipients, which makes it a broadcast, and the encoding
+/// `MESHAGE_ENCODING_BYTES`.
 ///
 /// Free the result with `meshage_message_free`. Returns NULL if `body` is NULL and `len` is not 0,
 /// or if `len` is more than 1 GiB, the largest body of any node; `meshage_last_error` gives the
@@ -225,8 +226,8 @@ pub extern "C" fn meshage_message_id(message: Option<&meshage_message>) -> u64 {
     read(message, 0, |message| message.as_received().map_or(0, |message| message.id.0))
 }
 
-/// Returns the instance of the node that sent the message: a node has a new one after each start. 0
-/// for a created message and for NULL.
+/// Returns the instance of the node that sent the message; 0 for a created message and for NULL. A
+/// node has a new instance after each start.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_instance(message: Option<&meshage_message>) -> u64 {
     read(message, 0, |message| message.as_received().map_or(0, |message| message.instance.0))

@@ -94,8 +94,8 @@ pub unsafe extern "C" fn meshage_set(
 }
 
 /// Sends a body to all nodes that are reachable now and waits until all have acknowledged it. If
-/// there are none, returns OK and an empty report. The body is copied; it may be NULL if `len` is
-/// 0.
+/// there are none, returns OK and an empty report. The body is copied.
+/// `body` may be NULL if `len` is 0.
 ///
 /// `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
 #[unsafe(no_mangle)]
