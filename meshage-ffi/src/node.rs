@@ -5,7 +5,7 @@ use std::ptr;
 
 use meshage::blocking;
 use meshage::config::DEFAULT_MSA_TIMEOUT;
-use meshage::node::Awaited;
+use meshage::node::WaitCondition;
 
 use crate::boundary::{c_string, status, value};
 use crate::config::meshage_config;
@@ -218,8 +218,8 @@ pub unsafe extern "C" fn meshage_node_wait(
         // SAFETY: the caller's promise.
         let names = unsafe { self::names(names, count, "names")? };
         let wait = Wait::parse(timeout_ms)?;
-        let awaited = Awaited::Nodes(names.into_iter().collect());
-        let reached = node.node.wait_for(awaited, node.limit(wait));
+        let condition = WaitCondition::Nodes(names.into_iter().collect());
+        let reached = node.node.wait_for(condition, node.limit(wait));
         reached.map(drop).map_err(|error| wait.timeout_to_again(error.into()))
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use meshage::message::Encoding;
 use meshage::name::{Names, NodeName};
-use meshage::node::Awaited;
+use meshage::node::WaitCondition;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
@@ -92,7 +92,7 @@ fn name(text: &str) -> PyResult<NodeName> {
 }
 
 /// What `wait_for` waits for: a number of nodes, this one included, or names.
-pub(crate) struct AwaitedNodes(pub(crate) Awaited);
+pub(crate) struct AwaitedNodes(pub(crate) WaitCondition);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for AwaitedNodes {
     type Error = PyErr;
@@ -100,9 +100,13 @@ impl<'a, 'py> FromPyObject<'a, 'py> for AwaitedNodes {
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         let several = object.is_instance_of::<PyBool>() || object.hasattr("__iter__")?;
         if is_whole(&object)? && !several {
-            return Ok(Self(Awaited::Count(whole(&object, "a number of nodes", "0 or more")?)));
+            return Ok(Self(WaitCondition::Count(whole(
+                &object,
+                "a number of nodes",
+                "0 or more",
+            )?)));
         }
-        Ok(Self(Awaited::Nodes(object.extract::<NameList>()?.0.into_iter().collect())))
+        Ok(Self(WaitCondition::Nodes(object.extract::<NameList>()?.0.into_iter().collect())))
     }
 }
 

@@ -106,7 +106,7 @@ impl Sending {
 impl Sending {
     /// Whether it has ended.
     fn done(&self) -> PyResult<bool> {
-        Ok(self.pending()?.ended().is_some())
+        Ok(self.pending()?.try_wait().is_some())
     }
 
     /// Waits for the end; gives or raises what a waiting send does.
@@ -116,7 +116,7 @@ impl Sending {
         py: Python<'py>,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let ended = self.pending()?.ended();
+        let ended = self.pending()?.try_wait();
         if let Some(ended) = ended {
             return settle(py, ended);
         }

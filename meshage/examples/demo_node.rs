@@ -1,5 +1,5 @@
-//! One node of the demo, and of the tests with whole processes: told on standard input what to
-//! do, it says on standard output what happened.
+//! One node of the demo and of the tests with separate processes. It reads commands from standard
+//! input and writes the results to standard output.
 //!
 //! ```text
 //! demo_node NAME NAMESPACE UDP_PORT DEGREE [BROADCAST]
@@ -7,9 +7,9 @@
 //!  in:   set NAME TEXT    broadcast TEXT    peers    mesh    quit
 //!  out:  ready PORT       once, when it listens
 //!        got SOURCE TEXT  for each message
-//!        sent DELIVERED FAILED     how many recipients have it, and how many have not
-//!        peers a b        the nodes it has links to
-//!        mesh a:b,c b:a   each node it knows, with its neighbours
+//!        sent DELIVERED FAILED     how many recipients have the message, and how many do not
+//!        peers a b        the node's peers
+//!        mesh a:b,c b:a   each node in the mesh, with its neighbours
 //! ```
 //!
 //! The programs `examples-c/demo_node.c` and `meshage-py/examples/demo_node.py` do the same.
@@ -31,8 +31,7 @@ fn main() -> ExitCode {
         eprintln!("usage: demo_node NAME NAMESPACE UDP_PORT DEGREE [BROADCAST]");
         return ExitCode::from(2);
     };
-    let done = node.and_then(run);
-    match done {
+    match node.and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("demo_node: {error}");
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The node that the arguments describe; `None` where they are not the right ones.
+/// Starts the node that the arguments describe. Returns `None` if they are not valid.
 fn start(arguments: &[String]) -> Option<Result<Node, Box<dyn Error>>> {
     let [name, namespace, port, degree, rest @ ..] = arguments else {
         return None;
@@ -56,16 +55,16 @@ fn start(arguments: &[String]) -> Option<Result<Node, Box<dyn Error>>> {
     Some(config.map_err(Into::into).and_then(|config| Node::start(config).map_err(Into::into)))
 }
 
-/// Does as it is told until `quit`, or until nobody is left to tell it.
+/// Runs commands until `quit` or the end of the input.
 fn run(node: Node) -> Result<(), Box<dyn Error>> {
     let node = Arc::new(node);
-    say(&format!("ready {}", node.node().port()))?;
+    print_line(&format!("ready {}", node.node().port()))?;
     let receiver = std::thread::spawn({
         let node = node.clone();
         move || {
             while let Ok(message) = node.recv(None) {
                 let text = String::from_utf8_lossy(&message.body).into_owned();
-                if say(&format!("got {} {text}", message.source)).is_err() {
+                if print_line(&format!("got {} {text}", message.source)).is_err() {
                     return;
                 }
             }
@@ -74,7 +73,7 @@ fn run(node: Node) -> Result<(), Box<dyn Error>> {
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let (command, rest) = line.split_once(' ').unwrap_or((&line, ""));
-        let answer = match command {
+        let reply = match command {
             "set" => {
                 let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
                 send(&node, Outgoing::set([NodeName::new(name)?], text.to_owned()))
@@ -85,18 +84,18 @@ fn run(node: Node) -> Result<(), Box<dyn Error>> {
                 line.push_str(peer.as_str());
                 line
             }),
-            "mesh" => shown(&node.node().mesh()),
+            "mesh" => mesh_line(&node.node().mesh()),
             "quit" => break,
-            other => return Err(format!("no command {other:?}").into()),
+            other => return Err(format!("unknown command {other:?}").into()),
         };
-        say(&answer)?;
+        print_line(&reply)?;
     }
     node.node().close();
     let _ = receiver.join();
     Ok(())
 }
 
-/// Sends, and says how many recipients have it and how many have not.
+/// Sends a message. Returns a line with the numbers of recipients that have it and that do not.
 fn send(node: &Node, message: Outgoing) -> String {
     match node.send(message) {
         Ok(report) => format!("sent {} {}", report.delivered().count(), report.failed().count()),
@@ -107,8 +106,8 @@ fn send(node: &Node, message: Outgoing) -> String {
     }
 }
 
-/// The topology in one line.
-fn shown(mesh: &Mesh) -> String {
+/// The topology as one line.
+fn mesh_line(mesh: &Mesh) -> String {
     let mut line = "mesh".to_owned();
     for (node, neighbors) in mesh.iter() {
         let names: Vec<&str> = neighbors.iter().map(NodeName::as_str).collect();
@@ -117,8 +116,8 @@ fn shown(mesh: &Mesh) -> String {
     line
 }
 
-/// Prints a line whole, whichever thread says it.
-fn say(line: &str) -> std::io::Result<()> {
+/// Prints a line at once, so that lines of different threads do not mix.
+fn print_line(line: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()

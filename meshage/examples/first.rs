@@ -1,5 +1,5 @@
-//! Says hello to every node that joins, and prints what it is told. Run it twice or more on one
-//! machine: `cargo run --example first -- alice`
+//! Sends a greeting to every node that joins, and prints the messages it receives. Start two or
+//! more on one machine: `cargo run --example first -- alice`
 
 use meshage::{Config, Event, Node};
 
@@ -8,9 +8,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let name = std::env::args().nth(1).unwrap_or(format!("rust-{}", std::process::id()));
     let config = Config::builder(name)
         .namespace("first")
-        .degree(3) // links to look for
-        .broadcast("127.255.255.255") // this machine alone; leave it out to look in the network
-        .listen_port(0) // any free port, so that many nodes share the machine
+        .degree(3) // the number of links to look for
+        .broadcast("127.255.255.255") // this machine only; omit it to search the network
+        .listen_port(0) // any free port, so that several nodes can share the machine
         .build()?;
     let node = Node::start(config).await?;
     let mut events = node.events();

@@ -1,4 +1,4 @@
-//! Requests and replies with serde values. Two nodes of one program stand for two programs.
+//! Requests and replies with serde values. The two nodes could be in two programs.
 
 use meshage::{Config, Message, Node, NodeName, Outgoing};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ struct Reply {
     answer: usize,
 }
 
-/// Answers every request with the length of its question.
+/// Replies to every request with the length of its question.
 async fn serve(node: Node) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     while let Ok(message) = node.recv().await {
         let request: Request = message.value()?;

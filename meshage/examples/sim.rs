@@ -1,11 +1,12 @@
-//! The simulator's command line: many seeds with one line of figures, or one seed with a report.
+//! The simulator's command line. It runs many seeds and prints a summary line, or one seed and
+//! prints a report.
 //!
 //! ```text
 //! cargo run --release -p meshage --features sim --example sim -- --seeds 300 --nodes 3..32 --chaos
 //! cargo run --release -p meshage --features sim --example sim -- --seed 17 --nodes 9 --chaos --trace
 //! cargo run --release -p meshage --features sim --example sim -- --targets
 //! ```
-#![allow(clippy::disallowed_methods, reason = "it says how long it took")]
+#![allow(clippy::disallowed_methods, reason = "it prints the elapsed time")]
 
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
@@ -18,16 +19,16 @@ usage: sim [--seeds COUNT | --seed SEED] [--nodes N | --nodes LEAST..MOST] [--de
            [--first SEED] [--threads N] [--trace]
        sim --targets [--nodes N] [--seed SEED]
 
-  --seeds COUNT   run that many seeds; ends with one line of figures
-  --seed SEED     run one seed, to the byte as before, and print its report
-  --nodes         how many nodes: one number, or a range of which each seed picks (both ends count)
-  --degree D      how many links each node wants; without it many seeds pick 2, 3 or 4, one takes 3
-  --chaos         with faults: killed, stopped and unpowered nodes, cut, slow and parted networks
+  --seeds COUNT   run this many seeds and print a summary line
+  --seed SEED     run one seed, exactly reproducible, and print its report
+  --nodes         the number of nodes, or an inclusive range from which each seed chooses one
+  --degree D      the degree of each node; default: 2, 3 or 4 for many seeds, 3 for one seed
+  --chaos         inject faults: nodes are killed, stopped or lose power; networks are cut,
+                  slow or partitioned
   --first SEED    the first of many seeds (default 1)
-  --threads N     how many run side by side (default: one per core)
+  --threads N     how many simulations run in parallel (default: one per core)
   --trace         print every event of one run
-  --targets       measure what the design asks of a mesh, with 1,000 nodes unless told otherwise;
-                  takes some minutes";
+  --targets       measure the design's targets, with 1,000 nodes by default; takes some minutes";
 
 struct Arguments {
     seeds: u64,
@@ -42,23 +43,25 @@ struct Arguments {
 }
 
 fn number<T: std::str::FromStr>(flag: &str, value: Option<String>) -> Result<T, String> {
-    let value = value.ok_or_else(|| format!("{flag} wants a number"))?;
-    value.parse().map_err(|_| format!("{flag} wants a number, not {value:?}"))
+    let value = value.ok_or_else(|| format!("{flag} needs a number"))?;
+    value.parse().map_err(|_| format!("{flag} needs a number, not {value:?}"))
 }
 
 fn range(value: Option<String>) -> Result<RangeInclusive<usize>, String> {
-    let value = value.ok_or("--nodes wants a number or a range")?;
+    let value = value.ok_or("--nodes needs a number or a range")?;
     let (least, most) = value.split_once("..").unwrap_or((&value, &value));
     let least = number("--nodes", Some(least.into()))?;
     let most = number("--nodes", Some(most.trim_start_matches('=').into()))?;
     if least == 0 || least > most {
-        return Err(format!("--nodes wants at least one node and the lesser first, not {value:?}"));
+        return Err(format!(
+            "--nodes needs a number from 1, or a range in ascending order, not {value:?}"
+        ));
     }
     Ok(least..=most)
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut found = Arguments {
+    let mut arguments = Arguments {
         seeds: 300,
         seed: None,
         first: 1,
@@ -69,41 +72,41 @@ fn arguments() -> Result<Arguments, String> {
         trace: false,
         targets: false,
     };
-    let mut given = std::env::args().skip(1);
-    while let Some(flag) = given.next() {
+    let mut flags = std::env::args().skip(1);
+    while let Some(flag) = flags.next() {
         match flag.as_str() {
-            "--seeds" => found.seeds = number(&flag, given.next())?,
-            "--seed" => found.seed = Some(number(&flag, given.next())?),
-            "--first" => found.first = number(&flag, given.next())?,
-            "--nodes" => found.nodes = Some(range(given.next())?),
-            "--degree" => found.degree = Some(number(&flag, given.next())?),
-            "--chaos" => found.chaos = true,
-            "--threads" => found.threads = number(&flag, given.next())?,
-            "--trace" => found.trace = true,
-            "--targets" => found.targets = true,
-            other => return Err(format!("{other:?} is none of the flags\n{USAGE}")),
+            "--seeds" => arguments.seeds = number(&flag, flags.next())?,
+            "--seed" => arguments.seed = Some(number(&flag, flags.next())?),
+            "--first" => arguments.first = number(&flag, flags.next())?,
+            "--nodes" => arguments.nodes = Some(range(flags.next())?),
+            "--degree" => arguments.degree = Some(number(&flag, flags.next())?),
+            "--chaos" => arguments.chaos = true,
+            "--threads" => arguments.threads = number(&flag, flags.next())?,
+            "--trace" => arguments.trace = true,
+            "--targets" => arguments.targets = true,
+            other => return Err(format!("unknown flag {other:?}\n{USAGE}")),
         }
     }
-    Ok(found)
+    Ok(arguments)
 }
 
-fn most(arguments: &Arguments, otherwise: usize) -> usize {
-    arguments.nodes.as_ref().map_or(otherwise, |nodes| *nodes.end())
+fn nodes_max(arguments: &Arguments, default: usize) -> usize {
+    arguments.nodes.as_ref().map_or(default, |nodes| *nodes.end())
 }
 
 fn targets(arguments: &Arguments) -> ExitCode {
-    let began = Instant::now();
+    let start = Instant::now();
     let seed = arguments.seed.unwrap_or(1);
-    let found = measure(most(arguments, 1000), seed, |target| println!("{target}"));
-    let met = found.iter().filter(|target| target.is_met()).count();
-    println!("sim: {met} of {} targets met, {:.1} s", found.len(), began.elapsed().as_secs_f64());
-    if found.iter().all(Target::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let targets = measure(nodes_max(arguments, 1000), seed, |target| println!("{target}"));
+    let met = targets.iter().filter(|target| target.is_met()).count();
+    println!("sim: {met} of {} targets met, {:.1} s", targets.len(), start.elapsed().as_secs_f64());
+    if targets.iter().all(Target::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     let options = SimOptions {
         seed,
-        nodes: most(arguments, 32),
+        nodes: nodes_max(arguments, 32),
         degree: arguments.degree.unwrap_or(DEGREE),
         chaos: arguments.chaos,
         trace: arguments.trace,
@@ -128,13 +131,13 @@ fn many(arguments: &Arguments) -> ExitCode {
         chaos: arguments.chaos,
         threads: arguments.threads,
     };
-    let began = Instant::now();
+    let start = Instant::now();
     let tally = run_many(&campaign, |result| {
         if let Err(broken) = result {
             println!("{broken}");
         }
     });
-    println!("{tally}, {:.1} s", began.elapsed().as_secs_f64());
+    println!("{tally}, {:.1} s", start.elapsed().as_secs_f64());
     if tally.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

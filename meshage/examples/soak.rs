@@ -1,15 +1,15 @@
-//! Numbered messages both ways through a relay, from many callers at once; counts that none is
-//! lost, doubled or out of order.
+//! Sends numbered messages in both directions through a relay, from many tasks at once, and checks
+//! that none is lost, duplicated or out of order.
 //!
-//! `cargo run --release --example soak -- [CALLERS [MESSAGES [PAUSE_SECONDS]]]`: so many callers
-//! send so many messages in all each way, and the receiver at one end pauses for so long half way.
-//! Default: 32 callers, 100,000 messages, no pause.
+//! `cargo run --release --example soak -- [CALLERS [MESSAGES [PAUSE_SECONDS]]]`: the number of
+//! tasks and of messages in each direction, and how long the receiver at one end pauses halfway.
+//! Default: 32 tasks, 100,000 messages, no pause.
 
 #![expect(clippy::disallowed_methods, reason = "it measures real time")]
 
 use std::time::{Duration, Instant};
 
-use meshage::{Awaited, Config, Node, NodeName, Outgoing};
+use meshage::{Config, Node, NodeName, Outgoing, WaitCondition};
 use tokio::task::JoinSet;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -20,8 +20,8 @@ async fn node(name: &str) -> Result<Node, Error> {
     Ok(Node::start(Config::builder(name).bind("127.0.0.1").port(0).build()?).await?)
 }
 
-/// One caller's messages, one after the other, each acknowledged before the next.
-async fn call(from: Node, to: NodeName, caller: u32, count: u32) -> Result<(), Error> {
+/// Sends one task's messages. Each is acknowledged before the next one is sent.
+async fn send(from: Node, to: NodeName, caller: u32, count: u32) -> Result<(), Error> {
     for number in 0..count {
         let body = [caller.to_le_bytes(), number.to_le_bytes()].concat();
         let report = from.send(Outgoing::set([to.clone()], body).timeout(TIMEOUT)).await?;
@@ -44,11 +44,13 @@ async fn receive(at: Node, callers: u32, count: u32, pause: Duration) -> Result<
         for message in at.recv_many(1024).await? {
             let word = |at: usize| message.body[at..].first_chunk().map(|b| u32::from_le_bytes(*b));
             let (Some(caller), Some(number)) = (word(0), word(4)) else {
-                return Err("a message that is too short".into());
+                return Err("a message is too short".into());
             };
             if next[caller as usize] != number {
-                let wanted = next[caller as usize];
-                return Err(format!("caller {caller}: {number} instead of {wanted}").into());
+                let expected = next[caller as usize];
+                return Err(
+                    format!("caller {caller}: message {number} instead of {expected}").into()
+                );
             }
             next[caller as usize] += 1;
             received += 1;
@@ -69,26 +71,28 @@ async fn main() -> Result<(), Error> {
         end.dial(&format!("127.0.0.1:{}", relay.port())).await?;
     }
     for end in [&left, &right] {
-        end.wait_for(Awaited::Count(3), Duration::from_secs(10)).await?;
+        end.wait_for(WaitCondition::Count(3), Duration::from_secs(10)).await?;
     }
     let start = Instant::now();
     let mut tasks = JoinSet::new();
     for (from, to) in [(&left, &right), (&right, &left)] {
         for caller in 0..callers {
-            tasks.spawn(call(from.clone(), to.name().clone(), caller, count));
+            tasks.spawn(send(from.clone(), to.name().clone(), caller, count));
         }
     }
     tasks.spawn(receive(left.clone(), callers, count, Duration::ZERO));
     tasks.spawn(receive(right.clone(), callers, count, pause));
-    while let Some(done) = tasks.join_next().await {
-        done??;
+    while let Some(result) = tasks.join_next().await {
+        result??;
     }
     if left.try_recv().is_ok() || right.try_recv().is_ok() {
-        return Err("a message too many".into());
+        return Err("received more messages than were sent".into());
     }
-    let (took, each_way) = (start.elapsed(), callers * count);
-    let rate = f64::from(2 * each_way) / took.as_secs_f64();
-    println!("{callers} callers, {each_way} messages each way in {took:.2?} ({rate:.0}/s), 0 lost");
+    let (elapsed, each_way) = (start.elapsed(), callers * count);
+    let rate = f64::from(2 * each_way) / elapsed.as_secs_f64();
+    println!(
+        "{callers} callers, {each_way} messages each way in {elapsed:.2?} ({rate:.0}/s), 0 lost"
+    );
     for (name, value) in relay.stats().iter().filter(|(_, value)| *value > 0) {
         eprintln!("relay {name} {value}");
     }

@@ -1,9 +1,9 @@
-//! Five nodes in a ring and one beside it; prints who is linked to whom as Graphviz reads it:
+//! Starts five nodes in a ring and a sixth with one link to it, and prints the topology in DOT:
 //! `cargo run --example topology | dot -Tsvg > mesh.svg`
 
 use std::time::Duration;
 
-use meshage::{Awaited, Config, Node};
+use meshage::{Config, Node, WaitCondition};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (from, to) in [(0, 1), (1, 2), (2, 3), (3, 4), (4, 0), (5, 0)] {
         nodes[from].dial(&format!("127.0.0.1:{}", nodes[to].port())).await?;
     }
-    let mesh = nodes[0].wait_for(Awaited::Count(6), Duration::from_secs(10)).await?;
+    let mesh = nodes[0].wait_for(WaitCondition::Count(6), Duration::from_secs(10)).await?;
     let path = mesh.shortest_path("oak", "cedar").unwrap_or_default();
     eprintln!("from oak to cedar: {path:?}");
     print!("{}", mesh.to_dot());

@@ -1,35 +1,37 @@
-//! What an address looks like that is dialled: `host`, `host:port`, `[v6]:port` or a bare IPv6
-//! address. A configuration is checked with it, and a dial read; nothing is looked up here.
+//! Parses the addresses that a node dials: `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
+//! Configurations and dials use it. It resolves no names.
 
 use std::net::IpAddr;
 
-/// Host and port of an address; the port is `default` where it names none.
+/// Splits an address into host and port; the port is `default` if the address has none.
 pub(crate) fn split(text: &str, default: u16) -> Result<(&str, u16), &'static str> {
     let number = |digits: &str| match digits.parse() {
-        Ok(0) | Err(_) => Err("a port is a number from 1 to 65535"),
+        Ok(0) | Err(_) => Err("the port must be a number from 1 to 65535"),
         Ok(port) => Ok(port),
     };
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or("a '[' wants its ']'")?;
+        let (host, rest) = rest.split_once(']').ok_or("the ']' is missing")?;
         match rest.strip_prefix(':') {
             Some(digits) => (host, number(digits)?),
             None if rest.is_empty() => (host, default),
-            None => return Err("after ']' comes ':' and a port, or nothing"),
+            None => return Err("only ':' and a port may follow ']'"),
         }
     } else if text.parse::<IpAddr>().is_ok() {
         (text, default)
     } else {
         match text.rsplit_once(':') {
-            Some((host, _)) if host.contains(':') => return Err("write [v6]:port"),
+            Some((host, _)) if host.contains(':') => {
+                return Err("write an IPv6 address with a port as [v6]:port");
+            }
             Some((host, digits)) => (host, number(digits)?),
             None => (text, default),
         }
     };
     if host.is_empty() {
-        return Err("it names no host");
+        return Err("the host is missing");
     }
     if port == 0 {
-        return Err("it names no port, and this node's own is 0");
+        return Err("the port is missing, and this node has none to use instead (its port is 0)");
     }
     Ok((host, port))
 }
@@ -49,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_so() {
+    fn a_text_that_is_no_address_is_an_error() {
         for text in ["", ":1", "host:", "host:0", "host:x", "host:65536", "[::1", "[::1]x", "a:b:1"]
         {
             assert!(split(text, 9).is_err(), "{text:?}");

@@ -1,9 +1,9 @@
-//! The blocking facade: the same node for programs without a runtime of their own. The C and Python
-//! bindings are conversions around it.
+//! The blocking API: the same node for programs without an asynchronous runtime. The C and Python
+//! bindings are thin layers over it.
 //!
-//! Every waiting call takes an `Option<Duration>`: `None` waits for ever, zero does not wait. The
-//! calling thread is parked meanwhile, whatever thread it is: one of another runtime, too, or the
-//! one that runs this node's callbacks.
+//! Every call that waits takes an `Option<Duration>`: `None` waits without a limit, zero does not
+//! wait. The calling thread is parked while it waits. It may be any thread, even a thread of
+//! another runtime or the callback thread of this node.
 
 use std::cell::Cell;
 use std::pin::{Pin, pin};
@@ -21,45 +21,45 @@ use crate::event::Event;
 use crate::message::{Message, Outgoing, Report};
 use crate::name::NodeName;
 use crate::net::completion::{CompletionState, SendResult};
-use crate::net::fork::Process;
+use crate::net::sys::fork::ForkGeneration;
 use crate::net::{CLOSE_TIMEOUT, DIAL_TIMEOUT, clock};
-use crate::node::{self, Awaited};
+use crate::node::{self, WaitCondition};
 use crate::topology::Mesh;
 
-/// How many threads at most resolve sink names: as many dials as a burst.
+/// The most threads that resolve host names: as many as the dials of a burst.
 const RESOLVER_THREADS_MAX: usize = 8;
-/// How long a thread that resolved a name waits for another one to resolve.
+/// How long an idle resolver thread waits for the next name.
 const RESOLVER_KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// How long to wait for a node to be closed before its threads are stopped where they are: what
-/// closing takes at most, and twice as much again for a starved machine.
-const END_TIMEOUT: Duration = CLOSE_TIMEOUT.saturating_mul(3);
-/// How long a stopped runtime's threads may take to end.
+/// How long dropping a node waits until it is closed, before it stops the node's threads: the limit
+/// for closing, times three for an overloaded machine.
+const DROP_TIMEOUT: Duration = CLOSE_TIMEOUT.saturating_mul(3);
+/// How long the threads of a stopped runtime may take to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Beside so many others a thread that has sent lets them run before it parks: they have something
-/// to send too, and the end of its own send comes while it is still awake, which spares both the
-/// parking and the waking. 64 threads on 2 cores sent 206,000 messages/s so, 151,000 otherwise; with
-/// less than 24 threads there is too little to wait for, and it costs more than it spares.
-const SENDERS_MANY: usize = 32;
-/// How often it lets them run: with one or with three, it was 20 % less.
-const LINGER_YIELDS: usize = 2;
+/// With at least this many other threads that wait for a send, a thread yields before it parks. The
+/// others then submit their messages, and this thread's own send often completes before it parks,
+/// which saves a park and a wakeup. 64 threads on 2 cores sent 206,000 messages/s this way and
+/// 151,000 without it. With fewer than 24 threads, it costs more than it saves.
+const YIELD_SENDERS_MIN: usize = 32;
+/// How often such a thread yields. The rate was 20 % lower with one or with three yields.
+const YIELDS: usize = 2;
 
 thread_local! {
-    /// Whether this thread moves bytes for a node.
-    static MOVES_BYTES: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread is an I/O thread of a node.
+    static IS_IO_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A node with a runtime of its own. Every call may be made from any thread, at any time, from
-/// inside a callback too. Dropping it closes it and waits until it is closed, except on one of its
-/// own threads, where the waiting is left to another.
+/// A node with a runtime of its own. Every method may be called from any thread at any time, also
+/// in a callback. Dropping the node closes it and waits until it is closed. On one of the node's
+/// own threads, dropping does not wait; a new thread does.
 pub struct Node {
     node: node::Node,
     runtime: Option<Runtime>,
     handle: Handle,
-    /// The process that started it.
-    process: Process,
-    /// How many threads wait for the end of a send.
-    senders: AtomicUsize,
+    /// The process that started the node.
+    process: ForkGeneration,
+    /// The number of threads that wait for a send.
+    waiting_senders: AtomicUsize,
 }
 
 impl Node {
@@ -73,7 +73,7 @@ impl Node {
             .max_blocking_threads(RESOLVER_THREADS_MAX)
             .thread_keep_alive(RESOLVER_KEEP_ALIVE)
             .thread_name("meshage-io")
-            .on_thread_start(|| MOVES_BYTES.set(true))
+            .on_thread_start(|| IS_IO_THREAD.set(true))
             .enable_all()
             .build()
             .map_err(StartError::Runtime)?;
@@ -83,8 +83,8 @@ impl Node {
                 node,
                 runtime: Some(runtime),
                 handle,
-                process: Process::current(),
-                senders: AtomicUsize::new(0),
+                process: ForkGeneration::current(),
+                waiting_senders: AtomicUsize::new(0),
             }),
             Some(Err(error)) => {
                 stop(runtime);
@@ -94,26 +94,27 @@ impl Node {
         }
     }
 
-    /// The asynchronous node, for all that does not wait: names, degree, mesh, stats, close ….
+    /// The asynchronous node, for everything that does not wait: names, degree, mesh, stats,
+    /// close, …
     pub fn node(&self) -> &node::Node {
         &self.node
     }
 
-    /// Whether this is a child of the process that started the node. Nothing of the node runs
-    /// there; its calls would wait for ever.
+    /// Whether this process is a fork of the one that started the node. The node does not run in
+    /// it, and calls would never return.
     pub fn is_forked(&self) -> bool {
-        self.process.is_left_behind()
+        self.process.is_ancestor()
     }
 
-    /// Runs `f` in the context of the node's runtime, which keeps the timers of futures that are
-    /// polled in it: for a caller that polls futures of [`Node::node`] on a thread of its own.
+    /// Runs `f` in the context of the node's runtime, which drives the timers of the futures polled
+    /// in it. This is for callers that poll futures of [`Node::node`] on their own thread.
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
         let _entered = self.handle.enter();
         f()
     }
 
-    /// Runs a future of [`Node::node`] on this thread to its end, or to `deadline`; it is asked at
-    /// least once, and may be run on afterwards.
+    /// Polls a future of [`Node::node`] on this thread until it is ready or `deadline` passes. It
+    /// is polled at least once, and may be polled further afterwards.
     pub fn wait_until<F: Future + ?Sized>(
         &self,
         deadline: Option<Instant>,
@@ -144,14 +145,14 @@ impl Node {
         self.wait(None, self.node.hangup(peer)).unwrap_or(Err(HangupError::Closed))
     }
 
-    /// As [`node::Node::send`]. How long it waits is the message's own timeout.
+    /// As [`node::Node::send`]. It waits up to the message's own timeout.
     ///
     /// # Errors
     /// [`SendError`].
     pub fn send(&self, outgoing: Outgoing) -> Result<Report, SendError> {
-        seated(|seat| match self.node.try_send(outgoing, &seat.ending) {
-            // The data plane keeps the deadline.
-            Ok(_) => self.await_end(seat),
+        with_parker(|parker| match self.node.try_send(outgoing, &parker.completion) {
+            // The data plane enforces the deadline.
+            Ok(_) => self.wait_for_completion(parker),
             Err((SendError::Again, outgoing)) => {
                 self.wait(None, self.node.send(outgoing)).unwrap_or(Err(SendError::Closed))
             }
@@ -159,14 +160,15 @@ impl Node {
         })
     }
 
-    /// Waits for the end of a send that was begun from this seat.
-    fn await_end(&self, seat: &Seat) -> SendResult {
-        let others = self.senders.fetch_add(1, Ordering::Relaxed);
-        let early = if others < SENDERS_MANY { None } else { seat.linger() };
-        let wait = || seat.wait(None, |cx| seat.ending.poll(cx)).unwrap_or(Err(SendError::Closed));
-        let ended = early.unwrap_or_else(wait);
-        self.senders.fetch_sub(1, Ordering::Relaxed);
-        ended
+    /// Waits for the send that completes to this parker.
+    fn wait_for_completion(&self, parker: &Parker) -> SendResult {
+        let others = self.waiting_senders.fetch_add(1, Ordering::Relaxed);
+        let early = if others < YIELD_SENDERS_MIN { None } else { parker.yield_for_completion() };
+        let wait =
+            || parker.wait(None, |cx| parker.completion.poll(cx)).unwrap_or(Err(SendError::Closed));
+        let result = early.unwrap_or_else(wait);
+        self.waiting_senders.fetch_sub(1, Ordering::Relaxed);
+        result
     }
 
     /// As [`node::Node::start_send`].
@@ -201,9 +203,13 @@ impl Node {
     ///
     /// # Errors
     /// [`WaitError`].
-    pub fn wait_for(&self, awaited: Awaited, timeout: Option<Duration>) -> Result<Mesh, WaitError> {
+    pub fn wait_for(
+        &self,
+        condition: WaitCondition,
+        timeout: Option<Duration>,
+    ) -> Result<Mesh, WaitError> {
         let limit = timeout.unwrap_or(Duration::MAX);
-        self.wait(None, self.node.wait_for(awaited, limit)).unwrap_or(Err(WaitError::Closed))
+        self.wait(None, self.node.wait_for(condition, limit)).unwrap_or(Err(WaitError::Closed))
     }
 
     /// As [`node::Node::events`].
@@ -211,7 +217,7 @@ impl Node {
         Events { events: self.node.events(), handle: self.handle.clone() }
     }
 
-    /// Waits until closing is done; `false` if it is not in time.
+    /// Waits until the node is closed. Returns `false` if it is not closed in time.
     pub fn join(&self, timeout: Option<Duration>) -> bool {
         self.wait(timeout, self.node.closed()).is_some()
     }
@@ -221,31 +227,31 @@ impl Drop for Node {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
         if self.is_forked() {
-            // The threads are the parent's, and so are the locks they may have held.
+            // The threads exist only in the parent, and they may have held locks at the fork.
             std::mem::forget((runtime, self.node.clone()));
             return;
         }
         self.node.close();
         let node = self.node.clone();
-        let end = move || {
-            // A node that is not closed in time is stopped in the middle of things.
-            let _ = wait(runtime.handle(), clock::deadline(END_TIMEOUT), node.closed());
+        let finish = move || {
+            // The threads of a node that is not closed in time are stopped wherever they are.
+            let _ = wait(runtime.handle(), clock::deadline(DROP_TIMEOUT), node.closed());
             stop(runtime);
             node.join_callbacks();
         };
-        if MOVES_BYTES.get() || self.node.is_in_callback() {
-            let spawned = thread::Builder::new().name("meshage-end".into()).spawn(end);
+        if IS_IO_THREAD.get() || self.node.is_in_callback() {
+            let spawned = thread::Builder::new().name("meshage-close".into()).spawn(finish);
             if let Err(error) = spawned {
-                tracing::error!(%error, "no thread to close a node");
+                tracing::error!(%error, "cannot start a thread to close the node");
             }
         } else {
-            end();
+            finish();
         }
     }
 }
 
-/// Ends a runtime's threads. Within another runtime its own would not let us wait: then they are
-/// left to end by themselves, as they do at once.
+/// Stops a runtime's threads. Inside another runtime, tokio does not allow a blocking wait; then
+/// the threads end in the background, which they do at once.
 fn stop(runtime: Runtime) {
     if Handle::try_current().is_ok() {
         runtime.shutdown_background();
@@ -254,18 +260,19 @@ fn stop(runtime: Runtime) {
     }
 }
 
-/// A send under way. Dropping it lets go; it does not cancel.
-#[must_use = "a send under way is waited for, canceled or let go"]
+/// An outstanding send. Dropping the handle does not cancel the send.
+#[must_use = "an outstanding send is waited for, canceled, or explicitly dropped"]
 pub struct Pending {
     pending: node::Pending,
 }
 
 impl Pending {
-    /// Waits for the end of the send; `None` if it has not ended in time (ask again).
+    /// Waits until the send has ended. Returns `None` if it has not ended in time; it may be called
+    /// again.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Option<Result<Report, SendError>> {
         let deadline = timeout.and_then(clock::deadline);
         let mut wait = pin!(self.pending.wait());
-        seated(|seat| seat.wait(deadline, |cx| wait.as_mut().poll(cx)))
+        with_parker(|parker| parker.wait(deadline, |cx| wait.as_mut().poll(cx)))
     }
 
     /// As [`node::Pending::cancel`].
@@ -295,12 +302,12 @@ impl Events {
 }
 
 /// Wakes a parked thread.
-struct Parked {
+struct ThreadWaker {
     thread: Thread,
     woken: AtomicBool,
 }
 
-impl Wake for Parked {
+impl Wake for ThreadWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -312,30 +319,32 @@ impl Wake for Parked {
     }
 }
 
-/// Where a thread waits. A thread has one, made when it first waits, so that waiting costs no
-/// memory. What woke it for an earlier wait only makes it look once more.
-struct Seat {
-    parked: Arc<Parked>,
+/// Parks a thread until a future is ready. Each thread has one, created at its first wait, so that
+/// later waits allocate nothing. A stale wakeup of an earlier wait only causes one more poll.
+struct Parker {
+    thread: Arc<ThreadWaker>,
     waker: Waker,
-    /// Where the end of its send is left; it sends one message at a time.
-    ending: Arc<CompletionState>,
+    /// Receives the result of the thread's blocking send; a thread has one at a time.
+    completion: Arc<CompletionState>,
 }
 
-impl Seat {
+impl Parker {
     fn new() -> Self {
-        let parked = Arc::new(Parked { thread: thread::current(), woken: AtomicBool::new(false) });
-        Self { waker: Waker::from(parked.clone()), parked, ending: CompletionState::waited() }
+        let thread =
+            Arc::new(ThreadWaker { thread: thread::current(), woken: AtomicBool::new(false) });
+        let waker = Waker::from(thread.clone());
+        Self { thread, waker, completion: CompletionState::for_waiter() }
     }
 
-    /// Lets other threads run; the end of the send if it has come meanwhile.
-    fn linger(&self) -> Option<SendResult> {
-        (0..LINGER_YIELDS).find_map(|_| {
+    /// Yields to other threads. Returns the result of the send if it completes in that time.
+    fn yield_for_completion(&self) -> Option<SendResult> {
+        (0..YIELDS).find_map(|_| {
             thread::yield_now();
-            self.ending.take()
+            self.completion.take()
         })
     }
 
-    /// Parks until `poll` gives something, or to the deadline; asks at least once.
+    /// Parks until `poll` is ready or the deadline passes. It is polled at least once.
     fn wait<R>(
         &self,
         deadline: Option<Instant>,
@@ -346,15 +355,15 @@ impl Seat {
             if let Poll::Ready(output) = poll(&mut cx) {
                 return Some(output);
             }
-            while !self.parked.woken.swap(false, Ordering::AcqRel) {
+            while !self.thread.woken.swap(false, Ordering::AcqRel) {
                 match deadline {
                     None => thread::park(),
                     Some(deadline) => {
-                        let left = deadline.saturating_duration_since(clock::now());
-                        if left.is_zero() {
+                        let remaining = deadline.saturating_duration_since(clock::now());
+                        if remaining.is_zero() {
                             return None;
                         }
-                        thread::park_timeout(left);
+                        thread::park_timeout(remaining);
                     }
                 }
             }
@@ -363,22 +372,22 @@ impl Seat {
 }
 
 thread_local! {
-    static SEAT: Seat = Seat::new();
+    static PARKER: Parker = Parker::new();
 }
 
-/// Does something from this thread's seat; from a new one where the thread is about to end.
-fn seated<R>(act: impl FnOnce(&Seat) -> R) -> R {
-    let mut act = Some(act);
-    let mut once = |seat: &Seat| act.take().map(|act| act(seat));
-    let done = SEAT.try_with(&mut once).unwrap_or_else(|_| once(&Seat::new()));
-    match done {
-        Some(done) => done,
-        None => unreachable!("invariant B2: a seat is taken once"),
+/// Calls `f` with this thread's parker, or with a new one if the thread-local is already destroyed.
+fn with_parker<R>(f: impl FnOnce(&Parker) -> R) -> R {
+    let mut f = Some(f);
+    let mut call_once = |parker: &Parker| f.take().map(|f| f(parker));
+    let result = PARKER.try_with(&mut call_once).unwrap_or_else(|_| call_once(&Parker::new()));
+    match result {
+        Some(result) => result,
+        None => unreachable!("invariant B2: the function is called once"),
     }
 }
 
-/// Runs a future on this thread to its end, or to the deadline; it is asked at least once. The
-/// node's runtime keeps the future's timers.
+/// Polls a future on this thread until it is ready or the deadline passes. It is polled at least
+/// once. The node's runtime drives the future's timers.
 fn wait<F: Future>(handle: &Handle, deadline: Option<Instant>, future: F) -> Option<F::Output> {
     wait_pinned(handle, deadline, pin!(future))
 }
@@ -388,8 +397,8 @@ fn wait_pinned<F: Future + ?Sized>(
     deadline: Option<Instant>,
     mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
-    seated(|seat| {
-        seat.wait(deadline, |cx| {
+    with_parker(|parker| {
+        parker.wait(deadline, |cx| {
             let _entered = handle.enter();
             future.as_mut().poll(cx)
         })

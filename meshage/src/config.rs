@@ -1,4 +1,4 @@
-//! What a node is configured with. Each default is a constant that says where it comes from.
+//! The configuration of a node. Each default is a constant with its origin.
 
 #[cfg(feature = "net")]
 use std::net::SocketAddr;
@@ -9,36 +9,41 @@ use crate::address;
 use crate::error::ConfigError;
 use crate::name::{Namespace, NodeName};
 
-/// How long a send waits for acknowledgements: 10 s, the original's.
+/// How long a send waits for acknowledgements: 10 s, as in the original.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a node announces its links though nothing changed: 10 s, the original's.
+/// How often a node announces its links when nothing has changed: 10 s, as in the original.
 pub const DEFAULT_MSA_TIMEOUT: Duration = Duration::from_secs(10);
-/// TCP and UDP port: 9000, the original's.
+/// The TCP and UDP port: 9000, as in the original.
 pub const DEFAULT_PORT: u16 = 9000;
-/// How many messages wait for the application at most: 1,024, the original's.
+/// The most messages that wait for the application: 1,024, as in the original.
 pub const RECEIVE_BUFFER: usize = 1024;
-/// Up to this many nodes in the mesh, every eligible one answers a solicitation. The original's.
+/// In a mesh of up to this many nodes, every eligible node responds to a solicitation. As in the
+/// original.
 pub const SOLICIT_LIMIT: usize = 16;
-/// In a larger mesh one node in so many answers. The original's.
+/// In a larger mesh, one of this many eligible nodes responds. As in the original.
 pub const SOLICIT_RATIO: u32 = 8;
-/// The largest body: 64 MiB, four times what any user of the original is known to send.
+/// The largest body: 64 MiB, four times the largest that a user of the original is known to send.
 pub const MAX_MESSAGE: usize = 64 << 20;
-/// Threads that move bytes for a node with a runtime of its own. With one, nobody is woken to look
-/// for work: an acknowledged round trip between two nodes on one core took 35 µs, with two 46.
+/// I/O threads of a node with a runtime of its own. With one thread, no idle thread is woken to
+/// look for work: an acknowledged round trip between two nodes on one core took 35 µs with one
+/// thread and 46 µs with two.
 pub const WORKER_THREADS: usize = 1;
-/// The most links a node keeps, however it came by them.
+/// The most links of a node, however they were established.
 pub const LINKS_MAX: usize = 256;
-/// The largest degree: as many as there may be links.
+/// The largest degree: as many as a node may have links.
 pub const DEGREE_MAX: u32 = LINKS_MAX as u32;
-/// The shortest MSA period: below it a mesh talks of nothing but itself.
+/// The shortest MSA period. With a shorter one, a mesh is busy with its own announcements.
 pub const MSA_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// The longest MSA period.
 pub const MSA_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest version string, in bytes.
 pub const VERSION_BYTES_MAX: usize = 256;
 
-/// A checked configuration. Made by [`Config::builder`].
-#[cfg_attr(not(feature = "net"), expect(dead_code, reason = "the driver reads the others"))]
+/// A valid configuration, built with [`Config::builder`].
+#[cfg_attr(
+    not(feature = "net"),
+    expect(dead_code, reason = "only the driver of `net` reads some fields")
+)]
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) name: NodeName,
@@ -58,7 +63,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Starts a configuration for a node of this name. All else has a default.
+    /// Starts a configuration for a node with this name. Everything else has a default.
     pub fn builder(name: impl Into<String>) -> ConfigBuilder {
         ConfigBuilder {
             name: name.into(),
@@ -88,7 +93,7 @@ impl Config {
         &self.namespace
     }
 
-    /// Where the node listens for links.
+    /// The address where the node listens for links.
     #[cfg(feature = "net")]
     pub(crate) fn listen_addr(&self) -> SocketAddr {
         SocketAddr::new(self.bind, self.listen_port)
@@ -116,47 +121,50 @@ pub struct ConfigBuilder {
 }
 
 impl ConfigBuilder {
-    /// Only nodes of one namespace join each other by themselves. Default: the empty one.
+    /// Only nodes of the same namespace find each other. Default: the empty namespace.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// How many links the node wants; with fewer it solicits. Default: 0, never.
+    /// The number of links that the node looks for. With fewer links it solicits. Default: 0, it
+    /// never solicits.
     pub fn degree(mut self, degree: u32) -> Self {
         self.degree = degree;
         self
     }
 
-    /// Adds an address to solicit at. Default, where none is given: 255.255.255.255.
+    /// Adds an address that solicitations are sent to. Default, if none is added: 255.255.255.255.
     ///
-    /// On one machine, 127.255.255.255 reaches every node of that machine and nobody else.
+    /// 127.255.255.255 reaches every node of this machine and no others.
     pub fn broadcast(mut self, ip: impl Into<String>) -> Self {
         self.broadcast.push(ip.into());
         self
     }
 
-    /// The address to listen at. Default: 0.0.0.0. An IPv6 address makes an IPv6 listener
-    /// (`::` takes both kinds).
+    /// The address to listen on. Default: 0.0.0.0. With an IPv6 address the node listens on IPv6
+    /// (`::` accepts both).
     pub fn bind(mut self, ip: impl Into<String>) -> Self {
         self.bind = Some(ip.into());
         self
     }
 
-    /// The port of the mesh, for TCP and UDP. Default: 9000. 0 takes any free TCP port and never
-    /// hears a solicitation.
+    /// The port of the mesh, for TCP and UDP. Default: 9000. With 0, the node listens on any free
+    /// TCP port and receives no solicitations.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// The TCP port alone, so that many nodes share a machine; 0 takes any free one. Default: `port`.
+    /// Only the TCP port, so that several nodes can share a machine; 0 for any free port. Default:
+    /// `port`.
     pub fn listen_port(mut self, port: u16) -> Self {
         self.listen_port = Some(port);
         self
     }
 
-    /// The application's version; a peer's other one is a warning, nothing more. Default: empty.
+    /// The application's version. A peer with another version only causes a warning. Default:
+    /// empty.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
         self
@@ -168,13 +176,14 @@ impl ConfigBuilder {
         self
     }
 
-    /// The MSA period: how often the node announces its links though nothing changed. Default: 10 s.
+    /// The MSA period: how often the node announces its links when nothing has changed. Default: 10
+    /// s.
     pub fn msa_timeout(mut self, period: Duration) -> Self {
         self.msa_timeout = period;
         self
     }
 
-    /// How many messages wait for the application at most. Default: 1,024.
+    /// The most messages that wait for the application. Default: 1,024.
     pub fn receive_buffer(mut self, messages: usize) -> Self {
         self.receive_buffer = messages;
         self
@@ -186,23 +195,23 @@ impl ConfigBuilder {
         self
     }
 
-    /// Threads of a node with a runtime of its own (blocking, C, Python). Default: 1.
+    /// I/O threads of a node with a runtime of its own (blocking, C, Python). Default: 1.
     pub fn worker_threads(mut self, threads: usize) -> Self {
         self.worker_threads = threads;
         self
     }
 
-    /// Adds an address (`host`, `host:port`, `[v6]:port`) that is dialled until it is linked, for
-    /// ever, also after the link broke.
+    /// Adds a seed: an address (`host`, `host:port`, `[v6]:port`) that the node dials until it has
+    /// a link there, and again after that link breaks. It never gives up.
     pub fn seed(mut self, address: impl Into<String>) -> Self {
         self.seeds.push(address.into());
         self
     }
 
-    /// Checks the configuration.
+    /// Checks and returns the configuration.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the option and says what it takes.
+    /// [`ConfigError`], with the option and its valid values.
     pub fn build(self) -> Result<Config, ConfigError> {
         let ip = |text: &String| text.parse().map_err(|_| ConfigError::Address(text.clone()));
         let mut broadcast = self.broadcast.iter().map(ip).collect::<Result<Vec<_>, _>>()?;
@@ -241,7 +250,7 @@ impl ConfigBuilder {
     }
 }
 
-/// Whether an MSA period is one that a node takes.
+/// Whether an MSA period is valid.
 pub(crate) fn valid_msa_timeout(period: Duration) -> bool {
     (MSA_TIMEOUT_MIN..=MSA_TIMEOUT_MAX).contains(&period)
 }
@@ -251,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_are_the_originals() {
+    fn defaults_are_those_of_the_original() {
         let config = Config::builder("a").build().expect("valid");
         assert_eq!(config.port, 9000);
         assert_eq!(config.listen_port, 9000);
@@ -260,24 +269,24 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_is_whatever_can_be_dialled() {
+    fn every_form_of_address_is_a_valid_seed() {
         let seeds = ["host", "host:1", "10.0.0.1", "[::1]:1", "[::1]", "::1"];
         let builder = seeds.into_iter().fold(Config::builder("a"), ConfigBuilder::seed);
         assert_eq!(builder.build().expect("valid").seeds, seeds);
     }
 
     #[test]
-    fn every_option_out_of_range_is_named() {
-        let refused = |builder: ConfigBuilder| builder.build().expect_err("refused").to_string();
-        assert!(refused(Config::builder("a").degree(257)).contains("degree"));
-        assert!(refused(Config::builder("a").receive_buffer(0)).contains("receive_buffer"));
-        assert!(refused(Config::builder("a").max_message(0)).contains("max_message"));
-        assert!(refused(Config::builder("a").worker_threads(0)).contains("worker_threads"));
-        assert!(refused(Config::builder("a").msa_timeout(Duration::ZERO)).contains("msa_timeout"));
-        assert!(refused(Config::builder("a").broadcast("nowhere")).contains("nowhere"));
+    fn the_error_names_the_option_that_is_not_valid() {
+        let error = |builder: ConfigBuilder| builder.build().expect_err("not valid").to_string();
+        assert!(error(Config::builder("a").degree(257)).contains("degree"));
+        assert!(error(Config::builder("a").receive_buffer(0)).contains("receive_buffer"));
+        assert!(error(Config::builder("a").max_message(0)).contains("max_message"));
+        assert!(error(Config::builder("a").worker_threads(0)).contains("worker_threads"));
+        assert!(error(Config::builder("a").msa_timeout(Duration::ZERO)).contains("msa_timeout"));
+        assert!(error(Config::builder("a").broadcast("nowhere")).contains("nowhere"));
         for seed in ["", "h:99999", "h:0", "[::1", "a:b:1"] {
-            assert!(refused(Config::builder("a").seed(seed)).contains(&format!("{seed:?}")));
+            assert!(error(Config::builder("a").seed(seed)).contains(&format!("{seed:?}")));
         }
-        assert!(refused(Config::builder("a b")).contains("' '"));
+        assert!(error(Config::builder("a b")).contains("' '"));
     }
 }

@@ -1,10 +1,10 @@
-//! One error type per operation; each variant says what still holds.
+//! Errors, one type per operation. Each variant documents the state after the failure.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::message::Encoding;
+use crate::encoding::Encoding;
 use crate::name::{NameError, NodeName};
 
 macro_rules! errors {
@@ -26,15 +26,15 @@ errors!(
     BodyError
 );
 
-/// A configuration was not accepted. Nothing was started.
+/// A configuration is not valid. Nothing was started.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The node's name or namespace.
+    /// The node's name or namespace is not valid.
     Name(NameError),
-    /// An address that is not one; carries the text.
+    /// An address cannot be parsed; carries the text.
     Address(String),
-    /// A value out of its range; carries the option's name and the range.
+    /// A value is out of its range; carries the option's name and the range.
     Range(&'static str, &'static str),
 }
 
@@ -63,11 +63,11 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// A node could not start. Nothing of it is left running.
+/// A node could not start. None of its tasks is left running.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The address is taken by another program: choose another port, or port 0 for any free one.
+    /// Another program uses the address. Choose another port, or port 0 for any free one.
     AddressInUse(std::net::SocketAddr),
     /// The socket could not be opened.
     Bind(std::net::SocketAddr, io::Error),
@@ -96,7 +96,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// A message was not sent to anybody. (What became of one that was sent is in its report.)
+/// A message was not sent. (The outcomes of a sent message are in its report.)
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
@@ -106,9 +106,9 @@ pub enum SendError {
     NoRecipients,
     /// The only recipient is the sender itself.
     SelfOnly,
-    /// The local queue is full, and the call was not to wait.
+    /// The local queue is full, and the call does not wait.
     Again,
-    /// The node is closed. Where the message was already under way, its fate is unknown.
+    /// The node is closed. If the message was already in flight, its outcome is unknown.
     Closed,
 }
 
@@ -124,19 +124,19 @@ impl fmt::Display for SendError {
             Self::TooLarge(len, max) => {
                 write!(f, "a body of {len} bytes is too large: max_message is {max}")
             }
-            Self::NoRecipients => f.write_str("no recipient: name one, or broadcast"),
-            Self::SelfOnly => f.write_str("a node does not send to itself"),
-            Self::Again => f.write_str("the local queue is full: try again"),
+            Self::NoRecipients => f.write_str("no recipient: name at least one, or broadcast"),
+            Self::SelfOnly => f.write_str("a node cannot send to itself"),
+            Self::Again => f.write_str("the local queue is full: try again later"),
             Self::Closed => f.write_str("the node is closed"),
         }
     }
 }
 
-/// Nothing was received.
+/// No message or event was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// Nothing came in time. Nothing is lost by asking again.
+    /// Nothing arrived in time. A later call loses nothing.
     Timeout,
     /// The node is closed and its queue is empty.
     Closed,
@@ -157,7 +157,7 @@ impl fmt::Display for RecvError {
     }
 }
 
-/// Why one node did not take another as its peer. Both ends learn it.
+/// Why a node refused a link. Both ends of the connection receive the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefuseReason {
@@ -167,44 +167,45 @@ pub enum RefuseReason {
     Duplicate,
     /// Another reachable node has this name.
     NameInUse,
-    /// It was looking for links, and has found enough meanwhile.
+    /// The node solicited links and has enough by now.
     Full,
-    /// It has as many links as it may.
+    /// The node has the maximum number of links.
     TooManyLinks,
-    /// It is closing.
+    /// The node is closing.
     Closing,
 }
 
 impl fmt::Display for RefuseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Myself => "a node does not dial itself",
+            Self::Myself => "a node cannot dial itself",
             Self::Duplicate => "the two nodes already share a link",
             Self::NameInUse => "another reachable node has this name",
-            Self::Full => "it has found enough links meanwhile",
-            Self::TooManyLinks => "it has as many links as it may",
-            Self::Closing => "it is closing",
+            Self::Full => "the node has enough links by now",
+            Self::TooManyLinks => "the node has the maximum number of links",
+            Self::Closing => "the node is closing",
         })
     }
 }
 
-/// A dial did not lead to a link.
+/// A dial did not establish a link.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DialError {
-    /// The address could not be understood; carries it and the reason.
+    /// The address cannot be parsed; carries the address and the reason.
     Address(String, String),
-    /// The host's name leads to no address; carries what was dialled and the reason.
+    /// The host name cannot be resolved; carries the dialled address and the reason.
     Resolve(String, String),
-    /// None of the addresses answered; carries the last one's error.
+    /// No connection to any of the addresses; carries the error of the last one.
     Connect(io::Error),
-    /// No link within the time given.
+    /// No link within the time limit.
     Timeout(Duration),
-    /// The other end speaks something else, or another version of the protocol; says what.
+    /// The handshake failed: the other end uses another protocol, or another version of it; carries
+    /// the reason.
     Handshake(String),
-    /// The connection broke or was hung up before the link was up; says how.
+    /// The connection broke or was hung up before the link was up; carries the reason.
     Broken(String),
-    /// This node or the other refused, and says why.
+    /// This node or the other one refused the link; carries the reason.
     Refused(RefuseReason),
     /// The node is closed.
     Closed,
@@ -229,10 +230,10 @@ impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(text, why) => write!(f, "cannot dial {text:?}: {why}"),
-            Self::Resolve(text, why) => write!(f, "cannot find {text:?}: {why}"),
-            Self::Connect(error) => write!(f, "nobody answers there: {error}"),
+            Self::Resolve(text, why) => write!(f, "cannot resolve {text:?}: {why}"),
+            Self::Connect(error) => write!(f, "cannot connect: {error}"),
             Self::Timeout(after) => write!(f, "no link within {after:?}"),
-            Self::Handshake(what) => write!(f, "the other end is no mesh node: {what}"),
+            Self::Handshake(what) => write!(f, "the handshake with the other end failed: {what}"),
             Self::Broken(how) => write!(f, "the link ended: {how}"),
             Self::Refused(reason) => write!(f, "refused: {reason}"),
             Self::Closed => f.write_str("the node is closed"),
@@ -240,7 +241,7 @@ impl fmt::Display for DialError {
     }
 }
 
-/// A hang-up found nothing to hang up.
+/// A hang-up had no link to close.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HangupError {
@@ -265,11 +266,12 @@ impl fmt::Display for HangupError {
     }
 }
 
-/// Nodes that were waited for did not all come.
+/// The nodes that a caller waited for did not all become reachable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// Not all within the time; carries the names still missing (none when a number was awaited).
+    /// Not all became reachable in time; carries the missing names (none when the caller waited for
+    /// a number of nodes).
     Timeout(Vec<NodeName>),
     /// The node is closed.
     Closed,
@@ -285,7 +287,7 @@ impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timeout(missing) if missing.is_empty() => {
-                f.write_str("too few nodes came in time")
+                f.write_str("too few nodes became reachable in time")
             }
             Self::Timeout(missing) => {
                 f.write_str("not reachable in time:")?;
@@ -296,15 +298,15 @@ impl fmt::Display for WaitError {
     }
 }
 
-/// A body is not what it was read as. The message itself is untouched.
+/// A body could not be converted. The message itself is unchanged.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// Not UTF-8.
+    /// The body is not UTF-8.
     Utf8(std::str::Utf8Error),
-    /// Sent in another encoding; carries it.
+    /// The body has another encoding; carries it.
     Encoding(Encoding),
-    /// Not a value of the type asked for.
+    /// The body does not decode as the requested type.
     Decode(Box<dyn std::error::Error + Send + Sync>),
     /// The value cannot be serialised.
     Encode(Box<dyn std::error::Error + Send + Sync>),
@@ -324,8 +326,8 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Utf8(error) => write!(f, "the body is not UTF-8: {error}"),
-            Self::Encoding(encoding) => write!(f, "the body's encoding is {}", encoding.0),
-            Self::Decode(error) => write!(f, "the body is not such a value: {error}"),
+            Self::Encoding(encoding) => write!(f, "the body has another encoding: {}", encoding.0),
+            Self::Decode(error) => write!(f, "the body does not decode as this type: {error}"),
             Self::Encode(error) => write!(f, "the value cannot be serialised: {error}"),
         }
     }

@@ -1,14 +1,14 @@
-//! What a node tells its application of the mesh.
+//! Events: changes of the mesh that a node reports to its application.
 
 use crate::name::NodeName;
 
-/// Something that happened on the mesh.
+/// A change of the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
-    /// A direct peer connected.
+    /// A link to a peer is up.
     LinkUp(NodeName),
-    /// The link to a direct peer is gone.
+    /// The link to a peer is down.
     LinkDown(NodeName),
     /// A node became reachable.
     NodeJoined(NodeName),
@@ -16,8 +16,8 @@ pub enum Event {
     NodeLeft(NodeName),
     /// The effective network changed.
     Topology,
-    /// Two reachable nodes claim this name.
+    /// Two reachable nodes have this name.
     NameConflict(NodeName),
-    /// Events were dropped because nobody took them: take a fresh snapshot.
+    /// The application read its events too slowly, and some were dropped: take a new snapshot.
     Overflow,
 }

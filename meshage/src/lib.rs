@@ -1,17 +1,17 @@
-//! Mesh message passing: programs find each other, link up, and pass acknowledged messages by name.
+//! Mesh message passing: programs find each other, link up, and send acknowledged messages by name.
 //!
 //! A **mesh** is a set of nodes, each linked to a few others over TCP. Nodes of one namespace find
-//! each other by UDP broadcast, or are told an address. Every node knows the whole topology and
-//! passes on what is for others, so a message reaches any node by its name, however many hops away,
-//! and its sender is told what became of it at each recipient. Nothing is durable: a message lives
-//! in memory and nowhere else.
+//! each other by UDP broadcast, or dial an address. Every node knows the whole topology and
+//! forwards messages for other nodes, so a message reaches any node by its name, however many hops
+//! away. The sender gets a report with the outcome for each recipient. Nothing is durable: messages
+//! exist only in memory.
 //!
 //! ```
 //! use meshage::{Config, Node, NodeName};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // Two nodes of one program; as well two programs. A port of 0 takes any that is free.
+//! // Two nodes in one program; they could be in two. Port 0 means any free port.
 //! let left = Node::start(Config::builder("left").bind("127.0.0.1").port(0).build()?).await?;
 //! let right = Node::start(Config::builder("right").bind("127.0.0.1").port(0).build()?).await?;
 //! right.dial(&format!("127.0.0.1:{}", left.port())).await?;
@@ -26,25 +26,27 @@
 //! # }
 //! ```
 //!
-//! Nodes that are to find each other want a degree instead, the number of links that they look
-//! for: `Config::builder("left").namespace("demo").degree(3)`.
+//! To let nodes find each other, set a degree instead, the number of links that they look for:
+//! `Config::builder("left").namespace("demo").degree(3)`.
 //!
-//! # Where things are
-//! - [`Node`]: start one, send, receive, watch the topology. [`blocking`] is the same without a
-//!   runtime.
-//! - [`Config`]: all there is to set, with the defaults.
-//! - [`Outgoing`], [`Message`], [`Report`] and [`Outcome`]: what is sent, received and told.
-//! - [`Mesh`]: the topology. [`Event`]: what changes in it. [`Stats`]: what was counted.
+//! # Overview
+//! - [`Node`]: starts a node, sends, receives, reports the topology. [`blocking`] has the same API
+//!   for programs without an asynchronous runtime.
+//! - [`Config`]: all options, with their defaults.
+//! - [`Outgoing`], [`Message`], [`Report`] and [`Outcome`]: sent messages, received messages, and
+//!   the results of sends.
+//! - [`Mesh`]: the topology. [`Event`]: its changes. [`Stats`]: counters.
 //! - [`error`]: one error type for each operation.
 //! - [`protocol`], [`forward`] and [`wire`]: the control plane, the data plane and the bytes on the
-//!   wire, without a socket. They are public for tools and tests; programs do not need them.
+//!   wire, without sockets. They are public for tools and tests; applications do not need them.
 
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test may begin at any time"))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may read the clock"))]
 
 mod address;
 #[cfg(feature = "net")]
 pub mod blocking;
 pub mod config;
+mod encoding;
 pub mod error;
 pub mod event;
 pub mod forward;
@@ -66,14 +68,15 @@ pub use config::{
     Config, ConfigBuilder, DEFAULT_MSA_TIMEOUT, DEFAULT_PORT, DEFAULT_TIMEOUT, MAX_MESSAGE,
     RECEIVE_BUFFER, SOLICIT_LIMIT, SOLICIT_RATIO,
 };
+pub use encoding::Encoding;
 pub use error::{
     BodyError, ConfigError, DialError, HangupError, RecvError, RefuseReason, SendError, StartError,
     WaitError,
 };
 pub use event::Event;
-pub use message::{Command, Encoding, Message, Outcome, Outgoing, Recipients, Report};
+pub use message::{Command, Message, Outcome, Outgoing, Recipients, Report};
 pub use name::{Instance, LOLLIPOP_LENGTH, MessageId, NameError, Namespace, NodeName};
 #[cfg(feature = "net")]
-pub use node::{Awaited, Events, Messages, Node, Pending};
+pub use node::{Events, Messages, Node, Pending, WaitCondition};
 pub use stats::Stats;
 pub use topology::Mesh;

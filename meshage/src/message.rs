@@ -1,4 +1,4 @@
-//! What an application sends and receives, and what it is told of a send.
+//! Messages that an application sends and receives, and the outcomes of a send.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,9 @@ use smallvec::SmallVec;
 use crate::error::BodyError;
 use crate::name::{Instance, MessageId, Names, NodeName};
 
-/// What a frame of the original says it is. Only [`Command::Message`] reaches an application.
+pub use crate::encoding::Encoding;
+
+/// The kind of a frame in the original. Only [`Command::Message`] reaches an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Command {
@@ -23,49 +25,28 @@ pub enum Command {
     Message = 2,
 }
 
-/// How a body is to be read. It travels with the message and is never interpreted in transit.
-///
-/// Values from 1024 on belong to applications.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Encoding(pub u32);
-
-impl Encoding {
-    /// Bytes, meaning whatever the programs agreed on.
-    pub const BYTES: Self = Self(0);
-    /// UTF-8 text.
-    pub const TEXT: Self = Self(1);
-    /// JSON, in UTF-8.
-    pub const JSON: Self = Self(2);
-    /// A serde value in bincode's standard configuration.
-    pub const BINCODE: Self = Self(3);
-    /// A Go interface value in `encoding/gob`.
-    pub const GOB: Self = Self(4);
-    /// The first value that belongs to applications.
-    pub const APPLICATION: Self = Self(1024);
-}
-
-/// A message as it arrived.
+/// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
     /// The node that sent it.
     pub source: NodeName,
-    /// The life of the source that sent it: a node that restarts has a new one.
+    /// The instance of the source. A node that restarts has a new one.
     pub instance: Instance,
-    /// Its number at that instance.
+    /// The message's id, unique at that instance.
     pub id: MessageId,
-    /// Whom it was sent to; empty for a broadcast.
+    /// The recipients; empty for a broadcast.
     pub recipients: Names,
-    /// The nodes that put it on a link, in order: the source, then each relay.
+    /// The nodes that sent it over a link, in order: the source, then each relay.
     pub route: Names,
-    /// How the body is to be read.
+    /// The encoding of the body.
     pub encoding: Encoding,
     /// The body, shared with the buffer it was read into.
     pub body: Bytes,
 }
 
 impl Message {
-    /// Always [`Command::Message`]: the original's field, kept for programs that print it.
+    /// Always [`Command::Message`]. The original has this field, and some programs print it.
     pub fn command(&self) -> Command {
         Command::Message
     }
@@ -83,10 +64,11 @@ impl Message {
         std::str::from_utf8(&self.body).map_err(BodyError::Utf8)
     }
 
-    /// The body as a serde value that was sent with [`Outgoing::value`].
+    /// Decodes a body that was sent with [`Outgoing::value`].
     ///
     /// # Errors
-    /// [`BodyError::Encoding`] if the body is not bincode, [`BodyError::Decode`] if it is not a `T`.
+    /// [`BodyError::Encoding`] if the encoding is not bincode, [`BodyError::Decode`] if the body
+    /// does not decode as a `T`.
     pub fn value<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
         if self.encoding != Encoding::BINCODE {
             return Err(BodyError::Encoding(self.encoding));
@@ -95,11 +77,11 @@ impl Message {
     }
 }
 
-/// How many bytes of a body its printed form shows.
+/// The most bytes of a body in the printed form of a message.
 const PRINTED_BYTES_MAX: usize = 64;
 
 impl fmt::Display for Message {
-    /// One line, as the original prints it: every field, the body shortened.
+    /// Prints one line like the original: every field, and the body shortened.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -121,16 +103,16 @@ impl fmt::Display for Message {
     }
 }
 
-/// Whom a message is for.
+/// The recipients of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipients {
     /// Every node that the sender can reach.
     Broadcast,
-    /// These nodes. Doubles count once; the sender itself is skipped.
+    /// These nodes. A name that occurs twice counts once. The sender itself is skipped.
     Set(Names),
 }
 
-/// A message to send, with how to send it.
+/// A message to send, and the options of the send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a message is sent by `Node::send`"]
 pub struct Outgoing {
@@ -156,7 +138,7 @@ impl Outgoing {
         Self::new(Recipients::Broadcast, body.into())
     }
 
-    /// Replaces the body by a serde value, in bincode.
+    /// Replaces the body with a serde value, encoded with bincode.
     ///
     /// # Errors
     /// [`BodyError::Encode`] if the value cannot be serialised.
@@ -166,44 +148,45 @@ impl Outgoing {
         Ok(self)
     }
 
-    /// Says how the body is to be read. Default: [`Encoding::BYTES`].
+    /// Sets the encoding of the body. Default: [`Encoding::BYTES`].
     pub fn encoding(mut self, encoding: Encoding) -> Self {
         self.encoding = encoding;
         self
     }
 
-    /// How long to wait for the acknowledgements. Default: the node's timeout.
+    /// Sets how long the send waits for acknowledgements. Default: the node's timeout.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sends again, along whatever route there is, until the deadline. Default: off.
+    /// Sets whether a failed message is sent again, along the route at that time, until the
+    /// deadline. Default: off.
     ///
-    /// Safe: a receiver never delivers one message twice.
+    /// This is safe: a receiver never delivers one message twice.
     pub fn retry(mut self, retry: bool) -> Self {
         self.retry = retry;
         self
     }
 }
 
-/// What became of a message at one recipient.
+/// What happened to a message at one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It is in the receiver's queue.
+    /// It is in the recipient's inbox.
     Delivered,
     /// Certainly not delivered: the recipient is unknown or cannot be reached.
     NoRoute,
-    /// Certainly not delivered: a queue on the way stayed full to the deadline.
+    /// Certainly not delivered: a queue on the path stayed full until the deadline.
     Busy,
-    /// Certainly not delivered: larger than the recipient takes.
+    /// Certainly not delivered: larger than the recipient accepts.
     TooLarge,
-    /// Certainly not delivered: taken back before it left.
+    /// Certainly not delivered: canceled before it left this node.
     Canceled,
     /// Unknown: no acknowledgement by the deadline. It may still arrive.
     Timeout,
-    /// Unknown: the link or the node it was travelling through failed.
+    /// Unknown: a link or a node on the path failed while the message was in flight.
     Lost,
 }
 
@@ -222,23 +205,25 @@ impl fmt::Display for Outcome {
         f.write_str(match self {
             Self::Delivered => "delivered",
             Self::NoRoute => "no route: the node is unknown or cannot be reached",
-            Self::Busy => "busy: a queue stayed full to the deadline; not delivered",
+            Self::Busy => "busy: a queue stayed full until the deadline; not delivered",
             Self::TooLarge => "too large for the recipient; not delivered",
-            Self::Canceled => "canceled before it left; not delivered",
-            Self::Timeout => "timed out: it may still arrive",
-            Self::Lost => "lost: the route broke in flight; it may have arrived",
+            Self::Canceled => "canceled before it left this node; not delivered",
+            Self::Timeout => "timed out: the message may still arrive",
+            Self::Lost => {
+                "lost: the route broke while the message was in flight; it may have arrived"
+            }
         })
     }
 }
 
-/// The outcome of a send for each of its recipients, each named once.
+/// The outcomes of a send, one for each recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a report may name recipients that were not reached"]
 pub struct Report {
     outcomes: Outcomes,
 }
 
-/// The outcomes by recipient: that of one recipient stands in the value itself.
+/// The outcomes by recipient. A single outcome is stored inline.
 pub(crate) type Outcomes = SmallVec<[(NodeName, Outcome); 1]>;
 
 impl Report {
@@ -246,7 +231,8 @@ impl Report {
         Self { outcomes }
     }
 
-    /// Each recipient with its outcome, in the order given by the sender (a broadcast: by name).
+    /// Each recipient with its outcome, in the order that the sender gave (for a broadcast, by
+    /// name).
     pub fn outcomes(&self) -> &[(NodeName, Outcome)] {
         &self.outcomes
     }
@@ -256,17 +242,18 @@ impl Report {
         self.outcomes.iter().find(|(name, _)| name == recipient).map(|&(_, outcome)| outcome)
     }
 
-    /// The recipients that have it.
+    /// The recipients that have the message.
     pub fn delivered(&self) -> impl Iterator<Item = &NodeName> {
         self.outcomes.iter().filter(|(_, o)| *o == Outcome::Delivered).map(|(name, _)| name)
     }
 
-    /// The recipients that do not have it, or may not.
+    /// The recipients that do not have the message, or may not have it.
     pub fn failed(&self) -> impl Iterator<Item = (&NodeName, Outcome)> {
         self.outcomes.iter().filter(|(_, o)| *o != Outcome::Delivered).map(|(name, o)| (name, *o))
     }
 
-    /// Whether every recipient has it. True of an empty report: a broadcast on an empty mesh.
+    /// Whether every recipient has the message. True for an empty report, which a broadcast without
+    /// reachable nodes returns.
     pub fn all_delivered(&self) -> bool {
         self.failed().next().is_none()
     }

@@ -1,7 +1,7 @@
 //! Names and numbers that identify things: parsed once, then always valid.
 //!
-//! Everything that crosses the edge of the program (a caller's string, a byte on the wire) becomes
-//! one of these types exactly once; the rest of the crate never checks again.
+//! All input (a caller's string, bytes from the wire) is parsed into one of these types exactly
+//! once. The rest of the crate does not check it again.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -15,32 +15,34 @@ use smol_str::SmolStr;
 /// The longest node name or namespace, in bytes: a DNS label's 63, rounded up.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// Sequences up to this one are a lollipop's stem: used once after a start, never again.
+/// The length of the lollipop's stem: sequences up to this one are used only once, after a start.
 ///
-/// The original's constant.
+/// The same value as in the original.
 pub const LOLLIPOP_LENGTH: u32 = 16;
 
-/// Why a name or a namespace was not accepted.
+/// Why a name or a namespace is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameError {
-    /// A node name has at least one byte.
+    /// A node name is empty.
     Empty,
-    /// Longer than [`NAME_BYTES_MAX`]; carries the length in bytes.
+    /// The name is longer than [`NAME_BYTES_MAX`]; carries the length in bytes.
     TooLong(usize),
-    /// A character outside `[A-Za-z0-9._-]`; carries it.
+    /// The name has a character outside `[A-Za-z0-9._-]`; carries it.
     Forbidden(char),
 }
 
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => write!(f, "a node name is empty: give it 1 to {NAME_BYTES_MAX} bytes"),
+            Self::Empty => {
+                write!(f, "the node name is empty: it needs 1 to {NAME_BYTES_MAX} bytes")
+            }
             Self::TooLong(len) => {
-                write!(f, "a name of {len} bytes is too long: at most {NAME_BYTES_MAX}")
+                write!(f, "a name of {len} bytes is too long: the limit is {NAME_BYTES_MAX}")
             }
             Self::Forbidden(c) => {
-                write!(f, "{c:?} may not stand in a name: use letters, digits, '.', '_' and '-'")
+                write!(f, "{c:?} is not allowed in a name: use letters, digits, '.', '_' and '-'")
             }
         }
     }
@@ -57,14 +59,14 @@ fn check(text: &str) -> Result<(), NameError> {
         return Err(NameError::TooLong(text.len()));
     }
     match text.bytes().position(|b| !is_allowed(b)) {
-        // All before it is ASCII, so a character begins here.
+        // Everything before is ASCII, so a character starts here.
         Some(at) => Err(NameError::Forbidden(text[at..].chars().next().unwrap_or_default())),
         None => Ok(()),
     }
 }
 
-/// The name of a node: 1 to 64 bytes of `[A-Za-z0-9._-]`. Cheap to clone: up to 23 bytes stand in the
-/// value itself, so that a message's names cost no memory of their own.
+/// The name of a node: 1 to 64 bytes of `[A-Za-z0-9._-]`. Cheap to clone: up to 23 bytes are stored
+/// inline, so the names of a message need no allocations.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct NodeName(SmolStr);
@@ -73,7 +75,7 @@ impl NodeName {
     /// Parses a name.
     ///
     /// # Errors
-    /// [`NameError`], which says what is wrong with it.
+    /// [`NameError`] if the text is not valid.
     pub fn new(text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
@@ -82,7 +84,7 @@ impl NodeName {
         Ok(Self(SmolStr::new(text)))
     }
 
-    /// As [`NodeName::new`], from bytes that may be anything.
+    /// As [`NodeName::new`], from arbitrary bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, NameError> {
         if bytes.is_empty() || bytes.len() > NAME_BYTES_MAX || !bytes.iter().all(|b| is_allowed(*b))
         {
@@ -100,9 +102,9 @@ impl NodeName {
     }
 }
 
-/// Which nodes join each other by themselves: 0 to 64 bytes of `[A-Za-z0-9._-]`.
+/// A namespace: only nodes of the same one find each other. 0 to 64 bytes of `[A-Za-z0-9._-]`.
 ///
-/// The empty namespace is one like any other, and the default.
+/// The empty namespace is the default and has no special meaning.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Namespace(Arc<str>);
@@ -111,7 +113,7 @@ impl Namespace {
     /// Parses a namespace.
     ///
     /// # Errors
-    /// [`NameError`], which says what is wrong with it.
+    /// [`NameError`] if the text is not valid.
     pub fn new(text: &str) -> Result<Self, NameError> {
         check(text)?;
         Ok(Self(text.into()))
@@ -190,17 +192,17 @@ macro_rules! text_type {
 text_type!(NodeName);
 text_type!(Namespace);
 
-/// A few names, in order: a slice of them. Up to two stand in the value itself.
+/// A short list of names, which derefs to a slice. Up to two names are stored inline.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Names(SmallVec<[NodeName; 2]>);
 
 impl Names {
-    /// No names.
+    /// An empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds one at the end.
+    /// Appends a name.
     pub fn push(&mut self, name: NodeName) {
         self.0.push(name);
     }
@@ -276,7 +278,7 @@ impl<'a> IntoIterator for &'a Names {
     }
 }
 
-/// One life of a node: a random number, new at each start. The mesh tells nodes apart by it.
+/// One life of a node: a random number, new at each start, which identifies the node in the mesh.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Instance(pub u64);
 
@@ -292,7 +294,7 @@ impl fmt::Display for Instance {
     }
 }
 
-/// One link of this node, counted from its start. It never leaves the node.
+/// The number of a link, counted from the node's start. It is local to the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
@@ -302,7 +304,7 @@ impl fmt::Display for LinkId {
     }
 }
 
-/// The number of a message at its source instance: 1, 2, 3 …
+/// The id of a message at its source instance: 1, 2, 3 …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageId(pub u64);
 
@@ -312,7 +314,7 @@ impl fmt::Display for MessageId {
     }
 }
 
-/// Which of two sequences of one instance is the newer.
+/// The result of comparing two sequences of one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {
     /// The first is newer than the second.
@@ -323,10 +325,10 @@ pub enum Age {
     Older,
 }
 
-/// The number of an announcement, lollipop-shaped.
+/// The sequence number of an announcement, from a lollipop-shaped space.
 ///
-/// A stem of [`LOLLIPOP_LENGTH`] numbers is walked once, then the numbers go round a ring for ever,
-/// so that a start is always told from a wrap-around.
+/// A stem of [`LOLLIPOP_LENGTH`] numbers is used once. Then the numbers cycle through a ring, so
+/// that a start can always be distinguished from a wrap-around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sequence(pub u32);
 
@@ -334,10 +336,10 @@ impl Sequence {
     /// The first announcement of an instance.
     pub const FIRST: Self = Self(1);
 
-    /// The number of numbers on the ring.
+    /// The size of the ring.
     const RING: u32 = u32::MAX - LOLLIPOP_LENGTH;
 
-    /// The sequence after this one: from the ring's last number it goes on at the ring's first.
+    /// The sequence after this one. The ring's first number follows its last.
     #[must_use]
     pub fn next(self) -> Self {
         if self.0 == u32::MAX { Self(LOLLIPOP_LENGTH + 1) } else { Self(self.0 + 1) }
@@ -365,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_take_what_the_protocol_allows_and_nothing_else() {
+    fn only_names_that_the_protocol_allows_are_valid() {
         assert!(NodeName::new("a.b_c-D9").is_ok());
         assert_eq!(NodeName::new(""), Err(NameError::Empty));
         assert_eq!(NodeName::new("a b"), Err(NameError::Forbidden(' ')));
@@ -377,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_leaves_the_stem_once_and_then_goes_round() {
+    fn a_sequence_leaves_the_stem_once_and_then_cycles() {
         assert_eq!(Sequence(2).age(Sequence::FIRST), Age::Newer);
         assert_eq!(Sequence(17).age(Sequence(16)), Age::Newer);
         assert_eq!(Sequence(1).age(Sequence(4_000_000_000)), Age::Older);

@@ -1,10 +1,10 @@
-//! The route table: what the control plane knows and the data plane reads. Immutable once made.
+//! The route table: the control plane computes it, and the data plane reads it. It is immutable.
 //!
-//! Routes are fewest hops; among equals the path whose names are least, compared node by node from
-//! the start. Every node that sees the same topology therefore picks the same path, the rest of a
-//! path is itself the path from there on, and the tree that a broadcast takes is made of exactly
-//! the paths that single messages take: two messages from one node to another never overtake each
-//! other as long as the topology stands.
+//! A route has the fewest hops. Among equal paths it is the one with the least names, compared node
+//! by node from the start. Nodes with the same view of the topology therefore choose the same path,
+//! and the rest of a path is the path from that node on. The tree of a broadcast consists of the
+//! same paths as those of single messages, so two messages from one node to another never overtake
+//! each other while the topology does not change.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use foldhash::{HashMap, HashMapExt as _};
 use crate::name::{Instance, LinkId, NodeName};
 use crate::topology::Mesh;
 
-/// What one node announced of itself, as the computation of routes wants it.
+/// The announcement of one node, as input of the route computation.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     /// The node's name.
@@ -25,16 +25,16 @@ pub struct Record<'a> {
     pub peers: &'a [Instance],
 }
 
-/// How to reach one node.
+/// The route to one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
-    /// The node's place in the table.
+    /// The node's index in the table.
     pub index: usize,
     /// The node's instance.
     pub instance: Instance,
     /// The link to the next hop.
     pub link: LinkId,
-    /// How many links a message crosses.
+    /// The number of links on the path.
     pub hops: u32,
 }
 
@@ -44,16 +44,16 @@ struct Entry {
     instance: Instance,
     parent: u32,
     hops: u32,
-    /// The first hop's link; `None` for this node itself.
+    /// The link to the next hop; `None` for this node itself.
     link: Option<LinkId>,
 }
 
-/// How many trees of other nodes' broadcasts are remembered; more are computed anew.
+/// The most broadcast trees of other nodes in the cache. It is cleared when it is full.
 const TREES_MAX: usize = 4096;
 
-/// Every node that can be reached, how, and over which links a broadcast goes on.
+/// The reachable nodes, the routes to them, and the links that broadcasts are forwarded over.
 ///
-/// Entries are sorted by name, then instance; the table holds this node itself too.
+/// Entries are sorted by name, then instance. They include this node itself.
 #[derive(Debug)]
 pub struct RouteTable {
     me: u32,
@@ -69,21 +69,21 @@ pub struct RouteTable {
 const NONE: u32 = u32::MAX;
 
 impl RouteTable {
-    /// A table for a node that is alone.
+    /// The table of a node without links.
     pub fn alone(name: &NodeName, instance: Instance) -> Self {
         Self::compute(name, instance, [], &BTreeMap::new())
     }
 
-    /// Computes the routes of node `me` from what the others announced (`records`, soonest done if
-    /// they are sorted by name, then instance) and its own links. An edge counts if both ends announce it; this node's own links count as
-    /// announced.
+    /// Computes the routes of node `me` from its own links and the announcements of other nodes
+    /// (`records`; the computation is faster if they are sorted by name, then instance). An edge
+    /// counts if both ends announce it. This node's own links count as announced.
     pub fn compute<'a>(
         name: &'a NodeName,
         me: Instance,
         records: impl IntoIterator<Item = Record<'a>>,
         links: &BTreeMap<Instance, LinkId>,
     ) -> Self {
-        let own: Vec<Instance> = links.keys().copied().collect();
+        let own_peers: Vec<Instance> = links.keys().copied().collect();
         let mut all: Vec<Record<'_>> =
             records.into_iter().filter(|record| record.instance != me).collect();
         let by_name =
@@ -91,19 +91,19 @@ impl RouteTable {
         if !all.is_sorted_by(|a, b| by_name(a, b).is_lt()) {
             all.sort_unstable_by(by_name);
         }
-        let myself = Record { name, instance: me, peers: &own };
-        all.insert(all.partition_point(|other| by_name(other, &myself).is_lt()), myself);
+        let own_record = Record { name, instance: me, peers: &own_peers };
+        all.insert(all.partition_point(|other| by_name(other, &own_record).is_lt()), own_record);
 
         let graph = Graph::new(&all);
         let start = graph.by_instance[&me];
         let tree = graph.tree(start);
 
-        // Keep what is reachable, in the same order, so that indices stay sorted by name.
-        let mut kept = vec![NONE; all.len()];
+        // Keep the reachable nodes in the same order, so that indices stay sorted by name.
+        let mut new_index = vec![NONE; all.len()];
         let mut order = Vec::new();
-        for (old, place) in kept.iter_mut().enumerate() {
+        for (old, new) in new_index.iter_mut().enumerate() {
             if tree.hops[old] != NONE {
-                *place = order.len() as u32;
+                *new = order.len() as u32;
                 order.push(old);
             }
         }
@@ -117,7 +117,7 @@ impl RouteTable {
             };
         }
         let mut table = Self {
-            me: kept[start as usize],
+            me: new_index[start as usize],
             entries: Vec::with_capacity(order.len()),
             starts: Vec::with_capacity(order.len() + 1),
             edges: Vec::new(),
@@ -132,38 +132,38 @@ impl RouteTable {
             table.entries.push(Entry {
                 name: record.name.clone(),
                 instance: record.instance,
-                parent: if parent == NONE { NONE } else { kept[parent as usize] },
+                parent: if parent == NONE { NONE } else { new_index[parent as usize] },
                 hops: tree.hops[old],
                 link: first_hop[old],
             });
-            table.edges.extend(graph.neighbors(old as u32).iter().map(|&n| kept[n as usize]));
+            table.edges.extend(graph.neighbors(old as u32).iter().map(|&n| new_index[n as usize]));
             table.starts.push(table.edges.len() as u32);
             table.by_instance.insert(record.instance, new as u32);
-            // Of two nodes of one name the lesser instance holds it, everywhere; but nobody else
-            // holds this node's own.
+            // Of two nodes with the same name, every node routes the name to the lesser instance.
+            // This node's own name is never routed to another node.
             table.by_name.entry(record.name.clone()).or_insert(new as u32);
         }
         table.by_name.insert(name.clone(), table.me);
         table
     }
 
-    /// How many nodes can be reached, this one included.
+    /// The number of reachable nodes, this one included.
     pub fn nodes(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether this node is alone.
+    /// Whether no other node is reachable.
     pub fn is_alone(&self) -> bool {
         self.entries.len() == 1
     }
 
-    /// The way to a node; `None` for this node itself and for one that cannot be reached.
+    /// The route to a node; `None` for this node itself and for a node that cannot be reached.
     pub fn route(&self, name: &str) -> Option<Route> {
         let index = *self.by_name.get(name)?;
         self.route_at(index)
     }
 
-    /// The way to one life of a node.
+    /// The route to an instance.
     pub fn route_to(&self, instance: Instance) -> Option<Route> {
         let index = *self.by_instance.get(&instance)?;
         self.route_at(index)
@@ -175,12 +175,12 @@ impl RouteTable {
         Some(Route { index: index as usize, instance: entry.instance, link, hops: entry.hops })
     }
 
-    /// Whether one life of a node can be reached (this node itself included).
+    /// Whether an instance can be reached (this node itself included).
     pub fn contains(&self, instance: Instance) -> bool {
         self.by_instance.contains_key(&instance)
     }
 
-    /// Whether the other table knows the same nodes, edges and ways.
+    /// Whether the other table has the same nodes, edges and routes.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.me == other.me
             && self.entries == other.entries
@@ -188,7 +188,7 @@ impl RouteTable {
             && self.edges == other.edges
     }
 
-    /// Every node that can be reached except this one, sorted by name, then instance.
+    /// The reachable nodes except this one, sorted by name, then instance.
     pub fn others(&self) -> impl Iterator<Item = (&NodeName, Instance)> {
         let me = self.me as usize;
         self.entries
@@ -198,7 +198,7 @@ impl RouteTable {
             .map(|(_, entry)| (&entry.name, entry.instance))
     }
 
-    /// The nodes that a message to entry `index` visits, this node first, that entry last.
+    /// The nodes on the path to entry `index`: this node first, that entry last.
     pub fn path(&self, index: usize) -> Vec<Instance> {
         let mut path = Vec::with_capacity(self.entries[index].hops as usize + 1);
         let mut at = index as u32;
@@ -210,8 +210,8 @@ impl RouteTable {
         path
     }
 
-    /// Whether every link of a path still stands.
-    pub fn stands(&self, path: &[Instance]) -> bool {
+    /// Whether every link of a path is still up.
+    pub fn has_path(&self, path: &[Instance]) -> bool {
         let index = |instance| self.by_instance.get(instance).copied();
         path.windows(2).all(|pair| match (index(&pair[0]), index(&pair[1])) {
             (Some(a), Some(b)) => self.neighbors(a).binary_search(&b).is_ok(),
@@ -219,8 +219,8 @@ impl RouteTable {
         })
     }
 
-    /// The links over which this node passes on a broadcast of `source`; none where the source
-    /// cannot be reached from here, or nobody is behind this node.
+    /// The links over which this node forwards a broadcast of `source`; none if the source cannot
+    /// be reached from here, or no node is downstream of this one.
     pub fn broadcast_links(&self, source: Instance) -> Arc<[LinkId]> {
         let Some(&root) = self.by_instance.get(&source) else {
             return Arc::new([]);
@@ -243,28 +243,28 @@ impl RouteTable {
         links
     }
 
-    /// The nodes that a broadcast of `source` reaches through the link to one neighbour of this node:
-    /// whom a relay speaks for when it cannot pass the broadcast on.
-    pub fn behind(&self, source: Instance, link: LinkId) -> Vec<NodeName> {
+    /// The nodes that a broadcast of `source` reaches over one link of this node. A relay that
+    /// cannot forward the broadcast refuses it on behalf of these nodes.
+    pub fn nodes_behind(&self, source: Instance, link: LinkId) -> Vec<NodeName> {
         let Some(&root) = self.by_instance.get(&source) else {
             return Vec::new();
         };
         let tree = tree(&self.starts, &self.edges, root);
-        let mut inside = vec![false; self.entries.len()];
+        let mut behind = vec![false; self.entries.len()];
         let mut names = Vec::new();
         for &node in &tree.order {
             let parent = tree.parent[node as usize];
             let entry = &self.entries[node as usize];
             let first = parent == self.me && entry.hops == 1 && entry.link == Some(link);
-            if first || (parent != NONE && inside[parent as usize]) {
-                inside[node as usize] = true;
+            if first || (parent != NONE && behind[parent as usize]) {
+                behind[node as usize] = true;
                 names.push(entry.name.clone());
             }
         }
         names
     }
 
-    /// The topology for applications.
+    /// The topology, as a snapshot for applications.
     pub fn mesh(&self) -> Mesh {
         let name = |index: u32| self.entries[index as usize].name.clone();
         let edges = (0..self.entries.len() as u32)
@@ -292,11 +292,11 @@ struct Graph {
 }
 
 impl Graph {
-    /// From records sorted by name, then instance.
+    /// Builds the graph from records sorted by name, then instance.
     fn new(records: &[Record<'_>]) -> Self {
         let mut by_instance = HashMap::with_capacity(records.len());
         by_instance.extend(records.iter().zip(0..).map(|(record, at)| (record.instance, at)));
-        // Announced edges, each node's ascending; then those that the other end announces too.
+        // First all announced edges, ascending per node; then only those that both ends announce.
         let mut announced_starts = vec![0];
         let mut announced = Vec::new();
         for (index, record) in records.iter().enumerate() {
@@ -341,7 +341,8 @@ struct Tree {
     order: Vec<u32>,
 }
 
-/// Breadth first, neighbours in ascending order: each node is found by its least shortest path.
+/// Searches breadth first, neighbours in ascending order, so that each node is found over the
+/// shortest path with the least names.
 fn tree(starts: &[u32], edges: &[u32], root: u32) -> Tree {
     let count = starts.len() - 1;
     let mut found = Tree { parent: vec![NONE; count], hops: vec![NONE; count], order: Vec::new() };
@@ -364,8 +365,8 @@ fn tree(starts: &[u32], edges: &[u32], root: u32) -> Tree {
 pub(crate) mod tests {
     use super::*;
 
-    /// The table of `me` in a world where node "a" has instance 1, "b" 2 and so on, and the link to
-    /// a neighbour bears the neighbour's number.
+    /// The table of `me` in a mesh where node "a" has instance 1, "b" 2 and so on, and the link to
+    /// a neighbour has the number of its instance.
     pub(crate) fn table(me: &str, edges: &[(&str, &str)]) -> RouteTable {
         let mut peers: BTreeMap<NodeName, Vec<Instance>> = BTreeMap::new();
         for (a, b) in edges {
@@ -393,7 +394,7 @@ pub(crate) mod tests {
     const SQUARE: &[(&str, &str)] = &[("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("d", "e")];
 
     #[test]
-    fn among_equal_paths_the_least_names_win() {
+    fn among_equal_paths_the_one_with_the_least_names_is_taken() {
         let table = table("e", SQUARE);
         let route = table.route("a").expect("reachable");
         assert_eq!((route.link, route.hops), (LinkId(4), 3));
@@ -401,7 +402,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_edge_that_one_end_alone_announces_does_not_count() {
+    fn an_edge_that_only_one_end_announces_does_not_count() {
         let (a, b) = (node("a"), node("b"));
         let records = [Record { name: &b, instance: instance("b"), peers: &[] }];
         let links = BTreeMap::from([(instance("b"), LinkId(1))]);
@@ -411,7 +412,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_broadcast_crosses_each_node_once() {
+    fn a_broadcast_reaches_each_node_once() {
         let mut crossed = 0;
         for relay in ["a", "b", "c", "d", "e"] {
             crossed += table(relay, SQUARE).broadcast_links(instance("a")).len();
@@ -420,22 +421,22 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_relay_knows_whom_a_broadcast_reaches_through_it() {
+    fn nodes_behind_are_those_that_a_broadcast_reaches_over_the_link() {
         let table = table("b", SQUARE);
-        assert_eq!(table.behind(instance("a"), LinkId(4)), ["d", "e"].map(node));
-        assert_eq!(table.behind(instance("d"), LinkId(1)), ["a"].map(node));
-        assert!(table.behind(instance("a"), LinkId(1)).is_empty());
+        assert_eq!(table.nodes_behind(instance("a"), LinkId(4)), ["d", "e"].map(node));
+        assert_eq!(table.nodes_behind(instance("d"), LinkId(1)), ["a"].map(node));
+        assert!(table.nodes_behind(instance("a"), LinkId(1)).is_empty());
     }
 
     #[test]
-    fn a_path_stands_as_long_as_each_of_its_links() {
+    fn a_path_exists_as_long_as_each_of_its_links() {
         let path = ["a", "b", "d"].map(instance);
-        assert!(table("a", SQUARE).stands(&path));
-        assert!(!table("a", &[("a", "c"), ("b", "d"), ("c", "d")]).stands(&path));
+        assert!(table("a", SQUARE).has_path(&path));
+        assert!(!table("a", &[("a", "c"), ("b", "d"), ("c", "d")]).has_path(&path));
     }
 
     #[test]
-    fn of_two_nodes_of_one_name_all_pick_the_same() {
+    fn all_nodes_route_a_duplicate_name_to_the_same_instance() {
         let (a, b) = (node("a"), node("b"));
         let records = [
             Record { name: &b, instance: Instance(9), peers: &[Instance(1)] },

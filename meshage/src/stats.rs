@@ -1,9 +1,9 @@
-//! Counters, by name.
+//! A node's counters, by name.
 
 use std::collections::BTreeMap;
 
-/// A snapshot of a node's counters, sorted by name. Names end in their unit where it is not
-/// "how many"; PROTOCOL.md explains each.
+/// A snapshot of a node's counters, sorted by name. A name ends in the unit unless the counter is a
+/// number of things; PROTOCOL.md describes each counter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stats {
     values: BTreeMap<&'static str, u64>,

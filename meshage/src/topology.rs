@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 
 use crate::name::NodeName;
 
-/// Who is linked to whom: an immutable snapshot. Only links that both ends announce count.
+/// An immutable snapshot of the nodes and their links. Only links that both ends announce count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mesh {
     neighbors: BTreeMap<NodeName, Vec<NodeName>>,
 }
 
 impl Mesh {
-    /// A mesh from an adjacency list. Neighbours are sorted, doubles dropped, and both ends of an
-    /// edge are given it.
+    /// Builds a mesh from nodes and undirected edges. Neighbours are sorted, and duplicates
+    /// dropped.
     pub fn from_edges(
         nodes: impl IntoIterator<Item = NodeName>,
         edges: impl IntoIterator<Item = (NodeName, NodeName)>,
@@ -31,12 +31,12 @@ impl Mesh {
         Self { neighbors }
     }
 
-    /// How many nodes there are.
+    /// The number of nodes.
     pub fn len(&self) -> usize {
         self.neighbors.len()
     }
 
-    /// Whether there is no node at all.
+    /// Whether there are no nodes.
     pub fn is_empty(&self) -> bool {
         self.neighbors.is_empty()
     }
@@ -61,14 +61,15 @@ impl Mesh {
         self.neighbors.get(node).map(Vec::as_slice)
     }
 
-    /// Each link once, the lesser name first, sorted.
+    /// Each link once, sorted, with the lesser name first.
     pub fn edges(&self) -> impl Iterator<Item = (&NodeName, &NodeName)> {
         self.neighbors
             .iter()
             .flat_map(|(a, list)| list.iter().filter(move |b| a < *b).map(move |b| (a, b)))
     }
 
-    /// The path of fewest hops, both ends included; among equals the one of least names.
+    /// The path with the fewest hops, both ends included. Among equal paths, the one with the least
+    /// names.
     pub fn shortest_path(&self, from: &str, to: &str) -> Option<Vec<NodeName>> {
         let (start, _) = self.neighbors.get_key_value(from)?;
         let mut parent: BTreeMap<&NodeName, &NodeName> = BTreeMap::from([(start, start)]);
@@ -94,29 +95,29 @@ impl Mesh {
         None
     }
 
-    /// The parts that hang together, each sorted, the largest first.
+    /// The connected components, each sorted, the largest first.
     pub fn components(&self) -> Vec<Vec<NodeName>> {
-        let mut left: BTreeSet<&NodeName> = self.neighbors.keys().collect();
-        let mut parts = Vec::new();
-        while let Some(start) = left.pop_first() {
-            let mut part = vec![start.clone()];
+        let mut unvisited: BTreeSet<&NodeName> = self.neighbors.keys().collect();
+        let mut components = Vec::new();
+        while let Some(start) = unvisited.pop_first() {
+            let mut component = vec![start.clone()];
             let mut stack = vec![start];
             while let Some(node) = stack.pop() {
                 for next in &self.neighbors[node] {
-                    if left.remove(next) {
-                        part.push(next.clone());
+                    if unvisited.remove(next) {
+                        component.push(next.clone());
                         stack.push(next);
                     }
                 }
             }
-            part.sort();
-            parts.push(part);
+            component.sort();
+            components.push(component);
         }
-        parts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        parts
+        components.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        components
     }
 
-    /// The topology in Graphviz's language: an undirected graph, every name quoted.
+    /// The topology in Graphviz's DOT language: an undirected graph with every name quoted.
     pub fn to_dot(&self) -> String {
         let mut dot = String::from("graph mesh {\n");
         for node in self.nodes() {
@@ -147,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_path_is_the_least_among_equals() {
+    fn among_equal_paths_the_one_with_the_least_names_is_taken() {
         let mesh = mesh(&[("a", "c"), ("a", "b"), ("b", "d"), ("c", "d"), ("d", "e")]);
         let path = mesh.shortest_path("a", "e").expect("connected");
         assert_eq!(path, ["a", "b", "d", "e"].map(name));
-        assert_eq!(mesh.shortest_path("a", "nobody"), None);
+        assert_eq!(mesh.shortest_path("a", "absent"), None);
         assert_eq!(mesh.shortest_path("a", "a"), Some(vec![name("a")]));
     }
 

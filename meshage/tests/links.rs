@@ -1,4 +1,4 @@
-//! Dialling, hanging up, and what strangers may do to a port.
+//! Dialling, hanging up, and connections that are no mesh nodes.
 #![cfg(feature = "net")]
 #![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
 
@@ -10,34 +10,35 @@ use std::time::{Duration, Instant};
 
 use common::{SOON, address, count, know_all, link, name, node, quiet, soon, start, until};
 use meshage::{
-    Awaited, Config, ConfigError, DialError, Event, HangupError, Node, RefuseReason, StartError,
+    Config, ConfigError, DialError, Event, HangupError, Node, RefuseReason, StartError,
+    WaitCondition,
 };
 
 #[tokio::test]
-async fn a_dial_gives_the_peers_name_and_both_ends_know_each_other() {
+async fn a_dial_returns_the_peers_name_and_both_ends_know_each_other() {
     let (a, b) = (node("a").await, node("b").await);
     assert_eq!(a.dial(&address(&b)).await.expect("linked"), *b.name());
     assert_eq!(a.peers(), [name("b")]);
-    assert!(a.mesh().contains("b"), "known as soon as the dial is done");
-    b.wait_for(Awaited::Nodes(vec![name("a")]), SOON).await.expect("known");
+    assert!(a.mesh().contains("b"), "the peer is known when the dial returns");
+    b.wait_for(WaitCondition::Nodes(vec![name("a")]), SOON).await.expect("known");
     assert_eq!(b.peers(), [name("a")]);
     assert_eq!(b.dot(), "graph mesh {\n  \"a\";\n  \"b\";\n  \"a\" -- \"b\";\n}\n");
 }
 
 #[tokio::test]
-async fn dialling_nobody_oneself_or_twice_says_what_is_wrong() {
+async fn a_dial_of_a_free_port_itself_or_a_peer_fails_with_the_reason() {
     let (a, b) = (node("a").await, node("b").await);
     let free = TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound");
-    let nobody = a.dial(&free.to_string()).await;
-    assert!(matches!(nobody, Err(DialError::Connect(_))), "{nobody:?}");
-    let oneself = a.dial(&address(&a)).await;
-    assert!(matches!(oneself, Err(DialError::Refused(RefuseReason::Myself))), "{oneself:?}");
+    let unused = a.dial(&free.to_string()).await;
+    assert!(matches!(unused, Err(DialError::Connect(_))), "{unused:?}");
+    let itself = a.dial(&address(&a)).await;
+    assert!(matches!(itself, Err(DialError::Refused(RefuseReason::Myself))), "{itself:?}");
     link(&a, &b).await;
     for (from, to) in [(&a, &b), (&b, &a)] {
         let twice = from.dial(&address(to)).await;
         assert!(matches!(twice, Err(DialError::Refused(RefuseReason::Duplicate))), "{twice:?}");
     }
-    assert_eq!(a.peers(), [name("b")], "the link stands");
+    assert_eq!(a.peers(), [name("b")], "the link stays up");
     for text in ["", "host:", "127.0.0.1:0", "[::1"] {
         let wrong = a.dial(text).await;
         assert!(matches!(wrong, Err(DialError::Address(..))), "{text:?}: {wrong:?}");
@@ -47,7 +48,7 @@ async fn dialling_nobody_oneself_or_twice_says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_dial_of_a_silent_host_ends_at_the_given_time() {
+async fn a_dial_of_a_silent_host_ends_at_its_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("bound");
     let a = node("a").await;
     let begin = Instant::now();
@@ -58,10 +59,10 @@ async fn a_dial_of_a_silent_host_ends_at_the_given_time() {
 }
 
 #[tokio::test]
-async fn a_dial_of_another_protocol_says_so() {
+async fn a_dial_of_another_protocol_fails_with_a_handshake_error() {
     let other = TcpListener::bind("127.0.0.1:0").expect("bound");
     let at = other.local_addr().expect("bound");
-    let answer = std::thread::spawn(move || {
+    let server = std::thread::spawn(move || {
         let (mut stream, _) = other.accept().expect("accepted");
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("written");
         let _ = stream.read_to_end(&mut Vec::new());
@@ -69,27 +70,27 @@ async fn a_dial_of_another_protocol_says_so() {
     let a = node("a").await;
     let result = a.dial(&at.to_string()).await;
     assert!(matches!(result, Err(DialError::Handshake(_))), "{result:?}");
-    answer.join().expect("answered");
+    server.join().expect("no panic");
 }
 
 #[tokio::test]
-async fn a_dial_that_is_hung_up_before_the_link_is_up_says_so() {
+async fn a_connection_closed_before_the_link_is_up_fails_the_dial_as_broken() {
     let other = TcpListener::bind("127.0.0.1:0").expect("bound");
     let at = other.local_addr().expect("bound");
-    let answer = std::thread::spawn(move || drop(other.accept().expect("accepted")));
+    let server = std::thread::spawn(move || drop(other.accept().expect("accepted")));
     let a = node("a").await;
     let result = a.dial(&at.to_string()).await;
     assert!(matches!(result, Err(DialError::Broken(_))), "{result:?}");
-    answer.join().expect("answered");
+    server.join().expect("no panic");
 }
 
 #[tokio::test]
-async fn both_dialling_at_once_end_with_one_link() {
+async fn simultaneous_dials_end_with_one_link() {
     for round in 0..20 {
         let (a, b) = (node("a").await, node("b").await);
         let (to_a, to_b) = (address(&a), address(&b));
-        let (one, other) = tokio::join!(a.dial(&to_b), b.dial(&to_a));
-        assert!(one.is_ok() || other.is_ok(), "round {round}: {one:?}, {other:?}");
+        let (from_a, from_b) = tokio::join!(a.dial(&to_b), b.dial(&to_a));
+        assert!(from_a.is_ok() || from_b.is_ok(), "round {round}: {from_a:?}, {from_b:?}");
         know_all(&[a.clone(), b.clone()]).await;
         let report = soon(a.set([name("b")], "x")).await.expect("sent");
         assert!(report.all_delivered(), "round {round}: {report:?}");
@@ -98,20 +99,20 @@ async fn both_dialling_at_once_end_with_one_link() {
 }
 
 #[tokio::test]
-async fn a_hang_up_is_seen_at_both_ends() {
+async fn a_hang_up_removes_the_link_at_both_ends() {
     let (a, b) = (node("a").await, node("b").await);
     link(&a, &b).await;
     know_all(&[a.clone(), b.clone()]).await;
     a.hangup("b").await.expect("hung up");
     assert!(a.peers().is_empty());
-    until("b sees it", || b.peers().is_empty() && b.mesh().len() == 1).await;
+    until("the link is removed at b", || b.peers().is_empty() && b.mesh().len() == 1).await;
     assert_eq!(a.hangup("b").await, Err(HangupError::NotAPeer("b".into())));
     assert_eq!(a.hangup("no such name").await, Err(HangupError::NotAPeer("no such name".into())));
     link(&b, &a).await;
 }
 
 #[tokio::test]
-async fn events_tell_of_links_and_nodes() {
+async fn events_report_links_and_nodes() {
     let (a, b) = (node("a").await, node("b").await);
     let mut events = a.events();
     link(&b, &a).await;
@@ -130,25 +131,25 @@ async fn events_tell_of_links_and_nodes() {
 }
 
 #[tokio::test]
-async fn the_second_node_of_a_name_is_refused_and_both_sides_are_told() {
+async fn a_second_node_of_the_same_name_is_refused_and_both_sides_get_an_event() {
     let (holder, newcomer) = (node("same").await, node("same").await);
     let hub = node("hub").await;
     let (mut at_hub, mut at_newcomer) = (hub.events(), newcomer.events());
     link(&holder, &hub).await;
-    hub.wait_for(Awaited::Nodes(vec![name("same")]), SOON).await.expect("known");
+    hub.wait_for(WaitCondition::Nodes(vec![name("same")]), SOON).await.expect("known");
     let refused = newcomer.dial(&address(&hub)).await;
     assert!(matches!(refused, Err(DialError::Refused(RefuseReason::NameInUse))), "{refused:?}");
     for events in [&mut at_hub, &mut at_newcomer] {
         while soon(events.next()).await.expect("an event") != Event::NameConflict(name("same")) {}
     }
-    // Once the holder is gone the name is free.
+    // When the holder has left, the name is free.
     holder.close();
-    until("the holder is gone", || !hub.mesh().contains("same")).await;
+    until("the holder has left", || !hub.mesh().contains("same")).await;
     link(&newcomer, &hub).await;
 }
 
 #[tokio::test]
-async fn a_taken_port_is_an_error_and_leaves_nothing_behind() {
+async fn a_port_in_use_is_an_error_and_leaks_nothing() {
     let a = node("a").await;
     let config = quiet("b").listen_port(a.port()).build().expect("valid");
     let result = Node::start(config).await;
@@ -162,7 +163,7 @@ async fn a_taken_port_is_an_error_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_udp_port_that_another_program_keeps_to_itself_is_an_error() {
+async fn a_udp_port_that_another_program_uses_exclusively_is_an_error() {
     let other = std::net::UdpSocket::bind("0.0.0.0:0").expect("bound");
     let port = other.local_addr().expect("bound").port();
     let config = quiet("a").port(port).listen_port(0).build().expect("valid");
@@ -171,7 +172,7 @@ async fn a_udp_port_that_another_program_keeps_to_itself_is_an_error() {
 }
 
 #[tokio::test]
-async fn links_go_over_ipv6() {
+async fn links_work_over_ipv6() {
     let Ok(a) = Node::start(Config::builder("a").bind("::1").port(0).build().expect("valid")).await
     else {
         eprintln!("skipped: this machine has no IPv6 loopback");
@@ -181,13 +182,13 @@ async fn links_go_over_ipv6() {
     let linked = b.dial(&format!("[::1]:{}", a.port())).await.expect("linked");
     assert_eq!(linked, name("a"));
     assert!(b.set([name("a")], "six").await.expect("sent").all_delivered());
-    // An address of the fourth kind reaches a listener on `::`.
+    // An IPv4 address reaches a listener on `::`.
     let c = node("c").await;
     link(&c, &b).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn garbage_on_the_port_disturbs_nobody() {
+async fn garbage_on_the_port_does_not_disturb_links() {
     let (a, b) = (node("a").await, node("b").await);
     link(&a, &b).await;
     know_all(&[a.clone(), b.clone()]).await;
@@ -202,7 +203,7 @@ async fn garbage_on_the_port_disturbs_nobody() {
     for bytes in garbage {
         let mut stream = TcpStream::connect(address(&a)).expect("connected");
         stream.write_all(bytes).expect("written");
-        // It may be closed already.
+        // The node may have closed the connection already.
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let _ = stream.read_to_end(&mut Vec::new());
     }
@@ -212,20 +213,20 @@ async fn garbage_on_the_port_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn strangers_that_say_nothing_are_few_and_not_for_long() {
+async fn silent_connections_are_limited_in_number_and_in_time() {
     let a = node("a").await;
-    let strangers: Vec<TcpStream> =
+    let connections: Vec<TcpStream> =
         (0..20).map(|_| TcpStream::connect(address(&a)).expect("connected")).collect();
-    until("most are turned away", || count(&a, "net_accepts_refused") == 12).await;
-    // The others are, after the handshake's 5 s; then there is room again.
+    until("all above the limit are closed", || count(&a, "net_accepts_refused") == 12).await;
+    // The others are closed after the handshake timeout of 5 s. Then there is room again.
     until("the rest time out", || count(&a, "net_handshakes_failed") == 8).await;
-    drop(strangers);
+    drop(connections);
     let b = node("b").await;
     link(&b, &a).await;
 }
 
 #[tokio::test]
-async fn degree_and_periods_are_read_back_and_checked() {
+async fn degree_and_periods_can_be_set_and_are_validated() {
     let a = start(quiet("a").degree(3).timeout(Duration::from_secs(1))).await;
     assert_eq!((a.degree(), a.timeout()), (3, Duration::from_secs(1)));
     a.set_degree(7).expect("in range");

@@ -1,4 +1,4 @@
-//! What is promised of messages, over real sockets.
+//! The guarantees for messages, over real sockets.
 #![cfg(feature = "net")]
 #![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
 
@@ -35,7 +35,7 @@ async fn messages_go_both_ways_with_all_their_fields() {
 }
 
 #[tokio::test]
-async fn a_request_right_after_the_dial_is_acknowledged_and_answered() {
+async fn a_request_right_after_the_dial_is_acknowledged_and_its_reply_arrives() {
     for round in 0..50 {
         let (a, b) = (node("a").await, node("b").await);
         link(&a, &b).await;
@@ -48,9 +48,10 @@ async fn a_request_right_after_the_dial_is_acknowledged_and_answered() {
 }
 
 #[tokio::test]
-async fn a_request_to_a_node_that_just_joined_far_away_is_acknowledged() {
+async fn a_request_to_a_distant_node_that_just_joined_is_acknowledged() {
     let nodes = line(&["a", "b", "c", "d"]).await;
-    // More rounds would wait for the announcements' pace, which slows a node that comes and goes.
+    // More rounds would wait for the rate limit of announcements, which slows down a node that
+    // joins and leaves often.
     for round in 0..2 {
         let joins = node("joins").await;
         let mut events = nodes[0].events();
@@ -62,26 +63,26 @@ async fn a_request_to_a_node_that_just_joined_far_away_is_acknowledged() {
         assert!(report.all_delivered(), "round {round}: {report:?}");
         joins.close();
         soon(joins.closed()).await;
-        until("it is gone", || !nodes[0].mesh().contains("joins")).await;
+        until("the node has left", || !nodes[0].mesh().contains("joins")).await;
     }
 }
 
 #[tokio::test]
-async fn a_message_through_relays_names_its_route() {
+async fn a_message_through_relays_carries_its_route() {
     let nodes = line(&["a", "b", "c", "d"]).await;
     assert!(nodes[0].set([name("d")], "x").await.expect("sent").all_delivered());
     assert_eq!(recv(&nodes[3]).await.route, ["a", "b", "c"].map(name));
     let report = nodes[0].set(["d", "b", "a", "b"].map(name), "y").await.expect("sent");
     let recipients: Vec<_> = report.outcomes().iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(recipients, ["d", "b"], "each once, the sender skipped");
+    assert_eq!(recipients, ["d", "b"], "each recipient once, without the sender");
     assert!(report.all_delivered());
     assert_eq!(recv(&nodes[1]).await.body, "y");
     assert_eq!(recv(&nodes[3]).await.body, "y");
-    assert_eq!(nodes[2].try_recv(), Err(RecvError::Timeout), "the relay got none");
+    assert_eq!(nodes[2].try_recv(), Err(RecvError::Timeout), "the relay received none");
 }
 
 #[tokio::test]
-async fn a_broadcast_reaches_everybody_and_reports_on_each() {
+async fn a_broadcast_reaches_every_node_and_reports_each_outcome() {
     let alone = node("alone").await;
     assert!(alone.broadcast("x").await.expect("sent").outcomes().is_empty());
     let nodes = line(&["a", "b", "c", "d"]).await;
@@ -98,16 +99,16 @@ async fn a_broadcast_reaches_everybody_and_reports_on_each() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_fails_at_once_and_says_why() {
+async fn a_message_that_cannot_be_sent_fails_at_once_with_the_reason() {
     let small = start(quiet("a").max_message(10)).await;
     assert_eq!(small.set([], "x").await, Err(SendError::NoRecipients));
     assert_eq!(small.set([name("a")], "x").await, Err(SendError::SelfOnly));
     let too_large = Err(SendError::TooLarge(11, 10));
     assert_eq!(small.set([name("b")], vec![0; 11]).await, too_large);
     let begin = Instant::now();
-    let report = small.set([name("nobody")], "x").await.expect("sent");
-    assert_eq!(report.outcome("nobody"), Some(Outcome::NoRoute));
-    assert!(begin.elapsed() < Duration::from_secs(5), "it waits for no timeout");
+    let report = small.set([name("absent")], "x").await.expect("sent");
+    assert_eq!(report.outcome("absent"), Some(Outcome::NoRoute));
+    assert!(begin.elapsed() < Duration::from_secs(5), "the send does not wait for its timeout");
 }
 
 #[tokio::test]
@@ -127,7 +128,7 @@ async fn bodies_of_every_size_arrive_as_they_were_sent() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_takes_less_says_so() {
+async fn a_body_above_the_receivers_limit_is_reported_as_too_large() {
     let (a, b) = (node("a").await, start(quiet("b").max_message(1000)).await);
     link(&a, &b).await;
     know_all(&[a.clone(), b.clone()]).await;
@@ -148,7 +149,7 @@ async fn serde_values_travel_as_bodies() {
 }
 
 #[tokio::test]
-async fn a_full_inbox_makes_the_sender_wait_and_then_say_busy() {
+async fn a_full_inbox_makes_the_sender_wait_and_then_report_busy() {
     let (a, b) = (node("a").await, start(quiet("b").receive_buffer(4)).await);
     link(&a, &b).await;
     know_all(&[a.clone(), b.clone()]).await;
@@ -157,13 +158,12 @@ async fn a_full_inbox_makes_the_sender_wait_and_then_say_busy() {
     }
     let outgoing = Outgoing::set([name("b")], vec![4]).timeout(Duration::from_millis(300));
     assert_eq!(a.send(outgoing).await.expect("sent").outcome("b"), Some(Outcome::Busy));
-    // A sender that may still wait gets through as soon as there is room.
-    let waiting = a.start_send(Outgoing::set([name("b")], vec![5])).expect("begun");
+    // A send that has time left is delivered as soon as there is room.
+    let mut waiting = a.start_send(Outgoing::set([name("b")], vec![5])).expect("started");
     let taken: Vec<u8> = soon(b.recv_many(10)).await.expect("taken").iter().map(first).collect();
     assert_eq!(taken, [0, 1, 2, 3]);
-    let mut waiting = waiting;
     assert!(soon(waiting.wait()).await.expect("sent").all_delivered());
-    assert_eq!(waiting.wait().await, waiting.wait().await, "it may be asked again");
+    assert_eq!(waiting.wait().await, waiting.wait().await, "a second wait gives the same report");
     assert_eq!(first(&recv(&b).await), 5);
 }
 
@@ -177,30 +177,30 @@ async fn a_send_that_is_canceled_ends_at_once() {
     link(&a, &b).await;
     know_all(&[a.clone(), b.clone()]).await;
     assert!(a.set([name("b")], "fills it").await.expect("sent").all_delivered());
-    let mut pending = a.start_send(Outgoing::set([name("b")], "x")).expect("begun");
+    let mut pending = a.start_send(Outgoing::set([name("b")], "x")).expect("started");
     pending.cancel();
     let outcome = soon(pending.wait()).await.expect("ended").outcome("b").expect("reported");
     assert!(matches!(outcome, Outcome::Canceled | Outcome::Timeout | Outcome::Busy), "{outcome}");
 }
 
 #[tokio::test]
-async fn a_callback_is_told_once_from_a_thread_of_its_own() {
+async fn a_callback_is_called_once_on_the_callback_thread() {
     let nodes = line(&["a", "b"]).await;
-    let (sender, told) = mpsc::channel();
+    let (sender, called) = mpsc::channel();
     let done = move |result: Result<meshage::Report, SendError>| {
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
-        sender.send((thread, result)).expect("the test waits");
+        sender.send((thread, result)).expect("received");
     };
-    let mut pending = nodes[0].send_with(Outgoing::set([name("b")], "x"), done).expect("begun");
+    let mut pending = nodes[0].send_with(Outgoing::set([name("b")], "x"), done).expect("started");
     assert!(soon(pending.wait()).await.expect("sent").all_delivered());
-    let (thread, result) = told.recv_timeout(SOON).expect("told");
+    let (thread, result) = called.recv_timeout(SOON).expect("called");
     assert_eq!(thread, "meshage-callback");
     assert!(result.expect("sent").all_delivered());
-    assert!(told.recv_timeout(Duration::ZERO).is_err(), "once");
+    assert!(called.recv_timeout(Duration::ZERO).is_err(), "once");
 }
 
 #[tokio::test]
-async fn a_relay_can_look_at_what_passes_through() {
+async fn a_relay_can_snoop_on_messages_in_transit() {
     let nodes = line(&["a", "relay", "b"]).await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = seen.clone();
@@ -211,7 +211,7 @@ async fn a_relay_can_look_at_what_passes_through() {
         assert!(nodes[0].set([name("b")], body).await.expect("sent").all_delivered());
     }
     assert!(nodes[0].set([name("relay")], "not this").await.expect("sent").all_delivered());
-    until("both are seen", || seen.lock().expect("unpoisoned").len() == 2).await;
+    until("both are snooped", || seen.lock().expect("unpoisoned").len() == 2).await;
     nodes[1].set_snoop(None);
     assert!(nodes[0].set([name("b")], "3").await.expect("sent").all_delivered());
     let seen = seen.lock().expect("unpoisoned");
@@ -221,10 +221,10 @@ async fn a_relay_can_look_at_what_passes_through() {
 }
 
 #[tokio::test]
-async fn a_send_with_retry_outlives_a_broken_route() {
+async fn a_send_with_retry_survives_a_broken_route() {
     let nodes = line(&["a", "b", "c"]).await;
     nodes[1].hangup("c").await.expect("hung up");
-    until("c is gone", || !nodes[0].mesh().contains("c")).await;
+    until("c has left", || !nodes[0].mesh().contains("c")).await;
     let once = nodes[0].set([name("c")], "once").await.expect("sent");
     assert_eq!(once.outcome("c"), Some(Outcome::NoRoute));
     let outgoing = Outgoing::set([name("c")], "again").retry(true);
@@ -236,22 +236,25 @@ async fn a_send_with_retry_outlives_a_broken_route() {
     let report = soon(sending).await.expect("no panic").expect("sent");
     assert!(report.all_delivered(), "{report:?}");
     assert_eq!(recv(&nodes[2]).await.body, "again");
-    assert_eq!(nodes[2].try_recv(), Err(RecvError::Timeout), "and once only");
+    assert_eq!(nodes[2].try_recv(), Err(RecvError::Timeout), "delivered once only");
 }
 
 #[tokio::test]
-async fn what_a_dead_peer_was_sent_is_lost_at_once() {
+async fn a_send_to_a_dead_peer_ends_at_once() {
     let (a, b) = (node("a").await, start(quiet("b").receive_buffer(1)).await);
     link(&a, &b).await;
     know_all(&[a.clone(), b.clone()]).await;
     assert!(a.set([name("b")], "fills it").await.expect("sent").all_delivered());
     let begin = Instant::now();
-    let mut pending = a.start_send(Outgoing::set([name("b")], "x")).expect("begun");
+    let mut pending = a.start_send(Outgoing::set([name("b")], "x")).expect("started");
     a.hangup("b").await.expect("hung up");
     let outcome = soon(pending.wait()).await.expect("ended").outcome("b").expect("reported");
     assert_ne!(outcome, Outcome::Delivered);
     assert_ne!(outcome, Outcome::Timeout);
-    assert!(begin.elapsed() < Duration::from_secs(5), "nobody waits out a timeout for the dead");
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "a send to a dead peer does not wait for its timeout"
+    );
 }
 
 /// Sends `count` numbered messages from each of `callers` tasks, one after the other.
@@ -273,15 +276,15 @@ async fn flood(from: Node, to: NodeName, callers: u32, count: u32) {
     }
 }
 
-/// Takes them all; panics if one is missing, doubled or out of order.
-async fn take_in_order(at: Node, callers: u32, count: u32, pause: Duration) {
+/// Receives all of them. Panics if one is missing, duplicated or out of order.
+async fn receive_in_order(at: Node, callers: u32, count: u32, pause: Duration) {
     let mut next = vec![0; callers as usize];
     let mut left = callers * count;
     let half = left / 2;
     let mut paused = pause.is_zero();
     while left > 0 {
         if left <= half && !paused {
-            // The receiver's program does something else for a while.
+            // The receiving program is busy with something else for a while.
             tokio::time::sleep(pause).await;
             paused = true;
         }
@@ -290,12 +293,15 @@ async fn take_in_order(at: Node, callers: u32, count: u32, pause: Duration) {
                 u32::from_le_bytes(*message.body[at..].first_chunk().expect("eight bytes"))
             };
             let (caller, number) = (word(0) as usize, word(4));
-            assert_eq!(next[caller], number, "caller {caller} in order, none lost, none doubled");
+            assert_eq!(
+                next[caller], number,
+                "caller {caller}: in order, none lost, none duplicated"
+            );
             next[caller] += 1;
             left -= 1;
         }
     }
-    assert_eq!(at.try_recv(), Err(RecvError::Timeout), "and none doubled at the end");
+    assert_eq!(at.try_recv(), Err(RecvError::Timeout), "none duplicated at the end");
 }
 
 async fn both_ways(callers: u32, count: u32, pause: Duration) {
@@ -304,31 +310,31 @@ async fn both_ways(callers: u32, count: u32, pause: Duration) {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(flood(a.clone(), name("b"), callers, count));
     tasks.spawn(flood(b.clone(), name("a"), callers, count));
-    tasks.spawn(take_in_order(a, callers, count, Duration::ZERO));
-    tasks.spawn(take_in_order(b, callers, count, pause));
+    tasks.spawn(receive_in_order(a, callers, count, Duration::ZERO));
+    tasks.spawn(receive_in_order(b, callers, count, pause));
     while let Some(done) = tasks.join_next().await {
         done.expect("no side panics");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_through_a_relay_lose_and_double_nothing() {
+async fn no_message_through_a_relay_is_lost_or_duplicated() {
     both_ways(32, 100, Duration::ZERO).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_through_a_relay_wait_for_a_receiver_that_pauses() {
+async fn senders_through_a_relay_wait_for_a_receiver_that_pauses() {
     both_ways(32, 100, Duration::from_secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn small_messages_pass_large_ones_and_nothing_is_mixed_up() {
+async fn small_messages_overtake_large_ones_and_none_is_corrupted() {
     let nodes = line(&["a", "relay", "b"]).await;
     let large = Bytes::from(vec![9; 8 << 20]);
     let mut sends = Vec::new();
     for _ in 0..3 {
         let outgoing = Outgoing::set([name("b")], large.clone()).timeout(Duration::from_secs(60));
-        sends.push(nodes[0].start_send(outgoing).expect("begun"));
+        sends.push(nodes[0].start_send(outgoing).expect("started"));
     }
     for number in 0..100_u8 {
         assert!(nodes[0].set([name("b")], vec![number]).await.expect("sent").all_delivered());
@@ -340,7 +346,7 @@ async fn small_messages_pass_large_ones_and_nothing_is_mixed_up() {
     while small < 100 || larges < 3 {
         let message = recv(&nodes[2]).await;
         if message.body.len() == 1 {
-            assert_eq!(first(&message), small, "small ones in order");
+            assert_eq!(first(&message), small, "small messages arrive in order");
             small += 1;
         } else {
             assert!(message.body == large);

@@ -1,6 +1,6 @@
-//! Nodes that are processes of their own, killed and stopped without a word.
+//! Nodes in separate processes that are killed or stopped without warning.
 //!
-//! The test binary starts itself again as the other process: [`child_node`] is its program.
+//! The test binary starts itself again as the other process, which runs [`child_node`].
 #![cfg(all(feature = "net", unix))]
 #![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
 
@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{SOON, link, name, node, quiet, start, until, within};
-use meshage::{Awaited, Node, Outcome, Outgoing, blocking};
+use meshage::{Node, Outcome, Outgoing, WaitCondition, blocking};
 
 const ADDRESS: &str = "MESHAGE_TEST_ADDRESS";
 
@@ -29,7 +29,7 @@ fn child_node() {
 
 struct Process {
     child: Child,
-    /// Read no further, but open: a test that prints to nobody fails.
+    /// Not read any further, but kept open: a test whose output is closed fails.
     _output: Lines<BufReader<ChildStdout>>,
 }
 
@@ -44,8 +44,11 @@ impl Process {
             .expect("started");
         let output = BufReader::new(child.stdout.take().expect("piped"));
         let mut lines = output.lines();
-        assert!(lines.by_ref().any(|line| line.expect("text").contains("port ")), "it started");
-        dials.wait_for(Awaited::Nodes(vec![name("child")]), SOON).await.expect("linked");
+        assert!(
+            lines.by_ref().any(|line| line.expect("text").contains("port ")),
+            "the child started"
+        );
+        dials.wait_for(WaitCondition::Nodes(vec![name("child")]), SOON).await.expect("linked");
         Self { child, _output: lines }
     }
 
@@ -53,10 +56,8 @@ impl Process {
         let kill = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(kill.expect("kill runs").success());
     }
-}
 
-impl Process {
-    /// Whether each of its threads stands still, where the system tells.
+    /// Whether all of its threads are stopped; true if the system has no `/proc`.
     fn is_stopped(&self) -> bool {
         let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.child.id())) else {
             return true;
@@ -76,36 +77,37 @@ impl Drop for Process {
 }
 
 #[tokio::test]
-async fn a_killed_process_is_out_of_every_table_within_a_second() {
+async fn a_killed_process_is_removed_from_every_table_within_a_second() {
     let (a, b) = (node("a").await, node("b").await);
     link(&b, &a).await;
     let child = Process::start(&a).await;
-    b.wait_for(Awaited::Nodes(vec![name("child")]), SOON).await.expect("known");
+    b.wait_for(WaitCondition::Nodes(vec![name("child")]), SOON).await.expect("known");
     child.signal("-KILL");
-    let took = within(Duration::from_secs(1), "it is gone", || {
+    let took = within(Duration::from_secs(1), "the child is removed", || {
         !a.mesh().contains("child") && !b.mesh().contains("child")
     });
-    eprintln!("out of every table after {:?}", took.await);
+    eprintln!("removed from every table after {:?}", took.await);
 }
 
 #[tokio::test]
-async fn a_stopped_process_is_out_within_four_seconds_and_back_after_four_more() {
+async fn a_stopped_process_is_removed_within_four_seconds_and_is_back_after_four_more() {
     let (a, b) = (node("a").await, node("b").await);
     link(&b, &a).await;
     let child = Process::start(&a).await;
-    b.wait_for(Awaited::Nodes(vec![name("child")]), SOON).await.expect("known");
+    b.wait_for(WaitCondition::Nodes(vec![name("child")]), SOON).await.expect("known");
     child.signal("-STOP");
-    until("it stands still", || child.is_stopped()).await;
+    until("the child is stopped", || child.is_stopped()).await;
     let begin = Instant::now();
-    // What is sent to it meanwhile is not waited for longer than it takes to notice.
+    // A send to it does not wait longer than it takes to detect the failure.
     let outgoing = Outgoing::set([name("child")], "x").timeout(SOON);
     let outcome = b.send(outgoing).await.expect("sent").outcome("child");
     assert_eq!(outcome, Some(Outcome::Lost));
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
-    until("it is out", || !a.mesh().contains("child") && !b.mesh().contains("child")).await;
+    until("the child is removed", || !a.mesh().contains("child") && !b.mesh().contains("child"))
+        .await;
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     child.signal("-CONT");
-    let took = within(Duration::from_secs(4), "it is back", || {
+    let took = within(Duration::from_secs(4), "the child is back", || {
         a.mesh().contains("child") && b.mesh().contains("child")
     });
     eprintln!("back after {:?}", took.await);
@@ -114,10 +116,10 @@ async fn a_stopped_process_is_out_within_four_seconds_and_back_after_four_more()
 }
 
 #[tokio::test]
-async fn a_process_that_ends_in_order_leaves() {
+async fn a_process_that_exits_in_order_leaves_the_mesh() {
     let a = start(quiet("a")).await;
     let mut child = Process::start(&a).await;
     drop(child.child.stdin.take());
     assert!(child.child.wait().expect("ended").success());
-    until("it is gone", || a.mesh().len() == 1).await;
+    until("the child is removed", || a.mesh().len() == 1).await;
 }

@@ -1,6 +1,6 @@
-//! The test vectors in PROTOCOL.md are what the encoders write, and the decoders read them back.
+//! The test vectors in PROTOCOL.md match the encoders, and the decoders decode them.
 //!
-//! `cargo xtask fix` writes them anew.
+//! `cargo xtask fix` regenerates them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -20,28 +20,28 @@ use meshage::wire::solicitation::Solicitation;
 
 const BEGIN: &str = "<!-- vectors: written by `cargo xtask fix` -->\n";
 const END: &str = "<!-- end of vectors -->\n";
-/// Bytes in a line of a vector.
+/// The bytes in one line of a vector.
 const LINE_BYTES: usize = 16;
 
 const SMALL_SET: Channel = Channel { broadcast: false, large: false };
 
 #[test]
-fn the_vectors_in_the_protocol_page_are_what_the_encoders_write() {
+fn the_vectors_in_the_protocol_page_match_the_encoders() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../PROTOCOL.md");
-    let text = std::fs::read_to_string(&page).expect("PROTOCOL.md is there");
-    let (before, rest) = text.split_once(BEGIN).expect("the vectors have a beginning");
-    let (written, after) = rest.split_once(END).expect("the vectors have an end");
+    let text = std::fs::read_to_string(&page).expect("PROTOCOL.md is readable");
+    let (before, rest) = text.split_once(BEGIN).expect("the start marker of the vectors");
+    let (written, after) = rest.split_once(END).expect("the end marker of the vectors");
     let vectors = vectors();
     if std::env::var_os("MESHAGE_WRITE_VECTORS").is_some() {
         let text = [before, BEGIN, &vectors, END, after].concat();
-        std::fs::write(&page, text).expect("PROTOCOL.md can be written");
+        std::fs::write(&page, text).expect("PROTOCOL.md is writable");
         return;
     }
-    assert!(written == vectors, "the vectors have drifted: run `cargo xtask fix`");
+    assert!(written == vectors, "the vectors do not match the encoders: run `cargo xtask fix`");
 }
 
 #[test]
-fn every_vector_is_read_back_as_what_it_shows() {
+fn every_vector_decodes_to_the_value_that_it_shows() {
     let hello = hello().encode();
     assert_eq!(Hello::decode(&hello[PREFACE_BYTES..]), Ok(self::hello()));
     assert_eq!(Solicitation::decode(&solicitation().encode()), Ok(solicitation()));
@@ -169,7 +169,7 @@ fn data() -> Vec<(&'static str, DataFrame)> {
     };
     vec![
         ("a set of five bytes", set),
-        ("the last chunk of a large broadcast, one hop on", broadcast),
+        ("the last chunk of a large broadcast, forwarded once", broadcast),
     ]
 }
 

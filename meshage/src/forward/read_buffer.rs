@@ -80,7 +80,7 @@ impl ReadBuffer {
         if self.judged || self.placing.is_some() {
             return;
         }
-        let Some(begun) = PartialFrame::of(&self.deframer, PLACED_BYTES_MIN) else {
+        let Some(begun) = PartialFrame::peek(&self.deframer, PLACED_BYTES_MIN) else {
             return;
         };
         self.judged = true;

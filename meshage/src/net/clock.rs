@@ -1,5 +1,5 @@
-//! The one place where the node reads a clock or asks the system for chance. Everything else is
-//! told.
+//! The only module that reads a clock or asks the system for random numbers. Everything else gets
+//! both as arguments.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,33 +9,33 @@ use rand::rngs::SysRng;
 
 use crate::name::Instance;
 
-/// Time from now on that no caller waits out: 100 years. A longer wait has no deadline at all.
+/// A wait of this length (100 years) or more has no deadline.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The time.
+/// The current time.
 #[expect(clippy::disallowed_methods, reason = "here, and nowhere else")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// When a wait that begins now is over; `None` for one that never is.
+/// The deadline of a wait that begins now; `None` for a wait without one.
 pub(crate) fn deadline(wait: Duration) -> Option<Instant> {
     deadline_from(now(), wait)
 }
 
-/// When a wait that began then is over; `None` for one that never is.
+/// The deadline of a wait that begins at `start`; `None` for a wait without one.
 pub(crate) fn deadline_from(start: Instant, wait: Duration) -> Option<Instant> {
     if wait >= FOREVER { None } else { start.checked_add(wait) }
 }
 
-/// What the control plane's chance grows from.
+/// A seed for the random number generator of the control plane.
 pub(crate) fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
     Ok(seed)
 }
 
-/// A new life.
+/// A random instance for a node that starts.
 pub(crate) fn instance() -> io::Result<Instance> {
     SysRng.try_next_u64().map(Instance).map_err(io::Error::other)
 }

@@ -1,12 +1,12 @@
-//! The end of one send, on its way from the data plane to whoever waits for it.
+//! The completion of one send, from the data plane to the caller.
 //!
 //! ```text
-//!  data plane ── Completion ──► CompletionState ◄── polled by a future, a parked thread, a `Pending`
-//!                                  └─ its callback: run by the thread of `dispatch`
+//!  data plane ── Completion ──► CompletionState ◄── polled by a future, a thread or a `Pending`
+//!                                  └─ its callback: runs on the callback thread
 //! ```
 //!
-//! One allocation a send, its callback included; none where nobody is called: places that are done
-//! with wait for the next sends of their thread.
+//! A send costs one allocation, its callback included. A send without a callback usually costs
+//! none: a state that is no longer used is kept for the next sends of its thread.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,27 +15,27 @@ use std::task::{Context, Poll, Waker};
 use crate::error::SendError;
 use crate::message::Report;
 
-/// How many places a thread keeps for its next sends: as many as it may have under way at a time
-/// without asking for memory; 100 KiB.
+/// The number of states that a thread keeps for its next sends, and so the number of outstanding
+/// sends that it can have without an allocation; 100 KiB.
 const SPARES_MAX: usize = 1024;
 
 thread_local! {
     static SPARES: RefCell<Vec<Arc<CompletionState>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a send ends with.
+/// The result of a send.
 pub(crate) type SendResult = Result<Report, SendError>;
 
-/// What wants to be called with it.
+/// The callback of a send; `()` is none.
 pub(crate) trait Callback: Send + Sync {
-    /// Whether anybody wants to be called.
-    fn is_wanted(&self) -> bool;
-    /// Calls, the first time.
+    /// Whether there is a callback.
+    fn is_set(&self) -> bool;
+    /// Calls it, the first time only.
     fn call(&self, result: SendResult);
 }
 
 impl Callback for () {
-    fn is_wanted(&self) -> bool {
+    fn is_set(&self) -> bool {
         false
     }
 
@@ -46,7 +46,7 @@ impl Callback for () {
 struct Once<F>(Mutex<Option<F>>);
 
 impl<F: FnOnce(SendResult) + Send> Callback for Once<F> {
-    fn is_wanted(&self) -> bool {
+    fn is_set(&self) -> bool {
         true
     }
 
@@ -59,139 +59,141 @@ impl<F: FnOnce(SendResult) + Send> Callback for Once<F> {
 }
 
 enum State {
-    /// Under way, and who is to be woken.
-    Awaited(Option<Waker>),
-    /// Over, and not yet asked for.
-    Ended(SendResult),
+    /// The send is outstanding. The waker is the waiter's.
+    Pending(Option<Waker>),
+    /// The send has ended, and its result was not taken yet.
+    Ready(SendResult),
 }
 
-/// The place where a send's end is left. Taken once, it is ready for another send.
+/// The state shared by a send and its waiter. Once the result is taken, it can serve another send.
 pub(crate) struct CompletionState<C: ?Sized = dyn Callback> {
     state: Mutex<State>,
     callback: C,
 }
 
 impl CompletionState {
-    /// For who waits.
-    pub(crate) fn waited() -> Arc<Self> {
-        // A thread that ends has none any more.
+    /// A state without a callback.
+    pub(crate) fn for_waiter() -> Arc<Self> {
+        // While the thread ends, the list of spares is gone.
         let spare = SPARES.try_with(|spares| spares.borrow_mut().pop()).ok().flatten();
         spare.unwrap_or_else(|| {
-            Arc::new(CompletionState { state: Mutex::new(State::Awaited(None)), callback: () })
+            Arc::new(CompletionState { state: Mutex::new(State::Pending(None)), callback: () })
         })
     }
 
-    /// Keeps a place whose end was taken, unless somebody else holds it or is called.
-    pub(crate) fn put_away(mut ending: Arc<Self>) {
-        let Some(place) = Arc::get_mut(&mut ending) else { return };
-        let state = place.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if place.callback.is_wanted() || matches!(state, State::Ended(_)) {
+    /// A state with a callback, which may have a waiter too.
+    pub(crate) fn with_callback(done: impl FnOnce(SendResult) + Send + 'static) -> Arc<Self> {
+        let callback = Once(Mutex::new(Some(done)));
+        Arc::new(CompletionState { state: Mutex::new(State::Pending(None)), callback })
+    }
+
+    /// Keeps a state for the next sends of this thread, unless it is still referenced, has a
+    /// callback, or holds a result that was not taken.
+    pub(crate) fn recycle(mut completion: Arc<Self>) {
+        let Some(unique) = Arc::get_mut(&mut completion) else { return };
+        let state = unique.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if unique.callback.is_set() || matches!(state, State::Ready(_)) {
             return;
         }
-        // Of a send that was let go, somebody may have been to be woken.
-        *state = State::Awaited(None);
-        // A thread that ends keeps nothing.
+        // The waiter of an abandoned send may have left its waker.
+        *state = State::Pending(None);
+        // While the thread ends, the list of spares is gone.
         let _ = SPARES.try_with(|spares| {
             let mut spares = spares.borrow_mut();
             if spares.len() < SPARES_MAX {
-                spares.push(ending);
+                spares.push(completion);
             }
         });
-    }
-
-    /// For a callback, and perhaps somebody who waits.
-    pub(crate) fn called(done: impl FnOnce(SendResult) + Send + 'static) -> Arc<Self> {
-        let callback = Once(Mutex::new(Some(done)));
-        Arc::new(CompletionState { state: Mutex::new(State::Awaited(None)), callback })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the end, or is woken by it.
+    /// Takes the result, or registers the waker for it.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<SendResult> {
         let mut state = self.state();
-        match std::mem::replace(&mut *state, State::Awaited(None)) {
-            State::Ended(result) => Poll::Ready(result),
-            State::Awaited(Some(waker)) if waker.will_wake(cx.waker()) => {
-                *state = State::Awaited(Some(waker));
+        match std::mem::replace(&mut *state, State::Pending(None)) {
+            State::Ready(result) => Poll::Ready(result),
+            State::Pending(Some(waker)) if waker.will_wake(cx.waker()) => {
+                *state = State::Pending(Some(waker));
                 Poll::Pending
             }
-            State::Awaited(_) => {
-                *state = State::Awaited(Some(cx.waker().clone()));
+            State::Pending(_) => {
+                *state = State::Pending(Some(cx.waker().clone()));
                 Poll::Pending
             }
         }
     }
 
-    /// Takes the end if it is there. Whoever is to be woken stays so.
+    /// Takes the result if there is one. A registered waker stays registered.
     pub(crate) fn take(&self) -> Option<SendResult> {
         let mut state = self.state();
         match &*state {
-            State::Awaited(_) => None,
-            State::Ended(_) => match std::mem::replace(&mut *state, State::Awaited(None)) {
-                State::Ended(result) => Some(result),
-                State::Awaited(_) => None,
+            State::Pending(_) => None,
+            State::Ready(_) => match std::mem::replace(&mut *state, State::Pending(None)) {
+                State::Ready(result) => Some(result),
+                State::Pending(_) => None,
             },
         }
     }
 
-    /// Tells who waits. What was told first stands until it is taken.
-    pub(super) fn tell(&self, result: SendResult) {
+    /// Sets the result and wakes the waiter. Does nothing while an earlier result is not taken.
+    pub(super) fn resolve(&self, result: SendResult) {
         let mut state = self.state();
-        let State::Awaited(waker) = &mut *state else { return };
+        let State::Pending(waker) = &mut *state else { return };
         let waker = waker.take();
-        *state = State::Ended(result);
+        *state = State::Ready(result);
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
     }
+}
 
+/// A callback that is ready to run with the result of its send.
+pub(crate) struct ReadyCallback {
+    completion: Arc<CompletionState>,
+    result: SendResult,
+}
+
+impl ReadyCallback {
     /// Runs the callback.
-    pub(super) fn call(&self, result: SendResult) {
-        self.callback.call(result);
+    pub(super) fn run(self) {
+        self.completion.callback.call(self.result);
     }
 }
 
-/// What the data plane completes a send through.
+/// The data plane's handle of a completion.
 pub(crate) struct Completion(Option<Arc<CompletionState>>);
 
-/// What is to be done about a send that has ended.
-pub(super) enum Due {
-    /// Nothing: whoever waited has been told.
-    Nothing,
-    /// Its callback wants to be run.
-    Call(Arc<CompletionState>, SendResult),
-}
-
 impl Completion {
-    /// Through this.
-    pub(crate) fn new(ending: Arc<CompletionState>) -> Self {
-        Self(Some(ending))
+    /// A handle of this state.
+    pub(crate) fn new(completion: Arc<CompletionState>) -> Self {
+        Self(Some(completion))
     }
 
-    /// Whoever waits, who then does not hear of the send's own end. A callback always does.
+    /// Takes out the state, whose waiter does not receive the result of the send afterwards. A
+    /// callback always does.
     pub(super) fn release(&mut self) -> Option<Arc<CompletionState>> {
         match &self.0 {
-            Some(ending) if ending.callback.is_wanted() => Some(ending.clone()),
+            Some(completion) if completion.callback.is_set() => Some(completion.clone()),
             Some(_) | None => self.0.take(),
         }
     }
 
-    /// Tells who waits for the send; gives back what is left to do.
-    pub(super) fn complete(self, result: SendResult) -> Due {
-        let Some(ending) = self.0 else { return Due::Nothing };
-        if !ending.callback.is_wanted() {
-            ending.tell(result);
-            return Due::Nothing;
+    /// Completes the send: wakes its waiter, and returns its callback if there is one.
+    pub(super) fn complete(self, result: SendResult) -> Option<ReadyCallback> {
+        let completion = self.0?;
+        if !completion.callback.is_set() {
+            completion.resolve(result);
+            return None;
         }
-        // Where nobody else holds it, nobody can ask.
-        if Arc::strong_count(&ending) > 1 {
-            ending.tell(result.clone());
+        // Without another reference there is no waiter.
+        if Arc::strong_count(&completion) > 1 {
+            completion.resolve(result.clone());
         }
-        Due::Call(ending, result)
+        Some(ReadyCallback { completion, result })
     }
 }
 
@@ -202,69 +204,70 @@ mod tests {
     use std::task::Wake;
 
     #[derive(Default)]
-    struct Woken(AtomicUsize);
+    struct CountingWaker(AtomicUsize);
 
-    impl Wake for Woken {
+    impl Wake for CountingWaker {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn end() -> SendResult {
+    fn success() -> SendResult {
         Ok(Report::default())
     }
 
     #[test]
-    fn who_waits_is_woken_once_and_the_place_serves_again() {
-        let woken = Arc::new(Woken::default());
-        let waker = Waker::from(woken.clone());
+    fn a_waiter_is_woken_once_and_the_state_can_serve_again() {
+        let wakes = Arc::new(CountingWaker::default());
+        let waker = Waker::from(wakes.clone());
         let mut cx = Context::from_waker(&waker);
-        let ending = CompletionState::waited();
+        let completion = CompletionState::for_waiter();
         for round in 1..=2 {
-            assert!(ending.poll(&mut cx).is_pending());
-            assert!(ending.poll(&mut cx).is_pending());
-            let due = Completion::new(ending.clone()).complete(end());
-            assert!(matches!(due, Due::Nothing));
-            assert_eq!(woken.0.load(Ordering::Relaxed), round);
-            assert_eq!(ending.poll(&mut cx), Poll::Ready(end()));
+            assert!(completion.poll(&mut cx).is_pending());
+            assert!(completion.poll(&mut cx).is_pending());
+            assert!(Completion::new(completion.clone()).complete(success()).is_none());
+            assert_eq!(wakes.0.load(Ordering::Relaxed), round);
+            assert_eq!(completion.poll(&mut cx), Poll::Ready(success()));
         }
     }
 
     #[test]
-    fn a_place_serves_again_only_once_nobody_else_holds_it() {
-        let ending = CompletionState::waited();
-        let completion = Completion::new(ending.clone());
-        let held = Arc::as_ptr(&ending);
-        CompletionState::put_away(ending);
-        let other = CompletionState::waited();
-        assert!(!std::ptr::addr_eq(held, Arc::as_ptr(&other)), "its send is under way");
-        drop(completion);
-        let place = Arc::as_ptr(&other);
-        CompletionState::put_away(other);
-        let again = CompletionState::waited();
-        assert!(std::ptr::addr_eq(place, Arc::as_ptr(&again)));
-        again.tell(end());
-        CompletionState::put_away(again);
-        assert!(CompletionState::waited().take().is_none(), "nobody hears of another send's end");
+    fn a_state_is_reused_only_without_other_references_to_it() {
+        let referenced = CompletionState::for_waiter();
+        let handle = Completion::new(referenced.clone());
+        let referenced_address = Arc::as_ptr(&referenced);
+        CompletionState::recycle(referenced);
+        let second = CompletionState::for_waiter();
+        let reused = std::ptr::addr_eq(referenced_address, Arc::as_ptr(&second));
+        assert!(!reused, "its send is outstanding");
+        drop(handle);
+        let second_address = Arc::as_ptr(&second);
+        CompletionState::recycle(second);
+        let third = CompletionState::for_waiter();
+        assert!(std::ptr::addr_eq(second_address, Arc::as_ptr(&third)));
+        third.resolve(success());
+        CompletionState::recycle(third);
+        let fresh = CompletionState::for_waiter();
+        assert!(fresh.take().is_none(), "the result of another send is never seen");
     }
 
     #[test]
-    fn a_released_waiter_hears_of_the_release_and_a_callback_of_the_end() {
+    fn a_released_waiter_gets_the_release_and_a_callback_gets_the_result() {
         let mut cx = Context::from_waker(Waker::noop());
-        let (said, heard) = std::sync::mpsc::channel();
-        let ending = CompletionState::called(move |result| said.send(result).expect("heard"));
-        let mut completion = Completion::new(ending.clone());
-        completion.release().expect("somebody waits").tell(Err(SendError::Closed));
-        let Due::Call(call, result) = completion.complete(end()) else { panic!("no callback") };
-        call.call(result);
-        assert_eq!(heard.try_recv(), Ok(end()));
-        assert_eq!(ending.poll(&mut cx), Poll::Ready(Err(SendError::Closed)));
+        let (sender, called) = std::sync::mpsc::channel();
+        let completion =
+            CompletionState::with_callback(move |result| sender.send(result).expect("received"));
+        let mut handle = Completion::new(completion.clone());
+        handle.release().expect("a waiter").resolve(Err(SendError::Closed));
+        handle.complete(success()).expect("a callback").run();
+        assert_eq!(called.try_recv(), Ok(success()));
+        assert_eq!(completion.poll(&mut cx), Poll::Ready(Err(SendError::Closed)));
 
-        let ending = CompletionState::waited();
-        let mut completion = Completion::new(ending.clone());
-        completion.release().expect("somebody waits").tell(Err(SendError::Closed));
-        assert!(matches!(completion.complete(end()), Due::Nothing));
-        assert_eq!(ending.poll(&mut cx), Poll::Ready(Err(SendError::Closed)));
-        assert!(ending.poll(&mut cx).is_pending(), "its own end was told to nobody");
+        let completion = CompletionState::for_waiter();
+        let mut handle = Completion::new(completion.clone());
+        handle.release().expect("a waiter").resolve(Err(SendError::Closed));
+        assert!(handle.complete(success()).is_none());
+        assert_eq!(completion.poll(&mut cx), Poll::Ready(Err(SendError::Closed)));
+        assert!(completion.poll(&mut cx).is_pending(), "the result itself is discarded");
     }
 }

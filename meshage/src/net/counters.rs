@@ -1,20 +1,20 @@
-//! What the driver counts. The two planes count for themselves.
+//! The counters of the driver. The two planes have counters of their own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::stats::Stats;
 
-/// A number that only grows.
+/// A counter that only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    /// Counts so many.
+    /// Adds to the counter.
     pub(crate) fn add(&self, count: usize) {
         self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// Counts one.
+    /// Adds one.
     pub(crate) fn one(&self) {
         self.add(1);
     }
@@ -29,7 +29,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// Adds them to a snapshot, each under its own name.
+            /// Adds the counters to a snapshot, each under its own name.
             pub(crate) fn count(&self, stats: &mut Stats) {
                 $(stats.set(stringify!($name), self.$name.0.load(Ordering::Relaxed));)*
             }
@@ -48,32 +48,32 @@ counters! {
     net_out_frames,
     /// System calls that wrote to links.
     net_out_writes,
-    /// Frames of a kind that this version does not know: skipped.
+    /// Frames of a kind that this version does not know, which were skipped.
     net_in_frames_unknown,
-    /// Links closed because the other end sent what is not the protocol.
+    /// Links closed because the other end sent bytes that are not valid in the protocol.
     net_breaches,
-    /// Links closed because a queue of control frames reached its bound.
+    /// Links closed because a queue of control frames reached its limit.
     net_control_overflows,
     /// Connections accepted.
     net_accepted,
-    /// Connections closed at once: too many were half open already.
+    /// Connections closed at once because too many handshakes were in progress.
     net_accepts_refused,
-    /// Connections that the system did not hand over.
+    /// Failures to accept a connection.
     net_accept_errors,
-    /// Handshakes that failed: another protocol, another version, too slow, cut off.
+    /// Handshakes that failed: another protocol, another version, too slow, connection closed.
     net_handshakes_failed,
-    /// Datagrams heard.
+    /// Datagrams received.
     net_in_datagrams,
-    /// Datagrams that were no solicitation.
+    /// Datagrams received that were not valid solicitations.
     net_in_datagrams_malformed,
-    /// Datagrams dropped because the control plane had enough to do.
+    /// Datagrams dropped because the queue of the control plane was full.
     net_in_datagrams_dropped,
     /// Datagrams sent.
     net_out_datagrams,
-    /// Datagrams that the system did not take.
+    /// Datagrams that the system failed to send.
     net_out_datagrams_failed,
-    /// Messages that a snoop was too slow for.
+    /// Messages dropped because the snoop callback was too slow.
     net_snoops_dropped,
-    /// Events dropped because nobody took them.
+    /// Events dropped because a subscription was full.
     net_events_dropped,
 }

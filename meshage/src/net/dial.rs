@@ -1,7 +1,7 @@
-//! Makes a connection to an address that may mean several, and exchanges hellos over it.
+//! Connects to a host that may have several addresses, and exchanges hellos.
 //!
 //! ```text
-//!  resolve ──► first address ──250 ms, or its failure──► second ──► …   the first to answer wins
+//!  resolve ──► first address ──250 ms, or a failure──► second ──► …   the first connection wins
 //! ```
 
 use std::io;
@@ -9,70 +9,72 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::driver::Incoming;
+use super::handshake;
+use super::input::NetworkEvent;
 use super::shared::Shared;
-use super::{handshake, socket};
+use super::transport::Transport;
 use crate::address;
 use crate::error::DialError;
 use crate::protocol::io::{Address, DialId, Input, Role};
 use crate::wire::hello::{Hello, Purpose};
 
-/// How long a dial may take in all.
+/// The time limit of a whole dial.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much later the next address of a name is tried, unless the one before fails sooner.
+/// The delay before the next address of a host is tried, unless the attempt before fails sooner.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
-/// How many addresses of a name are tried: what fits into the time, 250 ms apart.
+/// The limit on the addresses tried for one host: those that the time allows, 250 ms apart.
 const ADDRESSES_MAX: usize = 32;
 
-/// Dials once and tells the driver what came of it.
+/// Dials once and sends the result to the driver.
 pub(super) async fn run(
     dial: DialId,
     address: Address,
     purpose: Purpose,
     shared: Arc<Shared>,
-    incoming: mpsc::Sender<Incoming>,
+    events: mpsc::Sender<NetworkEvent>,
 ) {
-    let own = shared.hello(purpose);
-    let connected = timeout(DIAL_TIMEOUT, connect(&address, shared.port_default, &own)).await;
-    let result = match connected.unwrap_or(Err(DialError::Timeout(DIAL_TIMEOUT))) {
-        Ok((stream, hello)) => Incoming::Connected { stream, role: Role::Dialler(dial), hello },
+    let own_hello = shared.hello(purpose);
+    let connected = timeout(DIAL_TIMEOUT, connect(&address, shared.port_default, &own_hello)).await;
+    let event = match connected.unwrap_or(Err(DialError::Timeout(DIAL_TIMEOUT))) {
+        Ok((transport, hello)) => {
+            NetworkEvent::Connected { transport, role: Role::Dialler(dial), hello }
+        }
         Err(error) => {
             tracing::debug!(?address, %error, "dial failed");
-            Incoming::Input(Input::DialFailed { dial, error })
+            NetworkEvent::Input(Input::DialFailed { dial, error })
         }
     };
-    // A node that closes wants to know no more.
-    let _ = incoming.send(result).await;
+    // The send fails only while the node closes.
+    let _ = events.send(event).await;
 }
 
 async fn connect(
     address: &Address,
     port: u16,
-    own: &Hello,
-) -> Result<(TcpStream, Hello), DialError> {
+    own_hello: &Hello,
+) -> Result<(Transport, Hello), DialError> {
     let addresses = match address {
         Address::Socket(address) => vec![*address],
         Address::Named(text) => resolve(text, port).await?,
     };
-    let mut stream = first_to_answer(addresses).await.map_err(DialError::Connect)?;
-    socket::tune(&stream);
-    let hello = handshake::exchange(&mut stream, own).await?;
-    Ok((stream, hello))
+    let mut transport = first_connection(addresses).await.map_err(DialError::Connect)?;
+    let hello = handshake::exchange(&mut transport, own_hello).await?;
+    Ok((transport, hello))
 }
 
 /// The addresses of `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
 async fn resolve(text: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
-    let wrong = |why: &str| DialError::Address(text.into(), why.into());
-    let (host, port) = address::split(text, port).map_err(wrong)?;
+    let invalid = |reason: &str| DialError::Address(text.into(), reason.into());
+    let (host, port) = address::split(text, port).map_err(invalid)?;
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    let unresolved = |why: String| DialError::Resolve(text.into(), why);
+    let unresolved = |reason: String| DialError::Resolve(text.into(), reason);
     let found = lookup_host((host, port)).await.map_err(|error| unresolved(error.to_string()))?;
     let mut addresses = Vec::new();
     for address in found.take(ADDRESSES_MAX) {
@@ -81,26 +83,26 @@ async fn resolve(text: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
         }
     }
     if addresses.is_empty() {
-        return Err(unresolved("it has no address".into()));
+        return Err(unresolved("the host has no address".into()));
     }
     Ok(addresses)
 }
 
-/// Tries the addresses one after the other, without waiting long for any.
-async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+/// Tries the addresses in order, each a short time after the one before, until one connects.
+async fn first_connection(addresses: Vec<SocketAddr>) -> io::Result<Transport> {
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     let mut attempts = JoinSet::new();
-    let mut left = addresses.into_iter().peekable();
+    let mut remaining = addresses.into_iter().peekable();
     loop {
-        if let Some(address) = left.next() {
+        if let Some(address) = remaining.next() {
             attempts.spawn(attempt(address));
         }
-        let answered = tokio::select! {
-            answered = attempts.join_next() => answered,
-            () = sleep(NEXT_ADDRESS_AFTER), if left.peek().is_some() => continue,
+        let finished = tokio::select! {
+            finished = attempts.join_next() => finished,
+            () = sleep(NEXT_ADDRESS_AFTER), if remaining.peek().is_some() => continue,
         };
-        match answered {
-            Some(Ok(Ok(stream))) => return Ok(stream),
+        match finished {
+            Some(Ok(Ok(transport))) => return Ok(transport),
             Some(Ok(Err(error))) => failure = error,
             Some(Err(stopped)) => failure = io::Error::other(stopped),
             None => return Err(failure),
@@ -108,11 +110,10 @@ async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     }
 }
 
-async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    // Dialling a free port of this machine, a connection may meet itself half way.
-    if stream.local_addr()? == stream.peer_addr()? {
+async fn attempt(address: SocketAddr) -> io::Result<Transport> {
+    let transport = Transport::connect(address).await?;
+    if transport.is_connected_to_itself()? {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    Ok(stream)
+    Ok(transport)
 }

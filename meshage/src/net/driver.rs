@@ -1,160 +1,132 @@
-//! The control task: the one place where the router is fed and what it wants is done.
+//! The control task: the only place that gives the router its inputs and carries out its outputs.
 //!
 //! ```text
-//!  orders (application) ─────┐
-//!  incoming (readers, UDP,   ├──► Router ──► outputs ──► links, dials, datagrams
-//!   dials, handshakes) ──────┤                      └──► snapshot to the data plane, then events
-//!  one timer ────────────────┘                           and replies
+//!  requests (application) ───────┐
+//!  network events (readers, UDP, ├──► Router ──► outputs ──► links, dials, datagrams
+//!   dials, handshakes) ──────────┤                      └──► snapshot to the data plane, then
+//!  one timer ────────────────────┘                           events and replies
 //! ```
 //!
-//! It does no I/O and waits for nothing but its inputs. Events and replies are given out only when
-//! the snapshot that they speak of is in force: who hears that a node joined can send to it.
+//! The task does no I/O and waits for nothing but its inputs. Events and replies are published only
+//! after the snapshot that they refer to is installed. An application that is notified that a node
+//! joined can therefore send to that node.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until, timeout};
 use tracing::Instrument as _;
 
-use super::fib::Links;
+use super::input::{NETWORK_EVENTS_MAX, NetworkEvent, Request};
+use super::links::Links;
 use super::shared::Shared;
 use super::udp::Udp;
 use super::{clock, dial, listen, udp};
 use crate::event::Event;
 use crate::name::LinkId;
-use crate::protocol::io::{Command, Input, Output, Reply, RequestId, Role};
+use crate::protocol::io::{Command, Input, Output, Reply, RequestId};
 use crate::route::RouteTable;
 use crate::wire::frame::WireFrame;
-use crate::wire::hello::Hello;
 
-/// How many inputs wait for the control task: readers wait with what comes on top, so that a peer
-/// that floods us with control frames (of 64 KiB at most) takes 16 MiB and no more.
-pub(super) const INCOMING_MAX: usize = 256;
-/// How many inputs are taken before their outputs are: bounds what one turn gathers.
-const TURN_INPUTS_MAX: usize = 64;
-/// How long closing a node takes at most, all told.
+/// The limit on the inputs that are taken before their outputs are carried out.
+const INPUTS_PER_ROUND_MAX: usize = 64;
+/// The time limit of closing a node, all steps included.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much of that is kept for the links' orderly end: a peer that is well answers a farewell
-/// within a round trip, and one that has said nothing for so long is not waited for.
+/// The part of it reserved for the orderly end of the links. A healthy peer closes its end within a
+/// round trip; the node does not wait for a peer that has sent nothing for this long.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(250);
-/// How often a node that closes looks whether it is done with what is under way.
-const FLUSH_EVERY: Duration = Duration::from_millis(2);
+/// The interval at which a closing node checks whether anything is still outstanding.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(2);
 
-/// What the network brings.
-pub(super) enum Incoming {
-    /// Something that the router understands as it is.
-    Input(Input),
-    /// A connection over which hellos were exchanged.
-    Connected {
-        /// The connection.
-        stream: TcpStream,
-        /// How it came about.
-        role: Role,
-        /// What the other end said.
-        hello: Hello,
-    },
-    /// Wants to know when all that came before is done, the new routes included.
-    Settle(oneshot::Sender<()>),
-}
-
-/// What the application wants.
-pub(super) enum Order {
-    /// A command without a reply.
-    Command(Command),
-    /// A command with one.
-    Ask { request: RequestId, command: Command, reply: oneshot::Sender<Reply> },
-    /// The end.
-    Close,
-}
-
-/// The control task's own.
+/// The state of the control task.
 pub(super) struct Driver {
-    /// First, so that it is dropped first; a driver that never ran has it, too.
-    _finish: Finish,
+    /// The first field, so that it is dropped first. A driver that never ran has it, too.
+    _finish: FinishOnDrop,
     shared: Arc<Shared>,
     links: Links,
-    incoming: mpsc::Receiver<Incoming>,
-    incoming_sender: mpsc::Sender<Incoming>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    events: mpsc::Receiver<NetworkEvent>,
+    event_sender: mpsc::Sender<NetworkEvent>,
+    requests: mpsc::UnboundedReceiver<Request>,
     replies: HashMap<RequestId, oneshot::Sender<Reply>>,
-    /// Readers that wait until this turn is done.
-    settling: Vec<oneshot::Sender<()>>,
+    /// Readers that wait until the inputs of this round have taken effect.
+    barriers: Vec<oneshot::Sender<()>>,
     udp: Udp,
-    /// Listener, ears, the data plane's deadlines, dials.
+    /// The listener, the receivers of datagrams, the data plane's deadlines, and the dials.
     tasks: JoinSet<()>,
     routes: Arc<RouteTable>,
-    /// Links or routes changed since the last snapshot.
-    stale: bool,
+    /// Whether links or routes changed since the last snapshot.
+    fib_outdated: bool,
     closing: bool,
 }
 
-/// However the control task ends, nobody waits for the node any more.
-struct Finish(Arc<Shared>);
+/// Wakes every waiter of the node when the control task ends, for whatever reason.
+struct FinishOnDrop(Arc<Shared>);
 
-impl Drop for Finish {
+impl Drop for FinishOnDrop {
     fn drop(&mut self) {
         self.0.finish();
     }
 }
 
-enum Turn {
-    Order(Order),
-    Incoming(Incoming),
-    Due,
+/// The reason why the control task wakes up.
+enum Wakeup {
+    Request(Request),
+    Network(NetworkEvent),
+    Timer,
 }
 
 impl Driver {
     pub(super) fn new(
         shared: Arc<Shared>,
         udp: Udp,
-        orders: mpsc::UnboundedReceiver<Order>,
+        requests: mpsc::UnboundedReceiver<Request>,
     ) -> Self {
-        let (incoming_sender, incoming) = mpsc::channel(INCOMING_MAX);
+        let (event_sender, events) = mpsc::channel(NETWORK_EVENTS_MAX);
         let routes = shared.router().routes();
         Self {
-            _finish: Finish(shared.clone()),
+            _finish: FinishOnDrop(shared.clone()),
             shared,
             links: Links::default(),
-            incoming,
-            incoming_sender,
-            orders,
+            events,
+            event_sender,
+            requests,
             replies: HashMap::new(),
-            settling: Vec::new(),
+            barriers: Vec::new(),
             udp,
             tasks: JoinSet::new(),
             routes,
-            stale: true,
+            fib_outdated: true,
             closing: false,
         }
     }
 
     /// Runs the node until it is closed.
     pub(super) async fn run(mut self, listener: TcpListener) {
-        let (shared, incoming) = (self.shared.clone(), self.incoming_sender.clone());
-        self.spawn(listen::run(listener, shared.clone(), incoming.clone()));
-        for ear in self.udp.ears() {
-            self.spawn(udp::run(ear, shared.clone(), incoming.clone()));
+        let (shared, events) = (self.shared.clone(), self.event_sender.clone());
+        self.spawn(listen::run(listener, shared.clone(), events.clone()));
+        for socket in self.udp.receivers() {
+            self.spawn(udp::run(socket, shared.clone(), events.clone()));
         }
-        self.spawn(keep_deadlines(shared));
-        self.settle();
-        self.turn_until_closing().await;
+        self.spawn(handle_deadlines(shared));
+        self.carry_out_outputs();
+        self.run_until_closing().await;
         self.replies.clear();
-        let end = clock::now() + CLOSE_TIMEOUT;
-        let begun_idle = self.is_idle();
-        // The last outcomes come while the node does everything else as before.
-        let flushed = timeout(CLOSE_TIMEOUT - LEAVE_TIMEOUT, self.turn_until_flushed()).await;
+        let close_deadline = clock::now() + CLOSE_TIMEOUT;
+        let was_idle = self.is_idle();
+        // While the last sends end, the node does everything else as before.
+        let flushed = timeout(CLOSE_TIMEOUT - LEAVE_TIMEOUT, self.run_until_flushed()).await;
         if flushed.is_err() {
-            tracing::debug!("closing with something still under way");
+            tracing::debug!("closing with sends or frames outstanding");
         }
-        let left = end.saturating_duration_since(clock::now());
-        self.leave(if begun_idle { LEAVE_TIMEOUT } else { left.max(LEAVE_TIMEOUT) }).await;
+        let left = close_deadline.saturating_duration_since(clock::now());
+        self.leave(if was_idle { LEAVE_TIMEOUT } else { left.max(LEAVE_TIMEOUT) }).await;
     }
 
-    /// Whether nothing is under way.
+    /// Whether nothing is outstanding.
     fn is_idle(&self) -> bool {
         self.shared.plane.is_idle() && self.links.is_idle()
     }
@@ -163,91 +135,94 @@ impl Driver {
         self.tasks.spawn(task.instrument(self.shared.span.clone()));
     }
 
-    async fn turn_until_closing(&mut self) {
+    async fn run_until_closing(&mut self) {
         let sleep = sleep_until(clock::now().into());
         tokio::pin!(sleep);
         while !self.closing {
-            self.turn(sleep.as_mut()).await;
+            self.run_round(sleep.as_mut()).await;
         }
     }
 
-    async fn turn_until_flushed(&mut self) {
+    async fn run_until_flushed(&mut self) {
         let sleep = sleep_until(clock::now().into());
         tokio::pin!(sleep);
         while !self.is_idle() {
-            let _ = timeout(FLUSH_EVERY, self.turn(sleep.as_mut())).await;
+            let _ = timeout(FLUSH_INTERVAL, self.run_round(sleep.as_mut())).await;
         }
     }
 
-    /// Tells the peers, and gives their links the time to be closed in order.
+    /// Notifies the peers that the node leaves, and waits for the links to close, within a limit.
     async fn leave(&mut self, limit: Duration) {
         self.tasks.shutdown().await;
-        // Before the links go: that they do says nothing of what is still under way.
+        // The plane is closed before the links, because the end of a link proves nothing about the
+        // sends that are still outstanding.
         self.shared.plane.close();
         self.shared.router().handle(Input::Command(Command::Close), clock::now());
-        self.settle();
-        // Peers that do not close their ends are given up.
+        self.carry_out_outputs();
+        // The links of peers that do not close their ends in time are aborted.
         let _ = timeout(limit, self.links.ended()).await;
         self.links.abort().await;
     }
 
-    /// Waits for something to happen, then does all that has happened. Being dropped while it waits
-    /// loses nothing.
-    async fn turn(&mut self, mut sleep: std::pin::Pin<&mut Sleep>) {
-        let due = self.shared.router().poll_timeout().map(|(due, _)| due);
-        if let Some(due) = due
-            && sleep.deadline() != due.into()
+    /// Waits for an input, then handles all inputs that are there, up to a limit. Cancel safe:
+    /// dropped while it waits, it loses nothing.
+    async fn run_round(&mut self, mut sleep: std::pin::Pin<&mut Sleep>) {
+        let deadline = self.deadline();
+        if let Some(deadline) = deadline
+            && sleep.deadline() != deadline.into()
         {
-            sleep.as_mut().reset(due.into());
+            sleep.as_mut().reset(deadline.into());
         }
         let mut next = tokio::select! {
-            Some(order) = self.orders.recv() => Some(Turn::Order(order)),
-            Some(incoming) = self.incoming.recv() => Some(Turn::Incoming(incoming)),
-            () = sleep, if due.is_some() => Some(Turn::Due),
+            Some(request) = self.requests.recv() => Some(Wakeup::Request(request)),
+            Some(event) = self.events.recv() => Some(Wakeup::Network(event)),
+            () = sleep, if deadline.is_some() => Some(Wakeup::Timer),
         };
-        let mut taken = 0;
-        while let Some(turn) = next {
-            match turn {
-                Turn::Order(order) => self.obey(order),
-                Turn::Incoming(incoming) => self.take_in(incoming),
-                Turn::Due => {}
+        let mut handled = 0;
+        while let Some(wakeup) = next {
+            match wakeup {
+                Wakeup::Request(request) => self.handle_request(request),
+                Wakeup::Network(event) => self.handle_network_event(event),
+                Wakeup::Timer => {}
             }
-            taken += 1;
-            next = if taken >= TURN_INPUTS_MAX { None } else { self.more() };
+            handled += 1;
+            next = if handled >= INPUTS_PER_ROUND_MAX { None } else { self.try_next() };
         }
         let now = clock::now();
-        if self.due().is_some_and(|due| due <= now) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.shared.router().handle_timeout(now);
         }
-        self.settle();
-        for done in self.settling.drain(..) {
-            // A reader that was closed meanwhile asks no more.
-            let _ = done.send(());
+        self.carry_out_outputs();
+        for barrier in self.barriers.drain(..) {
+            // Fails only if the reader was closed meanwhile.
+            let _ = barrier.send(());
         }
         while self.tasks.try_join_next().is_some() {}
     }
 
-    fn due(&self) -> Option<Instant> {
-        self.shared.router().poll_timeout().map(|(due, _)| due)
+    /// The next deadline of the router.
+    fn deadline(&self) -> Option<Instant> {
+        self.shared.router().poll_timeout().map(|(deadline, _)| deadline)
     }
 
-    fn more(&mut self) -> Option<Turn> {
-        if let Ok(order) = self.orders.try_recv() {
-            return Some(Turn::Order(order));
+    /// The next input, if one is there.
+    fn try_next(&mut self) -> Option<Wakeup> {
+        if let Ok(request) = self.requests.try_recv() {
+            return Some(Wakeup::Request(request));
         }
-        self.incoming.try_recv().ok().map(Turn::Incoming)
+        self.events.try_recv().ok().map(Wakeup::Network)
     }
 
-    fn obey(&mut self, order: Order) {
-        let command = match order {
-            Order::Command(command) => command,
-            // Its sender dropped, the caller knows that the node is closed.
-            Order::Ask { .. } if self.closing => return,
-            Order::Ask { request, command, reply } => {
+    fn handle_request(&mut self, request: Request) {
+        let command = match request {
+            Request::Command(command) => command,
+            // Dropping the sender of the reply reports to the caller that the node is closed.
+            Request::CommandWithReply { .. } if self.closing => return,
+            Request::CommandWithReply { request, command, reply } => {
                 self.replies.insert(request, reply);
                 command
             }
-            Order::Close => {
+            Request::Close => {
                 self.closing = true;
                 return;
             }
@@ -258,31 +233,31 @@ impl Driver {
         self.handle(Input::Command(command));
     }
 
-    fn take_in(&mut self, incoming: Incoming) {
-        match incoming {
-            Incoming::Settle(done) => self.settling.push(done),
-            Incoming::Input(input) => {
-                if self.is_heard(&input) {
+    fn handle_network_event(&mut self, event: NetworkEvent) {
+        match event {
+            NetworkEvent::Barrier(done) => self.barriers.push(done),
+            NetworkEvent::Input(input) => {
+                if self.is_current(&input) {
                     self.handle(input);
                 }
             }
-            Incoming::Connected { stream, role, hello } => {
-                let link = self.links.open(stream, &self.shared, &self.incoming_sender);
-                self.stale = true;
+            NetworkEvent::Connected { transport, role, hello } => {
+                let link = self.links.open(transport, &self.shared, &self.event_sender);
+                self.fib_outdated = true;
                 tracing::debug!(%link, peer = %hello.name, ?role, "connected");
                 self.handle(Input::LinkUp { link, role, hello });
             }
         }
     }
 
-    /// Whether an input is the router's business; what a closed link brought is not.
-    fn is_heard(&mut self, input: &Input) -> bool {
+    /// Whether the router has to handle an input. Input from a closed link is ignored.
+    fn is_current(&mut self, input: &Input) -> bool {
         match input {
             Input::LinkDown { link, reason, .. } => {
                 tracing::debug!(%link, %reason, "link broken");
-                let open = self.links.forget(*link);
-                self.stale |= open;
-                open
+                let was_open = self.links.remove(*link);
+                self.fib_outdated |= was_open;
+                was_open
             }
             Input::Control { link, .. } | Input::Heard { link } | Input::LinkUp { link, .. } => {
                 self.links.contains(*link)
@@ -295,89 +270,96 @@ impl Driver {
         self.shared.router().handle(input, clock::now());
     }
 
-    /// Does what the router wants done, to the last output.
-    fn settle(&mut self) {
-        let mut told = Vec::new();
-        let mut broken = VecDeque::new();
+    /// Carries out all outputs of the router.
+    fn carry_out_outputs(&mut self) {
+        let mut notifications = Vec::new();
+        let mut overflowed = VecDeque::new();
         loop {
             let output = self.shared.router().poll_output();
             match output {
-                Some(output) => self.carry_out(output, &mut told, &mut broken),
-                None => match broken.pop_front() {
-                    Some(link) => self.overflowed(link),
+                Some(output) => self.carry_out(output, &mut notifications, &mut overflowed),
+                None => match overflowed.pop_front() {
+                    Some(link) => self.close_overflowed(link),
                     None => break,
                 },
             }
         }
-        if std::mem::take(&mut self.stale) {
+        if std::mem::take(&mut self.fib_outdated) {
             let fib = self.links.fib(self.routes.clone());
             self.shared.plane.install(fib, clock::now());
             self.shared.installs.send_replace(());
         }
-        for told in told {
-            self.tell(told);
+        for notification in notifications {
+            self.notify(notification);
         }
     }
 
-    fn carry_out(&mut self, output: Output, told: &mut Vec<Told>, broken: &mut VecDeque<LinkId>) {
+    fn carry_out(
+        &mut self,
+        output: Output,
+        notifications: &mut Vec<Notification>,
+        overflowed: &mut VecDeque<LinkId>,
+    ) {
         match output {
             Output::Send { link, frame } => {
                 if self.links.send(link, frame.encode()).is_err() {
-                    broken.push_back(link);
+                    overflowed.push_back(link);
                 }
             }
             Output::KeepAlive { link } => {
                 if self.links.send(link, WireFrame::keep_alive()).is_err() {
-                    broken.push_back(link);
+                    overflowed.push_back(link);
                 }
             }
-            Output::Solicit(solicitation) => self.udp.call(&solicitation, &self.shared),
+            Output::Solicit(solicitation) => self.udp.solicit(&solicitation, &self.shared),
             Output::Dial { dial, address, purpose } => {
-                let (shared, incoming) = (self.shared.clone(), self.incoming_sender.clone());
-                self.spawn(dial::run(dial, address, purpose, shared, incoming));
+                let (shared, events) = (self.shared.clone(), self.event_sender.clone());
+                self.spawn(dial::run(dial, address, purpose, shared, events));
             }
             Output::Close { link, reason } => {
                 tracing::debug!(%link, ?reason, "link closed");
-                self.stale |= self.links.close(link, reason);
+                self.fib_outdated |= self.links.close(link, reason);
             }
             Output::Install(routes) => {
                 self.routes = routes;
-                self.stale = true;
+                self.fib_outdated = true;
             }
-            Output::Event(event) => told.push(Told::Event(event)),
-            Output::Reply { request, reply } => told.push(Told::Reply(request, reply)),
+            Output::Event(event) => notifications.push(Notification::Event(event)),
+            Output::Reply { request, reply } => {
+                notifications.push(Notification::Reply(request, reply));
+            }
         }
     }
 
-    /// A peer that takes none of what the control plane has to say is of no use.
-    fn overflowed(&mut self, link: LinkId) {
-        if self.links.forget(link) {
+    /// Closes a link whose queue of control frames is full: the peer reads too slowly to be of use.
+    fn close_overflowed(&mut self, link: LinkId) {
+        if self.links.remove(link) {
             self.shared.counters.net_control_overflows.one();
-            self.stale = true;
-            let reason = "it takes no control frames".into();
+            self.fib_outdated = true;
+            let reason = "the queue of control frames is full".into();
             self.handle(Input::LinkDown { link, reason, breach: false });
         }
     }
 
-    fn tell(&mut self, told: Told) {
-        match told {
-            Told::Event(event) => {
+    fn notify(&mut self, notification: Notification) {
+        match notification {
+            Notification::Event(event) => {
                 log(&event);
                 let dropped = &self.shared.counters.net_events_dropped;
                 self.shared.subscriptions.publish(&event, dropped);
             }
-            Told::Reply(request, reply) => {
-                if let Some(waiting) = self.replies.remove(&request) {
-                    // Whoever let go wants to know no more.
-                    let _ = waiting.send(reply);
+            Notification::Reply(request, reply) => {
+                if let Some(sender) = self.replies.remove(&request) {
+                    // Fails only if the caller no longer waits.
+                    let _ = sender.send(reply);
                 }
             }
         }
     }
 }
 
-/// What waits for the next snapshot to be in force.
-enum Told {
+/// A notification of the application, sent after the next snapshot is installed.
+enum Notification {
     Event(Event),
     Reply(RequestId, Reply),
 }
@@ -389,24 +371,24 @@ fn log(event: &Event) {
         Event::NodeJoined(node) => tracing::info!(%node, "node joined"),
         Event::NodeLeft(node) => tracing::info!(%node, "node left"),
         Event::Topology => tracing::debug!("topology changed"),
-        Event::NameConflict(name) => tracing::warn!(%name, "two nodes of one name"),
+        Event::NameConflict(name) => tracing::warn!(%name, "two nodes have the same name"),
         Event::Overflow => {}
     }
 }
 
-/// Wakes the data plane when something of it is due.
-async fn keep_deadlines(shared: Arc<Shared>) {
+/// Calls the data plane at its deadlines.
+async fn handle_deadlines(shared: Arc<Shared>) {
     let sink = shared.plane.sink();
     loop {
-        let due = sink.sleep_until(|| shared.plane.poll_timeout());
-        let over = async {
-            match due {
-                Some(due) => sleep_until(due.into()).await,
+        let deadline = sink.set_timer(|| shared.plane.poll_timeout());
+        let elapsed = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline.into()).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            () = over => shared.plane.handle_timeout(clock::now()),
+            () = elapsed => shared.plane.handle_timeout(clock::now()),
             () = sink.deadline.notified() => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Events, from the driver to every subscription.
+//! Distributes events from the driver to every subscription.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -7,16 +7,16 @@ use std::task::{Context, Poll, Waker};
 use super::counters::Counter;
 use crate::event::Event;
 
-/// How many events wait for their application: a mesh of 1,000 nodes joining.
+/// The limit on the events queued for one subscription: a mesh of 1,000 nodes that joins.
 pub const EVENTS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 struct Queue {
     events: VecDeque<Event>,
-    /// [`Event::Overflow`] is the last of the queue.
+    /// Whether [`Event::Overflow`] is the last event of the queue.
     overflowed: bool,
     closed: bool,
-    waiting: Option<Waker>,
+    waker: Option<Waker>,
 }
 
 /// The events of one subscription.
@@ -30,33 +30,33 @@ impl Subscription {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next event; `None` once the node is closed and all were taken.
+    /// The next event; `None` once the node is closed and all events were taken.
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let mut queue = self.lock();
         match queue.take() {
             Some(event) => Poll::Ready(Some(event)),
             None if queue.closed => Poll::Ready(None),
             None => {
-                queue.waiting = Some(cx.waker().clone());
+                queue.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
         }
     }
 
-    /// An event, if there is one.
+    /// The next event, if there is one.
     pub(crate) fn try_next(&self) -> Option<Event> {
         self.lock().take()
     }
 
-    /// Changes the queue, then wakes whoever waits for it.
+    /// Changes the queue, then wakes its waiter.
     fn change(&self, change: impl FnOnce(&mut Queue)) {
-        let waiting = {
+        let waker = {
             let mut queue = self.lock();
             change(&mut queue);
-            queue.waiting.take()
+            queue.waker.take()
         };
-        if let Some(waiting) = waiting {
-            waiting.wake();
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }
@@ -70,8 +70,8 @@ impl Queue {
         event
     }
 
-    /// Puts an event in; `false` where it is dropped.
-    fn put(&mut self, event: &Event) -> bool {
+    /// Queues an event. Returns `false` if it is dropped because the queue is full.
+    fn push(&mut self, event: &Event) -> bool {
         if self.overflowed {
             return false;
         }
@@ -82,7 +82,7 @@ impl Queue {
     }
 }
 
-/// All subscriptions of a node.
+/// The subscriptions of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     all: Mutex<Vec<Weak<Subscription>>>,
@@ -93,7 +93,7 @@ impl Subscriptions {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A subscription from now on; of a closed node, one that is over.
+    /// Adds a subscription. If the node is closed, the subscription has already ended.
     pub(crate) fn subscribe(&self, closed: impl FnOnce() -> bool) -> Arc<Subscription> {
         let subscription = Arc::new(Subscription::default());
         let mut all = self.lock();
@@ -105,11 +105,11 @@ impl Subscriptions {
         subscription
     }
 
-    /// Gives an event to every subscription.
+    /// Queues an event for every subscription.
     pub(crate) fn publish(&self, event: &Event, dropped: &Counter) {
         for subscription in self.lock().iter().filter_map(Weak::upgrade) {
             subscription.change(|queue| {
-                if !queue.put(event) {
+                if !queue.push(event) {
                     dropped.one();
                 }
             });
@@ -129,25 +129,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_that_nobody_takes_end_in_one_overflow() {
+    fn a_full_queue_ends_with_one_overflow() {
         let subscriptions = Subscriptions::default();
         let subscription = subscriptions.subscribe(|| false);
         let dropped = Counter::default();
         for _ in 0..EVENTS_MAX + 10 {
             subscriptions.publish(&Event::Topology, &dropped);
         }
-        let mut got = Vec::new();
+        let mut received = Vec::new();
         while let Some(event) = subscription.try_next() {
-            got.push(event);
+            received.push(event);
         }
-        assert_eq!(got.len(), EVENTS_MAX + 1);
-        assert_eq!(got.last(), Some(&Event::Overflow));
+        assert_eq!(received.len(), EVENTS_MAX + 1);
+        assert_eq!(received.last(), Some(&Event::Overflow));
         subscriptions.publish(&Event::Topology, &dropped);
         assert_eq!(subscription.try_next(), Some(Event::Topology));
     }
 
     #[test]
-    fn a_closed_subscription_is_emptied_and_then_ends() {
+    fn a_closed_subscription_returns_its_events_and_then_ends() {
         let subscriptions = Subscriptions::default();
         let subscription = subscriptions.subscribe(|| false);
         subscriptions.publish(&Event::Topology, &Counter::default());

@@ -1,44 +1,42 @@
-//! The first bytes of a connection: both ends say who they are, at once.
+//! The first bytes of a connection: both ends send a hello at once.
 //!
-//! What the two then make of each other is the router's business; here it is only made sure that the
-//! other end speaks the protocol, and soon.
+//! The router decides what becomes of the connection. This module only ensures that the other end
+//! speaks the protocol and sends its hello in time.
 
 use std::io;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::socket;
+use super::transport::Transport;
 use crate::error::DialError;
 use crate::wire::hello::{Hello, PREFACE_BYTES};
 
-/// How long the exchange may take in all.
+/// The time limit of the whole exchange.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Says `hello` and hears the other end's.
-pub(super) async fn exchange(stream: &mut TcpStream, hello: &Hello) -> Result<Hello, DialError> {
+/// Sends `hello` and receives the hello of the other end.
+pub(super) async fn exchange(transport: &mut Transport, hello: &Hello) -> Result<Hello, DialError> {
     let both = async {
-        socket::send_all(stream, &hello.encode()).await.map_err(cut_off)?;
-        hear(stream).await
+        transport.write_all(&hello.encode()).await.map_err(broken)?;
+        receive(transport).await
     };
     match timeout(HANDSHAKE_TIMEOUT, both).await {
-        Ok(heard) => heard,
-        Err(_) => Err(DialError::Handshake("it said nothing in time".into())),
+        Ok(received) => received,
+        Err(_) => Err(DialError::Handshake("no hello arrived in time".into())),
     }
 }
 
-async fn hear(stream: &mut TcpStream) -> Result<Hello, DialError> {
+async fn receive(transport: &mut Transport) -> Result<Hello, DialError> {
     let mut preface = [0; PREFACE_BYTES];
-    stream.read_exact(&mut preface).await.map_err(cut_off)?;
+    transport.read_exact(&mut preface).await.map_err(broken)?;
     let length = Hello::length(preface).map_err(|error| DialError::Handshake(error.0))?;
-    // At most `HELLO_BYTES_MAX`, as `Hello::length` made sure.
+    // `Hello::length` returns at most `HELLO_BYTES_MAX`.
     let mut bytes = vec![0; length];
-    stream.read_exact(&mut bytes).await.map_err(cut_off)?;
+    transport.read_exact(&mut bytes).await.map_err(broken)?;
     Hello::decode(&bytes).map_err(|error| DialError::Handshake(error.0))
 }
 
-fn cut_off(error: io::Error) -> DialError {
+fn broken(error: io::Error) -> DialError {
     DialError::Broken(error.to_string())
 }

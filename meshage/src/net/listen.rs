@@ -1,7 +1,7 @@
-//! Takes connections in and exchanges hellos over them, so many at a time.
+//! Accepts connections and exchanges hellos over them, a limited number at a time.
 //!
-//! One task accepts and never waits for a handshake; each handshake is a task of its own, and all of
-//! them end with the accepting one.
+//! One task accepts and never waits for a handshake. Each handshake runs in its own task, and
+//! all of them end with the accepting task.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,27 +13,28 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use super::driver::Incoming;
+use super::handshake;
+use super::input::NetworkEvent;
 use super::shared::Shared;
-use super::{handshake, socket};
+use super::transport::Transport;
 use crate::protocol::io::Role;
 use crate::wire::hello::Purpose;
 
-/// How many handshakes may be under way: what 64 slow strangers cost is a socket each.
+/// The limit on concurrent handshakes: 64 slow strangers cost one socket each.
 pub(super) const HALF_OPEN_MAX: usize = 64;
-/// How many of them from one address, so that one stranger does not shut out the others.
+/// The limit for one address, so that one stranger does not lock out all others.
 pub(super) const HALF_OPEN_PER_ADDRESS_MAX: usize = 8;
-/// How long to wait where the system hands over no connection, for want of descriptors as a rule.
+/// The pause after a failure to accept, which is usually a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who is half open.
+/// The number of connections in the handshake, by address.
 #[derive(Debug, Default)]
 struct HalfOpen {
     per_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// A place among them, given back when dropped.
-struct Place {
+/// The permit for one handshake, returned when it is dropped.
+struct Permit {
     half_open: Arc<HalfOpen>,
     address: IpAddr,
 }
@@ -43,20 +44,21 @@ impl HalfOpen {
         self.per_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    /// A permit for a connection from this address, unless a limit is reached.
+    fn try_acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
         let address = address.to_canonical();
         let mut per_address = self.lock();
-        let all: usize = per_address.values().sum();
-        let own = per_address.get(&address).copied().unwrap_or(0);
-        if all >= HALF_OPEN_MAX || own >= HALF_OPEN_PER_ADDRESS_MAX {
+        let total: usize = per_address.values().sum();
+        let of_address = per_address.get(&address).copied().unwrap_or(0);
+        if total >= HALF_OPEN_MAX || of_address >= HALF_OPEN_PER_ADDRESS_MAX {
             return None;
         }
-        per_address.insert(address, own + 1);
-        Some(Place { half_open: self.clone(), address })
+        per_address.insert(address, of_address + 1);
+        Some(Permit { half_open: self.clone(), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut per_address = self.half_open.lock();
         match per_address.get_mut(&self.address) {
@@ -66,11 +68,11 @@ impl Drop for Place {
     }
 }
 
-/// Accepts for ever.
+/// Accepts connections until the task is stopped.
 pub(super) async fn run(
     listener: TcpListener,
     shared: Arc<Shared>,
-    incoming: mpsc::Sender<Incoming>,
+    events: mpsc::Sender<NetworkEvent>,
 ) {
     let half_open = Arc::new(HalfOpen::default());
     let mut handshakes = JoinSet::new();
@@ -79,37 +81,37 @@ pub(super) async fn run(
             Ok(accepted) => accepted,
             Err(error) => {
                 shared.counters.net_accept_errors.one();
-                tracing::warn!(%error, "no connection accepted");
+                tracing::warn!(%error, "accepting a connection failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         while handshakes.try_join_next().is_some() {}
         shared.counters.net_accepted.one();
-        let Some(place) = half_open.enter(from.ip()) else {
+        let Some(permit) = half_open.try_acquire(from.ip()) else {
             shared.counters.net_accepts_refused.one();
-            tracing::debug!(%from, "too many handshakes under way");
+            tracing::debug!(%from, "too many handshakes in progress");
             continue;
         };
-        let greeting = greet(stream, place, shared.clone(), incoming.clone());
-        handshakes.spawn(greeting.instrument(shared.span.clone()));
+        let handshake = complete_handshake(stream, permit, shared.clone(), events.clone());
+        handshakes.spawn(handshake.instrument(shared.span.clone()));
     }
 }
 
-async fn greet(
-    mut stream: TcpStream,
-    place: Place,
+async fn complete_handshake(
+    stream: TcpStream,
+    permit: Permit,
     shared: Arc<Shared>,
-    incoming: mpsc::Sender<Incoming>,
+    events: mpsc::Sender<NetworkEvent>,
 ) {
-    socket::tune(&stream);
-    let own = shared.hello(Purpose::Dialled);
-    match handshake::exchange(&mut stream, &own).await {
+    let mut transport = Transport::from(stream);
+    let own_hello = shared.hello(Purpose::Dialled);
+    match handshake::exchange(&mut transport, &own_hello).await {
         Ok(hello) => {
-            drop(place);
-            let connected = Incoming::Connected { stream, role: Role::Listener, hello };
-            // A node that closes takes no more.
-            let _ = incoming.send(connected).await;
+            drop(permit);
+            let connected = NetworkEvent::Connected { transport, role: Role::Listener, hello };
+            // The send fails only while the node closes.
+            let _ = events.send(connected).await;
         }
         Err(error) => {
             shared.counters.net_handshakes_failed.one();
@@ -123,17 +125,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_bounded_in_all_and_per_address_and_are_given_back() {
+    fn permits_are_limited_in_total_and_per_address_and_are_returned() {
         let half_open = Arc::new(HalfOpen::default());
         let address = |last: usize| IpAddr::from([10, 0, 0, last as u8]);
-        let own: Vec<_> =
-            (0..HALF_OPEN_PER_ADDRESS_MAX).filter_map(|_| half_open.enter(address(0))).collect();
-        assert_eq!(own.len(), HALF_OPEN_PER_ADDRESS_MAX);
-        assert!(half_open.enter(address(0)).is_none());
-        let others: Vec<_> = (1..).map_while(|i| half_open.enter(address(i))).collect();
-        assert_eq!(own.len() + others.len(), HALF_OPEN_MAX);
-        drop(own);
-        assert!(half_open.enter(address(0)).is_some());
+        let permits: Vec<_> = (0..HALF_OPEN_PER_ADDRESS_MAX)
+            .filter_map(|_| half_open.try_acquire(address(0)))
+            .collect();
+        assert_eq!(permits.len(), HALF_OPEN_PER_ADDRESS_MAX);
+        assert!(half_open.try_acquire(address(0)).is_none());
+        let others: Vec<_> = (1..).map_while(|i| half_open.try_acquire(address(i))).collect();
+        assert_eq!(permits.len() + others.len(), HALF_OPEN_MAX);
+        drop(permits);
+        assert!(half_open.try_acquire(address(0)).is_some());
         drop(others);
         assert!(half_open.lock().is_empty());
     }

@@ -1,37 +1,36 @@
-//! The driver: the only code that knows sockets, tasks and clocks.
+//! The driver: the only code that uses sockets, tasks and clocks.
 //!
 //! ```text
 //!  listen, dial ── connections ──► driver ──► Router (protocol/)
 //!  udp ── solicitations ─────────►   │ ▲
-//!                                    │ └── control frames ◄── link readers ◄── sockets
-//!                                    ▼                             │
-//!                        snapshot (fib) ──► Plane (forward/) ◄─────┘ data, acknowledgements
-//!                                             │
-//!                                             └──► Outbound ──► link writers ──► sockets
+//!                                    │ └── control frames ◄── readers ◄── transports
+//!                                    ▼                           │
+//!                        snapshot (links) ──► Plane (forward/) ◄─┘ data, acknowledgements
+//!                                               │
+//!                                               └──► Outbound ──► writers ──► transports
 //! ```
 //!
-//! A message on its way through this node touches a reader, the data plane and a writer, and never
-//! the control task. Whatever runs an application's code runs on the thread of [`dispatch`].
+//! A message in transit passes a reader, the data plane and a writer, and never the control task.
+//! The application's callbacks run on the thread of [`callback_thread`]. Only [`transport`] knows
+//! what kind of stream a link uses. Calls that differ between operating systems are in [`sys`].
 
+mod callback_thread;
 pub(crate) mod clock;
 pub(crate) mod completion;
 mod counters;
 mod dial;
-pub(crate) mod dispatch;
 mod driver;
 pub(crate) mod events;
-mod fib;
-pub(crate) mod fork;
 mod handshake;
+mod input;
 mod link;
+mod links;
 mod listen;
 pub(crate) mod shared;
 pub(crate) mod sink;
-mod socket;
+pub(crate) mod sys;
+mod transport;
 mod udp;
-#[cfg(unix)]
-pub(crate) mod wakeup_fd;
-mod write;
 
 pub(crate) use dial::DIAL_TIMEOUT;
 pub(crate) use driver::CLOSE_TIMEOUT;
@@ -50,23 +49,24 @@ use crate::protocol::router::{Router, RouterConfig};
 
 use self::driver::Driver;
 use self::shared::Shared;
+use self::sys::socket;
 use self::udp::Udp;
 
-/// Opens the sockets and starts the tasks, on the current runtime.
+/// Opens the sockets and starts the tasks on the current runtime.
 pub(crate) fn start(config: &Config) -> Result<Arc<Shared>, StartError> {
     let address = config.listen_addr();
-    let bound = |error| bind_error(address, error);
-    let listener = socket::listen(address).map_err(bound)?;
-    let listener = TcpListener::from_std(listener).map_err(bound)?;
-    let port = listener.local_addr().map_err(bound)?.port();
+    let failed = |error| bind_error(address, error);
+    let listener = socket::listen_tcp(address).map_err(failed)?;
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    let port = listener.local_addr().map_err(failed)?.port();
     let udp = Udp::open(config).map_err(|(address, error)| bind_error(address, error))?;
 
     let instance = clock::instance().map_err(StartError::Runtime)?;
     let seed = clock::seed().map_err(StartError::Runtime)?;
     let router = Router::new(RouterConfig::new(config, port), instance, seed, clock::now());
-    let (orders, ordered) = mpsc::unbounded_channel();
-    let shared = Shared::new(config, instance, port, router, orders);
-    let driver = Driver::new(shared.clone(), udp, ordered);
+    let (requests, request_receiver) = mpsc::unbounded_channel();
+    let shared = Shared::new(config, instance, port, router, requests);
+    let driver = Driver::new(shared.clone(), udp, request_receiver);
     tracing::info!(parent: &shared.span, %instance, port, "started");
     tokio::spawn(driver.run(listener).instrument(shared.span.clone()));
     Ok(shared)

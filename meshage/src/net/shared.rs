@@ -1,10 +1,10 @@
-//! What the application's handles and the node's tasks share.
+//! The state that the application's handles and the node's tasks share.
 //!
 //! ```text
 //!  Node, Pending, Events ──► Shared ◄── driver, readers, writers
 //!                              ├─ plane: sends, the inbox (its own lock)
-//!                              ├─ router: locked by the driver a moment at a time, and to be counted
-//!                              └─ orders ──► driver
+//!                              ├─ router: locked for short times, by the driver and for statistics
+//!                              └─ requests ──► driver
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,9 +17,9 @@ use tracing::Span;
 use super::clock;
 use super::completion::Completion;
 use super::counters::Counters;
-use super::driver::Order;
 use super::events::Subscriptions;
-use super::sink::NodeSink;
+use super::input::Request;
+use super::sink::{NodeSink, NodeView};
 use crate::config::Config;
 use crate::error::{RecvError, SendError};
 use crate::forward::plane::{Limits, Plane};
@@ -30,48 +30,47 @@ use crate::protocol::router::Router;
 use crate::stats::Stats;
 use crate::wire::hello::{Hello, Purpose};
 
-/// How far a node is from its end.
+/// The state of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Life {
+pub(crate) enum NodeState {
     /// In use.
     Open,
-    /// Taking no more, finishing what is under way.
+    /// Accepts no new sends and finishes the outstanding ones.
     Closing,
-    /// Nothing of it runs any more.
+    /// All tasks have ended.
     Closed,
 }
 
-/// What may be set while a node runs.
+/// The settings that can change while a node runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) degree: u32,
     pub(crate) msa_timeout: Duration,
 }
 
-/// A running node, seen from all sides.
+/// A running node.
 pub(crate) struct Shared {
     pub(crate) name: NodeName,
     pub(crate) namespace: Namespace,
     pub(crate) instance: Instance,
-    /// Where it listens.
+    /// The TCP port on which it listens.
     pub(crate) port: u16,
-    /// The port of an address that names none.
+    /// The port to dial if an address does not name one.
     pub(super) port_default: u16,
-    pub(crate) plane: Plane<NodeSink>,
+    pub(crate) plane: Plane<NodeSink<Self>>,
     pub(super) counters: Arc<Counters>,
     pub(crate) subscriptions: Subscriptions,
-    /// What every task of the node logs under.
+    /// The tracing span of every task of the node.
     pub(super) span: Span,
-    pub(crate) life: watch::Sender<Life>,
-    /// Changes with every new snapshot of the routes.
+    state: watch::Sender<NodeState>,
+    /// Notified of every new snapshot of the routes.
     pub(crate) installs: watch::Sender<()>,
     router: Mutex<Router>,
     settings: Mutex<Settings>,
-    /// How long a send waits that does not say; read by every send.
-    /// In nanoseconds; the greatest number is for ever.
+    /// The timeout of a send that sets none, in nanoseconds; `u64::MAX` is no timeout.
     timeout: AtomicU64,
-    orders: mpsc::UnboundedSender<Order>,
-    requests: AtomicU64,
+    requests: mpsc::UnboundedSender<Request>,
+    next_request: AtomicU64,
 }
 
 impl Shared {
@@ -80,7 +79,7 @@ impl Shared {
         instance: Instance,
         port: u16,
         router: Router,
-        orders: mpsc::UnboundedSender<Order>,
+        requests: mpsc::UnboundedSender<Request>,
     ) -> Arc<Self> {
         let counters = Arc::new(Counters::default());
         let limits =
@@ -97,7 +96,7 @@ impl Shared {
                 counters,
                 subscriptions: Subscriptions::default(),
                 span: tracing::info_span!("node", name = %config.name),
-                life: watch::Sender::new(Life::Open),
+                state: watch::Sender::new(NodeState::Open),
                 installs: watch::Sender::new(()),
                 router: Mutex::new(router),
                 settings: Mutex::new(Settings {
@@ -105,33 +104,33 @@ impl Shared {
                     msa_timeout: config.msa_timeout,
                 }),
                 timeout: AtomicU64::new(nanoseconds(config.timeout)),
-                orders,
-                requests: AtomicU64::new(1),
+                requests,
+                next_request: AtomicU64::new(1),
             }
         })
     }
 
-    /// The control plane, for a moment.
+    /// Locks the control plane. The caller must release the lock soon.
     pub(super) fn router(&self) -> MutexGuard<'_, Router> {
         self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What this node says first on a connection.
+    /// The hello of this node.
     pub(super) fn hello(&self, purpose: Purpose) -> Hello {
         self.router().hello(purpose)
     }
 
-    /// The settings in force.
+    /// The current settings.
     pub(crate) fn settings(&self) -> MutexGuard<'_, Settings> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The peers, sorted.
+    /// The names of the peers, sorted.
     pub(crate) fn peers(&self) -> Vec<NodeName> {
-        if self.is_over() { Vec::new() } else { self.router().peers() }
+        if self.has_ended() { Vec::new() } else { self.router().peers() }
     }
 
-    /// The counters of all three parts.
+    /// The counters of the control plane, the data plane and the driver.
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.router().count(&mut stats);
@@ -140,69 +139,70 @@ impl Shared {
         stats
     }
 
-    /// Gives the control plane a command that wants no reply.
+    /// Sends the control plane a command without a reply.
     pub(crate) fn command(&self, command: Command) {
-        // A node that is closed has no use for it.
-        let _ = self.orders.send(Order::Command(command));
+        // Fails only if the node is closed, and then the command has no effect.
+        let _ = self.requests.send(Request::Command(command));
     }
 
-    /// Gives the control plane a command with the number it is answered under.
-    pub(crate) fn ask(
+    /// Sends the control plane a command with a reply. Returns the request id, and the receiver of
+    /// the reply.
+    pub(crate) fn request(
         &self,
         command: impl FnOnce(RequestId) -> Command,
     ) -> (RequestId, oneshot::Receiver<Reply>) {
-        let request = RequestId(self.requests.fetch_add(1, Ordering::Relaxed));
-        let (reply, replied) = oneshot::channel();
-        let order = Order::Ask { request, command: command(request), reply };
-        // Where the node is closed the reply's sender is dropped, which is the answer.
-        let _ = self.orders.send(order);
-        (request, replied)
+        let request = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
+        let (reply, receiver) = oneshot::channel();
+        let command = command(request);
+        // If the node is closed, the sender of the reply is dropped, which the receiver reports.
+        let _ = self.requests.send(Request::CommandWithReply { request, command, reply });
+        (request, receiver)
     }
 
-    /// Whether the node takes no more.
+    /// Whether the node is closing or closed.
     pub(crate) fn is_closed(&self) -> bool {
-        *self.life.borrow() != Life::Open
+        *self.state.borrow() != NodeState::Open
     }
 
-    fn is_over(&self) -> bool {
-        *self.life.borrow() == Life::Closed
+    fn has_ended(&self) -> bool {
+        *self.state.borrow() == NodeState::Closed
     }
 
-    /// Waits until the node has come so far.
-    pub(crate) async fn reached(&self, life: Life) {
-        // The sender lives as long as this does.
-        let _ = self.life.subscribe().wait_for(|now| *now >= life).await;
+    /// Waits until the node has reached this state or a later one.
+    pub(crate) async fn reached(&self, state: NodeState) {
+        // Fails only if the sender is dropped, and it lives as long as `self`.
+        let _ = self.state.subscribe().wait_for(|now| *now >= state).await;
     }
 
-    /// Begins to close. Never waits.
+    /// Begins to close the node. Never waits.
     pub(crate) fn close(&self) {
-        let first = self.life.send_if_modified(|life| {
-            let first = *life == Life::Open;
+        let first = self.state.send_if_modified(|state| {
+            let first = *state == NodeState::Open;
             if first {
-                *life = Life::Closing;
+                *state = NodeState::Closing;
             }
             first
         });
         if first {
-            // Nobody waits for the flush; the callbacks hear what comes of it.
+            // Waiters return now. Callbacks run after the flush, with the result of their send.
             let mut waiters = Vec::new();
             self.plane.stop(|completion| waiters.extend(completion.release()));
             for waiter in waiters {
-                waiter.tell(Err(SendError::Closed));
+                waiter.resolve(Err(SendError::Closed));
             }
             self.wake_all();
             self.subscriptions.close();
-            let _ = self.orders.send(Order::Close);
+            let _ = self.requests.send(Request::Close);
         }
     }
 
-    /// Ends what is left. Every waiter is told.
+    /// Completes whatever is still pending, and wakes every waiter.
     pub(super) fn finish(&self) {
         self.close();
         self.plane.close();
         self.wake_all();
-        self.plane.sink().dispatch.end();
-        self.life.send_replace(Life::Closed);
+        self.plane.sink().callback_thread.end();
+        self.state.send_replace(NodeState::Closed);
     }
 
     fn wake_all(&self) {
@@ -217,52 +217,52 @@ impl Shared {
         self.plane.waiting() > 0 || self.is_closed()
     }
 
-    /// Takes up to `max` messages; `None` where there are none yet.
+    /// Takes up to `max` messages; `None` if there are none yet.
     pub(crate) fn take(&self, max: usize) -> Result<Option<Vec<Message>>, RecvError> {
         let closed = self.is_closed();
         let (messages, left) = self.plane.take(max.max(1));
-        self.took(left);
+        self.after_take(left);
         if messages.is_empty() {
             return if closed { Err(RecvError::Closed) } else { Ok(None) };
         }
         Ok(Some(messages))
     }
 
-    /// Takes a message; `None` where there is none yet.
+    /// Takes a message; `None` if there is none yet.
     pub(crate) fn take_one(&self) -> Result<Option<Message>, RecvError> {
         let closed = self.is_closed();
         let (message, left) = self.plane.take_one();
-        self.took(left);
+        self.after_take(left);
         if message.is_none() && closed { Err(RecvError::Closed) } else { Ok(message) }
     }
 
-    /// Brings everybody level who waits for messages, after some were taken.
-    fn took(&self, left: usize) {
+    /// Updates the waiters after messages were taken; `left` is the number that are still there.
+    fn after_take(&self, left: usize) {
         let sink = self.plane.sink();
         sink.sync_wakeup_fd(|| self.is_readable());
-        // The inbox wakes one receiver when it fills; whoever leaves something wakes the next.
+        // The inbox wakes one receiver when it fills. One that leaves messages wakes the next.
         if left > 0 && sink.receivers.load(Ordering::SeqCst) > 0 {
             sink.inbox.notify_one();
         }
     }
 
-    /// Waits for a message, then takes up to `max` that are there.
+    /// Waits for a message, then takes up to `max` messages.
     pub(crate) async fn recv_many(&self, max: usize) -> Result<Vec<Message>, RecvError> {
-        self.received(|| self.take(max)).await
+        self.wait_to_take(|| self.take(max)).await
     }
 
     /// Waits for a message.
     pub(crate) async fn recv(&self) -> Result<Message, RecvError> {
-        self.received(|| self.take_one()).await
+        self.wait_to_take(|| self.take_one()).await
     }
 
-    /// Waits until there is something to take.
-    async fn received<R>(
+    /// Waits until `take` returns something.
+    async fn wait_to_take<R>(
         &self,
         take: impl Fn() -> Result<Option<R>, RecvError>,
     ) -> Result<R, RecvError> {
-        if let Some(messages) = take()? {
-            return Ok(messages);
+        if let Some(taken) = take()? {
+            return Ok(taken);
         }
         let sink = self.plane.sink();
         let _receiving = sink.receiving();
@@ -270,14 +270,14 @@ impl Shared {
             let filled = sink.inbox.notified();
             tokio::pin!(filled);
             filled.as_mut().enable();
-            if let Some(messages) = take()? {
-                return Ok(messages);
+            if let Some(taken) = take()? {
+                return Ok(taken);
             }
             filled.await;
         }
     }
 
-    /// How long a send waits that does not say.
+    /// The timeout of a send that sets none.
     pub(crate) fn timeout(&self) -> Duration {
         match self.timeout.load(Ordering::Relaxed) {
             u64::MAX => Duration::MAX,
@@ -285,12 +285,12 @@ impl Shared {
         }
     }
 
-    /// Sets it.
+    /// Sets the timeout of a send that sets none.
     pub(crate) fn set_timeout(&self, timeout: Duration) {
         self.timeout.store(nanoseconds(timeout), Ordering::Relaxed);
     }
 
-    /// When a send that begins now is over.
+    /// The deadline of a send that begins now.
     pub(crate) fn deadline(&self, outgoing: &Outgoing, now: Instant) -> Option<Instant> {
         clock::deadline_from(now, outgoing.timeout.unwrap_or_else(|| self.timeout()))
     }
@@ -306,8 +306,8 @@ impl Shared {
         self.plane.send(outgoing, deadline, completion, now)
     }
 
-    /// The report of a message that found no room in the local queue until its deadline.
-    pub(crate) fn never_left(&self, outgoing: &Outgoing) -> Report {
+    /// The report of a message for which the local queue had no room until its deadline.
+    pub(crate) fn report_not_sent(&self, outgoing: &Outgoing) -> Report {
         let routes = self.plane.fib().routes.clone();
         let mut outcomes = Outcomes::new();
         match &outgoing.recipients {
@@ -331,14 +331,24 @@ impl Shared {
     }
 }
 
-/// A time as one number; what is longer than 584 years is for ever.
+/// A duration in nanoseconds; `u64::MAX`, which is no limit, for more than 584 years.
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+impl NodeView for Shared {
+    fn is_readable(&self) -> bool {
+        self.is_readable()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.plane.poll_timeout()
+    }
+}
+
 impl Drop for Shared {
     fn drop(&mut self) {
-        // Where the runtime went away first, nobody else does.
-        self.plane.sink().dispatch.end();
+        // If the runtime was dropped first, nothing else ends the thread.
+        self.plane.sink().callback_thread.end();
     }
 }

@@ -1,5 +1,5 @@
-//! What the data plane of a running node reports to: waiters are woken, callbacks go to their
-//! thread, and nothing here waits.
+//! The callbacks of a running node's data plane: they wake waiters and pass the application's
+//! callbacks to their thread. Nothing here waits.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -7,32 +7,39 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use super::completion::{Completion, Due, SendResult};
+use super::callback_thread::CallbackThread;
+use super::completion::{Completion, SendResult};
 use super::counters::Counters;
-use super::dispatch::{Call, Dispatch};
-use super::shared::Shared;
 #[cfg(unix)]
-use super::wakeup_fd::WakeupFd;
+use super::sys::wakeup_fd::WakeupFd;
 use crate::forward::plane::Sink;
 use crate::message::Message;
 
+/// What a sink reads from the node that it belongs to.
+pub(crate) trait NodeView: Send + Sync {
+    /// Whether there is something to receive, the end included.
+    fn is_readable(&self) -> bool;
+    /// The next deadline of the data plane.
+    fn poll_timeout(&self) -> Option<Instant>;
+}
+
 /// The waiters of a node.
-pub(crate) struct NodeSink {
-    /// Wakes who waits for a message.
+pub(crate) struct NodeSink<N> {
+    /// Notifies the tasks that wait for a message.
     pub(crate) inbox: Notify,
-    /// How many wait for one.
+    /// The number of tasks that wait for a message.
     pub(crate) receivers: AtomicUsize,
-    /// Wakes who waits for room in the local queue.
+    /// Notifies the tasks that wait for room in the local queue.
     pub(crate) space: Notify,
-    /// Wakes the task that keeps the data plane's deadlines.
+    /// Notifies the task that handles the data plane's deadlines.
     pub(super) deadline: Notify,
-    /// When that task wakes by itself.
-    sleeping: Mutex<Option<Instant>>,
+    /// When that task wakes up by its timer.
+    timer: Mutex<Option<Instant>>,
     #[cfg(unix)]
     pub(crate) wakeup_fd: OnceLock<WakeupFd>,
-    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) callback_thread: Arc<CallbackThread>,
     counters: Arc<Counters>,
-    shared: Weak<Shared>,
+    node: Weak<N>,
 }
 
 /// Counts one more receiver while it lives.
@@ -44,29 +51,29 @@ impl Drop for Receiving<'_> {
     }
 }
 
-impl NodeSink {
-    pub(super) fn new(shared: Weak<Shared>, counters: Arc<Counters>) -> Self {
+impl<N: NodeView> NodeSink<N> {
+    pub(super) fn new(node: Weak<N>, counters: Arc<Counters>) -> Self {
         Self {
             inbox: Notify::new(),
             receivers: AtomicUsize::new(0),
             space: Notify::new(),
             deadline: Notify::new(),
-            sleeping: Mutex::new(None),
+            timer: Mutex::new(None),
             #[cfg(unix)]
             wakeup_fd: OnceLock::new(),
-            dispatch: Arc::default(),
+            callback_thread: Arc::default(),
             counters,
-            shared,
+            node,
         }
     }
 
-    /// Says that somebody is going to wait for a message.
+    /// Registers a task that is going to wait for a message.
     pub(crate) fn receiving(&self) -> Receiving<'_> {
         self.receivers.fetch_add(1, Ordering::SeqCst);
         Receiving(&self.receivers)
     }
 
-    /// Brings the descriptor level with the inbox, where anybody asked for one.
+    /// Updates the wakeup descriptor, if the application uses one.
     pub(crate) fn sync_wakeup_fd(&self, ready: impl FnOnce() -> bool) {
         #[cfg(unix)]
         if let Some(wakeup_fd) = self.wakeup_fd.get() {
@@ -74,28 +81,25 @@ impl NodeSink {
         }
     }
 
-    /// When the task that keeps the deadlines is to wake. Until then it is woken only for an
-    /// earlier one, so that a send after the other costs it nothing.
-    pub(super) fn sleep_until(&self, due: impl FnOnce() -> Option<Instant>) -> Option<Instant> {
-        let mut sleeping = self.sleeping.lock().unwrap_or_else(PoisonError::into_inner);
-        *sleeping = due();
-        *sleeping
+    /// Sets and returns the time when the task that handles deadlines wakes up by its timer. Before
+    /// that time it is notified only of an earlier deadline, so that most sends do not wake it.
+    pub(super) fn set_timer(&self, deadline: impl FnOnce() -> Option<Instant>) -> Option<Instant> {
+        let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
+        *timer = deadline();
+        *timer
     }
 }
 
-impl Sink for NodeSink {
+impl<N: NodeView> Sink for NodeSink<N> {
     type Completion = Completion;
 
     fn complete(&self, ended: &mut Vec<(Completion, SendResult)>) {
-        let mut calls = Vec::new();
+        let mut callbacks = Vec::new();
         for (completion, result) in ended.drain(..) {
-            match completion.complete(result) {
-                Due::Nothing => {}
-                Due::Call(ending, result) => calls.push(Call { ending, result }),
-            }
+            callbacks.extend(completion.complete(result));
         }
-        if !calls.is_empty() {
-            self.dispatch.run(calls);
+        if !callbacks.is_empty() {
+            self.callback_thread.run(callbacks);
         }
     }
 
@@ -103,9 +107,9 @@ impl Sink for NodeSink {
         self.inbox.notify_one();
         #[cfg(unix)]
         if self.wakeup_fd.get().is_some()
-            && let Some(shared) = self.shared.upgrade()
+            && let Some(node) = self.node.upgrade()
         {
-            self.sync_wakeup_fd(|| shared.is_readable());
+            self.sync_wakeup_fd(|| node.is_readable());
         }
     }
 
@@ -114,20 +118,20 @@ impl Sink for NodeSink {
     }
 
     fn snooped(&self, message: Message) {
-        if !self.dispatch.snoop(message) {
+        if !self.callback_thread.snoop(message) {
             self.counters.net_snoops_dropped.one();
         }
     }
 
     fn deadline_moved(&self) {
-        let Some(shared) = self.shared.upgrade() else { return };
-        let sleeping = self.sleeping.lock().unwrap_or_else(PoisonError::into_inner);
-        let earlier = match (shared.plane.poll_timeout(), *sleeping) {
-            (Some(due), Some(sleeping)) => due < sleeping,
+        let Some(node) = self.node.upgrade() else { return };
+        let timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = match (node.poll_timeout(), *timer) {
+            (Some(deadline), Some(timer)) => deadline < timer,
             (Some(_), None) => true,
             (None, _) => false,
         };
-        drop(sleeping);
+        drop(timer);
         if earlier {
             self.deadline.notify_one();
         }

@@ -1,10 +1,10 @@
-//! Solicitations, out to every broadcast address and in from everybody.
+//! Sends solicitations to every broadcast address, and receives those of other nodes.
 //!
-//! Any number of nodes of one machine hear on the same port. A node that is bound to one address
-//! calls from that address, since whoever hears it dials where the call came from.
+//! Any number of nodes of one machine receive on the same port. A node that is bound to one address
+//! sends from that address, because a node that responds dials the source address of the datagram.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,57 +12,59 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use super::driver::Incoming;
+use super::input::NetworkEvent;
 use super::shared::Shared;
-use super::socket;
+use super::sys::socket;
 use crate::config::Config;
 use crate::protocol::io::Input;
 use crate::wire::solicitation::{DATAGRAM_BYTES_MAX, Solicitation};
 
-/// How long to wait after an error of the socket, which is the network's and passes.
+/// The pause after an error of a socket. Such errors come from the network and pass.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// The sockets for one kind of address.
+/// The sockets of one address family.
 #[derive(Debug)]
 struct DiscoverySocket {
-    hears: Arc<UdpSocket>,
-    calls: Arc<UdpSocket>,
-    to: Vec<SocketAddr>,
+    receiver: Arc<UdpSocket>,
+    sender: Arc<UdpSocket>,
+    destinations: Vec<SocketAddr>,
 }
 
-/// How a node calls and hears.
+/// The discovery sockets of a node.
 #[derive(Debug)]
 pub(super) struct Udp {
-    voices: Vec<DiscoverySocket>,
+    sockets: Vec<DiscoverySocket>,
     failed_before: AtomicBool,
 }
 
 impl Udp {
-    /// Opens what the configuration wants; nothing for a mesh without a port.
+    /// Opens the configured sockets; none for a mesh without a port.
     pub(super) fn open(config: &Config) -> Result<Self, (SocketAddr, io::Error)> {
-        let mut voices = Vec::new();
+        let mut sockets = Vec::new();
         if config.port != 0 {
             let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) =
                 config.broadcast.iter().partition(|address| address.is_ipv4());
-            let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-            for (like, to) in [(Some(any), v4), (v6.first().copied(), v6)] {
-                let Some(like) = like else { continue };
-                let address = SocketAddr::new(socket::unspecified(like), config.port);
-                let voice = DiscoverySocket::open(address, config, &to)
+            let any_v4 = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            let any_v6 = (!v6.is_empty()).then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+            for (any, destinations) in [(Some(any_v4), v4), (any_v6, v6)] {
+                let Some(any) = any else { continue };
+                let address = SocketAddr::new(any, config.port);
+                let socket = DiscoverySocket::open(address, config, &destinations)
                     .map_err(|error| (address, error))?;
-                voices.push(voice);
+                sockets.push(socket);
             }
         }
-        Ok(Self { voices, failed_before: AtomicBool::new(false) })
+        Ok(Self { sockets, failed_before: AtomicBool::new(false) })
     }
 
-    /// Sends a datagram to every broadcast address. A network that does not take it may later.
-    pub(super) fn call(&self, solicitation: &Solicitation, shared: &Shared) {
+    /// Sends a datagram to every broadcast address. A failure is only counted and logged: a network
+    /// that is unreachable now may be reachable later.
+    pub(super) fn solicit(&self, solicitation: &Solicitation, shared: &Shared) {
         let datagram = solicitation.encode();
-        for voice in &self.voices {
-            for to in &voice.to {
+        for socket in &self.sockets {
+            for to in &socket.destinations {
                 shared.counters.net_out_datagrams.one();
-                let Err(error) = voice.calls.try_send_to(&datagram, *to) else { continue };
+                let Err(error) = socket.sender.try_send_to(&datagram, *to) else { continue };
                 shared.counters.net_out_datagrams_failed.one();
                 if !self.failed_before.swap(true, Ordering::Relaxed) {
                     tracing::debug!(%to, %error, "solicitation not sent");
@@ -71,48 +73,49 @@ impl Udp {
         }
     }
 
-    /// The sockets to hear on.
-    pub(super) fn ears(&self) -> Vec<Arc<UdpSocket>> {
-        self.voices.iter().map(|voice| voice.hears.clone()).collect()
+    /// The sockets to receive on.
+    pub(super) fn receivers(&self) -> Vec<Arc<UdpSocket>> {
+        self.sockets.iter().map(|socket| socket.receiver.clone()).collect()
     }
 }
 
 impl DiscoverySocket {
-    fn open(address: SocketAddr, config: &Config, to: &[IpAddr]) -> io::Result<Self> {
-        let hears = socket::hear(address)?;
-        for group in to {
+    fn open(address: SocketAddr, config: &Config, destinations: &[IpAddr]) -> io::Result<Self> {
+        let receiver = socket::bind_shared_udp(address)?;
+        for group in destinations {
             if let IpAddr::V6(group) = group
                 && group.is_multicast()
             {
-                hears.join_multicast_v6(group, 0)?;
+                receiver.join_multicast_v6(group, 0)?;
             }
         }
-        let hears = Arc::new(UdpSocket::from_std(hears)?);
-        let one_address =
+        let receiver = Arc::new(UdpSocket::from_std(receiver)?);
+        let bound_to_one_address =
             !config.bind.is_unspecified() && config.bind.is_ipv4() == address.is_ipv4();
-        let calls = if one_address {
-            Arc::new(UdpSocket::from_std(socket::call_from(config.bind)?)?)
+        let sender = if bound_to_one_address {
+            Arc::new(UdpSocket::from_std(socket::bind_source_udp(config.bind)?)?)
         } else {
-            hears.clone()
+            receiver.clone()
         };
-        let to = to.iter().map(|&ip| SocketAddr::new(ip, config.port)).collect();
-        Ok(Self { hears, calls, to })
+        let destinations =
+            destinations.iter().map(|&ip| SocketAddr::new(ip, config.port)).collect();
+        Ok(Self { receiver, sender, destinations })
     }
 }
 
-/// Hears for ever.
+/// Receives datagrams until the task is stopped.
 pub(super) async fn run(
-    ear: Arc<UdpSocket>,
+    socket: Arc<UdpSocket>,
     shared: Arc<Shared>,
-    incoming: mpsc::Sender<Incoming>,
+    events: mpsc::Sender<NetworkEvent>,
 ) {
-    // One byte more than a datagram takes, so that a longer one is known by its length.
+    // One byte more than the longest datagram, so that a longer one is detected by its length.
     let mut buffer = [0; DATAGRAM_BYTES_MAX + 1];
     loop {
-        let (length, from) = match ear.recv_from(&mut buffer).await {
-            Ok(heard) => heard,
+        let (length, from) = match socket.recv_from(&mut buffer).await {
+            Ok(received) => received,
             Err(error) => {
-                tracing::debug!(%error, "no datagram heard");
+                tracing::debug!(%error, "receiving a datagram failed");
                 tokio::time::sleep(ERROR_PAUSE).await;
                 continue;
             }
@@ -127,8 +130,9 @@ pub(super) async fn run(
             continue;
         };
         let input = Input::Solicited { from, solicitation };
-        // A call is repeated; a link's frames, which use the same way, are not.
-        if incoming.try_send(Incoming::Input(input)).is_err() {
+        // Never waits for the queue, which is shared with the frames of links: a dropped
+        // solicitation is repeated, a frame is not.
+        if events.try_send(NetworkEvent::Input(input)).is_err() {
             shared.counters.net_in_datagrams_dropped.one();
         }
     }

@@ -1,4 +1,4 @@
-//! A send that its caller does not wait for, or not yet.
+//! A handle on an outstanding send that the caller does not wait for, or waits for later.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -11,47 +11,49 @@ use crate::net::clock;
 use crate::net::completion::{CompletionState, SendResult};
 use crate::net::shared::Shared;
 
-/// A send under way, from [`super::Node::start_send`]. Dropping it lets go; it does not cancel.
-#[must_use = "a send under way is waited for, canceled or let go"]
+/// An outstanding send, from [`super::Node::start_send`]. Dropping the handle does not cancel the
+/// send.
+#[must_use = "an outstanding send is waited for, canceled, or explicitly dropped"]
 pub struct Pending {
     shared: Arc<Shared>,
     id: MessageId,
-    /// There until it is dropped.
-    ending: Option<Arc<CompletionState>>,
-    ended: Option<SendResult>,
+    /// `Some` until the handle is dropped.
+    state: Option<Arc<CompletionState>>,
+    result: Option<SendResult>,
 }
 
 impl Pending {
-    pub(super) fn new(shared: Arc<Shared>, id: MessageId, ending: Arc<CompletionState>) -> Self {
-        Self { shared, id, ending: Some(ending), ended: None }
+    pub(super) fn new(shared: Arc<Shared>, id: MessageId, state: Arc<CompletionState>) -> Self {
+        Self { shared, id, state: Some(state), result: None }
     }
 
-    /// Waits for the end of the send. May be asked again.
+    /// Waits until the send has ended. Later calls return the same result.
     ///
     /// # Errors
-    /// [`SendError::Closed`] as soon as the node is closed; what is under way is still flushed.
+    /// [`SendError::Closed`] as soon as the node is closed. A message in flight is still flushed.
     pub async fn wait(&mut self) -> Result<Report, SendError> {
         poll_fn(|cx| self.poll_wait(cx)).await
     }
 
-    /// How the send ended, if it has.
-    pub fn ended(&mut self) -> Option<Result<Report, SendError>> {
-        if self.ended.is_none() {
-            self.ended = self.ending.as_ref().and_then(|ending| ending.take());
+    /// Returns the result of the send if it has ended.
+    pub fn try_wait(&mut self) -> Option<Result<Report, SendError>> {
+        if self.result.is_none() {
+            self.result = self.state.as_ref().and_then(|state| state.take());
         }
-        self.ended.clone()
+        self.result.clone()
     }
 
-    /// As [`Pending::wait`], for futures made by hand. The last to ask is the one that is woken.
+    /// As [`Pending::wait`], for futures that are written by hand. Only the waker of the last call
+    /// is woken.
     pub fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<Report, SendError>> {
-        if let (None, Some(ending)) = (&self.ended, &self.ending) {
-            self.ended = Some(ready!(ending.poll(cx)));
+        if let (None, Some(state)) = (&self.result, &self.state) {
+            self.result = Some(ready!(state.poll(cx)));
         }
-        self.ended.clone().map_or(Poll::Pending, Poll::Ready)
+        self.result.clone().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Ends the send at once: what has not left is [`crate::message::Outcome::Canceled`], what has is
-    /// [`crate::message::Outcome::Timeout`].
+    /// Ends the send at once. The outcome for a recipient is [`crate::message::Outcome::Canceled`]
+    /// if the message has not left this node, and [`crate::message::Outcome::Timeout`] if it has.
     pub fn cancel(&self) {
         self.shared.plane.cancel(self.id, clock::now());
     }
@@ -59,8 +61,8 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let Some(ending) = self.ending.take() {
-            CompletionState::put_away(ending);
+        if let Some(state) = self.state.take() {
+            CompletionState::recycle(state);
         }
     }
 }

@@ -9,53 +9,54 @@ use super::field_codec::{FieldReader, put_name, put_number, unknown};
 use super::frame::{FrameKind, WireFrame};
 use crate::name::{Instance, NodeName};
 
-/// How many acknowledgements one frame holds at most: 256 of at most 180 bytes stay within a frame.
+/// The most acknowledgements in one frame: 256 of at most 180 bytes fit.
 pub const ACK_ENTRIES_MAX: usize = 256;
 
-/// Why a message was refused. All are certain: it was not delivered.
+/// Why a message was refused. A refused message was certainly not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(test, derive(bincode::Encode))]
 pub enum Refusal {
-    /// A queue is full: the receiver's, or one on the way.
+    /// A queue is full: the recipient's inbox, or the queue of a link on the path.
     Busy,
-    /// An earlier message of the channel has not arrived: sent again in order, it will be taken.
+    /// An earlier message of the channel has not arrived. The recipient accepts this one if it is
+    /// sent again in order.
     Early,
-    /// No way on from here.
+    /// The refusing node has no route to the recipient.
     NoRoute,
-    /// Larger than the receiver takes.
+    /// The body is larger than the recipient accepts.
     TooLarge,
-    /// So far behind that it cannot be told whether it was delivered.
+    /// The message is so old that the recipient no longer knows whether it was delivered.
     Stale,
 }
 
-/// What an acknowledgement says.
+/// The content of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(bincode::Encode))]
 pub enum Verdict {
-    /// Every message of the channel below this number is in the receiver's queue, or was given up by
-    /// the source.
+    /// Every message of the channel below this number is in the recipient's inbox, or was given up
+    /// by the source.
     Delivered {
-        /// The number the receiver takes next.
+        /// The sequence number that the recipient accepts next.
         next: u64,
     },
-    /// This one was refused.
+    /// One message was refused.
     Refused {
-        /// Its number.
+        /// The message's sequence number.
         number: u64,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
-    /// So much of a large body has come.
+    /// A part of a large body has arrived.
     Progress {
-        /// Its number.
+        /// The message's sequence number.
         number: u64,
-        /// Bytes of it so far.
+        /// The bytes of the body that have arrived.
         received: u64,
     },
-    /// There is room again after a refusal.
+    /// The refusing node has room again.
     Ready,
-    /// The other way round: the source of messages asks the recipient what it has, since no
-    /// acknowledgement came. Answered by [`Verdict::Delivered`].
+    /// Sent in the opposite direction: the source received no acknowledgement and asks the
+    /// recipient for one. The reply is [`Verdict::Delivered`].
     Query,
 }
 
@@ -63,24 +64,25 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(bincode::Encode))]
 pub struct AckEntry {
-    /// Where the acknowledgement goes: the source of the message (a query: the recipient).
+    /// The node that the acknowledgement goes to: the source of the message (for a query, the
+    /// recipient).
     pub to: Instance,
-    /// The recipient it speaks for (a query: the source that asks).
+    /// The recipient that it is about (for a query, the source).
     pub from: NodeName,
-    /// The life of `from` that speaks; `None` where a relay speaks for it.
+    /// The instance of `from` that sent it; `None` if a relay sent it on behalf of `from`.
     pub by: Option<Instance>,
     /// The channel.
     pub channel: Channel,
-    /// What happened.
+    /// The content.
     pub verdict: Verdict,
-    /// How many links it has crossed.
+    /// The number of links that it has crossed.
     pub hops: u8,
 }
 
 /// A batch of acknowledgements for one next hop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AckFrame {
-    /// In the order they were given.
+    /// In the order in which they were added.
     pub entries: SmallVec<[AckEntry; 1]>,
 }
 
@@ -133,7 +135,7 @@ impl AckEntry {
                 }
                 3 => Verdict::Ready,
                 4 => Verdict::Query,
-                other => return Err(unknown("a verdict of kind", other)),
+                other => return Err(unknown("unknown kind of acknowledgement:", other)),
             },
             hops: fields.byte()?,
         })
@@ -148,35 +150,38 @@ impl Refusal {
             2 => Self::NoRoute,
             3 => Self::TooLarge,
             4 => Self::Stale,
-            other => return Err(unknown("a refusal of kind", other)),
+            other => return Err(unknown("unknown reason of a refusal:", other)),
         })
     }
 }
 
 impl AckFrame {
-    /// The frame for the link.
+    /// Encodes the frame for a link.
     pub fn encode(&self) -> WireFrame {
         WireFrame::new(FrameKind::Ack, Bytes::new(), |head| self.encode_into(head))
     }
 
     /// Appends the payload.
     pub fn encode_into(&self, into: &mut Vec<u8>) {
-        assert!(self.entries.len() <= ACK_ENTRIES_MAX, "invariant W3: an ack frame has its limit");
+        assert!(
+            self.entries.len() <= ACK_ENTRIES_MAX,
+            "invariant W3: an acknowledgement frame is within its limit"
+        );
         put_number(into, self.entries.len() as u64);
         for entry in &self.entries {
             entry.encode_into(into);
         }
     }
 
-    /// Reads the payload of an acknowledgement frame.
+    /// Decodes the payload of an acknowledgement frame.
     ///
     /// # Errors
-    /// What does not decode, or breaks a limit.
+    /// [`WireError`] if the payload does not decode or breaks a limit.
     pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
         let fields = &mut FieldReader::new(payload);
         let count = fields.number()?;
         if count > ACK_ENTRIES_MAX as u64 {
-            return Err(unknown("so many acknowledgements:", count));
+            return Err(unknown("too many acknowledgements in one frame:", count));
         }
         let entries: Result<_, _> = (0..count).map(|_| AckEntry::decode(fields)).collect();
         Ok(Self { entries: entries? })
@@ -194,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_bincode_s() {
+    fn acknowledgements_have_the_same_bytes_as_with_bincode() {
         let refusals =
             [Refusal::Busy, Refusal::Early, Refusal::NoRoute, Refusal::TooLarge, Refusal::Stale];
         let refused = refusals.map(|refusal| Verdict::Refused { number: 251, refusal });
@@ -209,11 +214,11 @@ mod tests {
                 let channel = Channel { broadcast: false, large: true };
                 let entry =
                     AckEntry { to: Instance(7), from: name("b"), by, channel, verdict, hops: 255 };
-                let mut ours = Vec::new();
-                entry.encode_into(&mut ours);
-                let theirs = bincode::encode_to_vec(&entry, bincode::config::standard());
-                assert_eq!(Ok(&ours), theirs.as_ref().map_err(|_| ()));
-                assert_eq!(AckEntry::decode(&mut FieldReader::new(&ours)), Ok(entry));
+                let mut encoded = Vec::new();
+                entry.encode_into(&mut encoded);
+                let with_bincode = bincode::encode_to_vec(&entry, bincode::config::standard());
+                assert_eq!(Ok(&encoded), with_bincode.as_ref().map_err(|_| ()));
+                assert_eq!(AckEntry::decode(&mut FieldReader::new(&encoded)), Ok(entry));
             }
         }
     }

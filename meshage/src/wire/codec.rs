@@ -1,4 +1,4 @@
-//! bincode, kept behind two functions, and the names' own encoding.
+//! bincode behind two functions, and the encoding of names and numbers.
 
 use bincode::de::Decoder;
 use bincode::enc::Encoder;
@@ -9,8 +9,8 @@ use bincode::{Decode, Encode};
 use super::WireError;
 use crate::name::{Instance, NAME_BYTES_MAX, Namespace, NodeName, Sequence};
 
-/// The most bytes one decoded value may claim: a frame's, with room for what its entries take in
-/// memory. Reaching it is an error before anything is allocated.
+/// The most bytes that one decoded value may claim: those of a frame, with room for the size of its
+/// entries in memory. A larger claim is an error before anything is allocated.
 const DECODED_BYTES_MAX: usize = 1 << 20;
 
 const CONFIG: bincode::config::Configuration<
@@ -19,17 +19,17 @@ const CONFIG: bincode::config::Configuration<
     bincode::config::Limit<DECODED_BYTES_MAX>,
 > = bincode::config::standard().with_limit::<DECODED_BYTES_MAX>();
 
-/// Appends a value's encoding.
+/// Appends the encoding of a value.
 pub(crate) fn encode(value: &impl Encode, into: &mut Vec<u8>) {
-    // Writing into memory cannot fail, and none of our types refuses to be encoded.
-    #[expect(clippy::expect_used, reason = "a broken invariant of our own panics")]
-    bincode::encode_into_writer(value, Appending(into), bincode::config::standard())
-        .expect("our own frames encode");
+    // A write into memory cannot fail, and every type of this crate encodes.
+    #[expect(clippy::expect_used, reason = "a broken invariant panics")]
+    bincode::encode_into_writer(value, VecWriter(into), bincode::config::standard())
+        .expect("every frame encodes");
 }
 
-struct Appending<'a>(&'a mut Vec<u8>);
+struct VecWriter<'a>(&'a mut Vec<u8>);
 
-impl Writer for Appending<'_> {
+impl Writer for VecWriter<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         self.0.extend_from_slice(bytes);
@@ -37,14 +37,15 @@ impl Writer for Appending<'_> {
     }
 }
 
-/// Decodes a value from the front of `bytes`; whatever follows belongs to a later version.
+/// Decodes a value from the front of `bytes`. Bytes after it belong to a later version and are
+/// ignored.
 pub(crate) fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, WireError> {
     bincode::decode_from_slice(bytes, CONFIG)
         .map(|(value, _)| value)
         .map_err(|error| WireError::new(error.to_string()))
 }
 
-/// Types that borrow nothing decode in one way.
+/// `BorrowDecode` for a type that borrows nothing: the same as `Decode`.
 macro_rules! borrowed_as_owned {
     ($name:ty) => {
         impl<'de, C> bincode::BorrowDecode<'de, C> for $name {

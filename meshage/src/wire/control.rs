@@ -1,4 +1,4 @@
-//! What two control planes say to each other over a link.
+//! Control frames: the messages between the control planes at both ends of a link.
 
 use bincode::{Decode, Encode};
 use bytes::Bytes;
@@ -9,50 +9,50 @@ use crate::config::LINKS_MAX;
 use crate::error::RefuseReason;
 use crate::name::{Instance, NodeName, Sequence};
 
-/// The most bytes an announcement takes on the wire; 256 peers of 9 bytes and a name come to 2.4 KB.
+/// The most bytes of an announcement on the wire. 256 peers of 9 bytes and a name take 2.4 KB.
 pub const ANNOUNCEMENT_BYTES_MAX: usize = 16 << 10;
 
-/// How many entries a digest frame holds at most: 4,096 of at most 14 bytes stay within a frame.
+/// The most entries of a digest frame: 4,096 of at most 14 bytes fit.
 pub const DIGEST_ENTRIES_MAX: usize = 4096;
 
-/// One node's list of peers, as it is flooded through the mesh.
+/// The list of one node's peers, which is flooded through the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Announcement {
     /// The node that announces.
     pub name: NodeName,
-    /// This life of it.
+    /// The node's instance.
     pub instance: Instance,
-    /// Newer announcements of one instance replace older ones.
+    /// Orders the announcements of one instance. A newer one replaces an older one.
     pub sequence: Sequence,
-    /// Its peers, ascending.
+    /// The node's peers, in ascending order.
     pub peers: Vec<Instance>,
 }
 
 /// A control frame.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum ControlFrame {
-    /// The sender takes the other end as a peer. The link is up once both have said so.
+    /// The sender admits the link. It is up once both ends have admitted it.
     Admit {
-        /// Whether the sender has, or is making, another link to the same node.
+        /// Whether the sender has or establishes another link to the same node.
         other_link: bool,
     },
-    /// The sender does not, and closes.
+    /// The sender refuses the link and closes it.
     Refuse {
-        /// Why.
+        /// The reason.
         reason: RefuseReason,
     },
-    /// What the sender's database holds: sent once by each end when a link comes up.
+    /// The content of the sender's database. Each end sends it once when a link comes up.
     Digest {
-        /// Every node it can reach, and the sequence it has of it.
+        /// Each node that the sender can reach, with the sequence of its latest announcement.
         entries: Vec<(Instance, Sequence)>,
-        /// Whether this is the last frame of it.
+        /// Whether this is the last frame of the digest.
         last: bool,
     },
-    /// An announcement: flooded, or because a digest showed that it is missing.
+    /// An announcement that is flooded, or that was missing from a digest.
     Announce(Announcement),
-    /// All that the digest showed to be missing has been sent.
+    /// The sender has sent every announcement that was missing from the digest.
     Synced,
-    /// The sender is closing: it has left, it did not fail.
+    /// The sender closes: it leaves the mesh and did not fail.
     Leaving,
 }
 
@@ -86,7 +86,7 @@ impl<C> Decode<C> for RefuseReason {
             6 => Self::Closing,
             other => {
                 return Err(bincode::error::DecodeError::OtherString(format!(
-                    "refused for reason {other}, which this version does not know"
+                    "unknown reason of a refusal: {other}"
                 )));
             }
         })
@@ -102,15 +102,15 @@ impl<'de, C> bincode::BorrowDecode<'de, C> for RefuseReason {
 }
 
 impl ControlFrame {
-    /// The frame for the link.
+    /// Encodes the frame for a link.
     pub fn encode(&self) -> WireFrame {
         WireFrame::new(FrameKind::Control, Bytes::new(), |head| codec::encode(self, head))
     }
 
-    /// Reads the payload of a control frame.
+    /// Decodes the payload of a control frame.
     ///
     /// # Errors
-    /// What does not decode, or breaks a limit.
+    /// [`WireError`] if the payload does not decode or breaks a limit.
     pub fn decode(payload: &[u8]) -> Result<Self, WireError> {
         let frame: Self = codec::decode(payload)?;
         match &frame {
@@ -137,7 +137,9 @@ impl Announcement {
             )));
         }
         if !self.peers.is_sorted_by(|a, b| a < b) {
-            return Err(WireError::new("an announcement whose peers are not ascending"));
+            return Err(WireError::new(
+                "an announcement with peers that are not in ascending order",
+            ));
         }
         Ok(())
     }
@@ -157,12 +159,12 @@ mod tests {
         })
     }
 
-    fn through_the_wire(frame: &ControlFrame) -> Result<ControlFrame, WireError> {
+    fn round_trip(frame: &ControlFrame) -> Result<ControlFrame, WireError> {
         ControlFrame::decode(&frame.encode().head[PREFIX_BYTES..])
     }
 
     #[test]
-    fn every_control_frame_survives_the_wire() {
+    fn every_control_frame_decodes_to_what_was_encoded() {
         let entries = vec![(Instance(u64::MAX), Sequence(u32::MAX)); DIGEST_ENTRIES_MAX];
         for frame in [
             ControlFrame::Admit { other_link: true },
@@ -172,20 +174,20 @@ mod tests {
             ControlFrame::Synced,
             ControlFrame::Leaving,
         ] {
-            assert_eq!(through_the_wire(&frame).as_ref(), Ok(&frame));
+            assert_eq!(round_trip(&frame).as_ref(), Ok(&frame));
         }
     }
 
     #[test]
-    fn announcements_beyond_their_limits_are_refused() {
-        assert!(through_the_wire(&announcement((0..257).map(Instance).collect())).is_err());
-        assert!(through_the_wire(&announcement(vec![Instance(2), Instance(1)])).is_err());
-        assert!(through_the_wire(&announcement(vec![Instance(2), Instance(2)])).is_err());
+    fn announcements_beyond_a_limit_are_errors() {
+        assert!(round_trip(&announcement((0..257).map(Instance).collect())).is_err());
+        assert!(round_trip(&announcement(vec![Instance(2), Instance(1)])).is_err());
+        assert!(round_trip(&announcement(vec![Instance(2), Instance(2)])).is_err());
     }
 
     #[test]
-    fn a_claimed_length_allocates_nothing() {
-        // A digest that claims 2^60 entries and brings none.
+    fn no_memory_is_allocated_from_a_claimed_length() {
+        // A digest that claims 2^60 entries and has none.
         let mut payload = vec![2];
         payload.push(253);
         payload.extend_from_slice(&(1_u64 << 60).to_le_bytes());

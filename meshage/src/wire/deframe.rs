@@ -1,35 +1,36 @@
-//! Cuts a stream of bytes into frames.
+//! Splits a stream of bytes into frames.
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::WireError;
 use super::frame::{FRAME_BYTES_MAX, FrameKind, PREFIX_BYTES};
 
-/// A frame as it arrived.
+/// A received frame, not yet decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawFrame {
-    /// What it carries; `None` for a kind that this version does not know.
+    /// The kind of the frame; `None` if this version does not know it.
     pub kind: Option<FrameKind>,
-    /// All after the prefix, shared with the buffer it was read into.
+    /// The bytes after the prefix, shared with the buffer that they were read into.
     pub payload: Bytes,
 }
 
-/// Collects bytes and gives back whole frames.
+/// Collects bytes and returns complete frames.
 #[derive(Debug, Default)]
 pub struct Deframer {
     buffer: BytesMut,
 }
 
 impl Deframer {
-    /// Where the next bytes read go: append to it, then call [`Deframer::next_frame`].
+    /// The buffer for received bytes: append to it, then call [`Deframer::next_frame`].
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
 
-    /// The next whole frame, if there is one.
+    /// Returns the next complete frame, if there is one.
     ///
     /// # Errors
-    /// A length of nothing or beyond [`FRAME_BYTES_MAX`]: the stream can only be closed.
+    /// [`WireError`] if the length is 0 or beyond [`FRAME_BYTES_MAX`]. The stream cannot be read
+    /// any further.
     pub fn next_frame(&mut self) -> Result<Option<RawFrame>, WireError> {
         let Some(prefix) = self.buffer.first_chunk::<4>() else {
             return Ok(None);
@@ -37,7 +38,7 @@ impl Deframer {
         let length = u32::from_le_bytes(*prefix) as usize;
         if length == 0 || length > FRAME_BYTES_MAX {
             return Err(WireError::new(format!(
-                "a frame of {length} bytes; frames have 1 to {FRAME_BYTES_MAX}"
+                "a frame of {length} bytes: the length must be 1 to {FRAME_BYTES_MAX}"
             )));
         }
         if self.buffer.len() < 4 + length {
@@ -49,21 +50,22 @@ impl Deframer {
         Ok(Some(RawFrame { kind, payload }))
     }
 
-    /// The unfinished frame after the whole ones: its kind, what has come of its payload, and how
-    /// long that will be.
+    /// The incomplete frame after the complete ones: its kind, the payload received so far, and the
+    /// length of the whole payload.
     pub fn unfinished(&self) -> Option<(FrameKind, &[u8], usize)> {
-        let (prefix, come) = self.buffer.split_first_chunk::<PREFIX_BYTES>()?;
+        let (prefix, received) = self.buffer.split_first_chunk::<PREFIX_BYTES>()?;
         let length = (u32::from_le_bytes(*prefix.first_chunk()?) as usize).checked_sub(1)?;
         let kind = FrameKind::from_number(prefix[4])?;
-        (length > come.len()).then_some((kind, come, length))
+        (length > received.len()).then_some((kind, received, length))
     }
 
-    /// Takes what has come of an unfinished frame out, prefix and all: the rest is read elsewhere.
+    /// Removes and returns the received bytes of an incomplete frame, prefix included. The caller
+    /// reads the rest elsewhere.
     pub fn take_unfinished(&mut self) -> BytesMut {
         self.buffer.split()
     }
 
-    /// How many bytes of an unfinished frame are still to come, where its length is known.
+    /// The number of bytes that an incomplete frame lacks; 0 if its length is not yet known.
     pub fn missing(&self) -> usize {
         match self.buffer.first_chunk::<4>() {
             Some(prefix) => {
@@ -80,7 +82,7 @@ mod tests {
     use crate::wire::frame::WireFrame;
 
     #[test]
-    fn frames_come_out_whole_however_the_bytes_come_in() {
+    fn frames_are_complete_however_the_bytes_arrive() {
         let frame = WireFrame::new(FrameKind::Data, Bytes::from_static(b"body"), |head| {
             head.extend_from_slice(b"head");
         });
@@ -90,14 +92,14 @@ mod tests {
             assert_eq!(deframer.next_frame(), Ok(None));
             deframer.buffer().extend_from_slice(&[*byte]);
         }
-        let raw = deframer.next_frame().expect("well-formed").expect("whole");
+        let raw = deframer.next_frame().expect("well-formed").expect("complete");
         assert_eq!(raw.kind, Some(FrameKind::Data));
         assert_eq!(&raw.payload[..], b"headbody");
         assert_eq!(deframer.next_frame(), Ok(None));
     }
 
     #[test]
-    fn a_lying_length_is_an_error_at_once() {
+    fn a_length_out_of_range_is_an_error_at_once() {
         for length in [0, FRAME_BYTES_MAX as u32 + 1, u32::MAX] {
             let mut deframer = Deframer::default();
             deframer.buffer().extend_from_slice(&length.to_le_bytes());
@@ -106,10 +108,10 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_a_later_version_is_told_from_garbage() {
+    fn a_frame_of_an_unknown_kind_is_not_an_error() {
         let mut deframer = Deframer::default();
         deframer.buffer().extend_from_slice(&[1, 0, 0, 0, 200]);
-        let raw = deframer.next_frame().expect("well-formed").expect("whole");
+        let raw = deframer.next_frame().expect("well-formed").expect("complete");
         assert_eq!(raw.kind, None);
     }
 }

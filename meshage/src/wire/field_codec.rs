@@ -1,23 +1,23 @@
-//! Bytes of the data plane's frames, field by field.
+//! Reads and writes the fields of the data plane's frames.
 //!
-//! Every message passes here twice a hop, so headers and acknowledgements are read and written by
-//! hand. The bytes are those that bincode gives the same types, which the tests of [`super::data`]
-//! and [`super::ack`] hold to: numbers up to 250 are one byte; greater ones are a byte that tells the width, and then
-//! the number, little-endian.
+//! Every message is decoded and encoded once per hop, so headers and acknowledgements have a codec
+//! written by hand. The bytes are the same as bincode's for the same types; the tests of
+//! [`super::data`] and [`super::ack`] check this. Numbers up to 250 take one byte. Greater numbers
+//! take a byte for the width, then the number in little-endian order.
 
 use super::WireError;
 use crate::name::{NAME_BYTES_MAX, NodeName};
 
-/// A number up to this is one byte.
+/// The greatest number that takes one byte.
 const ONE_BYTE_MAX: u64 = 250;
-/// The longest that a number is.
+/// The most bytes that a number takes.
 pub(super) const NUMBER_BYTES_MAX: usize = 9;
-/// What stands before a number of two, four, eight bytes.
+/// The width byte before a number of two, four or eight bytes.
 const TWO_BYTES: u8 = 251;
 const FOUR_BYTES: u8 = 252;
 const EIGHT_BYTES: u8 = 253;
 
-/// What is still to be read of a frame's payload.
+/// The part of a frame's payload that is not yet read.
 pub(super) struct FieldReader<'a> {
     rest: &'a [u8],
 }
@@ -30,7 +30,7 @@ impl<'a> FieldReader<'a> {
     #[inline]
     fn take<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         let Some((bytes, rest)) = self.rest.split_first_chunk::<N>() else {
-            return Err(cut_off());
+            return Err(truncated());
         };
         self.rest = rest;
         Ok(*bytes)
@@ -48,7 +48,7 @@ impl<'a> FieldReader<'a> {
             FOUR_BYTES => u32::from_le_bytes(self.take()?).into(),
             EIGHT_BYTES => u64::from_le_bytes(self.take()?),
             byte if u64::from(byte) <= ONE_BYTE_MAX => byte.into(),
-            other => return Err(unknown("a number of kind", other.into())),
+            other => return Err(unknown("unknown width of a number:", other.into())),
         })
     }
 
@@ -57,7 +57,7 @@ impl<'a> FieldReader<'a> {
         match self.byte()? {
             0 => Ok(false),
             1 => Ok(true),
-            other => Err(unknown("a flag of", other.into())),
+            other => Err(unknown("a flag that is neither 0 nor 1:", other.into())),
         }
     }
 
@@ -67,7 +67,7 @@ impl<'a> FieldReader<'a> {
         NodeName::from_bytes(bytes).map_err(|error| WireError::new(error.to_string()))
     }
 
-    /// A name that is often the same as `other`.
+    /// Reads a name that is often equal to `other`, and then clones `other`.
     #[inline]
     pub(super) fn name_like(&mut self, other: &NodeName) -> Result<NodeName, WireError> {
         let before = self.rest;
@@ -82,10 +82,10 @@ impl<'a> FieldReader<'a> {
     fn name_bytes(&mut self) -> Result<&'a [u8], WireError> {
         let length = self.number()?;
         if length > NAME_BYTES_MAX as u64 {
-            return Err(unknown("a name of so many bytes:", length));
+            return Err(unknown("too many bytes in a name:", length));
         }
         let Some((bytes, rest)) = self.rest.split_at_checked(length as usize) else {
-            return Err(cut_off());
+            return Err(truncated());
         };
         self.rest = rest;
         Ok(bytes)
@@ -93,7 +93,7 @@ impl<'a> FieldReader<'a> {
 }
 
 #[cold]
-fn cut_off() -> WireError {
+fn truncated() -> WireError {
     WireError::new("a frame that ends in the middle of a field")
 }
 
@@ -116,15 +116,15 @@ pub(super) fn put_number(into: &mut Vec<u8>, number: u64) {
 }
 
 #[inline]
-fn put_wide<const N: usize>(into: &mut Vec<u8>, kind: u8, bytes: [u8; N]) {
-    let mut all = [kind; 9];
+fn put_wide<const N: usize>(into: &mut Vec<u8>, width: u8, bytes: [u8; N]) {
+    let mut all = [width; NUMBER_BYTES_MAX];
     all[1..=N].copy_from_slice(&bytes);
     into.extend_from_slice(&all[..=N]);
 }
 
 #[inline]
 pub(super) fn put_name(into: &mut Vec<u8>, name: &NodeName) {
-    // At most 64, so that it is one byte.
+    // The length is at most 64, so it takes one byte.
     into.push(name.as_str().len() as u8);
     into.extend_from_slice(name.as_str().as_bytes());
 }
@@ -134,13 +134,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_bincode_s_at_every_width() {
+    fn numbers_of_every_width_have_the_same_bytes_as_with_bincode() {
         for number in [0, 1, 250, 251, 255, 256, 65_535, 65_536, u32::MAX.into(), 1 << 32, u64::MAX]
         {
             let mut bytes = Vec::new();
             put_number(&mut bytes, number);
-            let theirs = bincode::encode_to_vec(number, bincode::config::standard());
-            assert_eq!(Ok(&bytes), theirs.as_ref().map_err(|_| ()));
+            let with_bincode = bincode::encode_to_vec(number, bincode::config::standard());
+            assert_eq!(Ok(&bytes), with_bincode.as_ref().map_err(|_| ()));
             assert_eq!(FieldReader::new(&bytes).number(), Ok(number));
             for end in 0..bytes.len() {
                 assert!(FieldReader::new(&bytes[..end]).number().is_err());
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn names_beyond_their_limits_are_errors() {
+    fn names_that_break_a_rule_are_errors() {
         for bytes in [&[0][..], &[2, b'a'], &[1, b'/'], &[65], &[2, 0xc3, 0xa4]] {
             assert!(FieldReader::new(bytes).name().is_err(), "{bytes:?}");
         }

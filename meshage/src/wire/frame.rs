@@ -7,14 +7,14 @@
 
 use bytes::Bytes;
 
-/// The most bytes a frame's length may name: 64 KiB, so that a small frame waits no longer behind a
-/// large one than a loopback takes to carry 64 KiB.
+/// The greatest length of a frame: 64 KiB, so that a small frame waits behind a large one no longer
+/// than the loopback takes to transfer 64 KiB.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
 
-/// Length and kind.
+/// The bytes of length and kind.
 pub const PREFIX_BYTES: usize = 5;
 
-/// What a frame carries.
+/// The kind of a frame's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FrameKind {
@@ -24,12 +24,13 @@ pub enum FrameKind {
     Data = 2,
     /// Delivery acknowledgements: a [`super::ack::AckFrame`].
     Ack = 3,
-    /// Nothing: a sign of life.
+    /// No payload: shows that the sender is alive.
     KeepAlive = 4,
 }
 
 impl FrameKind {
-    /// The kind of this number. An unknown one comes from a later version: skipped and counted.
+    /// The kind with this number. An unknown kind comes from a later version; such frames are
+    /// skipped and counted.
     pub fn from_number(number: u8) -> Option<Self> {
         match number {
             1 => Some(Self::Control),
@@ -41,8 +42,8 @@ impl FrameKind {
     }
 }
 
-/// Appends a frame to what is to be written, all but its body: prefix, then what `write` writes. The
-/// body, of `body_bytes`, is to follow.
+/// Appends a frame without its body: the prefix, then the bytes that `write` appends. The length
+/// includes a body of `body_bytes`, which must follow.
 pub fn append(
     into: &mut Vec<u8>,
     kind: FrameKind,
@@ -57,7 +58,7 @@ pub fn append(
     into[at..at + 4].copy_from_slice(&(length as u32).to_le_bytes());
 }
 
-/// The whole frames at the front of `bytes`, each with its prefix.
+/// The complete frames at the front of `bytes`, each with its prefix.
 pub fn frames(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let length = u32::from_le_bytes(*bytes.first_chunk::<4>()?) as usize;
@@ -67,31 +68,31 @@ pub fn frames(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A frame ready for a link: its head (prefix and header), then a body shared with whoever else
-/// holds it. The two are written one after the other.
+/// A frame ready for a link: its head (prefix and header) and its body, which may be shared. The
+/// body is written directly after the head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireFrame {
-    /// Prefix and everything that is this frame's own.
+    /// The prefix, and the payload up to the body.
     pub head: Vec<u8>,
-    /// The application's bytes; empty for all but data frames.
+    /// The application's bytes; empty except in data frames.
     pub body: Bytes,
     kind: FrameKind,
 }
 
 impl WireFrame {
-    /// A frame whose payload is `write`n after the prefix, followed by `body`.
+    /// Creates a frame. Its payload is the bytes that `write` appends, then `body`.
     pub fn new(kind: FrameKind, body: Bytes, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut head = Vec::new();
         append(&mut head, kind, body.len(), write);
         Self { head, body, kind }
     }
 
-    /// The sign of life.
+    /// A keep-alive frame.
     pub fn keep_alive() -> Self {
         Self::new(FrameKind::KeepAlive, Bytes::new(), |_| ())
     }
 
-    /// What it carries.
+    /// The kind of the payload.
     pub fn kind(&self) -> FrameKind {
         self.kind
     }
@@ -101,12 +102,12 @@ impl WireFrame {
         &self.head[PREFIX_BYTES..]
     }
 
-    /// How many bytes it is on the link.
+    /// The number of bytes on the link.
     pub fn len(&self) -> usize {
         self.head.len() + self.body.len()
     }
 
-    /// Never: a frame has a prefix.
+    /// Always `false`: a frame has a prefix.
     pub fn is_empty(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! What both ends of a new connection say first.
+//! The handshake: the first bytes that both ends send on a new connection.
 //!
 //! ```text
 //!  "MSHG" | version: u8 | length: u16, little-endian | Hello
@@ -14,41 +14,41 @@ use crate::name::{Instance, Namespace, NodeName};
 pub const MAGIC: [u8; 4] = *b"MSHG";
 /// The version of the link protocol.
 pub const VERSION: u8 = 1;
-/// Magic, version and length.
+/// The bytes of magic, version and length.
 pub const PREFACE_BYTES: usize = 7;
-/// The most bytes a [`Hello`] takes: two names, a version string and numbers come to 450.
+/// The most bytes of a [`Hello`]: two names, a version string and numbers take 450.
 pub const HELLO_BYTES_MAX: usize = 1024;
 
-/// Why a connection was made.
+/// Why a connection was established.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub enum Purpose {
-    /// Somebody asked for it: `dial`, or a seed address.
+    /// The application requested it, with `dial` or a seed address.
     Dialled,
-    /// To answer a solicitation: refused by a node that has found enough links meanwhile.
+    /// A response dial to a solicitation. A node that has enough links by now refuses it.
     Solicited,
-    /// To join two meshes that did not know of each other.
+    /// A bridge between two separate meshes.
     Bridge,
 }
 
-/// Who a node is.
+/// The identity of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Hello {
-    /// Its name.
+    /// The node's name.
     pub name: NodeName,
-    /// Its namespace.
+    /// The node's namespace.
     pub namespace: Namespace,
-    /// This life of it.
+    /// The node's instance.
     pub instance: Instance,
     /// The application's version.
     pub version: String,
-    /// What it can do beyond this version of the protocol; none is defined yet.
+    /// Extensions of this protocol version that the node supports; none is defined yet.
     pub capabilities: u64,
-    /// Why the connection was made, as its dialler says; a listener says the same of nothing.
+    /// Why the connection was established. Only the value that the dialling node sends counts.
     pub purpose: Purpose,
 }
 
 impl Hello {
-    /// Preface and hello, ready to be sent.
+    /// Encodes the preface and the hello.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&[VERSION, 0, 0]);
@@ -58,17 +58,17 @@ impl Hello {
         bytes
     }
 
-    /// Reads the preface and says how many bytes of hello follow.
+    /// Decodes the preface and returns the length of the hello that follows.
     ///
     /// # Errors
-    /// Another magic, version, or a length beyond [`HELLO_BYTES_MAX`].
+    /// [`WireError`] for another magic or version, or a length beyond [`HELLO_BYTES_MAX`].
     pub fn length(preface: [u8; PREFACE_BYTES]) -> Result<usize, WireError> {
         if preface[..4] != MAGIC {
-            return Err(WireError::new("it does not speak the mesh's protocol"));
+            return Err(WireError::new("it does not use the mesh protocol"));
         }
         if preface[4] != VERSION {
             return Err(WireError::new(format!(
-                "it speaks version {} of the protocol, this node version {VERSION}",
+                "it uses version {} of the mesh protocol, this node uses version {VERSION}",
                 preface[4]
             )));
         }
@@ -79,14 +79,14 @@ impl Hello {
         Ok(length)
     }
 
-    /// Decodes what follows the preface.
+    /// Decodes the hello after the preface.
     ///
     /// # Errors
-    /// What does not decode, or breaks a limit.
+    /// [`WireError`] if the bytes do not decode or break a limit.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let hello: Self = codec::decode(bytes)?;
         if hello.version.len() > VERSION_BYTES_MAX {
-            return Err(WireError::new("a version string beyond its limit"));
+            return Err(WireError::new("a version string that is too long"));
         }
         Ok(hello)
     }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_survives_the_wire() {
+    fn a_hello_decodes_to_what_was_encoded() {
         let bytes = hello().encode();
         let preface = *bytes.first_chunk().expect("long enough");
         assert_eq!(Hello::length(preface), Ok(bytes.len() - PREFACE_BYTES));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn another_protocol_or_version_is_told_by_name() {
+    fn the_error_names_another_version_of_the_protocol() {
         assert!(Hello::length(*b"HTTP/1.").is_err());
         let error = Hello::length(*b"MSHG\x02\x00\x00").expect_err("another version");
         assert!(error.to_string().contains("version 2"));
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn no_prefix_of_a_hello_decodes_and_none_panics() {
+    fn a_truncated_hello_is_an_error() {
         let bytes = hello().encode();
         for end in PREFACE_BYTES..bytes.len() {
             assert!(Hello::decode(&bytes[PREFACE_BYTES..end]).is_err());

@@ -1,8 +1,8 @@
-//! A data frame whose header has come before the rest of its body.
+//! A data frame whose header has arrived before the rest of its body.
 //!
 //! ```text
-//!  | prefix | header length | DataHeader | body so far |     rest
-//!  └────────────── in the deframer ────────────────────┘ └─ on its way ─┘
+//!  | prefix | header length | DataHeader | body so far |       rest
+//!  └────────────── in the deframer ────────────────────┘ └─ not yet received ─┘
 //! ```
 
 use bytes::Buf as _;
@@ -11,32 +11,33 @@ use super::data::{DataHeader, HEADER_BYTES_MAX};
 use super::deframe::Deframer;
 use super::frame::{self, FrameKind, PREFIX_BYTES};
 
-/// Before a data frame's header: its length.
+/// The bytes of the length before a data frame's header.
 const LENGTH_BYTES: usize = 2;
-/// A header this close to its limit is left alone: with another offset it might be longer.
+/// A header this close to its limit is not taken apart: with another offset it could exceed it.
 const SPARE_BYTES: usize = 16;
 
-/// A data frame whose header has come.
+/// A data frame whose header has arrived.
 #[derive(Debug)]
 pub struct PartialFrame {
-    /// The header, which keeps all its limits.
+    /// The header. It is within all its limits.
     pub header: DataHeader,
-    /// How long the body in the frame is.
+    /// The length of the body in the frame.
     pub len: usize,
-    /// All before the body.
+    /// The bytes before the body.
     head_bytes: usize,
 }
 
 impl PartialFrame {
-    /// The data frame that is unfinished, if at least `missing_min` bytes of it are. One that breaks
-    /// the protocol is passed over: it is an error once it is whole.
-    pub fn of(deframer: &Deframer, missing_min: usize) -> Option<Self> {
-        let (FrameKind::Data, come, length) = deframer.unfinished()? else {
+    /// Reads the header of the incomplete data frame in the deframer, if the frame lacks at least
+    /// `missing_min` bytes. Returns `None` for a frame that breaks the protocol: it is an error
+    /// once it is complete.
+    pub fn peek(deframer: &Deframer, missing_min: usize) -> Option<Self> {
+        let (FrameKind::Data, received, length) = deframer.unfinished()? else {
             return None;
         };
-        let (prefix, rest) = come.split_first_chunk::<LENGTH_BYTES>()?;
+        let (prefix, rest) = received.split_first_chunk::<LENGTH_BYTES>()?;
         let header_bytes = usize::from(u16::from_le_bytes(*prefix));
-        if length - come.len() < missing_min || header_bytes > HEADER_BYTES_MAX - SPARE_BYTES {
+        if length - received.len() < missing_min || header_bytes > HEADER_BYTES_MAX - SPARE_BYTES {
             return None;
         }
         let header = DataHeader::decode(rest.get(..header_bytes)?).ok()?;
@@ -45,15 +46,15 @@ impl PartialFrame {
         Some(Self { header, len, head_bytes: PREFIX_BYTES + LENGTH_BYTES + header_bytes })
     }
 
-    /// Takes it out of the deframer; gives what has come of the body.
+    /// Removes the frame from the deframer and returns the received part of the body.
     pub fn take(&self, deframer: &mut Deframer) -> impl AsRef<[u8]> + use<> {
-        let mut come = deframer.take_unfinished();
-        come.advance(self.head_bytes.min(come.len()));
-        come
+        let mut received = deframer.take_unfinished();
+        received.advance(self.head_bytes.min(received.len()));
+        received
     }
 
-    /// Puts a frame of this header and a body of `len` bytes, which are all still to come, into an
-    /// empty deframer.
+    /// Puts the head of a frame into an empty deframer: this header, and a body of `len` bytes of
+    /// which none has arrived.
     pub fn put_back(deframer: &mut Deframer, header: &DataHeader, len: usize) {
         let mut head = Vec::new();
         frame::append(&mut head, FrameKind::Data, len, |head| header.encode_into(head));
@@ -87,58 +88,58 @@ mod tests {
         DataFrame { header, body: Bytes::from_static(body) }
     }
 
-    fn cut(frame: &WireFrame, end: usize) -> Deframer {
+    fn truncated(frame: &WireFrame, end: usize) -> Deframer {
         let mut deframer = Deframer::default();
-        let whole = [&frame.head[..], &frame.body[..]].concat();
-        deframer.buffer().extend_from_slice(&whole[..end]);
+        let bytes = [&frame.head[..], &frame.body[..]].concat();
+        deframer.buffer().extend_from_slice(&bytes[..end]);
         deframer
     }
 
     #[test]
-    fn a_data_frame_has_begun_once_its_header_is_there_and_until_it_is_whole() {
+    fn a_data_frame_is_partial_from_its_header_until_it_is_complete() {
         let frame = chunk(7, b"body");
         let wire = frame.encode();
         for end in 0..wire.len() {
-            let begun = PartialFrame::of(&cut(&wire, end), 1);
-            assert_eq!(begun.is_some(), end >= wire.head.len(), "after {end} bytes");
-            let Some(begun) = begun else { continue };
-            assert_eq!((begun.header, begun.len), (frame.header.clone(), 4));
+            let partial = PartialFrame::peek(&truncated(&wire, end), 1);
+            assert_eq!(partial.is_some(), end >= wire.head.len(), "after {end} bytes");
+            let Some(partial) = partial else { continue };
+            assert_eq!((partial.header, partial.len), (frame.header.clone(), 4));
         }
-        assert!(PartialFrame::of(&cut(&wire, wire.len()), 0).is_none());
+        assert!(PartialFrame::peek(&truncated(&wire, wire.len()), 0).is_none());
         assert!(
-            PartialFrame::of(&cut(&wire, wire.head.len()), 5).is_none(),
-            "too little is missing"
+            PartialFrame::peek(&truncated(&wire, wire.head.len()), 5).is_none(),
+            "it lacks too few bytes"
         );
         let other = WireFrame::new(FrameKind::Ack, Bytes::from_static(b"body"), |_| ());
-        assert!(PartialFrame::of(&cut(&other, 7), 1).is_none(), "no data frame");
+        assert!(PartialFrame::peek(&truncated(&other, 7), 1).is_none(), "it is no data frame");
     }
 
     #[test]
-    fn what_has_come_is_taken_out_and_the_rest_put_back_as_a_chunk_of_its_own() {
+    fn the_received_part_is_taken_and_the_rest_becomes_a_chunk_of_its_own() {
         let frame = chunk(7, b"body");
         let wire = frame.encode();
-        let mut deframer = cut(&wire, wire.head.len() + 3);
-        let begun = PartialFrame::of(&deframer, 1).expect("it has begun");
-        assert_eq!(begun.take(&mut deframer).as_ref(), b"bod");
+        let mut deframer = truncated(&wire, wire.head.len() + 3);
+        let partial = PartialFrame::peek(&deframer, 1).expect("partial");
+        assert_eq!(partial.take(&mut deframer).as_ref(), b"bod");
         let rest = chunk(1 << 39, b"y");
         PartialFrame::put_back(&mut deframer, &rest.header, 1);
         assert_eq!(deframer.next_frame(), Ok(None));
         deframer.buffer().extend_from_slice(b"y");
-        let raw = deframer.next_frame().expect("well-formed").expect("whole");
+        let raw = deframer.next_frame().expect("well-formed").expect("complete");
         assert_eq!(DataFrame::decode(raw.payload), Ok(rest));
     }
 
     #[test]
-    fn what_breaks_a_limit_is_left_to_the_ordinary_way() {
+    fn a_header_that_breaks_a_limit_is_not_taken_apart() {
         let mut frame = chunk(7, b"body");
         frame.header.route = Names::new();
         let wire = frame.encode();
-        assert!(PartialFrame::of(&cut(&wire, wire.head.len()), 1).is_none());
-        let mut garbled = cut(&chunk(7, b"body").encode(), wire.head.len());
+        assert!(PartialFrame::peek(&truncated(&wire, wire.head.len()), 1).is_none());
+        let mut corrupted = truncated(&chunk(7, b"body").encode(), wire.head.len());
         for at in PREFIX_BYTES..wire.head.len() {
-            garbled.buffer()[at] ^= 0xff;
-            let _ = PartialFrame::of(&garbled, 1);
-            garbled.buffer()[at] ^= 0xff;
+            corrupted.buffer()[at] ^= 0xff;
+            let _ = PartialFrame::peek(&corrupted, 1);
+            corrupted.buffer()[at] ^= 0xff;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The datagram by which nodes find each other.
+//! The datagram by which nodes discover each other.
 //!
 //! ```text
 //!  "MSHS" | version: u8 | Solicitation
@@ -12,26 +12,27 @@ use crate::name::{Instance, Namespace, NodeName};
 const MAGIC: [u8; 4] = *b"MSHS";
 const VERSION: u8 = 1;
 
-/// The most bytes a datagram takes; a longer one is dropped unread.
+/// The most bytes of a datagram. A longer one is dropped unread.
 pub const DATAGRAM_BYTES_MAX: usize = 512;
 
-/// A node's call: for links, or (`wanted` 0) a beacon, for islands to find each other by.
+/// A node's solicitation for links or, with `wanted` 0, a beacon by which separate meshes discover
+/// each other.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Solicitation {
-    /// Only nodes of this namespace answer.
+    /// The namespace of the sender. Only nodes of the same namespace respond.
     pub namespace: Namespace,
-    /// Who calls.
+    /// The name of the sender.
     pub name: NodeName,
-    /// This life of it.
+    /// The instance of the sender.
     pub instance: Instance,
-    /// The TCP port to dial, at the address the datagram came from.
+    /// The TCP port to dial, at the source address of the datagram.
     pub port: u16,
-    /// How many links it still wants; 0 makes it a beacon.
+    /// How many more links the sender looks for; 0 makes it a beacon.
     pub wanted: u32,
 }
 
 impl Solicitation {
-    /// The datagram.
+    /// Encodes the datagram.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.push(VERSION);
@@ -39,10 +40,10 @@ impl Solicitation {
         bytes
     }
 
-    /// Reads a datagram.
+    /// Decodes a datagram.
     ///
     /// # Errors
-    /// Anything that is not a solicitation of this version.
+    /// [`WireError`] if it is not a solicitation of this version.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let rest = bytes
             .strip_prefix(&MAGIC)
@@ -57,18 +58,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_solicitation_survives_the_wire_and_fits_its_limit() {
+    fn the_longest_solicitation_fits_and_decodes_to_what_was_encoded() {
         let longest = "x".repeat(64);
-        let call = Solicitation {
+        let solicitation = Solicitation {
             namespace: Namespace::new(&longest).expect("valid"),
             name: NodeName::new(&longest).expect("valid"),
             instance: Instance(u64::MAX),
             port: u16::MAX,
             wanted: u32::MAX,
         };
-        let bytes = call.encode();
+        let bytes = solicitation.encode();
         assert!(bytes.len() <= DATAGRAM_BYTES_MAX);
-        assert_eq!(Solicitation::decode(&bytes), Ok(call));
+        assert_eq!(Solicitation::decode(&bytes), Ok(solicitation));
         for end in 0..bytes.len() {
             assert!(Solicitation::decode(&bytes[..end]).is_err());
         }

@@ -1,4 +1,4 @@
-//! Bodies that are serde values, in bincode's standard configuration.
+//! Serde values as bodies, in bincode's standard configuration.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
         Ok((value, length)) if length == body.len() => Ok(value),
         Ok((_, length)) => {
             let left = body.len() - length;
-            Err(BodyError::Decode(format!("{left} bytes are left over").into()))
+            Err(BodyError::Decode(format!("{left} bytes follow the value").into()))
         }
         Err(error) => Err(BodyError::Decode(error.into())),
     }

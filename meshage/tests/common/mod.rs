@@ -1,17 +1,17 @@
-//! What the tests with real sockets share. Every node listens on a free port of the loopback.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+//! Helpers of the tests with real sockets. Every node listens on a free port of the loopback.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "these tests run in real time")]
 
 use std::future::Future;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use meshage::{Awaited, Config, ConfigBuilder, Node, NodeName};
+use meshage::{Config, ConfigBuilder, Node, NodeName, WaitCondition};
 
-/// How long a test waits for what is bound to happen.
+/// The time limit of a wait for something that is certain to happen.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// A configuration that disturbs nobody: no solicitations, any free port of the loopback.
+/// A configuration isolated from other tests: no solicitations, any free port of the loopback.
 pub fn quiet(name: &str) -> ConfigBuilder {
     Config::builder(name).bind("127.0.0.1").port(0)
 }
@@ -26,12 +26,12 @@ pub async fn node(name: &str) -> Node {
     start(quiet(name)).await
 }
 
-/// Where to dial it.
+/// The address to dial a node at.
 pub fn address(node: &Node) -> String {
     format!("127.0.0.1:{}", node.port())
 }
 
-/// A name.
+/// A node name.
 pub fn name(text: &str) -> NodeName {
     NodeName::new(text).expect("a valid name")
 }
@@ -42,7 +42,7 @@ pub async fn link(from: &Node, to: &Node) {
     assert_eq!(linked, *to.name());
 }
 
-/// Starts quiet nodes, links each to the next and waits until all know all.
+/// Starts quiet nodes, links each to the next and waits until every node knows all others.
 pub async fn line(names: &[&str]) -> Vec<Node> {
     let mut nodes = Vec::new();
     for name in names {
@@ -55,10 +55,12 @@ pub async fn line(names: &[&str]) -> Vec<Node> {
     nodes
 }
 
-/// Waits until every node knows them all.
+/// Waits until every node knows all of these nodes.
 pub async fn know_all(nodes: &[Node]) {
     for node in nodes {
-        node.wait_for(Awaited::Count(nodes.len()), SOON).await.expect("all know all");
+        node.wait_for(WaitCondition::Count(nodes.len()), SOON)
+            .await
+            .expect("every node knows all others");
     }
 }
 
@@ -67,7 +69,7 @@ pub async fn until(what: &str, condition: impl FnMut() -> bool) {
     within(SOON, what, condition).await;
 }
 
-/// Waits until a condition holds, for so long at most; says how long it took.
+/// Waits until a condition holds, up to a limit, and returns how long it took.
 pub async fn within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !condition() {
@@ -77,12 +79,12 @@ pub async fn within(limit: Duration, what: &str, mut condition: impl FnMut() -> 
     start.elapsed()
 }
 
-/// Waits for a future that is bound to end.
+/// Waits for a future that is certain to complete.
 pub async fn soon<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(SOON, future).await.expect("ends soon")
+    tokio::time::timeout(SOON, future).await.expect("completes soon")
 }
 
-/// A UDP port that nobody has, for the solicitations of one test.
+/// An unused UDP port for the solicitations of one test.
 pub fn udp_port() -> u16 {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     socket.local_addr().expect("bound").port()

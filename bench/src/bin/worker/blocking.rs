@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use meshage::blocking::{Node, Pending};
-use meshage::{Awaited, NodeName, SendError};
+use meshage::{NodeName, SendError, WaitCondition};
 
 use super::count::{Round, Streaming, Times};
 use super::mesh::{self, BATCH, LINKED_MAX, SERVER};
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let node = Node::start(mesh::config(&mesh::own_name("driver"))?)?;
             node.dial(arguments.target()?, None)?;
             let server = NodeName::new(SERVER)?;
-            node.wait_for(Awaited::Nodes(vec![server.clone()]), Some(LINKED_MAX))?;
+            node.wait_for(WaitCondition::Nodes(vec![server.clone()]), Some(LINKED_MAX))?;
             let window = arguments.number("window", 1)?;
             protocol::drive(|limit| match case {
                 "set_rtt" => round_trips(&node, &server, limit),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use meshage::{Awaited, Node, NodeName, Outgoing, Pending, SendError};
+use meshage::{Node, NodeName, Outgoing, Pending, SendError, WaitCondition};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -95,8 +95,8 @@ async fn joined(arguments: &Arguments) -> Result<Node> {
         node.dial(to).await?;
     }
     let awaited = match (arguments.number("neighbours", 0)?, arguments.number("mesh", 0)?) {
-        (0, 0) => Awaited::Nodes(vec![NodeName::new(SERVER)?]),
-        (neighbours, mesh) => Awaited::Count((neighbours + 1).max(mesh)),
+        (0, 0) => WaitCondition::Nodes(vec![NodeName::new(SERVER)?]),
+        (neighbours, mesh) => WaitCondition::Count((neighbours + 1).max(mesh)),
     };
     node.wait_for(awaited, LINKED_MAX).await?;
     Ok(node)
@@ -126,7 +126,7 @@ async fn circulant(count: usize) -> Result<Vec<Node>> {
         }
     }
     for node in &nodes {
-        node.wait_for(Awaited::Count(count - 1), LINKED_MAX).await?;
+        node.wait_for(WaitCondition::Count(count - 1), LINKED_MAX).await?;
     }
     Ok(nodes)
 }

@@ -210,7 +210,7 @@ impl<C> OutstandingSends<C> {
         let mut stands = |path: &Arc<[Instance]>| match checked {
             Some((known, verdict)) if std::ptr::eq(known, &raw const **path) => verdict,
             Some(_) | None => {
-                let verdict = fib.routes.stands(path);
+                let verdict = fib.routes.has_path(path);
                 checked = Some((&raw const **path, verdict));
                 verdict
             }

@@ -185,7 +185,7 @@ impl<H: Sink> Plane<H> {
         let header = &frame.header;
         let mut route = header.route.clone();
         route.push(self.name.clone());
-        let heading = HeaderRef { route: &route, ..header.heading(&targets) };
+        let heading = HeaderRef { route: &route, ..header.with_targets(&targets) };
         let class = if header.channel.large { Class::Large } else { Class::Small };
         let queue = fib.links.get(&next);
         let push = |queue: &Arc<Outbound>| {
@@ -205,7 +205,7 @@ impl<H: Sink> Plane<H> {
         let acks = &mut consequences.acks;
         match &targets {
             Targets::Flood(sequence) => {
-                for name in fib.routes.behind(header.instance, next) {
+                for name in fib.routes.nodes_behind(header.instance, next) {
                     acks.push(refusal(header, name, None, sequence.number, Refusal::Busy));
                 }
             }

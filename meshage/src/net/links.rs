@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use super::driver::Incoming;
-use super::link::{self, Phase};
+use super::input::NetworkEvent;
+use super::link::reader::{self, Phase};
+use super::link::writer;
 use super::shared::Shared;
-use super::write;
+use super::transport::Transport;
 use crate::forward::outbound::{Class, Full, Outbound};
 use crate::forward::plane::Fib;
 use crate::name::LinkId;
@@ -19,50 +19,51 @@ use crate::protocol::io::CloseReason;
 use crate::route::RouteTable;
 use crate::wire::frame::WireFrame;
 
-/// One link as the driver holds it.
+/// The driver's handle of one link.
 #[derive(Debug)]
 struct Handle {
     outbound: Arc<Outbound>,
     phase: watch::Sender<Phase>,
 }
 
-/// All links, and the tasks that move their bytes.
+/// All links, with their reader and writer tasks.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     handles: BTreeMap<LinkId, Handle>,
     tasks: JoinSet<()>,
-    count: u64,
+    /// The number of links opened so far.
+    opened: u64,
 }
 
 impl Links {
-    /// Takes a connection in and starts to move its bytes.
+    /// Adds a connection and starts its reader and writer.
     pub(super) fn open(
         &mut self,
-        stream: TcpStream,
+        transport: Transport,
         shared: &Arc<Shared>,
-        incoming: &mpsc::Sender<Incoming>,
+        events: &mpsc::Sender<NetworkEvent>,
     ) -> LinkId {
-        self.count += 1;
-        let link = LinkId(self.count);
+        self.opened += 1;
+        let link = LinkId(self.opened);
         let outbound = Arc::new(Outbound::default());
         let (phase, watched) = watch::channel(Phase::Open);
-        let (reads, writes) = stream.into_split();
+        let (read_half, write_half) = transport.into_split();
         let span = tracing::info_span!(parent: &shared.span, "link", number = link.0);
-        let writer = write::write(link, writes, outbound.clone(), shared.clone());
+        let writer = writer::run(link, write_half, outbound.clone(), shared.clone());
         self.tasks.spawn(writer.instrument(span.clone()));
-        let reader = link::read(link, reads, watched, shared.clone(), incoming.clone());
+        let reader = reader::run(link, read_half, watched, shared.clone(), events.clone());
         self.tasks.spawn(reader.instrument(span));
         self.handles.insert(link, Handle { outbound, phase });
         while self.tasks.try_join_next().is_some() {}
         link
     }
 
-    /// Whether the link is one of these. What comes from a link that is closed already is not heard.
+    /// Whether the link is open. Input from a link that is already closed is ignored.
     pub(super) fn contains(&self, link: LinkId) -> bool {
         self.handles.contains_key(&link)
     }
 
-    /// Queues a control frame; nothing happens for a link that is closed already.
+    /// Queues a control frame. Does nothing for a link that is already closed.
     pub(super) fn send(&self, link: LinkId, frame: WireFrame) -> Result<(), Full> {
         match self.handles.get(&link) {
             Some(handle) => handle.outbound.push_frame(Class::Control, &frame),
@@ -70,7 +71,8 @@ impl Links {
         }
     }
 
-    /// Closes a link as its reason wants it: after what is queued, or at once. Whether there was one.
+    /// Closes a link, after its queue is written or at once, depending on the reason. Returns
+    /// whether the link was open.
     pub(super) fn close(&mut self, link: LinkId, reason: CloseReason) -> bool {
         match reason {
             CloseReason::Refused(_)
@@ -80,13 +82,13 @@ impl Links {
             CloseReason::Silent
             | CloseReason::AdmissionTimeout
             | CloseReason::Breach
-            | CloseReason::Replaced => self.end(link, Phase::Dead),
+            | CloseReason::Replaced => self.end(link, Phase::Closed),
         }
     }
 
-    /// Forgets a link that is broken. Whether there was one.
-    pub(super) fn forget(&mut self, link: LinkId) -> bool {
-        self.end(link, Phase::Dead)
+    /// Removes a broken link. Returns whether it was open.
+    pub(super) fn remove(&mut self, link: LinkId) -> bool {
+        self.end(link, Phase::Closed)
     }
 
     fn end(&mut self, link: LinkId, phase: Phase) -> bool {
@@ -98,14 +100,14 @@ impl Links {
         true
     }
 
-    /// The snapshot.
+    /// The snapshot for the data plane.
     pub(super) fn fib(&self, routes: Arc<RouteTable>) -> Fib {
         let links =
             self.handles.iter().map(|(link, handle)| (*link, handle.outbound.clone())).collect();
         Fib { routes, links }
     }
 
-    /// Whether every queue is written out.
+    /// Whether all queues are empty.
     pub(super) fn is_idle(&self) -> bool {
         self.handles.values().all(|handle| handle.outbound.waiting_bytes() == 0)
     }
@@ -115,7 +117,7 @@ impl Links {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// Drops the tasks of all links, and with them the sockets.
+    /// Aborts the tasks of all links, which closes the sockets.
     pub(super) async fn abort(&mut self) {
         self.handles.clear();
         self.tasks.shutdown().await;

@@ -1,4 +1,4 @@
-//! Closing, waiting, wakeup_fd, and the blocking facade.
+//! Closing, waiting, the wakeup descriptor, and the blocking API.
 #![cfg(feature = "net")]
 #![expect(clippy::disallowed_methods, reason = "these tests run in real time")]
 
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use common::{SOON, address, count, know_all, line, link, name, node, quiet, soon, start, until};
 use meshage::{
-    Awaited, DialError, Event, HangupError, Node, Outgoing, RecvError, SendError, WaitError,
+    DialError, Event, HangupError, Node, Outgoing, RecvError, SendError, WaitCondition, WaitError,
     blocking,
 };
 
 #[tokio::test]
-async fn closing_wakes_every_waiter_and_says_closed_from_then_on() {
+async fn closing_wakes_every_waiter_and_all_later_calls_fail_with_closed() {
     let a = node("a").await;
     let mut events = a.events();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
@@ -25,11 +25,11 @@ async fn closing_wakes_every_waiter_and_says_closed_from_then_on() {
         tokio::join!(
             a.recv(),
             a.recv_many(10),
-            a.wait_for(Awaited::Count(2), SOON),
+            a.wait_for(WaitCondition::Count(2), SOON),
             a.dial(&silent.1),
             events.next(),
             async {
-                // The others are asked first: they wait by now.
+                // `join!` polls the others first, so they wait by now.
                 tokio::task::yield_now().await;
                 closer.close();
             }
@@ -52,7 +52,7 @@ async fn closing_wakes_every_waiter_and_says_closed_from_then_on() {
 }
 
 #[tokio::test]
-async fn what_is_in_the_inbox_can_be_taken_after_the_close() {
+async fn messages_in_the_inbox_can_be_received_after_the_close() {
     let nodes = line(&["a", "b"]).await;
     assert!(nodes[0].broadcast("x").await.expect("sent").all_delivered());
     nodes[1].close();
@@ -61,14 +61,14 @@ async fn what_is_in_the_inbox_can_be_taken_after_the_close() {
 }
 
 #[tokio::test]
-async fn a_node_that_closes_finishes_its_sends_and_leaves_at_once() {
+async fn a_node_that_closes_finishes_its_sends_and_leaves_in_order() {
     let nodes = line(&["a", "b"]).await;
     let mut events = nodes[1].events();
     let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
     for n in 0..100_u8 {
         let sender = sender.clone();
-        let done = move |result| sender.send(result).expect("the test waits");
-        drop(nodes[0].send_with(Outgoing::set([name("b")], vec![n]), done).expect("begun"));
+        let done = move |result| sender.send(result).expect("received");
+        drop(nodes[0].send_with(Outgoing::set([name("b")], vec![n]), done).expect("started"));
     }
     nodes[0].close();
     for _ in 0..100 {
@@ -77,12 +77,15 @@ async fn a_node_that_closes_finishes_its_sends_and_leaves_at_once() {
     }
     let begin = Instant::now();
     while soon(events.next()).await.expect("an event") != Event::NodeLeft(name("a")) {}
-    assert!(begin.elapsed() < Duration::from_secs(2), "it left, it did not fail");
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "the node left in order and was not declared dead"
+    );
     soon(nodes[0].closed()).await;
     assert_eq!(nodes[1].recv_many(1000).await.expect("taken").len(), 100);
 }
 
-/// Fills the queue of the last of two nodes, so that a send to it waits for room.
+/// Two nodes. The inbox of the second is full, so that a send to it waits for room.
 async fn full_pair() -> (Node, Node) {
     let (a, b) = (node("a").await, start(quiet("b").receive_buffer(1)).await);
     link(&a, &b).await;
@@ -92,25 +95,29 @@ async fn full_pair() -> (Node, Node) {
 }
 
 #[tokio::test]
-async fn closing_wakes_who_waits_for_a_send_and_the_callback_hears_what_became_of_it() {
+async fn closing_wakes_the_waiter_of_a_send_and_the_callback_gets_the_result() {
     let (a, b) = full_pair().await;
     let outgoing = || Outgoing::set([name("b")], "x").timeout(Duration::MAX);
     let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
-    let done = move |result| sender.send(result).expect("the test waits");
-    let mut with = a.send_with(outgoing(), done).expect("begun");
-    let mut pending = a.start_send(outgoing()).expect("begun");
-    let (sending, early) = (a.clone(), a.start_send(outgoing()).expect("begun"));
+    let done = move |result| sender.send(result).expect("received");
+    let mut with = a.send_with(outgoing(), done).expect("started");
+    let mut pending = a.start_send(outgoing()).expect("started");
+    let (sending, early) = (a.clone(), a.start_send(outgoing()).expect("started"));
     let send = tokio::spawn(async move { sending.send(outgoing()).await });
     drop(early);
-    until("all four wait", || count(&a, "sends_under_way") == 4).await;
+    until("all four are outstanding", || count(&a, "sends_under_way") == 4).await;
     let begin = Instant::now();
     a.close();
     assert_eq!(soon(send).await.expect("no panic"), Err(SendError::Closed));
     assert_eq!(soon(pending.wait()).await, Err(SendError::Closed));
-    assert_eq!(soon(pending.wait()).await, Err(SendError::Closed), "asked again");
+    assert_eq!(
+        soon(pending.wait()).await,
+        Err(SendError::Closed),
+        "a second wait gives the same result"
+    );
     assert_eq!(soon(with.wait()).await, Err(SendError::Closed));
-    assert!(begin.elapsed() < Duration::from_secs(1), "not after the flush");
-    assert!(ended.try_recv().is_err(), "it is still under way");
+    assert!(begin.elapsed() < Duration::from_secs(1), "waiters do not wait for the flush");
+    assert!(ended.try_recv().is_err(), "the send is still outstanding");
     assert_eq!(soon(b.recv()).await.expect("a message").body, "the only one");
     assert_eq!(soon(b.recv()).await.expect("a message").body, "x");
     let report = soon(ended.recv()).await.expect("called").expect("sent");
@@ -118,17 +125,17 @@ async fn closing_wakes_who_waits_for_a_send_and_the_callback_hears_what_became_o
 }
 
 #[tokio::test]
-async fn a_send_that_the_flush_does_not_end_is_closed_and_neither_lost_nor_without_a_route() {
+async fn a_send_that_the_flush_does_not_finish_ends_with_closed() {
     let (a, _b) = full_pair().await;
     let outgoing = Outgoing::set([name("b")], "x").timeout(Duration::MAX);
     let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
-    let done = move |result| sender.send(result).expect("the test waits");
-    drop(a.send_with(outgoing, done).expect("begun"));
+    let done = move |result| sender.send(result).expect("received");
+    drop(a.send_with(outgoing, done).expect("started"));
     a.close();
     assert_eq!(soon(ended.recv()).await.expect("called"), Err(SendError::Closed));
 }
 
-/// A node that stops as if its process were stopped: its runtime runs no more.
+/// A peer that behaves like a stopped process: nothing drives its runtime any more.
 fn frozen_peer(of: &blocking::Node) -> (tokio::runtime::Runtime, Node) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
@@ -137,18 +144,18 @@ fn frozen_peer(of: &blocking::Node) -> (tokio::runtime::Runtime, Node) {
         peer.dial(&address(of.node())).await.expect("linked");
         peer
     });
-    of.wait_for(Awaited::Count(2), Some(SOON)).expect("linked");
+    of.wait_for(WaitCondition::Count(2), Some(SOON)).expect("linked");
     (runtime, peer)
 }
 
 #[test]
-fn closing_takes_two_seconds_at_most_whatever_a_peer_does() {
+fn closing_takes_at_most_two_seconds_if_a_peer_does_not_respond() {
     let a = blocking::Node::start(quiet("a").build().expect("valid")).expect("started");
     let _frozen = frozen_peer(&a);
     let (sender, ended) = mpsc::channel();
-    let done = move |result| sender.send(result).expect("the test waits");
+    let done = move |result| sender.send(result).expect("received");
     let outgoing = Outgoing::set([name("frozen")], "x").timeout(SOON);
-    drop(a.node().send_with(outgoing, done).expect("begun"));
+    drop(a.node().send_with(outgoing, done).expect("started"));
     let begin = Instant::now();
     drop(a);
     assert!(begin.elapsed() < Duration::from_millis(2600), "{:?}", begin.elapsed());
@@ -156,7 +163,7 @@ fn closing_takes_two_seconds_at_most_whatever_a_peer_does() {
 }
 
 #[test]
-fn closing_does_not_wait_long_for_a_peer_when_nothing_is_under_way() {
+fn closing_does_not_wait_long_for_a_peer_if_nothing_is_outstanding() {
     let a = blocking::Node::start(quiet("a").build().expect("valid")).expect("started");
     let _frozen = frozen_peer(&a);
     let begin = Instant::now();
@@ -165,7 +172,7 @@ fn closing_does_not_wait_long_for_a_peer_when_nothing_is_under_way() {
 }
 
 #[tokio::test]
-async fn the_last_clone_closes_the_node() {
+async fn dropping_the_last_clone_closes_the_node() {
     let (a, b) = (node("a").await, node("b").await);
     link(&a, &b).await;
     know_all(&[a.clone(), b.clone()]).await;
@@ -173,23 +180,24 @@ async fn the_last_clone_closes_the_node() {
     drop(b);
     assert!(a.set([name("b")], "x").await.expect("sent").all_delivered());
     drop(clone);
-    until("b is gone", || a.mesh().len() == 1).await;
+    until("b has left", || a.mesh().len() == 1).await;
 }
 
 #[tokio::test]
-async fn waiting_for_nodes_names_the_missing() {
+async fn a_wait_for_nodes_that_times_out_names_the_missing_ones() {
     let nodes = line(&["a", "b"]).await;
-    let wanted = Awaited::Nodes(["a", "b", "c"].map(name).to_vec());
+    let wanted = WaitCondition::Nodes(["a", "b", "c"].map(name).to_vec());
     let missing = nodes[0].wait_for(wanted, Duration::from_millis(10)).await;
     assert_eq!(missing, Err(WaitError::Timeout(vec![name("c")])));
-    let few = nodes[0].wait_for(Awaited::Count(3), Duration::ZERO).await;
+    let few = nodes[0].wait_for(WaitCondition::Count(3), Duration::ZERO).await;
     assert_eq!(few, Err(WaitError::Timeout(Vec::new())));
-    let mesh = nodes[0].wait_for(Awaited::Count(2), Duration::ZERO).await.expect("there");
+    let mesh =
+        nodes[0].wait_for(WaitCondition::Count(2), Duration::ZERO).await.expect("both are known");
     assert_eq!(mesh.neighbors("a"), Some(&[name("b")][..]));
 }
 
 #[tokio::test]
-async fn a_message_wakes_as_many_receivers_as_there_are_messages() {
+async fn as_many_receivers_wake_as_there_are_messages() {
     let nodes = line(&["a", "b"]).await;
     let receivers: Vec<_> = (0..8)
         .map(|_| {
@@ -198,32 +206,32 @@ async fn a_message_wakes_as_many_receivers_as_there_are_messages() {
         })
         .collect();
     let mut sends: Vec<_> = (0..8_u8)
-        .map(|n| nodes[0].start_send(Outgoing::set([name("b")], vec![n])).expect("begun"))
+        .map(|n| nodes[0].start_send(Outgoing::set([name("b")], vec![n])).expect("started"))
         .collect();
     for send in &mut sends {
         assert!(soon(send.wait()).await.expect("sent").all_delivered());
     }
-    let mut got = Vec::new();
+    let mut received = Vec::new();
     for receiver in receivers {
-        got.push(soon(receiver).await.expect("no panic")[0]);
+        received.push(soon(receiver).await.expect("no panic")[0]);
     }
-    got.sort_unstable();
-    assert_eq!(got, [0, 1, 2, 3, 4, 5, 6, 7]);
+    received.sort_unstable();
+    assert_eq!(received, [0, 1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_descriptor_is_readable_while_a_message_waits_and_once_closed() {
+async fn the_descriptor_is_readable_while_a_message_waits_and_after_the_close() {
     let nodes = line(&["a", "b"]).await;
     let descriptor = nodes[1].recv_fd().expect("a descriptor");
-    assert_eq!(nodes[1].recv_fd().expect("the same"), descriptor);
+    assert_eq!(nodes[1].recv_fd().expect("the same descriptor"), descriptor);
     assert!(!readable(descriptor));
     for _ in 0..3 {
         assert!(nodes[0].broadcast("1").await.expect("sent").all_delivered());
         assert!(nodes[0].broadcast("2").await.expect("sent").all_delivered());
-        until("it is readable", || readable(descriptor)).await;
+        until("the descriptor is readable", || readable(descriptor)).await;
         nodes[1].recv().await.expect("taken");
-        assert!(readable(descriptor), "one more waits");
+        assert!(readable(descriptor), "one more message waits");
         nodes[1].recv().await.expect("taken");
         assert!(!readable(descriptor));
     }
@@ -232,10 +240,10 @@ async fn the_descriptor_is_readable_while_a_message_waits_and_once_closed() {
 }
 
 #[cfg(unix)]
-#[expect(unsafe_code, reason = "poll(2) is what the descriptor is for")]
+#[expect(unsafe_code, reason = "the descriptor is made for poll(2)")]
 fn readable(descriptor: std::os::fd::RawFd) -> bool {
     let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
-    // SAFETY: one entry, alive for the call.
+    // SAFETY: one entry, which lives during the call.
     let ready = unsafe { libc::poll(&raw mut entry, 1, 0) };
     ready == 1 && entry.revents & libc::POLLIN != 0
 }
@@ -245,24 +253,24 @@ fn blocking_pair() -> (blocking::Node, blocking::Node) {
     let (a, b) = (start("a"), start("b"));
     let linked = a.dial(&address(b.node()), Some(SOON)).expect("linked");
     assert_eq!(linked, *b.node().name());
-    b.wait_for(Awaited::Count(2), Some(SOON)).expect("linked");
+    b.wait_for(WaitCondition::Count(2), Some(SOON)).expect("linked");
     (a, b)
 }
 
 #[test]
-fn a_blocking_node_does_without_a_runtime() {
+fn a_blocking_node_needs_no_runtime() {
     let (a, b) = blocking_pair();
     let begin = Instant::now();
     assert_eq!(b.recv(Some(Duration::from_millis(50))), Err(RecvError::Timeout));
     assert!(begin.elapsed() >= Duration::from_millis(50));
     assert_eq!(b.recv(Some(Duration::ZERO)), Err(RecvError::Timeout));
     assert!(a.send(Outgoing::set([name("b")], "1")).expect("sent").all_delivered());
-    let mut pending = a.start_send(Outgoing::broadcast("2")).expect("begun");
+    let mut pending = a.start_send(Outgoing::broadcast("2")).expect("started");
     let report = pending.wait(Some(SOON)).expect("in time").expect("sent");
     assert!(report.all_delivered());
     assert_eq!(b.recv(Some(SOON)).expect("a message").body, "1");
     assert_eq!(b.recv_many(10, None).expect("a message")[0].body, "2");
-    assert_eq!(a.hangup("nobody"), Err(HangupError::NotAPeer("nobody".into())));
+    assert_eq!(a.hangup("absent"), Err(HangupError::NotAPeer("absent".into())));
     assert!(!a.is_forked());
     assert!(!a.join(Some(Duration::ZERO)));
     a.node().close();
@@ -271,7 +279,7 @@ fn a_blocking_node_does_without_a_runtime() {
 }
 
 #[test]
-fn a_crowd_of_threads_sends_and_closing_wakes_all_of_them() {
+fn many_threads_can_send_and_closing_wakes_all_of_them() {
     const THREADS: u8 = 48;
     const MESSAGES: u8 = 20;
     let (a, b) = blocking_pair();
@@ -291,14 +299,14 @@ fn a_crowd_of_threads_sends_and_closing_wakes_all_of_them() {
     for _ in 0..usize::from(THREADS) * usize::from(MESSAGES) {
         let message = b.recv(Some(SOON)).expect("received");
         let (thread, number) = (usize::from(message.body[0]), message.body[1]);
-        assert_eq!(number, next[thread], "each thread's messages keep their order");
+        assert_eq!(number, next[thread], "the messages of each thread keep their order");
         next[thread] += 1;
     }
 
-    // Nobody takes what is sent now, so that they all come to wait.
+    // There is no such recipient, so that all threads end up waiting.
     let outcomes = std::thread::scope(|scope| {
         let send = || loop {
-            let sent = a.send(Outgoing::set([name("nobody")], "x").retry(true).timeout(SOON));
+            let sent = a.send(Outgoing::set([name("absent")], "x").retry(true).timeout(SOON));
             if let Err(error) = sent {
                 break error;
             }
@@ -322,28 +330,28 @@ fn dropping_a_blocking_node_frees_its_port_and_threads() {
     drop(blocking::Node::start(again).expect("the port is free"));
     let begin = Instant::now();
     drop(a);
-    assert!(begin.elapsed() < Duration::from_secs(2), "nothing to flush, nothing to wait for");
+    assert!(begin.elapsed() < Duration::from_secs(2), "there is nothing to flush");
 }
 
 #[test]
-fn a_callback_may_send_and_may_drop_its_own_node() {
+fn a_callback_can_send_and_can_drop_its_own_node() {
     let (a, b) = blocking_pair();
     let a = Arc::new(a);
     let (sender, done) = mpsc::channel();
-    let mine = a.clone();
+    let clone = a.clone();
     let callback = move |_| {
-        let report = mine.send(Outgoing::set([name("b")], "from inside")).expect("sent");
-        drop(mine);
-        sender.send(report.all_delivered()).expect("the test waits");
+        let report = clone.send(Outgoing::set([name("b")], "from inside")).expect("sent");
+        drop(clone);
+        sender.send(report.all_delivered()).expect("received");
     };
-    a.node().send_with(Outgoing::set([name("b")], "x"), callback).expect("begun").cancel();
+    a.node().send_with(Outgoing::set([name("b")], "x"), callback).expect("started").cancel();
     drop(a);
     assert!(done.recv_timeout(SOON).expect("called"));
     b.node().close();
 }
 
 #[tokio::test]
-async fn a_blocking_node_works_and_ends_inside_another_runtime() {
+async fn a_blocking_node_works_and_closes_inside_another_runtime() {
     let (a, b) = blocking_pair();
     assert!(a.send(Outgoing::set([name("b")], "x")).expect("sent").all_delivered());
     assert_eq!(b.recv(Some(SOON)).expect("a message").body, "x");
@@ -351,7 +359,7 @@ async fn a_blocking_node_works_and_ends_inside_another_runtime() {
 }
 
 #[test]
-fn a_node_whose_runtime_goes_away_is_closed() {
+fn a_node_whose_runtime_is_dropped_is_closed() {
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     let node = runtime.block_on(node("a"));
     drop(runtime);

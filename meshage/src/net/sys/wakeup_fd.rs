@@ -1,9 +1,9 @@
 //! A descriptor that is readable exactly while there is something to receive, for programs that
 //! wait with `poll`.
 //!
-//! A pair of sockets with at most one byte between them. Whoever changes the inbox calls
-//! [`WakeupFd::sync`], which looks at the truth under a lock: whichever of two calls comes last
-//! leaves the descriptor right.
+//! It is one end of a socket pair that holds at most one byte. Every change of the inbox is
+//! followed by a call of [`WakeupFd::sync`], which reads the current state under a lock. The later
+//! of two concurrent calls therefore leaves the descriptor in the right state.
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, RawFd};
@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::socket;
 
-/// The descriptor, and the other end of it.
+/// The descriptor and the other end of its socket pair.
 #[derive(Debug)]
 pub(crate) struct WakeupFd {
     reader: UnixStream,
@@ -21,7 +21,7 @@ pub(crate) struct WakeupFd {
 }
 
 impl WakeupFd {
-    /// A descriptor that is not readable.
+    /// Creates a descriptor that is not readable.
     pub(crate) fn new() -> io::Result<Self> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
@@ -34,17 +34,17 @@ impl WakeupFd {
         self.reader.as_raw_fd()
     }
 
-    /// Makes the descriptor readable exactly if `ready` says so now.
+    /// Makes the descriptor readable if `ready` returns true, and not readable otherwise.
     pub(crate) fn sync(&self, ready: impl FnOnce() -> bool) {
         let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = ready();
         if wanted == *raised {
             return;
         }
-        // Neither can fail for want of room or of a byte, unless the application read from the
-        // descriptor itself; then there is nothing to put right either.
+        // Neither call fails for want of room or of a byte, unless the application itself read from
+        // the descriptor. In that case there is nothing to repair either.
         if wanted {
-            let _ = socket::send(&self.writer, &[io::IoSlice::new(&[1])]);
+            let _ = socket::send_vectored(&self.writer, &[io::IoSlice::new(&[1])]);
         } else {
             let _ = (&self.reader).read(&mut [0]);
         }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_readable_exactly_while_it_should_be() {
+    fn the_descriptor_is_readable_exactly_while_it_should_be() {
         let wakeup_fd = WakeupFd::new().expect("descriptors");
         assert!(!readable(&wakeup_fd));
         for _ in 0..100_000 {

@@ -1,8 +1,8 @@
-//! The thread that runs an application's callbacks. It does no I/O, so that a slow callback slows
-//! nobody's messages.
+//! The thread that runs an application's callbacks. It does no I/O, so that a slow callback does
+//! not delay messages.
 //!
-//! One thread a node, started with the first callback. It holds no lock while it runs one; a
-//! callback may therefore call anything, closing its own node included.
+//! Each node has one such thread, which starts with the first callback. It holds no lock while a
+//! callback runs. A callback may therefore call any function, and may close its own node.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,79 +11,73 @@ use std::thread::{self, JoinHandle, ThreadId};
 
 use tokio::sync::Notify;
 
-use super::completion::{CompletionState, SendResult};
+use super::completion::ReadyCallback;
 use crate::message::Message;
 
-/// How many snooped messages wait at most; as many as an inbox holds.
+/// The limit on queued snooped messages: the default capacity of an inbox.
 pub(crate) const SNOOP_MESSAGES_MAX: usize = 1024;
-/// How many bytes of snooped messages wait at most: a relay's memory is for what it relays.
+/// The limit on the bytes of queued snooped messages: a relay needs its memory for relaying.
 pub(crate) const SNOOP_BYTES_MAX: usize = 64 << 20;
 
-/// For how many callbacks a list keeps its memory: a window of sends of a usual size.
-const CALLS_KEPT: usize = 1024;
+/// The number of callbacks for which a list keeps its memory: a window of sends of a usual size.
+const CALLBACKS_KEPT: usize = 1024;
 
-/// A callback that is to be run with the end of its send.
-pub(crate) struct Call {
-    pub(super) ending: Arc<CompletionState>,
-    pub(super) result: SendResult,
-}
-
-/// What sees the messages passing through.
+/// The callback that receives copies of relayed messages.
 pub(crate) type Snooper = Box<dyn FnMut(Message) + Send>;
 
 #[derive(Default)]
 struct State {
-    calls: Vec<Call>,
+    callbacks: Vec<ReadyCallback>,
     snooped: VecDeque<Message>,
     snooped_bytes: usize,
-    /// Taken out while it runs; a changed `snooper_number` then means that it is not wanted back.
+    /// Taken out while it runs. If `snooper_generation` has changed by then, it is not put back.
     snooper: Option<Snooper>,
-    snooper_number: u64,
+    snooper_generation: u64,
     thread: Option<ThreadId>,
     handle: Option<JoinHandle<()>>,
     ending: bool,
-    /// The thread waits to be woken: whoever gives it something need do so only then.
+    /// Whether the thread waits on the condition variable. Only then does it have to be woken.
     idle: bool,
 }
 
-/// The queue of that thread.
+/// The callback thread of a node, with its queue.
 #[derive(Default)]
-pub(crate) struct Dispatch {
+pub(crate) struct CallbackThread {
     state: Mutex<State>,
-    woken: Condvar,
+    wakeup: Condvar,
     ended: Notify,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one at a time, never kept")]
-enum Next {
-    Calls,
+#[expect(clippy::large_enum_variant, reason = "one at a time, never stored")]
+enum Work {
+    Callbacks,
     Snoop(Message, Snooper, u64),
     End,
 }
 
-impl Dispatch {
+impl CallbackThread {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs callbacks on the thread, after all that were given before.
-    pub(crate) fn run(self: &Arc<Self>, calls: impl IntoIterator<Item = Call>) {
+    /// Queues callbacks. They run in the order of queueing.
+    pub(crate) fn run(self: &Arc<Self>, callbacks: impl IntoIterator<Item = ReadyCallback>) {
         let mut state = self.lock();
-        state.calls.extend(calls);
+        state.callbacks.extend(callbacks);
         self.start(&mut state);
         self.wake(state);
     }
 
-    /// Lets go of the lock and wakes the thread where it waits.
+    /// Releases the lock, and wakes the thread if it waits.
     fn wake(&self, mut state: MutexGuard<'_, State>) {
         let idle = std::mem::take(&mut state.idle);
         drop(state);
         if idle {
-            self.woken.notify_one();
+            self.wakeup.notify_one();
         }
     }
 
-    /// Hands a message to the snooper; `false` where it was dropped.
+    /// Queues a message for the snooper. Returns `false` if the queue is full.
     pub(crate) fn snoop(&self, message: Message) -> bool {
         let mut state = self.lock();
         let bytes = state.snooped_bytes + message.body.len();
@@ -96,39 +90,39 @@ impl Dispatch {
         true
     }
 
-    /// Replaces the snooper. One that is running at the moment is dropped when it is done.
+    /// Replaces the snooper. If it is running, it is dropped when it returns.
     pub(crate) fn set_snooper(self: &Arc<Self>, snooper: Option<Snooper>) {
         let mut state = self.lock();
-        state.snooper_number += 1;
+        state.snooper_generation += 1;
         state.snooped.clear();
         state.snooped_bytes = 0;
-        let wanted = snooper.is_some() && !state.ending;
+        let needs_thread = snooper.is_some() && !state.ending;
         let old = std::mem::replace(&mut state.snooper, snooper);
-        if wanted {
+        if needs_thread {
             self.start(&mut state);
         }
         drop(state);
         drop(old);
     }
 
-    /// Whether this is the thread.
+    /// Whether the current thread is this one.
     pub(crate) fn is_current(&self) -> bool {
         self.lock().thread == Some(thread::current().id())
     }
 
-    /// Lets the thread end once it has run all callbacks.
+    /// Makes the thread end once it has run all queued callbacks.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.ending = true;
         state.snooped.clear();
         state.snooped_bytes = 0;
-        state.snooper_number += 1;
+        state.snooper_generation += 1;
         let snooper = state.snooper.take();
         self.wake(state);
         drop(snooper);
     }
 
-    /// Waits until the thread has ended. On the thread itself: does not wait.
+    /// Waits until the thread has ended. Returns at once if called on the thread itself.
     pub(crate) async fn ended(&self) {
         loop {
             let ended = self.ended.notified();
@@ -142,11 +136,11 @@ impl Dispatch {
         }
     }
 
-    /// Waits, without a runtime, until the thread is gone from the system too.
+    /// Joins the thread, which needs no runtime. Does nothing if called on the thread itself.
     pub(crate) fn join(&self) {
         let handle = if self.is_current() { None } else { self.lock().handle.take() };
         if let Some(handle) = handle {
-            // A panic of the thread was reported when it happened.
+            // A panic of the thread was reported when it occurred.
             let _ = handle.join();
         }
     }
@@ -155,75 +149,75 @@ impl Dispatch {
         if state.thread.is_some() {
             return;
         }
-        let me = self.clone();
+        let this = self.clone();
         let spawned =
-            thread::Builder::new().name("meshage-callback".into()).spawn(move || me.work());
+            thread::Builder::new().name("meshage-callback".into()).spawn(move || this.work());
         match spawned {
             Ok(handle) => {
                 state.thread = Some(handle.thread().id());
                 state.handle = Some(handle);
             }
-            // The callbacks wait for the next attempt, which comes with the next callback.
-            Err(error) => tracing::error!(%error, "no thread for callbacks"),
+            // The callbacks stay queued. The next callback tries again to start the thread.
+            Err(error) => tracing::error!(%error, "starting the thread for callbacks failed"),
         }
     }
 
     fn work(&self) {
-        // Two lists take turns, so that a batch costs one lock and no memory.
-        let mut calls = Vec::new();
+        // Two lists are swapped, so that a batch costs one lock and no allocation.
+        let mut callbacks = Vec::new();
         loop {
-            match self.next(&mut calls) {
-                Next::Calls => {
-                    for Call { ending, result } in calls.drain(..) {
-                        guarded(move || ending.call(result));
+            match self.next_work(&mut callbacks) {
+                Work::Callbacks => {
+                    for callback in callbacks.drain(..) {
+                        catch_panic(move || callback.run());
                     }
-                    calls.shrink_to(CALLS_KEPT);
+                    callbacks.shrink_to(CALLBACKS_KEPT);
                 }
-                Next::Snoop(message, mut snooper, number) => {
-                    guarded(|| snooper(message));
+                Work::Snoop(message, mut snooper, generation) => {
+                    catch_panic(|| snooper(message));
                     let mut state = self.lock();
-                    if state.snooper_number == number {
+                    if state.snooper_generation == generation {
                         state.snooper = Some(snooper);
                     } else {
                         drop(state);
                         drop(snooper);
                     }
                 }
-                Next::End => break,
+                Work::End => break,
             }
         }
         self.ended.notify_waiters();
     }
 
-    /// Waits for something to do. Callbacks come all at once, in `calls`, which is empty.
-    fn next(&self, calls: &mut Vec<Call>) -> Next {
+    /// Waits for work. Moves all queued callbacks to `callbacks`, which must be empty.
+    fn next_work(&self, callbacks: &mut Vec<ReadyCallback>) -> Work {
         let mut state = self.lock();
         loop {
-            if !state.calls.is_empty() {
-                std::mem::swap(&mut state.calls, calls);
-                return Next::Calls;
+            if !state.callbacks.is_empty() {
+                std::mem::swap(&mut state.callbacks, callbacks);
+                return Work::Callbacks;
             }
-            let number = state.snooper_number;
+            let generation = state.snooper_generation;
             if !state.snooped.is_empty()
                 && let Some(snooper) = state.snooper.take()
                 && let Some(message) = state.snooped.pop_front()
             {
                 state.snooped_bytes -= message.body.len();
-                return Next::Snoop(message, snooper, number);
+                return Work::Snoop(message, snooper, generation);
             }
             if state.ending {
                 state.thread = None;
-                return Next::End;
+                return Work::End;
             }
             state.idle = true;
-            state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.wakeup.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle = false;
         }
     }
 }
 
-/// A callback that panics ends itself, not the thread.
-fn guarded(callback: impl FnOnce()) {
+/// Runs a callback. A panic ends the callback, not the thread.
+fn catch_panic(callback: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(callback)).is_err() {
         tracing::error!("a callback panicked");
     }
@@ -234,6 +228,7 @@ mod tests {
     use super::*;
     use crate::message::{Encoding, Report};
     use crate::name::{Instance, MessageId, Names, NodeName};
+    use crate::net::completion::{Completion, CompletionState};
     use std::sync::mpsc;
     use std::time::Duration;
 
@@ -254,36 +249,36 @@ mod tests {
 
     #[test]
     fn callbacks_run_in_order_even_after_one_that_panics() {
-        let dispatch = Arc::new(Dispatch::default());
-        let (sender, results) = mpsc::channel();
-        let call = |number| {
+        let thread = Arc::new(CallbackThread::default());
+        let (sender, called) = mpsc::channel();
+        let callback = |number| {
             let sender = sender.clone();
-            let ending = CompletionState::called(move |_| {
+            let completion = CompletionState::with_callback(move |_| {
                 sender.send(number).expect("received");
                 assert_ne!(number, 1, "this one panics");
             });
-            Call { ending, result: Ok(Report::default()) }
+            Completion::new(completion).complete(Ok(Report::default())).expect("a callback")
         };
-        dispatch.run([call(0), call(1), call(2)]);
-        dispatch.run([call(3)]);
-        let got: Vec<_> = (0..4).map(|_| results.recv_timeout(SOON).expect("runs")).collect();
-        assert_eq!(got, [0, 1, 2, 3]);
-        dispatch.end();
-        dispatch.join();
-        assert!(dispatch.lock().thread.is_none());
+        thread.run([callback(0), callback(1), callback(2)]);
+        thread.run([callback(3)]);
+        let numbers: Vec<_> = (0..4).map(|_| called.recv_timeout(SOON).expect("runs")).collect();
+        assert_eq!(numbers, [0, 1, 2, 3]);
+        thread.end();
+        thread.join();
+        assert!(thread.lock().thread.is_none());
     }
 
     #[test]
-    fn a_slow_snooper_loses_messages_and_bounds_memory() {
-        let dispatch = Arc::new(Dispatch::default());
-        let taken =
-            (0..2 * SNOOP_MESSAGES_MAX as u64).filter(|&id| dispatch.snoop(message(id))).count();
-        assert_eq!(taken, SNOOP_MESSAGES_MAX);
+    fn the_queue_of_a_slow_snooper_is_bounded() {
+        let thread = Arc::new(CallbackThread::default());
+        let queued =
+            (0..2 * SNOOP_MESSAGES_MAX as u64).filter(|&id| thread.snoop(message(id))).count();
+        assert_eq!(queued, SNOOP_MESSAGES_MAX);
     }
 
     #[test]
-    fn a_snooper_that_takes_itself_away_is_dropped_once_it_is_done() {
-        let dispatch = Arc::new(Dispatch::default());
+    fn a_snooper_that_removes_itself_is_dropped_when_it_returns() {
+        let thread = Arc::new(CallbackThread::default());
         let (sender, dropped) = mpsc::channel();
         struct OnDrop(mpsc::Sender<()>);
         impl Drop for OnDrop {
@@ -291,14 +286,14 @@ mod tests {
                 let _ = self.0.send(());
             }
         }
-        let (guard, me) = (OnDrop(sender), dispatch.clone());
-        dispatch.set_snooper(Some(Box::new(move |_| {
+        let (guard, clone) = (OnDrop(sender), thread.clone());
+        thread.set_snooper(Some(Box::new(move |_| {
             let _alive = &guard;
-            me.set_snooper(None);
+            clone.set_snooper(None);
         })));
-        assert!(dispatch.snoop(message(1)));
+        assert!(thread.snoop(message(1)));
         dropped.recv_timeout(SOON).expect("dropped");
-        dispatch.end();
-        dispatch.join();
+        thread.end();
+        thread.join();
     }
 }

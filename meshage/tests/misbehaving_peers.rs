@@ -1,4 +1,4 @@
-//! Peers that speak the protocol's first words and then do as they please. Each is a bare socket.
+//! Peers that complete the handshake and then misbehave. Each is a bare socket.
 #![cfg(feature = "net")]
 
 mod common;
@@ -14,18 +14,19 @@ use meshage::wire::frame::{FRAME_BYTES_MAX, FrameKind, WireFrame};
 use meshage::wire::hello::{Hello, PREFACE_BYTES, Purpose};
 use meshage::{Instance, LOLLIPOP_LENGTH, Namespace, Node, Outcome, Outgoing};
 
-/// A peer called "a": the lesser name, which admits first.
-struct Stranger {
+/// A peer with the name "a": the lesser name, which admits first.
+struct RawPeer {
     stream: TcpStream,
     deframer: Deframer,
 }
 
-impl Stranger {
-    /// Connects, shakes hands and brings the databases level; the node has it as a peer then.
-    async fn meet(node: &Node) -> Self {
-        let mut stranger = Self::connect(node);
-        stranger.send(&ControlFrame::Admit { other_link: false }.encode());
-        let own = Announcement {
+impl RawPeer {
+    /// Connects and completes the handshake and the database exchange. The node then has it as a
+    /// peer.
+    async fn link_to(node: &Node) -> Self {
+        let mut peer = Self::connect(node);
+        peer.send(&ControlFrame::Admit { other_link: false }.encode());
+        let announcement = Announcement {
             name: name("a"),
             instance: Instance(7),
             sequence: meshage::name::Sequence(LOLLIPOP_LENGTH),
@@ -33,13 +34,13 @@ impl Stranger {
         };
         for frame in [
             ControlFrame::Digest { entries: Vec::new(), last: true },
-            ControlFrame::Announce(own),
+            ControlFrame::Announce(announcement),
             ControlFrame::Synced,
         ] {
-            stranger.send(&frame.encode());
+            peer.send(&frame.encode());
         }
         until("it is a peer", || node.peers() == [name("a")] && node.mesh().contains("a")).await;
-        stranger
+        peer
     }
 
     fn connect(node: &Node) -> Self {
@@ -53,11 +54,11 @@ impl Stranger {
             capabilities: u64::MAX,
             purpose: Purpose::Dialled,
         };
-        stream.write_all(&hello.encode()).expect("said");
+        stream.write_all(&hello.encode()).expect("written");
         let mut preface = [0; PREFACE_BYTES];
-        stream.read_exact(&mut preface).expect("heard");
+        stream.read_exact(&mut preface).expect("read");
         let mut rest = vec![0; Hello::length(preface).expect("the protocol")];
-        stream.read_exact(&mut rest).expect("heard");
+        stream.read_exact(&mut rest).expect("read");
         let hello = Hello::decode(&rest).expect("a hello");
         assert_eq!((hello.name, hello.instance), (node.name().clone(), node.instance()));
         Self { stream, deframer: Deframer::default() }
@@ -71,7 +72,7 @@ impl Stranger {
         self.stream.write_all(bytes).expect("written");
     }
 
-    /// Reads until the node has closed the connection; gives back the control frames.
+    /// Reads until the node has closed the connection, and returns the control frames.
     fn read_to_end(mut self) -> Vec<ControlFrame> {
         let mut frames = Vec::new();
         loop {
@@ -90,17 +91,17 @@ impl Stranger {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frame_of_a_later_version_is_passed_over() {
+async fn a_frame_of_an_unknown_kind_is_skipped() {
     let node = node("n").await;
-    let mut stranger = Stranger::meet(&node).await;
-    stranger.send_bytes(&[3, 0, 0, 0, 200, 1, 2]);
-    stranger.send(&WireFrame::keep_alive());
-    until("it is counted", || count(&node, "net_in_frames_unknown") == 1).await;
-    assert_eq!(node.peers(), [name("a")], "the link stands");
+    let mut peer = RawPeer::link_to(&node).await;
+    peer.send_bytes(&[3, 0, 0, 0, 200, 1, 2]);
+    peer.send(&WireFrame::keep_alive());
+    until("the frame is counted", || count(&node, "net_in_frames_unknown") == 1).await;
+    assert_eq!(node.peers(), [name("a")], "the link stays up");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_breaks_the_protocol_is_closed_and_counted() {
+async fn a_link_whose_peer_breaks_the_protocol_is_closed_and_counted() {
     let too_long = (FRAME_BYTES_MAX as u32 + 1).to_le_bytes();
     let breaches: [&[u8]; 5] = [
         &[0, 0, 0, 0],
@@ -111,34 +112,33 @@ async fn a_peer_that_breaks_the_protocol_is_closed_and_counted() {
     ];
     for breach in breaches {
         let node = node("n").await;
-        let mut stranger = Stranger::meet(&node).await;
-        stranger.send_bytes(breach);
-        stranger.read_to_end();
-        until("it is out", || node.peers().is_empty() && node.mesh().len() == 1).await;
+        let mut peer = RawPeer::link_to(&node).await;
+        peer.send_bytes(breach);
+        peer.read_to_end();
+        until("the peer is removed", || node.peers().is_empty() && node.mesh().len() == 1).await;
         assert_eq!(count(&node, "net_breaches"), 1, "{breach:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_falls_silent_is_out_within_four_seconds_whatever_it_was_sent() {
+async fn a_silent_peer_is_removed_within_four_seconds_even_with_sends_outstanding() {
     let node = node("n").await;
-    let stranger = Stranger::meet(&node).await;
-    // More than the sockets hold, to one who reads nothing.
+    let peer = RawPeer::link_to(&node).await;
+    // More than the sockets hold, to a peer that reads nothing.
     let outgoing = Outgoing::set([name("a")], vec![0; 32 << 20]).timeout(SOON);
-    let pending = node.start_send(outgoing).expect("begun");
-    let out = || node.peers().is_empty();
-    within(Duration::from_secs(4), "it is out", out).await;
-    let mut pending = pending;
+    let mut pending = node.start_send(outgoing).expect("started");
+    let removed = || node.peers().is_empty();
+    within(Duration::from_secs(4), "the peer is removed", removed).await;
     assert_eq!(pending.wait().await.expect("sent").outcome("a"), Some(Outcome::Lost));
-    drop(stranger);
+    drop(peer);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_floods_control_frames_slows_nobody() {
+async fn a_peer_that_floods_control_frames_does_not_slow_other_peers() {
     let (n, other) = (node("n").await, node("other").await);
     link(&n, &other).await;
-    let mut stranger = Stranger::connect(&n);
-    stranger.send(&ControlFrame::Admit { other_link: false }.encode());
+    let mut peer = RawPeer::connect(&n);
+    peer.send(&ControlFrame::Admit { other_link: false }.encode());
     let frame = ControlFrame::Digest {
         entries: vec![(Instance(7), meshage::name::Sequence(1)); 1000],
         last: false,
@@ -147,7 +147,7 @@ async fn a_peer_that_floods_control_frames_slows_nobody() {
     let flood = std::thread::spawn(move || {
         let bytes = [&frame.head[..], &frame.body[..]].concat();
         for _ in 0..20_000 {
-            if stranger.stream.write_all(&bytes).is_err() {
+            if peer.stream.write_all(&bytes).is_err() {
                 return;
             }
         }
@@ -158,15 +158,15 @@ async fn a_peer_that_floods_control_frames_slows_nobody() {
     }
     n.close();
     n.closed().await;
-    flood.join().expect("the stranger ends");
+    flood.join().expect("no panic");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_closes_says_so_to_its_peers() {
+async fn a_node_that_closes_notifies_its_peers() {
     let node = node("n").await;
-    let stranger = Stranger::meet(&node).await;
+    let peer = RawPeer::link_to(&node).await;
     node.close();
-    let heard = stranger.read_to_end();
-    assert_eq!(heard.last(), Some(&ControlFrame::Leaving), "{heard:?}");
+    let frames = peer.read_to_end();
+    assert_eq!(frames.last(), Some(&ControlFrame::Leaving), "{frames:?}");
     node.closed().await;
 }

@@ -1,0 +1,38 @@
+//! What the control task receives, and the bounds of its queues.
+
+use tokio::sync::oneshot;
+
+use super::transport::Transport;
+use crate::protocol::io::{Command, Input, Reply, RequestId, Role};
+use crate::wire::hello::Hello;
+
+/// The capacity of the queue of network events. Readers wait while it is full, so that a peer that
+/// floods a node with control frames (of 64 KiB at most) takes no more than 16 MiB.
+pub(super) const NETWORK_EVENTS_MAX: usize = 256;
+
+/// An event from the network.
+pub(super) enum NetworkEvent {
+    /// An event that the router handles as it is.
+    Input(Input),
+    /// A connection over which hellos were exchanged.
+    Connected {
+        /// The connection.
+        transport: Transport,
+        /// Which end made it.
+        role: Role,
+        /// The hello of the other end.
+        hello: Hello,
+    },
+    /// Completed once all events before it have taken effect, the new routes included.
+    Barrier(oneshot::Sender<()>),
+}
+
+/// A request of the application.
+pub(super) enum Request {
+    /// A command without a reply.
+    Command(Command),
+    /// A command with a reply.
+    CommandWithReply { request: RequestId, command: Command, reply: oneshot::Sender<Reply> },
+    /// Close the node.
+    Close,
+}

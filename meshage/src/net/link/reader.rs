@@ -1,0 +1,278 @@
+//! The receiving half of a link ([`super::writer`] is the sending half).
+//!
+//! ```text
+//!  transport ──► reader ──┬─ data, acknowledgements: the data plane, a batch at a time
+//!                         └─ control frames, link activity: the driver's bounded queue
+//! ```
+//!
+//! A reader never waits for another link. It waits for the driver in two cases. With control frames
+//! it waits for room in the driver's queue, so that a peer that floods the node with them fills its
+//! socket and not the node's memory. Before the first message after control frames it waits until
+//! they have taken effect, so that a reply to the message finds the route that they announced.
+//! While the inbox is more than half full, the reader yields to the application, but does not wait
+//! for it.
+
+use std::io::{self, IoSliceMut};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut as _, BytesMut};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
+use crate::name::LinkId;
+use crate::net::clock;
+use crate::net::input::NetworkEvent;
+use crate::net::shared::Shared;
+use crate::net::transport::ReadHalf;
+use crate::protocol::io::Input;
+use crate::wire::WireError;
+use crate::wire::control::ControlFrame;
+use crate::wire::deframe::RawFrame;
+use crate::wire::frame::FrameKind;
+
+/// The size of a read at first, and the size that it grows to on a busy link.
+const READ_BYTES_MIN: usize = 16 << 10;
+const READ_BYTES_MAX: usize = 256 << 10;
+/// The size of a read after a chunk that was read in place. The next chunk follows, and the part of
+/// it that is read before its header is decoded has to be copied.
+const READ_BYTES_AFTER_CHUNK: usize = 4 << 10;
+/// A buffer with less room than this is replaced before the next read.
+const READ_BYTES_SPARE: usize = 2 << 10;
+/// The number of frames given to the data plane between two checks of its inbox: a quarter of the
+/// default capacity of an inbox.
+const FRAMES_IN_A_ROW: usize = 256;
+/// The limit on consecutive yields while the inbox is more than half full.
+const YIELDS_MAX: usize = 16;
+/// The interval at which the control plane is notified that bytes arrive.
+const ACTIVITY_INTERVAL: Duration = Duration::from_millis(250);
+/// The time limit for an orderly close: the rest is written and the other end closes.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The state of a link, as the driver sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::net) enum Phase {
+    /// In use.
+    Open,
+    /// The queued frames are written; arriving bytes are discarded.
+    Draining,
+    /// Closed at once.
+    Closed,
+}
+
+/// The reason why a reader stopped.
+enum StopReason {
+    /// The driver closes the link.
+    Closed(Phase),
+    /// The link broke.
+    Broken(String),
+    /// The other end broke the protocol.
+    Breach(String),
+}
+
+/// Reads until the link ends.
+pub(in crate::net) async fn run(
+    link: LinkId,
+    mut transport: ReadHalf,
+    mut phase: watch::Receiver<Phase>,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<NetworkEvent>,
+) {
+    let mut reader = Reader {
+        link,
+        shared,
+        events,
+        frames: Vec::new(),
+        read_size: READ_BYTES_MIN,
+        activity_reported: None,
+        control_pending: false,
+    };
+    let stop = tokio::select! {
+        biased;
+        phase = closed(&mut phase) => StopReason::Closed(phase),
+        stop = reader.read_all(&mut transport) => stop,
+    };
+    let (reason, breach) = match stop {
+        StopReason::Closed(Phase::Draining) => {
+            // A socket that is closed with unread bytes makes the kernel discard the bytes that it
+            // has not sent yet. So read to the end of the stream, within a time limit.
+            let _ = timeout(LINGER, discard(&mut transport)).await;
+            (None, false)
+        }
+        StopReason::Closed(Phase::Open | Phase::Closed) => (None, false),
+        StopReason::Broken(reason) => (Some(reason), false),
+        StopReason::Breach(reason) => (Some(reason), true),
+    };
+    if let Some(reason) = reason {
+        reader.notify(Input::LinkDown { link, reason, breach }).await;
+    }
+    // The writer may be waiting for the socket.
+    transport.shutdown(Shutdown::Both);
+}
+
+/// Waits until the link is no longer in use.
+async fn closed(phase: &mut watch::Receiver<Phase>) -> Phase {
+    match phase.wait_for(|phase| *phase != Phase::Open).await {
+        Ok(phase) => *phase,
+        Err(_) => Phase::Closed,
+    }
+}
+
+async fn discard(transport: &mut ReadHalf) {
+    let mut buffer = BytesMut::with_capacity(READ_BYTES_MIN);
+    while let Ok(1..) = transport.read_buf(&mut buffer).await {
+        buffer.clear();
+    }
+}
+
+struct Reader {
+    link: LinkId,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<NetworkEvent>,
+    frames: Vec<RawFrame>,
+    /// The size of the next read.
+    read_size: usize,
+    /// When the control plane was last notified that bytes arrive.
+    activity_reported: Option<Instant>,
+    /// Whether control frames were given to the driver that may not have taken effect yet.
+    control_pending: bool,
+}
+
+impl Reader {
+    /// Reads until the link breaks, and returns the reason.
+    async fn read_all(&mut self, transport: &mut ReadHalf) -> StopReason {
+        let mut read_buffer = ReadBuffer::default();
+        loop {
+            let length = match self.read(transport, &mut read_buffer).await {
+                Ok(0) => return StopReason::Broken("closed by the other end".into()),
+                Ok(length) => length,
+                Err(error) => return StopReason::Broken(error.to_string()),
+            };
+            self.shared.counters.net_in_bytes.add(length);
+            if let Err(breach) = self.process(&mut read_buffer).await {
+                self.shared.counters.net_breaches.one();
+                tracing::warn!(%breach, "the peer broke the protocol");
+                return StopReason::Breach(breach.0);
+            }
+            if !self.control_pending {
+                read_buffer.place(&self.shared.plane, self.link, clock::now());
+            }
+        }
+    }
+
+    /// Waits for bytes, reads them and returns their number.
+    async fn read(
+        &mut self,
+        transport: &mut ReadHalf,
+        read_buffer: &mut ReadBuffer,
+    ) -> io::Result<usize> {
+        while read_buffer.missing().is_some() {
+            transport.readable().await?;
+            let recv = |buffers: &mut [IoSliceMut<'_>]| transport.try_read_vectored(buffers);
+            match read_buffer.read_chunk(&self.shared.plane, self.link, clock::now, recv) {
+                Ok(ChunkRead::Part(length)) => return Ok(length),
+                Ok(ChunkRead::Complete(length)) => {
+                    self.shared.counters.net_in_frames.one();
+                    self.read_size = READ_BYTES_AFTER_CHUNK;
+                    return Ok(length);
+                }
+                Ok(ChunkRead::Ordinary) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let buffer = read_buffer.deframer().buffer();
+        if buffer.capacity() - buffer.len() < READ_BYTES_SPARE {
+            buffer.reserve(self.read_size);
+        }
+        let room = self.read_size.min(buffer.capacity() - buffer.len());
+        let length = transport.read_buf(&mut buffer.limit(room)).await?;
+        self.read_size =
+            if length == room { (2 * self.read_size).min(READ_BYTES_MAX) } else { READ_BYTES_MIN };
+        Ok(length)
+    }
+
+    /// Handles all complete frames.
+    async fn process(&mut self, read_buffer: &mut ReadBuffer) -> Result<(), WireError> {
+        while let Some(frame) = read_buffer.deframer().next_frame()? {
+            self.frames.push(frame);
+            read_buffer.forget();
+        }
+        let now = clock::now();
+        self.shared.counters.net_in_frames.add(self.frames.len());
+        let mut frames = std::mem::take(&mut self.frames);
+        for run in frames.chunk_by(|a, b| is_data_plane(a) == is_data_plane(b)) {
+            if is_data_plane(&run[0]) {
+                self.await_control_frames().await;
+                for batch in run.chunks(FRAMES_IN_A_ROW) {
+                    if self.shared.plane.receive(self.link, batch, now)? {
+                        self.yield_to_application().await;
+                    }
+                }
+            } else {
+                self.pass_to_driver(run).await?;
+            }
+        }
+        frames.clear();
+        self.frames = frames;
+        if self.activity_reported.is_none_or(|at| now.duration_since(at) >= ACTIVITY_INTERVAL) {
+            self.activity_reported = Some(now);
+            self.notify(Input::Heard { link: self.link }).await;
+        }
+        Ok(())
+    }
+
+    /// Passes control frames to the driver.
+    async fn pass_to_driver(&mut self, frames: &[RawFrame]) -> Result<(), WireError> {
+        for frame in frames {
+            match frame.kind {
+                Some(FrameKind::Control) => {
+                    let frame = ControlFrame::decode(&frame.payload)?;
+                    self.notify(Input::Control { link: self.link, frame }).await;
+                    self.control_pending = true;
+                }
+                Some(FrameKind::Data | FrameKind::Ack | FrameKind::KeepAlive) => {}
+                None => self.shared.counters.net_in_frames_unknown.one(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the application take messages before the inbox is so full that it refuses some. Does
+    /// not wait for the application: one that takes none costs the node a few checks per batch.
+    async fn yield_to_application(&self) {
+        for _ in 0..YIELDS_MAX {
+            yield_now().await;
+            if !self.shared.plane.is_crowded() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the control frames received before have taken effect, so that a reply to a
+    /// message finds the route that was announced before it on the same link.
+    async fn await_control_frames(&mut self) {
+        if std::mem::take(&mut self.control_pending) {
+            let (done, completed) = oneshot::channel();
+            let _ = self.events.send(NetworkEvent::Barrier(done)).await;
+            // Fails only when the driver has ended.
+            let _ = completed.await;
+        }
+    }
+
+    async fn notify(&self, input: Input) {
+        // Fails only when the driver has ended.
+        let _ = self.events.send(NetworkEvent::Input(input)).await;
+    }
+}
+
+fn is_data_plane(frame: &RawFrame) -> bool {
+    match frame.kind {
+        Some(FrameKind::Data | FrameKind::Ack) => true,
+        Some(FrameKind::Control | FrameKind::KeepAlive) | None => false,
+    }
+}

@@ -1,0 +1,9 @@
+//! What differs between operating systems: socket options, descriptors and fork detection.
+//!
+//! Only the modules below call `libc`, `socket2` or `std::os`. The rest of [`super`] uses their
+//! functions and does not depend on the system.
+
+pub(crate) mod fork;
+pub(super) mod socket;
+#[cfg(unix)]
+pub(crate) mod wakeup_fd;

@@ -1,0 +1,91 @@
+//! Opens sockets, sets their options, and moves bytes without raising SIGPIPE.
+
+use std::io::{self, IoSlice, IoSliceMut, Read as _};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+/// The length of the accept queue: a thousand nodes may respond to one solicitation.
+const BACKLOG: i32 = 1024;
+/// The limit on the time that sent bytes stay unacknowledged by the other kernel. It is a little
+/// longer than the control plane's dead interval (3 s), so that the control plane decides first.
+const USER_TIMEOUT: Duration = Duration::from_secs(4);
+/// The limit on the bytes in the kernel that are not yet sent: enough to keep a loopback busy, and
+/// few enough that a small message does not wait behind many bytes of large ones.
+const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
+/// Suppresses SIGPIPE, which would end a program that is not written in Rust.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: i32 = 0;
+
+/// Writes to a socket and returns the number of bytes that it accepted.
+pub(in crate::net) fn send_vectored(
+    socket: &impl AsFd,
+    buffers: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    SockRef::from(socket).send_vectored_with_flags(buffers, SEND_FLAGS)
+}
+
+/// Reads from a socket and returns the number of bytes, 0 at the end of the stream.
+pub(in crate::net) fn recv_vectored(
+    socket: &impl AsFd,
+    buffers: &mut [IoSliceMut<'_>],
+) -> io::Result<usize> {
+    (&*SockRef::from(socket)).read_vectored(buffers)
+}
+
+/// Sets the options of a TCP connection. An option that the system does not support is left out.
+pub(in crate::net) fn set_tcp_options(stream: &impl AsFd) {
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_nodelay(true);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket.set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX);
+    #[cfg(target_vendor = "apple")]
+    let _ = socket.set_nosigpipe(true);
+}
+
+/// Closes a connection in one direction or both. A connection that is already closed is no error.
+pub(in crate::net) fn shutdown(socket: &impl AsFd, how: Shutdown) {
+    let _ = SockRef::from(socket).shutdown(how);
+}
+
+/// Opens a listening TCP socket.
+pub(in crate::net) fn listen_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // A port is free even if its last connections are still in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Opens a UDP socket on a port that any number of nodes of this machine can share.
+pub(in crate::net) fn bind_shared_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_broadcast(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// Opens a UDP socket that sends from one address of this machine.
+pub(in crate::net) fn bind_source_udp(address: IpAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind((address, 0))?;
+    socket.set_broadcast(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

@@ -1,0 +1,145 @@
+//! The byte stream under a link.
+//!
+//! ```text
+//!  dial, listen ──► Transport ──► handshake ──┬─► ReadHalf  ──► reader
+//!                                             └─► WriteHalf ──► writer, direct writes
+//! ```
+//!
+//! Only this module knows that the stream is a TCP connection. The handshake, the reader and the
+//! writer of a link work with any stream that has these operations.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Shutdown, SocketAddr};
+
+use bytes::BufMut;
+use tokio::io::{AsyncReadExt as _, Interest};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::sys::socket;
+
+/// A connected stream.
+#[derive(Debug)]
+pub(super) struct Transport {
+    stream: TcpStream,
+}
+
+/// The receiving half of a [`Transport`].
+#[derive(Debug)]
+pub(super) struct ReadHalf {
+    stream: OwnedReadHalf,
+}
+
+/// The sending half of a [`Transport`]. Dropping it closes the stream in this direction.
+#[derive(Debug)]
+pub(super) struct WriteHalf {
+    stream: OwnedWriteHalf,
+}
+
+impl Transport {
+    /// Connects to an address.
+    pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
+        TcpStream::connect(address).await.map(Self::from)
+    }
+
+    /// Whether both ends of the stream are this socket: a TCP connection to a free port of this
+    /// machine can connect to itself.
+    pub(super) fn is_connected_to_itself(&self) -> io::Result<bool> {
+        Ok(self.stream.local_addr()? == self.stream.peer_addr()?)
+    }
+
+    /// Writes all bytes.
+    pub(super) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = write_vectored(&self.stream, &[IoSlice::new(bytes)]).await?;
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+
+    /// Fills a buffer.
+    pub(super) async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        self.stream.read_exact(buffer).await.map(|_| ())
+    }
+
+    /// Splits the stream into halves that two tasks can own.
+    pub(super) fn into_split(self) -> (ReadHalf, WriteHalf) {
+        let (read, write) = self.stream.into_split();
+        (ReadHalf { stream: read }, WriteHalf { stream: write })
+    }
+}
+
+impl From<TcpStream> for Transport {
+    /// Sets the options that links need.
+    fn from(stream: TcpStream) -> Self {
+        socket::set_tcp_options(&stream);
+        Self { stream }
+    }
+}
+
+impl ReadHalf {
+    /// Waits until there may be something to read.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.stream.readable().await
+    }
+
+    /// Reads what has arrived and returns the number of bytes, 0 at the end of the stream. Never
+    /// waits: fails with [`io::ErrorKind::WouldBlock`] if nothing has arrived.
+    pub(super) fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let stream: &TcpStream = self.stream.as_ref();
+        let room: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        let mut length = 0;
+        let drained = stream.try_io(Interest::READABLE, || {
+            length = socket::recv_vectored(stream, buffers)?;
+            // A read that leaves room has emptied the socket. `WouldBlock` makes tokio wait for the
+            // next readiness, which saves a system call that would return nothing.
+            if 0 < length && length < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match drained {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock || length == 0 => Err(error),
+            Err(_) | Ok(()) => Ok(length),
+        }
+    }
+
+    /// Waits for something to read, appends it to a buffer and returns the number of bytes, 0 at
+    /// the end of the stream.
+    pub(super) async fn read_buf(&mut self, buffer: &mut impl BufMut) -> io::Result<usize> {
+        self.stream.read_buf(buffer).await
+    }
+
+    /// Closes the stream in one direction or both.
+    pub(super) fn shutdown(&self, how: Shutdown) {
+        let stream: &TcpStream = self.stream.as_ref();
+        socket::shutdown(stream, how);
+    }
+}
+
+impl WriteHalf {
+    /// Waits until the stream accepts bytes, and returns how many it accepted.
+    pub(super) async fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        write_vectored(self.stream.as_ref(), buffers).await
+    }
+
+    /// Writes what the stream accepts at once, and returns how many bytes that were. Never waits:
+    /// fails with [`io::ErrorKind::WouldBlock`] if it accepts none.
+    pub(super) fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        let stream: &TcpStream = self.stream.as_ref();
+        socket::send_vectored(stream, buffers)
+    }
+
+    /// Closes the stream in one direction or both.
+    pub(super) fn shutdown(&self, how: Shutdown) {
+        let stream: &TcpStream = self.stream.as_ref();
+        socket::shutdown(stream, how);
+    }
+}
+
+async fn write_vectored(stream: &TcpStream, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    loop {
+        match stream.try_io(Interest::WRITABLE, || socket::send_vectored(stream, buffers)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => return written,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Events of the mesh, and snooping on forwarded messages.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use super::handle::Node;
+use crate::event::Event;
+use crate::message::Message;
+use crate::net::events::Subscription;
+
+impl Node {
+    /// Subscribes to the events from now on.
+    pub fn events(&self) -> Events {
+        let is_closed = || self.shared.is_closed();
+        Events { subscription: self.shared.subscriptions.subscribe(is_closed) }
+    }
+
+    /// Calls `snoop` for every complete message that this node forwards and does not receive, from
+    /// a thread that does no I/O. `None` stops it. If `snoop` is slow, messages are dropped and
+    /// counted.
+    pub fn set_snoop(&self, snoop: Option<Box<dyn FnMut(Message) + Send>>) {
+        let snoop = snoop.filter(|_| !self.is_closed());
+        let on = snoop.is_some();
+        self.shared.plane.sink().callback_thread.set_snooper(snoop);
+        self.shared.plane.set_snoop(on);
+    }
+}
+
+/// A subscription to a node's events. It holds up to [`super::EVENTS_MAX`] events, then one
+/// [`Event::Overflow`].
+pub struct Events {
+    subscription: Arc<Subscription>,
+}
+
+impl Events {
+    /// Waits for an event. Returns `None` once the node is closed and all events were taken.
+    pub async fn next(&mut self) -> Option<Event> {
+        std::future::poll_fn(|cx| self.subscription.poll_next(cx)).await
+    }
+
+    /// Takes an event if there is one.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.subscription.try_next()
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.subscription.poll_next(cx)
+    }
+}
