@@ -35,7 +35,7 @@ static void node_names(void)
     STATUS(MESHAGE_ERR_INVALID, create("a\nb"));
     STATUS(MESHAGE_ERR_INVALID, create("\xc3\xa4"));
     STATUS(MESHAGE_ERR_INVALID, create(longer));
-    CHECK(strstr(meshage_last_error(), "at most 64") != NULL);
+    CHECK(strstr(meshage_last_error(), "the limit is 64") != NULL);
     OK(create(longest));
     CHECK(strcmp(meshage_last_error(), "") == 0);
     OK(create("a.b_c-D9"));
