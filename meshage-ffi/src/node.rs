@@ -86,14 +86,14 @@ pub unsafe extern "C" fn meshage_node_port(node: *const meshage_node) -> u16 {
     value(0, || unsafe { meshage_node::enter_any(node) }.map_or(0, |node| node.port))
 }
 
-/// Returns the node's degree, the number of links that it wants; 0 for NULL.
+/// Returns the node's degree, the number of links that it looks for; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_degree(node: *const meshage_node) -> u32 {
     // SAFETY: the caller's promise.
     value(0, || unsafe { meshage_node::enter(node) }.map_or(0, |node| node.node.node().degree()))
 }
 
-/// Sets the node's degree, the number of links that it wants: 0 to 256. Existing links stay.
+/// Sets the node's degree, the number of links that it looks for: 0 to 256. Existing links stay.
 ///
 /// Errors: NULL, INVALID, FORKED. Does not block.
 #[unsafe(no_mangle)]

@@ -26,8 +26,8 @@ pub struct meshage_op {
 }
 
 /// Called once with the result of a send. The callback owns the report and frees it with
-/// `meshage_report_free`. The report is NULL if the status is neither a recipient's nor PARTIAL
-/// (CLOSED).
+/// `meshage_report_free`. The report is NULL if there is no outcome, which is the case if the
+/// status is CLOSED.
 pub type meshage_report_cb = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
