@@ -43,7 +43,7 @@
  *              time, including inside a callback. Immutable objects may be
  *              read by any number of threads. A configuration, and a message
  *              that is being changed, may be used by one thread at a time.
- *              A function blocks only if its comment says so.
+ *              A function blocks only if its comment states it.
  *   Callbacks  No callback runs on an I/O thread or while the library holds a
  *              lock. A callback may call any function, including
  *              meshage_node_free for its own node. It must return: longjmp and
@@ -483,7 +483,7 @@ meshage_status meshage_node_stats(const meshage_node *node, meshage_stats **out)
 // Waits until all the named nodes are reachable. `names` may be NULL if `count` is 0.
 //
 // Errors: NULL; UTF8; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0; `meshage_last_error` names the
-// missing nodes); CLOSED; FORKED. Blocks; returns when the node is closed.
+// missing nodes); CLOSED; FORKED. Blocks; returns early when the node is closed.
 meshage_status meshage_node_wait(meshage_node *node,
                                  const char *const *names,
                                  size_t count,
@@ -495,7 +495,7 @@ meshage_status meshage_node_wait(meshage_node *node,
 // Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
 // it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the
 // other node's name is in use); PROTOCOL; IO (the host is not found, or the connection broke
-// before the link was established); CLOSED; FORKED. Blocks; returns when the node is closed.
+// before the link was established); CLOSED; FORKED. Blocks; returns early when the node is closed.
 meshage_status meshage_dial(meshage_node *node, const char *address, int32_t timeout_ms);
 
 // Closes the link to a peer. The node may later establish a new link to the same or another peer.
@@ -514,8 +514,8 @@ meshage_status meshage_hangup(meshage_node *node, const char *peer);
 //
 // Errors: NULL; INVALID (no recipients, a name that is not valid, the time); UTF8; SELF (the
 // sender is the only recipient); NO_ROUTE, TIMEOUT, BUSY, LOST (with one recipient); PARTIAL (with
-// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns when the
-// node is closed.
+// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns early when
+// the node is closed.
 meshage_status meshage_set(meshage_node *node,
                            const char *const *recipients,
                            size_t count,
@@ -525,10 +525,10 @@ meshage_status meshage_set(meshage_node *node,
                            meshage_report **report);
 
 // Sends a body to all nodes that are reachable now and waits until all have acknowledged it. If
-// there are none, returns OK and an empty report. The body is copied.
-// `body` may be NULL if `len` is 0.
+// no node is reachable, returns OK and an empty report. The body is copied; it may be NULL if
+// `len` is 0.
 //
-// `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+// `report` and errors: as for `meshage_set`. Blocks; returns early when the node is closed.
 meshage_status meshage_broadcast(meshage_node *node,
                                  const void *body,
                                  size_t len,
@@ -544,7 +544,7 @@ meshage_status meshage_broadcast_recipients(const meshage_node *node, meshage_na
 // Sends a message and waits for the acknowledgements. A message without recipients is a broadcast.
 // A received message can be sent too. The caller still owns the message and may send it again.
 //
-// `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+// `report` and errors: as for `meshage_set`. Blocks; returns early when the node is closed.
 meshage_status meshage_send(meshage_node *node,
                             const meshage_message *message,
                             int32_t timeout_ms,
@@ -569,9 +569,9 @@ meshage_status meshage_send_async(meshage_node *node,
                                   void *user_data,
                                   meshage_op **op);
 
-// Cancels a send. It ends at once, and its callback is called, once. The outcome for a recipient
-// to which the message has not left is CANCELED. For every other recipient it is TIMEOUT: the
-// message may still arrive. Does nothing after the end of the send, or for NULL.
+// Cancels a send. It ends at once, and its callback is called once. The outcome for a recipient
+// is CANCELED if the message has not left this node for it. Otherwise it is TIMEOUT: the message
+// may still arrive. Does nothing after the end of the send, or for NULL.
 //
 // Any thread. Does not block.
 void meshage_op_cancel(meshage_op *op);
@@ -670,7 +670,7 @@ void meshage_message_free(meshage_message *message);
 // that are still in the queue are returned first, then CLOSED.
 //
 // Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED; STATE (a message callback
-// is set); FORKED. Blocks; returns when the node is closed or a message callback is set.
+// is set); FORKED. Blocks; returns early when the node is closed or a message callback is set.
 meshage_status meshage_recv(meshage_node *node, int32_t timeout_ms, meshage_message **out);
 
 // Waits for a message, then calls `cb` with it and with up to `max` - 1 further messages that are
@@ -679,8 +679,8 @@ meshage_status meshage_recv(meshage_node *node, int32_t timeout_ms, meshage_mess
 // frees the node, no further call follows.
 //
 // Errors: NULL (the node or `cb`); INVALID (`max` is 0, or the time); TIMEOUT (AGAIN if
-// `timeout_ms` is 0); CLOSED; STATE (a message callback is set); FORKED. Blocks; returns when the
-// node is closed or a message callback is set.
+// `timeout_ms` is 0); CLOSED; STATE (a message callback is set); FORKED. Blocks; returns early
+// when the node is closed or a message callback is set.
 meshage_status meshage_poll(meshage_node *node,
                             int32_t timeout_ms,
                             size_t max,
@@ -702,7 +702,7 @@ meshage_status meshage_recv_fd(meshage_node *node, int *fd);
 // `meshage_event_free`.
 //
 // Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED (and the queue is empty);
-// FORKED. Blocks; returns when the node is closed.
+// FORKED. Blocks; returns early when the node is closed.
 meshage_status meshage_next_event(meshage_node *node, int32_t timeout_ms, meshage_event **out);
 
 // Sets the callback for messages. `cb` is called with every message, including those already in

@@ -936,7 +936,7 @@ class pending {
 public:
     explicit pending(meshage_op *owned) noexcept : handle_(owned) {}
 
-    // Ends the send at once. Its callback is called, once.
+    // Ends the send at once. Its callback is called once.
     void cancel() const noexcept { meshage_op_cancel(handle_.get()); }
 
 private:

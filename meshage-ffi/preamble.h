@@ -43,7 +43,7 @@
  *              time, including inside a callback. Immutable objects may be
  *              read by any number of threads. A configuration, and a message
  *              that is being changed, may be used by one thread at a time.
- *              A function blocks only if its comment says so.
+ *              A function blocks only if its comment states it.
  *   Callbacks  No callback runs on an I/O thread or while the library holds a
  *              lock. A callback may call any function, including
  *              meshage_node_free for its own node. It must return: longjmp and

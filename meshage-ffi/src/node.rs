@@ -204,7 +204,7 @@ pub unsafe extern "C" fn meshage_node_stats(
 /// Waits until all the named nodes are reachable. `names` may be NULL if `count` is 0.
 ///
 /// Errors: NULL; UTF8; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0; `meshage_last_error` names the
-/// missing nodes); CLOSED; FORKED. Blocks; returns when the node is closed.
+/// missing nodes); CLOSED; FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_wait(
     node: *mut meshage_node,
@@ -230,7 +230,7 @@ pub unsafe extern "C" fn meshage_node_wait(
 /// Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
 /// it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the
 /// other node's name is in use); PROTOCOL; IO (the host is not found, or the connection broke
-/// before the link was established); CLOSED; FORKED. Blocks; returns when the node is closed.
+/// before the link was established); CLOSED; FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_dial(
     node: *mut meshage_node,
