@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Logging never blocks: if the callback is slow, lines are dropped, and a later line of the log
-//! contains the number of dropped lines. The thread starts with the first callback and runs until the process ends.
+//! contains the number of dropped lines. The thread starts with the first callback and runs until
+//! the process ends.
 
 use std::cell::Cell;
 use std::ffi::{c_char, c_void};

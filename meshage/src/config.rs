@@ -26,8 +26,8 @@ pub const SOLICIT_RATIO: u32 = 8;
 /// The largest body: 64 MiB, four times the largest that a user of the original is known to send.
 pub const MAX_MESSAGE: usize = 64 << 20;
 /// The number of I/O threads of a node with a runtime of its own. With one thread, no idle thread
-/// is woken to look for work: an acknowledged round trip between two nodes on one core took 35 µs with one
-/// thread and 46 µs with two.
+/// is woken to look for work: an acknowledged round trip between two nodes on one core took 35 µs
+/// with one thread and 46 µs with two.
 pub const WORKER_THREADS: usize = 1;
 /// The most links of a node, however they were established.
 pub const LINKS_MAX: usize = 256;
@@ -204,7 +204,7 @@ impl ConfigBuilder {
     }
 
     /// Adds a seed: an address (`host`, `host:port`, `[v6]:port`) that the node dials until it has
-    /// a link there, and again after that link breaks. It never gives up.
+    /// a link there, and again after that link breaks. The number of attempts is not limited.
     pub fn seed(mut self, address: impl Into<String>) -> Self {
         self.seeds.push(address.into());
         self

@@ -131,7 +131,7 @@ impl Node {
     /// there is none.
     ///
     /// # Errors
-    /// As [`Node::start_send`]. Then `done` is not called.
+    /// As [`Node::start_send`]. After an error `done` is not called.
     pub fn send_with(
         &self,
         outgoing: Outgoing,
