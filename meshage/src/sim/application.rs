@@ -149,7 +149,7 @@ impl Sim {
         });
         let outgoing = outgoing.retry(options.retry).timeout(options.timeout);
         let sent = incarnation.plane.send(outgoing, Some(now + options.timeout), send_id, now);
-        
+
         match sent {
             Ok(id) => {
                 self.history.set_message_id(send_id, id);
