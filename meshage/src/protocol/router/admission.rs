@@ -239,10 +239,12 @@ impl Router {
             );
             let name = self.config.name.clone();
             self.name_conflict(&name, &why, now);
-            self.solicit_after_name_conflict(now);
         }
         self.outputs.push_back(Output::Close { link: id, reason: CloseReason::Refused(reason) });
         self.link_ended(id, DialError::Refused(reason), refused(reason), now);
+        if reason == RefuseReason::NameInUse {
+            self.solicit_after_name_conflict(now);
+        }
     }
 
     pub(super) fn peer_leaves(&mut self, id: LinkId, now: Instant) {

@@ -145,3 +145,20 @@ fn a_restarted_node_that_failed_claims_its_name_again() {
         harness.run(secs(1));
     }
 }
+
+#[test]
+fn a_refused_node_is_linked_soon_after_its_name_is_free() {
+    for seed in 0..10 {
+        let mut harness = Harness::new(seed);
+        for name in ["a", "b", "x"] {
+            harness.start(config(name, 2));
+        }
+        assert!(harness.run_until(secs(8), Harness::is_complete));
+        let second = harness.start(config("x", 2));
+        harness.run(secs(300));
+        assert!(harness.nodes[second].router.routes().is_alone());
+        harness.command(2, Command::Close);
+        harness.kill(2);
+        assert!(harness.run_until(secs(11), Harness::is_complete), "seed {seed}");
+    }
+}

@@ -53,3 +53,16 @@ impl Sim {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "invariant S15")]
+    fn a_message_that_cannot_be_answered_is_detected() {
+        let sim = Sim::line(["a", "b"]);
+        let stranger = NodeName::new("c").expect("valid");
+        sim.check_answerable(HostId(0), &stranger, Instance(1));
+    }
+}
