@@ -3,8 +3,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::sleep_until;
-
 use super::handle::Node;
 use crate::error::WaitError;
 use crate::name::NodeName;
@@ -31,13 +29,17 @@ impl Node {
         condition: WaitCondition,
         limit: Duration,
     ) -> Result<Mesh, WaitError> {
+        self.wait_before(condition, clock::passed(clock::deadline(limit))).await
+    }
+
+    /// As [`Node::wait_for`]; `passed` is ready once the deadline has passed.
+    pub(crate) async fn wait_before(
+        &self,
+        condition: WaitCondition,
+        passed: impl Future<Output = ()>,
+    ) -> Result<Mesh, WaitError> {
         let mut installs = self.shared.installs.subscribe();
-        let mut timed_out = pin!(async {
-            match clock::deadline(limit) {
-                Some(deadline) => sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
-        });
+        let mut timed_out = pin!(passed);
         let mut closed = pin!(self.shared.reached(NodeState::Closing));
         loop {
             if self.is_closed() {
@@ -48,6 +50,7 @@ impl Node {
                 Err(missing) => missing,
             };
             tokio::select! {
+                biased;
                 // The sender lives as long as the node.
                 _ = installs.changed() => {}
                 () = closed.as_mut() => return Err(WaitError::Closed),
