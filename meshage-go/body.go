@@ -9,12 +9,12 @@ import (
 	"unsafe"
 )
 
-// An Encoding says how a body is to be read. It is carried with a message and never interpreted in
-// transit. Numbers from EncodingApplication on belong to applications.
+// An Encoding is the encoding of a body. It is sent with a message and never interpreted in
+// transit. Numbers from EncodingApplication upwards are for applications.
 type Encoding int32
 
 const (
-	// EncodingBytes: bytes, meaning whatever the programs agreed on. A []byte in Go.
+	// EncodingBytes: bytes whose meaning the programs define. A []byte in Go.
 	EncodingBytes Encoding = C.MESHAGE_ENCODING_BYTES
 	// EncodingText: UTF-8 text. A string in Go.
 	EncodingText Encoding = C.MESHAGE_ENCODING_TEXT
@@ -24,50 +24,50 @@ const (
 	EncodingBincode Encoding = C.MESHAGE_ENCODING_BINCODE
 	// EncodingGob: an interface value in encoding/gob. Any other value in Go.
 	EncodingGob Encoding = C.MESHAGE_ENCODING_GOB
-	// EncodingApplication is the first number that belongs to applications. An Encoded in Go.
+	// EncodingApplication is the first number for applications. An Encoded in Go.
 	EncodingApplication Encoding = 1024
 )
 
-// Encoded is a body in an encoding that Go has no type of its own for, to be sent or received:
+// Encoded is a body in an encoding without a corresponding Go type, to send or as received:
 //
 //	node.Set(to, meshage.Encoded{Encoding: meshage.EncodingJSON, Data: text})
 //
-// A gob of a type that this program has not registered arrives as one, too.
+// A gob of a type that this program has not registered is also received as an Encoded.
 type Encoded struct {
 	Encoding Encoding
 	Data     []byte
 }
 
-// parts is a body as the library takes it.
-type parts struct {
+// encodedBody is a body in the form that the library sends.
+type encodedBody struct {
 	data     []byte
 	encoding Encoding
 }
 
-func (p *parts) pointer() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(p.data)) }
+func (b *encodedBody) pointer() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b.data)) }
 
-// encode makes a body ready for the library. It copies neither bytes nor text: the library does.
-func encode(op string, body interface{}) (parts, error) {
+// encode converts a body for the library. It does not copy bytes or text: the library does.
+func encode(op string, body interface{}) (encodedBody, error) {
 	switch body := body.(type) {
 	case []byte:
-		return parts{body, EncodingBytes}, nil
+		return encodedBody{body, EncodingBytes}, nil
 	case string:
-		return parts{unsafe.Slice(unsafe.StringData(body), len(body)), EncodingText}, nil
+		return encodedBody{unsafe.Slice(unsafe.StringData(body), len(body)), EncodingText}, nil
 	case Encoded:
-		return parts{body.Data, body.Encoding}, nil
+		return encodedBody{body.Data, body.Encoding}, nil
 	case nil:
-		// gob has no word for it: no value, in no bytes.
-		return parts{nil, EncodingGob}, nil
+		// gob cannot encode nil: an empty gob body stands for it.
+		return encodedBody{nil, EncodingGob}, nil
 	default:
 		var buffer bytes.Buffer
 		if err := gob.NewEncoder(&buffer).Encode(&body); err != nil {
-			return parts{}, &OpError{Op: op, Err: err}
+			return encodedBody{}, &OpError{Op: op, Err: err}
 		}
-		return parts{buffer.Bytes(), EncodingGob}, nil
+		return encodedBody{buffer.Bytes(), EncodingGob}, nil
 	}
 }
 
-// decode makes a body of what came. The data is the library's, and copied.
+// decode converts a received body. The library owns the data, so it is copied.
 func decode(data []byte, encoding Encoding) interface{} {
 	switch encoding {
 	case EncodingBytes:

@@ -12,58 +12,59 @@ import (
 )
 
 const (
-	// AnyPort, as a port, stands for any that is free.
+	// AnyPort, as a port, selects any free port.
 	AnyPort = -1
-	// Forever, as a time, waits for ever.
+	// Forever, as a timeout, waits without a limit.
 	Forever time.Duration = -1
 )
 
-// A Config says how a node is to be. Only the name is needed: what is left out has its default.
+// A Config has the options of a node. Only the name is required. Each other option has a default.
 type Config struct {
 	// Name is the node's name, unique on the mesh: 1 to 64 bytes of [A-Za-z0-9._-].
 	Name string
-	// Namespace: only nodes of one namespace join each other by themselves. 0 to 64 bytes of
-	// [A-Za-z0-9._-]; the empty one is a namespace like any other.
+	// Namespace is the node's namespace. Only nodes of the same namespace discover each other. 0 to
+	// 64 bytes of [A-Za-z0-9._-]. The empty namespace is valid too.
 	Namespace string
-	// Degree is how many links the node wants, up to 256; with fewer it solicits. With 0 it solicits
-	// never.
+	// Degree is the number of links that the node wants, up to 256. With fewer links it solicits.
+	// With 0 it never solicits.
 	Degree uint
-	// Broadcast has the addresses to solicit at. Default: 255.255.255.255. On one machine,
-	// 127.255.255.255 reaches every node of that machine and nobody else.
+	// Broadcast has the addresses to solicit at. Default: 255.255.255.255. 127.255.255.255 reaches
+	// the nodes of this machine only.
 	Broadcast []net.IP
 	// Bind is the address to listen at. Default: 0.0.0.0. An IPv6 address makes an IPv6 listener
-	// (:: takes both kinds).
+	// (:: accepts IPv4 and IPv6).
 	Bind net.IP
-	// Port is the port of the mesh, TCP and UDP. Default: DefaultPort. With AnyPort the node takes
-	// any free TCP port and never hears a solicitation.
+	// Port is the port of the mesh, TCP and UDP. Default: DefaultPort. With AnyPort the node
+	// listens on any free TCP port and receives no solicitations.
 	Port int
-	// ListenPort is the TCP port alone, so that many nodes share a machine; AnyPort takes any that
-	// is free. Default: Port.
+	// ListenPort is the TCP port only, so that several nodes can share a machine. AnyPort selects
+	// any free port. Default: Port.
 	ListenPort int
-	// Version is the application's version, at most 256 bytes. A peer with another one is warned of
-	// in the log, nothing more.
+	// Version is the application's version, at most 256 bytes. For a peer with another version the
+	// node logs a warning; there is no other effect.
 	Version string
-	// Timeout is how long a send and a dial wait where their context has no deadline, in whole
-	// milliseconds; Forever waits for ever. Default: DEFAULT_TIMEOUT seconds.
+	// Timeout is how long a send and a dial wait if their context has no deadline, in whole
+	// milliseconds. Forever waits without a limit. Default: DEFAULT_TIMEOUT seconds.
 	Timeout time.Duration
-	// MSATimeout is how often the node announces its links though nothing changed: 100 ms to a day.
+	// MSATimeout is the interval of announcements without a change: 100 ms to one day.
 	// Default: DEFAULT_MSA_TIMEOUT seconds.
 	MSATimeout time.Duration
-	// ReceiveBuffer is how many messages the receive channel holds, up to 1,048,576; as many again
-	// wait behind it, before senders wait for room. Default: RECEIVE_BUFFER.
+	// ReceiveBuffer is the capacity of the receive channel in messages, up to 1,048,576. The
+	// library's queue behind it holds as many again. When both are full, senders wait. Default:
+	// RECEIVE_BUFFER.
 	ReceiveBuffer int
 	// MaxMessage is the largest body sent or received, in bytes, up to 1 GiB. Default: 64 MiB.
 	MaxMessage int
-	// WorkerThreads is how many threads move the node's bytes, up to 64. Default: 1.
+	// WorkerThreads is the number of I/O threads of the node, up to 64. Default: 1.
 	WorkerThreads int
-	// Seeds are addresses ("host", "host:port", "[v6]:port") that the node dials until it is linked,
-	// for ever, also after the link broke.
+	// Seeds are addresses ("host", "host:port", "[v6]:port") that the node dials until it is
+	// linked, and again whenever the link breaks.
 	Seeds []string
-	// Snoop is what the node's field of this name is from the start.
+	// Snoop is the initial value of the node's Snoop field.
 	Snoop func(m *Message)
 }
 
-// setter applies options to the library's configuration until one is refused.
+// setter applies options to the library's configuration until one is rejected.
 type setter struct {
 	config *C.meshage_config
 	err    error
@@ -71,24 +72,24 @@ type setter struct {
 
 func (s *setter) check(status C.meshage_status) {
 	if s.err == nil {
-		answer := C.mg_checked(status)
-		s.err = failure("new", answer.status, answer.error)
+		result := C.mg_result_of(status)
+		s.err = failure("new", result.status, result.error)
 	}
 }
 
-// number sets one that is not its zero value, which stands for the default.
+// number sets a numeric option. The zero value stands for the default.
 func (s *setter) number(what string, value, max int64, set func() C.meshage_status) {
 	if s.err != nil || value == 0 {
 		return
 	}
 	if value < 0 || value > max {
-		s.err = &OpError{Op: "new", Err: ErrInvalid, Detail: what + " is out of its range"}
+		s.err = &OpError{Op: "new", Err: ErrInvalid, Detail: what + " is out of range"}
 		return
 	}
 	s.check(set())
 }
 
-// text sets a string, which the library copies.
+// text sets a string option. The library copies the string.
 func (s *setter) text(what, value string, set func(*C.char) C.meshage_status) {
 	if s.err != nil {
 		return
@@ -102,7 +103,7 @@ func (s *setter) text(what, value string, set func(*C.char) C.meshage_status) {
 	s.check(set(copied))
 }
 
-// port sets one, AnyPort included.
+// port sets a port option, which may be AnyPort.
 func (s *setter) port(what string, port int, set func(C.uint16_t) C.meshage_status) {
 	if port == AnyPort {
 		s.check(set(0))
@@ -111,7 +112,7 @@ func (s *setter) port(what string, port int, set func(C.uint16_t) C.meshage_stat
 	s.number(what, int64(port), math.MaxUint16, func() C.meshage_status { return set(C.uint16_t(port)) })
 }
 
-// time sets one, where Forever may be.
+// time sets a duration option, which may be Forever.
 func (s *setter) time(what string, value time.Duration, set func(C.int32_t) C.meshage_status) {
 	if value == Forever {
 		s.check(set(C.MESHAGE_INFINITE))
@@ -121,14 +122,14 @@ func (s *setter) time(what string, value time.Duration, set func(C.int32_t) C.me
 	s.number(what, ms, math.MaxInt32, func() C.meshage_status { return set(C.int32_t(ms)) })
 }
 
-// addresses sets strings that are added one by one.
+// addresses adds the strings of an option one by one.
 func (s *setter) addresses(what string, values []string, add func(*C.char) C.meshage_status) {
 	for _, value := range values {
 		s.text(what, value, add)
 	}
 }
 
-// library makes the library's configuration, which is the caller's to free.
+// library creates the library's configuration. The caller frees it.
 func (c *Config) library() (*C.meshage_config, error) {
 	name, err := cString("new", "name", c.Name)
 	if err != nil {

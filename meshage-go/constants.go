@@ -1,10 +1,10 @@
 package meshage
 
-// What a message is, in its Command.
+// The values of a message's Command.
 const (
-	// ACK acknowledges a message. An application sees none.
+	// ACK is an acknowledgement. Applications never receive one.
 	ACK = iota
-	// MSA is a mesh state announcement. An application sees none.
+	// MSA is a mesh state announcement. Applications never receive one.
 	MSA
 	// MESSAGE is an application's message.
 	MESSAGE
@@ -13,21 +13,22 @@ const (
 const (
 	// DEFAULT_TIMEOUT is how long a send waits for acknowledgements, in seconds.
 	DEFAULT_TIMEOUT = 10
-	// RECEIVE_BUFFER is how many messages the receive channel holds.
+	// RECEIVE_BUFFER is the capacity of the receive channel in messages.
 	RECEIVE_BUFFER = 1024
-	// DEFAULT_MSA_TIMEOUT is how often a node announces its links though nothing changed, in
-	// seconds.
+	// DEFAULT_MSA_TIMEOUT is the interval of a node's announcements without a change, in seconds.
 	DEFAULT_MSA_TIMEOUT = 10
-	// SOLICIT_LIMIT is up to how many nodes in the mesh everybody answers a solicitation.
+	// SOLICIT_LIMIT is the largest number of nodes in the mesh with which every node answers a
+	// solicitation.
 	SOLICIT_LIMIT = 16
-	// SOLICIT_RATIO says that in a larger mesh one in so many nodes answers.
+	// SOLICIT_RATIO is the ratio in a larger mesh: one in this many nodes answers.
 	SOLICIT_RATIO = 8
 )
 
 const (
-	// LOLLIPOP_LENGTH is up to which sequence announcements are numbered once after a start.
+	// LOLLIPOP_LENGTH is the last of the announcement sequences that are used only once, after a
+	// start.
 	LOLLIPOP_LENGTH = 16
 )
 
-// DefaultPort is the port of the mesh, TCP and UDP, where none is given.
+// DefaultPort is the default port of the mesh, TCP and UDP.
 const DefaultPort = 9000

@@ -1,7 +1,7 @@
-// Package meshage passes messages over a mesh of nodes. Give a node a name and a number of links
-// that it should keep; nodes of one namespace find each other on the local network, link up, and pass
-// acknowledged messages by name, through each other where there is no direct link. Nothing is
-// durable: messages live in memory alone.
+// Package meshage passes messages over a mesh of nodes. A node has a name and a number of links
+// that it maintains. Nodes of the same namespace discover each other on the local network, link
+// into a mesh, and send acknowledged messages to each other by name. Nodes without a direct link
+// reach each other through relays. Nothing is durable: messages are kept in memory only.
 //
 // # A node
 //
@@ -16,55 +16,55 @@
 //		fmt.Println(message.Source, message.Body)
 //	}
 //
-// A program that was written for the Go package of this name compiles against this one by changing
-// the import path: NewNode, the methods and fields, and the constants in capitals are its interface.
-// The rest is what this package has beyond it: errors instead of exits, Close, contexts, what became
-// of a message at each recipient, events, counters.
+// A program that was written for the original Go package of this name compiles against this package
+// after a change of the import path: NewNode, its methods and fields, and the constants in capitals
+// are the original's interface. This package adds errors instead of exits, Close, contexts, the
+// outcome of a message at each recipient, events, and counters.
 //
 // # Bodies
 //
-// What is given as a body arrives as the same:
+// A body is received as the type that was sent:
 //
 //	[]byte    as bytes, which every language reads
 //	string    as UTF-8 text, which every language reads
-//	Encoded   as bytes in an encoding that is named: JSON, or an application's own
-//	others    in encoding/gob, for other Go programs; both sides gob.Register their own types
+//	Encoded   as bytes in a named encoding: JSON, or an application's own
+//	others    in encoding/gob, for Go programs; both sides must gob.Register the type
 //
-// A nil body arrives as nil, and as no bytes elsewhere.
+// A nil body is received as nil in Go and as an empty body in other languages.
 //
 // # Delivery
 //
-// Set, Broadcast and Send wait until every recipient has acknowledged, which is when the message is
-// in its queue, or until the time is up: the node's timeout, or the context's deadline. The error of a
-// message that did not reach everybody is a [*SendError], which names each recipient that has not got
-// it, and why:
+// Set, Broadcast and Send wait until every recipient has acknowledged the message, or until the
+// node's timeout or the context's deadline. A recipient acknowledges a message when it is in its
+// queue. If a message does not reach all recipients, the error is a [*SendError], which has the
+// reason for each failed recipient:
 //
-//	if errors.Is(err, meshage.ErrNoRoute) { … }   // at least one is unknown
+//	if errors.Is(err, meshage.ErrNoRoute) { … }   // at least one is unknown or unreachable
 //	var failed *meshage.SendError
 //	if errors.As(err, &failed) { … }              // failed.Delivered, failed.Failed
 //
-// Nothing is delivered twice. With ErrNoRoute, ErrBusy, ErrTooLarge and ErrCanceled it is certain that
-// the message has not arrived; with ErrTimeout and ErrLost it is not known. Any other error is an
-// [*OpError]: nothing was sent.
+// No message is delivered twice. With ErrNoRoute, ErrBusy, ErrTooLarge and ErrCanceled it is
+// certain that the message has not arrived. With ErrTimeout and ErrLost this is unknown. Any other
+// error is an [*OpError]: nothing was sent.
 //
 // # Receiving
 //
-// Messages wait in the channel that NewNode gives and [Node.Messages] returns. When it is full, and
-// the library's queue behind it, senders wait for room and are told ErrBusy in the end: a program that
-// does not receive should say so with a small Config.ReceiveBuffer, or take messages and drop them.
+// Messages wait in the channel that NewNode and [Node.Messages] return. When this channel and the
+// library's queue behind it are full, senders wait and finally get ErrBusy. A program that does not
+// use messages should set a small Config.ReceiveBuffer, or receive messages and discard them.
 //
 // # Goroutines and threads
 //
-// Every method may be called from any goroutine. A node has a thread of the library's, one goroutine
-// that waits for messages and one that waits for all else. Calls that wait for acknowledgements beside
-// others wait as goroutines, without a thread each. Nothing calls back into the program but Snoop, from
-// a goroutine of its own.
+// All methods may be called from any goroutine. A node has one library thread, one goroutine that
+// waits for messages and one that waits for all other results. Concurrent calls that wait for
+// acknowledgements wait as goroutines, without a thread each. Snoop is the only callback into the
+// program; a separate goroutine calls it.
 //
 // # Building
 //
-// The package is over the C library, through cgo; a C compiler is needed. It is linked to the
-// installed library, which pkg-config finds (PKG_CONFIG_PATH says where, if it is in a place of its
-// own). With -tags meshage_static the library goes into the program. With -tags meshage_tree the
-// package takes the header and the library of the source tree that it is in, which cargo build
-// --release -p meshage-ffi has built; the two tags go together.
+// The package uses the C library through cgo and needs a C compiler. It links the installed
+// library, which pkg-config finds. Set PKG_CONFIG_PATH if the library is installed in a prefix that
+// pkg-config does not search by default. With -tags meshage_static the library is linked
+// statically. With -tags meshage_tree the package uses the header and the library of its own source
+// tree, which cargo build --release -p meshage-ffi builds. The two tags can be combined.
 package meshage

@@ -13,62 +13,63 @@ import (
 	"unsafe"
 )
 
-// A Status is why something failed. The errors of this package wrap one of the constants below:
-// errors.Is(err, meshage.ErrNoRoute) asks for it.
+// A Status is the reason of a failure. The errors of this package wrap one of the constants below,
+// which errors.Is(err, meshage.ErrNoRoute) tests for.
 type Status int32
 
 const (
-	// ErrInvalid: an argument is out of its range, a name is not 1 to 64 bytes of [A-Za-z0-9._-].
+	// ErrInvalid: an argument is out of range, or a name is not 1 to 64 bytes of [A-Za-z0-9._-].
 	ErrInvalid Status = C.MESHAGE_ERR_INVALID
-	// ErrTimeout: not in time. Of a send: outcome unknown, it may still arrive. It is also
-	// os.ErrDeadlineExceeded.
+	// ErrTimeout: a timeout passed. After a send the outcome is unknown: the message may still
+	// arrive. It is also os.ErrDeadlineExceeded.
 	ErrTimeout Status = C.MESHAGE_ERR_TIMEOUT
-	// ErrAgain: no room in the node's own queue at this moment.
+	// ErrAgain: the node's own queue is currently full.
 	ErrAgain Status = C.MESHAGE_ERR_AGAIN
 	// ErrClosed: the node is closed. It is also net.ErrClosed.
 	ErrClosed Status = C.MESHAGE_ERR_CLOSED
-	// ErrCanceled: taken back before it left. Certainly not delivered.
+	// ErrCanceled: canceled before it was transmitted. Certainly not delivered.
 	ErrCanceled Status = C.MESHAGE_ERR_CANCELED
-	// ErrNoRoute: the recipient is unknown or cannot be reached. Certainly not delivered.
+	// ErrNoRoute: the recipient is unknown or unreachable. Certainly not delivered.
 	ErrNoRoute Status = C.MESHAGE_ERR_NO_ROUTE
 	// ErrNotFound: there is no such peer.
 	ErrNotFound Status = C.MESHAGE_ERR_NOT_FOUND
 	// ErrExists: already connected, or the name is in use.
 	ErrExists Status = C.MESHAGE_ERR_EXISTS
-	// ErrSelf: a node neither dials nor sends to itself alone.
+	// ErrSelf: a node cannot dial itself, or send to itself only.
 	ErrSelf Status = C.MESHAGE_ERR_SELF
-	// ErrIO: the system refused; the text says why.
+	// ErrIO: the operating system reported an error; the text has the reason.
 	ErrIO Status = C.MESHAGE_ERR_IO
-	// ErrAddrInUse: the port is taken by another program. It is also syscall.EADDRINUSE.
+	// ErrAddrInUse: another program uses the port. It is also syscall.EADDRINUSE.
 	ErrAddrInUse Status = C.MESHAGE_ERR_ADDR_IN_USE
-	// ErrRefused: nobody listens there, or the other end does not want the link.
+	// ErrRefused: no node listens at the address, or the peer refuses the link.
 	ErrRefused Status = C.MESHAGE_ERR_REFUSED
-	// ErrAuth: the other end does not have the key.
+	// ErrAuth: the peer does not have the key.
 	ErrAuth Status = C.MESHAGE_ERR_AUTH
-	// ErrProtocol: the other end is no mesh node, or one of another version.
+	// ErrProtocol: the peer is not a mesh node, or uses another version of the protocol.
 	ErrProtocol Status = C.MESHAGE_ERR_PROTOCOL
-	// ErrTooLarge: the body is larger than a node takes. Certainly not delivered.
+	// ErrTooLarge: the body is larger than a node's limit. Certainly not delivered.
 	ErrTooLarge Status = C.MESHAGE_ERR_TOO_LARGE
-	// ErrBusy: the receiver's queue stayed full. Certainly not delivered.
+	// ErrBusy: the recipient's queue stayed full. Certainly not delivered.
 	ErrBusy Status = C.MESHAGE_ERR_BUSY
 	// ErrForked: the node belongs to the parent process.
 	ErrForked Status = C.MESHAGE_ERR_FORKED
-	// ErrUnsupported: not in this version or on this system.
+	// ErrUnsupported: not supported in this version or on this system.
 	ErrUnsupported Status = C.MESHAGE_ERR_UNSUPPORTED
-	// ErrLost: the route broke in flight. Outcome unknown, it may have arrived.
+	// ErrLost: the route broke while the message was in flight. The outcome is unknown: it may have
+	// arrived.
 	ErrLost Status = C.MESHAGE_ERR_LOST
 )
 
-// Error says what the status means.
+// Error describes the status.
 func (s Status) Error() string {
-	// The library keeps this text for ever, and knows every status.
+	// The library's text is static, and there is one for every status.
 	return C.GoString(C.meshage_strerror(C.int32_t(s)))
 }
 
-// Timeout tells packages that ask for it (net.Error) whether the time was up.
+// Timeout reports whether the status is a timeout, as net.Error does.
 func (s Status) Timeout() bool { return s == ErrTimeout }
 
-// Is makes a status equal to what the standard library calls the same thing.
+// Is makes a status match the corresponding error of the standard library.
 func (s Status) Is(target error) bool {
 	switch s {
 	case ErrTimeout:
@@ -82,8 +83,8 @@ func (s Status) Is(target error) bool {
 	}
 }
 
-// NotDelivered reports whether a message with this outcome has certainly not arrived, so that
-// sending it again cannot make it arrive twice.
+// NotDelivered reports whether a message with this outcome has certainly not arrived, so that a
+// second send cannot deliver it twice.
 func (s Status) NotDelivered() bool {
 	switch s {
 	case ErrNoRoute, ErrBusy, ErrTooLarge, ErrCanceled:
@@ -93,17 +94,17 @@ func (s Status) NotDelivered() bool {
 	}
 }
 
-// An OpError is the error of a call that failed as a whole: what was tried, and why it failed.
+// An OpError is the error of a call that failed as a whole: the operation and the reason.
 type OpError struct {
-	// Op is what was tried: "new", "set", "broadcast", "send", "dial", "hangup", "wait", "receive".
+	// Op is the operation: "new", "set", "broadcast", "send", "dial", "hangup", "wait", "receive".
 	Op string
-	// Err is a Status, or what ended the call's context.
+	// Err is a Status, or the cause of the end of the call's context.
 	Err error
-	// Detail says it in particular; it may be empty.
+	// Detail has more about the reason; it may be empty.
 	Detail string
 }
 
-// Error names what was tried and says why it failed.
+// Error has the operation and the reason.
 func (e *OpError) Error() string {
 	if e.Detail == "" {
 		return "meshage: " + e.Op + ": " + e.Err.Error()
@@ -111,33 +112,33 @@ func (e *OpError) Error() string {
 	return "meshage: " + e.Op + ": " + e.Detail
 }
 
-// Unwrap gives the reason.
+// Unwrap returns the reason.
 func (e *OpError) Unwrap() error { return e.Err }
 
-// Timeout reports whether the time was up.
+// Timeout reports whether the call timed out.
 func (e *OpError) Timeout() bool {
 	timed, ok := e.Err.(interface{ Timeout() bool })
 	return ok && timed.Timeout()
 }
 
-// A RecipientError is what became of a message at one recipient that has not got it, or of which
-// that is not known.
+// A RecipientError is the outcome of a message at one recipient that has not received it, or for
+// which this is unknown.
 type RecipientError struct {
-	// Recipient is its name.
+	// Recipient is the name of the recipient.
 	Recipient string
-	// Err is ErrNoRoute, ErrBusy, ErrTooLarge or ErrCanceled: certainly not delivered; or ErrTimeout
-	// or ErrLost: unknown, it may still arrive.
+	// Err is ErrNoRoute, ErrBusy, ErrTooLarge or ErrCanceled: certainly not delivered; or
+	// ErrTimeout or ErrLost: unknown, the message may still arrive.
 	Err Status
 }
 
-// Error names the recipient and says what became of the message.
+// Error has the recipient and the outcome of the message.
 func (e *RecipientError) Error() string { return e.Recipient + ": " + e.Err.Error() }
 
-// Unwrap gives the status.
+// Unwrap returns the status.
 func (e *RecipientError) Unwrap() error { return e.Err }
 
-// A SendError is the error of a message that did not reach all of its recipients. errors.Is asks
-// whether any of them failed in some way; errors.As gets at the whole:
+// A SendError is the error of a message that did not reach all of its recipients. errors.Is tests
+// whether any recipient failed with a status. errors.As returns the whole error:
 //
 //	var failed *meshage.SendError
 //	if errors.As(err, &failed) {
@@ -146,18 +147,18 @@ func (e *RecipientError) Unwrap() error { return e.Err }
 //		}
 //	}
 type SendError struct {
-	// Delivered has the recipients that have the message.
+	// Delivered has the recipients that received the message.
 	Delivered []string
-	// Failed has the others, in the order given.
+	// Failed has the other recipients, in the caller's order.
 	Failed []*RecipientError
-	// Cause is what ended the call's context, where that ended the send; else nil.
+	// Cause is the cause of the end of the call's context if this ended the send; else nil.
 	Cause error
 }
 
-// How many recipients the text of a SendError names; Failed names them all.
+// namedMax is the most recipients in the text of a SendError. Failed has all of them.
 const namedMax = 4
 
-// Error names the first few that failed.
+// Error has the first few recipients that failed.
 func (e *SendError) Error() string {
 	named := make([]string, 0, namedMax)
 	for _, one := range e.Failed {
@@ -169,7 +170,7 @@ func (e *SendError) Error() string {
 	return "meshage: " + strings.Join(named, "; ")
 }
 
-// Unwrap gives the error of every recipient, and the cause.
+// Unwrap returns the error of every failed recipient, and the cause.
 func (e *SendError) Unwrap() []error {
 	all := make([]error, 0, len(e.Failed)+1)
 	for _, one := range e.Failed {
@@ -181,7 +182,7 @@ func (e *SendError) Unwrap() []error {
 	return all
 }
 
-// Timeout reports whether the outcome is unknown everywhere because the time was up.
+// Timeout reports whether all of the failed recipients timed out.
 func (e *SendError) Timeout() bool {
 	for _, one := range e.Failed {
 		if one.Err != ErrTimeout {
@@ -191,12 +192,13 @@ func (e *SendError) Timeout() bool {
 	return true
 }
 
-// failure turns what a call into the library answered into an error, and frees the sentence.
-func failure(op string, status C.int32_t, sentence *C.char) error {
+// failure converts the status and the error text of a library call into an error, and frees the
+// text.
+func failure(op string, status C.int32_t, text *C.char) error {
 	if status == C.MESHAGE_OK {
 		return nil
 	}
-	detail := C.GoString(sentence)
-	C.free(unsafe.Pointer(sentence))
+	detail := C.GoString(text)
+	C.free(unsafe.Pointer(text))
 	return &OpError{Op: op, Err: Status(status), Detail: detail}
 }

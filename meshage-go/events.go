@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// An EventKind is what happened on the mesh.
+// An EventKind is the kind of an event.
 type EventKind int32
 
 const (
@@ -18,13 +18,13 @@ const (
 	EventLinkDown EventKind = C.MESHAGE_EVENT_LINK_DOWN
 	// EventNodeJoined: a node became reachable on the mesh.
 	EventNodeJoined EventKind = C.MESHAGE_EVENT_NODE_JOINED
-	// EventNodeLeft: a node left the mesh, or can no longer be reached.
+	// EventNodeLeft: a node left the mesh or became unreachable.
 	EventNodeLeft EventKind = C.MESHAGE_EVENT_NODE_LEFT
 	// EventTopology: the effective network changed.
 	EventTopology EventKind = C.MESHAGE_EVENT_TOPOLOGY
-	// EventNameConflict: two reachable nodes claim this name.
+	// EventNameConflict: two reachable nodes claim the same name.
 	EventNameConflict EventKind = C.MESHAGE_EVENT_NAME_CONFLICT
-	// EventOverflow: events were dropped because nobody took them: look at the mesh anew.
+	// EventOverflow: the queue was full and events were dropped. Read the mesh again.
 	EventOverflow EventKind = C.MESHAGE_EVENT_OVERFLOW
 )
 
@@ -38,7 +38,7 @@ var eventNames = map[EventKind]string{
 	EventOverflow:     "overflow",
 }
 
-// String names the kind.
+// String returns the name of the kind.
 func (k EventKind) String() string {
 	if name, ok := eventNames[k]; ok {
 		return name
@@ -46,36 +46,36 @@ func (k EventKind) String() string {
 	return "unknown"
 }
 
-// An Event is something that happened on the mesh.
+// An Event is a change on the mesh.
 type Event struct {
-	// Kind is what happened.
+	// Kind is the kind of the event.
 	Kind EventKind
-	// Node is the node it is about, "" where it is about none.
+	// Node is the node that the event concerns, "" if none.
 	Node string
 }
 
-// eventsMax is how many events wait for a subscriber, as in the library; then one EventOverflow
-// stands for those that were dropped.
+// eventsMax is the most events that wait for a subscriber, as in the library. After that, one
+// EventOverflow stands for the events that were dropped.
 const eventsMax = 4096
 
-// A subscription is somebody who is told of events. Its channel has room for one more, the overflow.
+// A subscription receives events. Its channel has room for one extra event, the overflow.
 type subscription struct {
 	channel chan Event
-	// Whether the last thing put there was an overflow.
+	// Whether the last event in the channel is an overflow.
 	overflowed bool
 }
 
 // events are the subscriptions of a node.
 type events struct {
 	mu       sync.Mutex
-	all      map[*subscription]func() bool // with what lets go of its context
+	all      map[*subscription]func() bool // the value stops watching the context
 	watching bool
 	ended    bool
 }
 
-// Events gives a channel of what happens from now on, each event once and in order. It is closed
-// when the context ends or the node closes. Up to 4,096 events wait to be taken, then one
-// EventOverflow stands for those that were dropped.
+// Events returns a channel of the events from now on, each event once and in order. It is closed
+// when the context ends or the node closes. Up to 4,096 events wait in the channel. After that, one
+// EventOverflow stands for the events that were dropped.
 func (n *Node) Events(ctx context.Context) <-chan Event {
 	return n.subscribe(ctx, eventsMax).channel
 }
@@ -101,19 +101,19 @@ func (n *Node) subscribe(ctx context.Context, room int) *subscription {
 	}
 	e.all[s] = context.AfterFunc(ctx, func() { e.remove(s) })
 	if !e.watching {
-		answer := C.mg_watch_events(handle, n.queue)
-		// Where the node is closing, the end of all subscriptions is about to come.
-		e.watching = failure("events", answer.status, answer.error) == nil
+		result := C.mg_watch_events(handle, n.queue)
+		// If the node is closing, all subscriptions are about to end.
+		e.watching = failure("events", result.status, result.error) == nil
 	}
 	return s
 }
 
-// tell gives an event to every subscription.
-func (e *events) tell(event Event) {
+// publish sends an event to every subscription.
+func (e *events) publish(event Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for s := range e.all {
-		// Nobody else puts anything there, so that what room there is stays.
+		// Nothing else sends to the channel, so this room cannot disappear.
 		switch room := cap(s.channel) - len(s.channel); {
 		case room > 1:
 			s.overflowed = false
@@ -128,20 +128,20 @@ func (e *events) tell(event Event) {
 func (e *events) remove(s *subscription) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if release, ok := e.all[s]; ok {
-		release()
+	if stop, ok := e.all[s]; ok {
+		stop()
 		delete(e.all, s)
 		close(s.channel)
 	}
 }
 
-// end closes every subscription: the node is closed.
+// end closes every subscription when the node is closed.
 func (e *events) end() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended = true
-	for s, release := range e.all {
-		release()
+	for s, stop := range e.all {
+		stop()
 		delete(e.all, s)
 		close(s.channel)
 	}

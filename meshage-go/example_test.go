@@ -12,7 +12,7 @@ import (
 	"meshage"
 )
 
-// Two nodes of one program; usually they are on different machines, and find each other.
+// Two nodes in one program. Usually nodes are on different machines and discover each other.
 func Example() {
 	loopback := net.IPv4(127, 0, 0, 1)
 	ada, err := meshage.New(meshage.Config{Name: "ada", Bind: loopback, Port: meshage.AnyPort})
@@ -42,7 +42,7 @@ func Example() {
 	// ada says hello
 }
 
-// What became of a message at each recipient.
+// The outcome of a message at each recipient.
 func ExampleSendError() {
 	ada, err := meshage.New(meshage.Config{Name: "ada", Bind: net.IPv4(127, 0, 0, 1), Port: meshage.AnyPort})
 	if err != nil {
@@ -64,8 +64,8 @@ func ExampleSendError() {
 }
 
 func BenchmarkSet(b *testing.B) {
-	nodes := named(b, "ada", "bob")
-	line(b, nodes...)
+	nodes := startNodes(b, "ada", "bob")
+	linkInLine(b, nodes...)
 	go func() {
 		for range nodes[1].Messages() {
 		}

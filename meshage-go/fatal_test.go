@@ -10,18 +10,18 @@ import (
 	"meshage"
 )
 
-// asked is set for the process that is to start a node that cannot be.
-const asked = "MESHAGE_TEST_FATAL"
+// fatalVariable is set in the child process that tries to start an invalid node.
+const fatalVariable = "MESHAGE_TEST_FATAL"
 
-func TestNewNodeEndsTheProgramWhereItCannotStart(t *testing.T) {
-	if os.Getenv(asked) != "" {
+func TestNewNodeEndsTheProgramIfItCannotStart(t *testing.T) {
+	if os.Getenv(fatalVariable) != "" {
 		meshage.NewNode("no name", "", 0, net.IPv4bcast, meshage.AnyPort, "")
 		os.Exit(0)
 	}
-	again := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-	again.Env = append(os.Environ(), asked+"=1")
-	said, err := again.CombinedOutput()
-	if err == nil || !strings.Contains(string(said), "meshage: new: ") {
-		t.Errorf("%v: %s", err, said)
+	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	child.Env = append(os.Environ(), fatalVariable+"=1")
+	output, err := child.CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "meshage: new: ") {
+		t.Errorf("%v: %s", err, output)
 	}
 }

@@ -12,17 +12,17 @@ import (
 	"meshage"
 )
 
-// patience is how long anything may take that is only a matter of time.
-const patience = 20 * time.Second
+// waitMax is the longest wait for a condition that must become true.
+const waitMax = 20 * time.Second
 
-var spaces atomic.Int64
+var namespaces atomic.Int64
 
-// space is a namespace that no other test or program uses.
-func space() string {
-	return fmt.Sprintf("go-%d-%d", os.Getpid(), spaces.Add(1))
+// newNamespace returns a namespace that no other test or program uses.
+func newNamespace() string {
+	return fmt.Sprintf("go-%d-%d", os.Getpid(), namespaces.Add(1))
 }
 
-// start starts a node on the loopback that finds nobody by itself.
+// start starts a node on loopback that discovers no nodes by itself.
 func start(t testing.TB, config meshage.Config) *meshage.Node {
 	t.Helper()
 	config.Bind = net.IPv4(127, 0, 0, 1)
@@ -37,10 +37,10 @@ func start(t testing.TB, config meshage.Config) *meshage.Node {
 	return node
 }
 
-// named starts nodes with defaults.
-func named(t testing.TB, names ...string) []*meshage.Node {
+// startNodes starts nodes with default options.
+func startNodes(t testing.TB, names ...string) []*meshage.Node {
 	t.Helper()
-	namespace := space()
+	namespace := newNamespace()
 	nodes := make([]*meshage.Node, len(names))
 	for i, name := range names {
 		nodes[i] = start(t, meshage.Config{Name: name, Namespace: namespace})
@@ -48,15 +48,15 @@ func named(t testing.TB, names ...string) []*meshage.Node {
 	return nodes
 }
 
-// line links nodes one to the next, and waits until everybody reaches everybody.
-func line(t testing.TB, nodes ...*meshage.Node) {
+// linkInLine links each node to the next, and waits until all nodes reach each other.
+func linkInLine(t testing.TB, nodes ...*meshage.Node) {
 	t.Helper()
 	for i := 1; i < len(nodes); i++ {
 		if err := nodes[i-1].Dial(address(nodes[i])); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ctx := soon(t)
+	ctx := testContext(t)
 	for _, node := range nodes {
 		for _, other := range nodes {
 			if err := node.WaitFor(ctx, other.Name()); err != nil {
@@ -68,33 +68,33 @@ func line(t testing.TB, nodes ...*meshage.Node) {
 
 func address(node *meshage.Node) string { return fmt.Sprintf("127.0.0.1:%d", node.Port()) }
 
-func soon(t testing.TB) context.Context {
+func testContext(t testing.TB) context.Context {
 	t.Helper()
-	ctx, done := context.WithTimeout(context.Background(), patience)
+	ctx, done := context.WithTimeout(context.Background(), waitMax)
 	t.Cleanup(done)
 	return ctx
 }
 
 func recv(t testing.TB, node *meshage.Node) *meshage.Message {
 	t.Helper()
-	message, err := node.Recv(soon(t))
+	message, err := node.Recv(testContext(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return message
 }
 
-// until looks again and again until something holds.
-func until(t testing.TB, what string, holds func() bool) {
+// waitUntil polls until a condition holds.
+func waitUntil(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for by := time.Now().Add(patience); !holds(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(by) {
-			t.Fatalf("%s: not within %s", what, patience)
+	for deadline := time.Now().Add(waitMax); !holds(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("timed out after %s: %s", waitMax, what)
 		}
 	}
 }
 
-// freePort is a port that is free for TCP and UDP at this moment.
+// freePort returns a port that is currently free for TCP and UDP.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for i := 0; i < 100; i++ {
@@ -110,6 +110,6 @@ func freePort(t testing.TB) int {
 			return port
 		}
 	}
-	t.Fatal("no port is free for both")
+	t.Fatal("found no port that is free for TCP and UDP")
 	return 0
 }

@@ -14,16 +14,17 @@ import (
 	"meshage"
 )
 
-// program is a node in another language: the project's demo node (examples/demo_node says how it is
-// spoken to).
+// program is a node in another language: the project's demo node (examples/demo_node describes its
+// commands).
 type program struct {
-	name    string
-	input   io.Writer
-	answers chan string
-	got     chan string
+	name     string
+	input    io.Writer
+	results  chan string
+	messages chan string
 }
 
-// run starts the program that a variable names, a word a line; nil where it names none.
+// run starts the program in an environment variable, which has one word per line. It returns nil if
+// the variable is not set.
 func run(t *testing.T, variable, name, namespace string, port int) *program {
 	t.Helper()
 	words := os.Getenv(variable)
@@ -49,31 +50,31 @@ func run(t *testing.T, variable, name, namespace string, port int) *program {
 		input.Close()
 		process.Wait()
 	})
-	p := &program{name: name, input: input, answers: make(chan string, 100), got: make(chan string, 100)}
+	p := &program{name: name, input: input, results: make(chan string, 100), messages: make(chan string, 100)}
 	go func() {
-		defer close(p.answers)
+		defer close(p.results)
 		for lines := bufio.NewScanner(output); lines.Scan(); {
 			if message, ok := strings.CutPrefix(lines.Text(), "got "); ok {
-				p.got <- message
+				p.messages <- message
 			} else {
-				p.answers <- lines.Text()
+				p.results <- lines.Text()
 			}
 		}
 	}()
-	if ready := <-p.answers; !strings.HasPrefix(ready, "ready ") {
-		t.Fatalf("%s said %q", name, ready)
+	if ready := <-p.results; !strings.HasPrefix(ready, "ready ") {
+		t.Fatalf("%s wrote %q", name, ready)
 	}
 	return p
 }
 
-func (p *program) ask(line string) string {
+func (p *program) execute(line string) string {
 	fmt.Fprintln(p.input, line)
-	return <-p.answers
+	return <-p.results
 }
 
-// A node of the original's interface, on a mesh with nodes in C, Python and Rust.
-func TestNodesOfAllLanguagesAreOneMesh(t *testing.T) {
-	namespace, port := space(), freePort(t)
+// A node with the original's interface, on a mesh with nodes in C, Python and Rust.
+func TestNodesInAllLanguagesFormOneMesh(t *testing.T) {
+	namespace, port := newNamespace(), freePort(t)
 	var others []*program
 	var names []string
 	for _, node := range [][2]string{
@@ -85,16 +86,16 @@ func TestNodesOfAllLanguagesAreOneMesh(t *testing.T) {
 		}
 	}
 	if len(others) == 0 {
-		t.Skip("MESHAGE_NODE_C, MESHAGE_NODE_PYTHON and MESHAGE_NODE_RUST name no programs")
+		t.Skip("MESHAGE_NODE_C, MESHAGE_NODE_PYTHON and MESHAGE_NODE_RUST are not set")
 	}
 	node, messages := meshage.NewNode("go", namespace, 2, net.IPv4(127, 255, 255, 255), port, "v1")
 	defer node.Close()
-	if err := node.WaitFor(soon(t), names...); err != nil {
+	if err := node.WaitFor(testContext(t), names...); err != nil {
 		t.Fatal(err)
 	}
 	for _, other := range others {
-		until(t, other.name+" knows the way back", func() bool {
-			return strings.Contains(other.ask("mesh"), " go:")
+		waitUntil(t, other.name+" has a route to go", func() bool {
+			return strings.Contains(other.execute("mesh"), " go:")
 		})
 	}
 	if to, err := node.Set(names, []byte("bytes for you")); err != nil || !reflect.DeepEqual(to, names) {
@@ -105,12 +106,12 @@ func TestNodesOfAllLanguagesAreOneMesh(t *testing.T) {
 	}
 	for _, other := range others {
 		for _, want := range []string{"go bytes for you", "go text for you"} {
-			if got := <-other.got; got != want {
-				t.Errorf("%s got %q, not %q", other.name, got, want)
+			if got := <-other.messages; got != want {
+				t.Errorf("%s received %q, expected %q", other.name, got, want)
 			}
 		}
-		if answer := other.ask("set go hello from " + other.name); answer != "sent 1 0" {
-			t.Errorf("%s: %s", other.name, answer)
+		if result := other.execute("set go hello from " + other.name); result != "sent 1 0" {
+			t.Errorf("%s: %s", other.name, result)
 		}
 		got := <-messages
 		text, ok := got.Body.(string)

@@ -2,8 +2,8 @@
 
 package meshage
 
-// The archive comes first and has every symbol; the shared library of the same name, which pkg-config
-// names too, is then needed by nothing and left out.
+// The archive comes first and defines every symbol. pkg-config lists the shared library of the same
+// name too; --as-needed leaves it out because no symbol needs it.
 
 // #cgo LDFLAGS: -l:libmeshage.a -Wl,--as-needed
 // #cgo pkg-config: --static meshage

@@ -13,84 +13,84 @@ import (
 // mesh is a topology as an adjacency list: every node with its neighbours, sorted.
 type mesh map[string][]string
 
-// Mesh returns the topology as the node knows it, itself included.
+// Mesh returns the topology that the node knows, itself included.
 func (n *Node) Mesh() mesh {
-	said := n.ask(func(handle *C.meshage_node) C.mg_answer { return C.mg_mesh(handle) })
+	fields := n.query(func(handle *C.meshage_node) C.mg_result { return C.mg_mesh(handle) })
 	topology := make(mesh)
-	for len(said) > 0 {
-		node := said[0]
-		said = said[1:]
+	for len(fields) > 0 {
+		node := fields[0]
+		fields = fields[1:]
 		neighbors := []string{}
-		for len(said) > 0 && said[0] != "" {
-			neighbors = append(neighbors, said[0])
-			said = said[1:]
+		for len(fields) > 0 && fields[0] != "" {
+			neighbors = append(neighbors, fields[0])
+			fields = fields[1:]
 		}
 		topology[node] = neighbors
-		if len(said) > 0 {
-			said = said[1:]
+		if len(fields) > 0 {
+			fields = fields[1:]
 		}
 	}
 	return topology
 }
 
-// Dot returns the topology in Graphviz's language.
+// Dot returns the topology in the DOT language of Graphviz.
 func (n *Node) Dot() string {
-	said := n.ask(func(handle *C.meshage_node) C.mg_answer { return C.mg_dot(handle) })
-	if len(said) == 0 {
+	fields := n.query(func(handle *C.meshage_node) C.mg_result { return C.mg_dot(handle) })
+	if len(fields) == 0 {
 		return ""
 	}
-	return said[0]
+	return fields[0]
 }
 
-// BroadcastRecipients returns the nodes that a broadcast would go to now, sorted. The node itself is
-// none of them.
+// BroadcastRecipients returns the nodes that a broadcast would be sent to now, sorted. The node
+// itself is not included.
 func (n *Node) BroadcastRecipients() []string {
-	return n.ask(func(handle *C.meshage_node) C.mg_answer { return C.mg_recipients(handle) })
+	return n.query(func(handle *C.meshage_node) C.mg_result { return C.mg_recipients(handle) })
 }
 
-// Peers returns the nodes it has links to, sorted.
+// Peers returns the nodes that this node has links to, sorted.
 func (n *Node) Peers() []string {
-	return n.ask(func(handle *C.meshage_node) C.mg_answer { return C.mg_peers(handle) })
+	return n.query(func(handle *C.meshage_node) C.mg_result { return C.mg_peers(handle) })
 }
 
-// Stats returns the node's counters at this moment, by name.
+// Stats returns the current values of the node's counters, by name.
 func (n *Node) Stats() map[string]uint64 {
-	said := n.ask(func(handle *C.meshage_node) C.mg_answer { return C.mg_stats(handle) })
-	counters := make(map[string]uint64, len(said)/2)
-	for i := 0; i+1 < len(said); i += 2 {
-		// The shim wrote the number.
-		counters[said[i]], _ = strconv.ParseUint(said[i+1], 10, 64)
+	fields := n.query(func(handle *C.meshage_node) C.mg_result { return C.mg_stats(handle) })
+	counters := make(map[string]uint64, len(fields)/2)
+	for i := 0; i+1 < len(fields); i += 2 {
+		// The shim formats the number, so it is valid.
+		counters[fields[i]], _ = strconv.ParseUint(fields[i+1], 10, 64)
 	}
 	return counters
 }
 
-// ask asks the library for words; none once the node is closed.
-func (n *Node) ask(call func(*C.meshage_node) C.mg_answer) []string {
-	handle, err := n.enter("ask")
+// query calls a library function that returns strings. It returns none once the node is closed.
+func (n *Node) query(call func(*C.meshage_node) C.mg_result) []string {
+	handle, err := n.enter("query")
 	if err != nil {
 		return nil
 	}
 	defer n.leave()
-	answer := call(handle)
-	said := words(answer.text)
-	if failure("ask", answer.status, answer.error) != nil {
+	result := call(handle)
+	fields := splitText(result.text)
+	if failure("query", result.status, result.error) != nil {
 		return nil
 	}
-	return said
+	return fields
 }
 
-// Dial links the node to the one that listens at "host", "host:port" or "[v6]:port"; without a port,
-// at the node's own. It returns when the link is there, or after the node's timeout.
+// Dial links the node to the node that listens at "host", "host:port" or "[v6]:port". The default
+// port is the node's own. It returns when the link is established, or after the node's timeout.
 //
-// Errors: ErrInvalid, ErrRefused, ErrTimeout, ErrSelf, ErrExists (already linked, or the other's name
-// is taken), ErrProtocol, ErrIO, ErrClosed.
+// Errors: ErrInvalid, ErrRefused, ErrTimeout, ErrSelf, ErrExists (already linked, or the peer's
+// name is in use), ErrProtocol, ErrIO, ErrClosed.
 func (n *Node) Dial(addr string) error {
 	return n.dial(addr, C.MESHAGE_DEFAULT)
 }
 
-// DialContext is Dial with a context: its deadline, where it has one, takes the place of the node's
-// timeout. When it ends earlier, this returns at once; the attempt ends in its own time, and may
-// still lead to a link.
+// DialContext is Dial with a context. The context's deadline, if it has one, replaces the node's
+// timeout. When the context ends earlier, DialContext returns at once. The attempt continues in the
+// background and may still establish a link.
 func (n *Node) DialContext(ctx context.Context, addr string) error {
 	timeout, err := timeoutOf(ctx)
 	if err != nil {
@@ -120,12 +120,12 @@ func (n *Node) dial(addr string, timeout C.int32_t) error {
 		return err
 	}
 	defer n.leave()
-	answer := C.mg_dial(handle, address, timeout)
-	return failure("dial", answer.status, answer.error)
+	result := C.mg_dial(handle, address, timeout)
+	return failure("dial", result.status, result.error)
 }
 
-// Hangup closes the link to a peer, by its name. The node may find another, or the same, by itself
-// again. ErrNotFound where there is no such link.
+// Hangup closes the link to a peer, by its name. The node may later link to the same or to another
+// peer by itself. The error is ErrNotFound if there is no such link.
 func (n *Node) Hangup(host string) error {
 	peer, err := cString("hangup", "name", host)
 	if err != nil {
@@ -137,11 +137,11 @@ func (n *Node) Hangup(host string) error {
 		return err
 	}
 	defer n.leave()
-	answer := C.mg_hangup(handle, peer)
-	return failure("hangup", answer.status, answer.error)
+	result := C.mg_hangup(handle, peer)
+	return failure("hangup", result.status, result.error)
 }
 
-// WaitFor waits until all these nodes can be reached, or until the context ends.
+// WaitFor waits until all of the named nodes are reachable, or until the context ends.
 func (n *Node) WaitFor(ctx context.Context, names ...string) error {
 	packed, err := pack("wait", names)
 	if err != nil {
@@ -150,15 +150,15 @@ func (n *Node) WaitFor(ctx context.Context, names ...string) error {
 	defer packed.put()
 	ctx, done := context.WithCancel(ctx)
 	defer done()
-	// Whoever joins between two looks has left an event: one is enough to look again.
-	happened := n.subscribe(ctx, 1)
+	// A node that joins between two checks leaves an event. One event is enough to check again.
+	changes := n.subscribe(ctx, 1)
 	for {
-		err := n.reach(packed, len(names))
+		err := n.checkReachable(packed, len(names))
 		if err == nil || err.(*OpError).Err != ErrAgain {
 			return err
 		}
 		select {
-		case _, ok := <-happened.channel:
+		case _, ok := <-changes.channel:
 			if ok {
 				continue
 			}
@@ -171,13 +171,14 @@ func (n *Node) WaitFor(ctx context.Context, names ...string) error {
 	}
 }
 
-// reach looks whether all these nodes can be reached now: ErrAgain if not.
-func (n *Node) reach(names *packer, count int) error {
+// checkReachable checks whether all of the named nodes are reachable now. If not, the error is
+// ErrAgain.
+func (n *Node) checkReachable(names *packer, count int) error {
 	handle, err := n.enter("wait")
 	if err != nil {
 		return err
 	}
 	defer n.leave()
-	answer := C.mg_wait_now(handle, names.pointer(), C.size_t(count))
-	return failure("wait", answer.status, answer.error)
+	result := C.mg_wait_now(handle, names.pointer(), C.size_t(count))
+	return failure("wait", result.status, result.error)
 }

@@ -2,28 +2,28 @@ package meshage
 
 import "fmt"
 
-// A Message is what nodes pass each other; Body is what the program gave. Of one that is to be sent
-// by Node.Send, Recipients and Body count, and the rest is filled in on the way.
+// A Message is a message between nodes. For Node.Send only Recipients, Body and Command are used;
+// the library sets the other fields.
 type Message struct {
-	Recipients   []string    // whom it is to; none of a broadcast
+	Recipients   []string    // the recipients; empty for a broadcast
 	Source       string      // the node that sent it
-	Instance     uint64      // the life of that node: new when it restarts
-	CurrentRoute []string    // the nodes that put it on a link: the source, then each relay
-	ID           uint64      // its number in that life
+	Instance     uint64      // the incarnation of that node: new when it restarts
+	CurrentRoute []string    // the nodes that sent it over a link: the source, then each relay
+	ID           uint64      // its number, unique within the instance
 	Command      int         // MESSAGE
-	Body         interface{} // a []byte, a string, or any other value; see the package's page
+	Body         interface{} // a []byte, a string, or any other value; see the package documentation
 }
 
-// String describes the message on one line, without the whole body.
+// String describes the message on one line, without the complete body.
 func (m *Message) String() string {
-	to := "everybody"
+	to := "all nodes"
 	if len(m.Recipients) > 0 {
 		to = fmt.Sprint(m.Recipients)
 	}
-	return fmt.Sprintf("message %d from %q to %s by way of %s: %s", m.ID, m.Source, to, m.CurrentRoute, summary(m.Body))
+	return fmt.Sprintf("message %d from %q to %s, route %s: %s", m.ID, m.Source, to, m.CurrentRoute, summary(m.Body))
 }
 
-// summary says what kind of body it is, and how large where that is known.
+// summary describes the kind of a body and, if it is known, its size.
 func summary(body interface{}) string {
 	switch body := body.(type) {
 	case nil:

@@ -13,49 +13,50 @@ import (
 )
 
 const (
-	// degreeMax is how many links the library keeps at most.
+	// degreeMax is the library's maximum number of links.
 	degreeMax = 256
-	// msaTimeoutMin and msaTimeoutMax are what the library takes.
+	// msaTimeoutMin and msaTimeoutMax are the library's limits.
 	msaTimeoutMin = 100 * time.Millisecond
 	msaTimeoutMax = 24 * time.Hour
 )
 
-// A Node is a participant of the mesh. Every method may be called from any goroutine at any time.
+// A Node is a node of the mesh. All methods may be called from any goroutine at any time.
 //
-// Messages come through the channel that NewNode gives and Messages returns. What nobody takes waits
-// there; when it is full, senders wait, and are told ErrBusy in the end. Nothing is dropped.
+// Messages arrive on the channel that NewNode and Messages return and wait there. When it is full,
+// senders wait and finally get ErrBusy. No message is dropped.
 type Node struct {
-	// Snoop, where it is set, is called with every message that passes through the node and is not
-	// for it, from a goroutine of its own, one after the other. Where it is slow, messages are
-	// dropped. Set it right after NewNode; one that is set later is seen within a second.
+	// Snoop, if set, is called with every message that passes through the node and is not for it. A
+	// separate goroutine makes the calls, one after the other. If the function is too slow,
+	// messages are dropped. Set it right after NewNode. A later change takes effect within a
+	// second.
 	Snoop func(m *Message)
 
 	name     string
 	messages chan *Message
 	batch    int
-	// Closed when Close begins.
+	// Closed when Close starts.
 	closing   chan struct{}
 	closeOnce sync.Once
 
-	// Held for reading by every call that uses the handle, and for writing to take it away.
+	// Locked for reading by every call that uses the handle, and for writing to remove the handle.
 	mu     sync.RWMutex
 	handle *C.meshage_node // nil once closed
 
-	underWay     atomic.Int64 // sends that wait
-	calls        calls
+	outstanding  atomic.Int64 // sends that have not completed
+	pending      pendingSends
 	events       events
 	queue        *C.mg_queue
-	passing      *C.mg_queue // of snooped messages, once there is a snooper
+	snoopQueue   *C.mg_queue // snooped messages, once Snoop was set
 	dispatchOnce sync.Once
 }
 
-// NewNode starts a node and gives it with the channel of the messages it receives. With a degree
-// above 0 it begins at once to look for links, at the broadcast address (nil: 255.255.255.255) and
-// port; a degree above 256 counts as 256. It listens on the TCP port of this number, so that one
-// such node runs on a machine: New has an option for more.
+// NewNode starts a node and returns it with the channel of its received messages. With a degree
+// above 0 the node solicits links at once, at the broadcast address (nil: 255.255.255.255) and
+// port. A degree above 256 counts as 256. The node listens on the TCP port of the same number, so
+// that only one such node can run on a machine. New has an option for more.
 //
-// Where the node cannot start, since the port is taken or the name is none, it writes why with
-// log.Fatal, which ends the program, since it has no error to return; New returns one.
+// If the node cannot start, for example because the port is in use or the name is invalid, NewNode
+// calls log.Fatal, which ends the program, because it has no error to return. New returns an error.
 func NewNode(name string, namespace string, degree uint, broadcastIP net.IP, port int, version string) (*Node, chan *Message) {
 	config := Config{Name: name, Namespace: namespace, Degree: min(degree, degreeMax), Port: port, Version: version}
 	if broadcastIP != nil {
@@ -71,9 +72,9 @@ func NewNode(name string, namespace string, degree uint, broadcastIP net.IP, por
 	return node, node.messages
 }
 
-// New starts a node: it listens when this returns, and finds its links by itself from then on.
+// New starts a node. When it returns, the node listens and starts to find links.
 //
-// Errors: ErrInvalid for an option that cannot be used, ErrAddrInUse, ErrIO.
+// Errors: ErrInvalid for an invalid option, ErrAddrInUse, ErrIO.
 func New(config Config) (*Node, error) {
 	library, err := config.library()
 	if err != nil {
@@ -81,8 +82,8 @@ func New(config Config) (*Node, error) {
 	}
 	defer C.meshage_config_free(library)
 	var handle *C.meshage_node
-	answer := C.mg_create(library, &handle)
-	if err := failure("new", answer.status, answer.error); err != nil {
+	result := C.mg_create(library, &handle)
+	if err := failure("new", result.status, result.error); err != nil {
 		return nil, err
 	}
 	buffer := config.ReceiveBuffer
@@ -103,24 +104,25 @@ func New(config Config) (*Node, error) {
 	return node, nil
 }
 
-// Close leaves the mesh: calls that wait return ErrClosed, what is under way is flushed and the
-// peers are told, in up to 2 s. The channels of messages and events are closed soon after; what the
-// receive channel holds can still be taken. Closing again does nothing. The error is always nil.
+// Close leaves the mesh. Waiting calls return ErrClosed. Outstanding data is flushed and the peers
+// are notified, which takes up to 2 s. The channels of messages and events are closed soon after.
+// Messages in the receive channel can still be received. Closing a closed node does nothing. The
+// error is always nil.
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
 		close(n.closing)
-		// Nobody but this function takes the handle away. Whoever waits in the library wakes.
+		// Only this function removes the handle. All calls that wait in the library are woken.
 		C.meshage_node_close(n.handle)
 		n.mu.Lock()
 		handle := n.handle
 		n.handle = nil
 		n.mu.Unlock()
-		// Every callback has run when this returns, so that the queue is complete.
+		// All callbacks have run when this returns, so the queue is complete.
 		C.meshage_node_free(handle)
-		if n.passing != nil {
-			C.mg_queue_close(n.passing)
+		if n.snoopQueue != nil {
+			C.mg_queue_close(n.snoopQueue)
 		}
-		if !n.dispatches() {
+		if !n.dispatchStarted() {
 			C.mg_queue_free(n.queue)
 			n.events.end()
 			return
@@ -130,7 +132,7 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// enter gives the handle for one call; leave follows.
+// enter returns the handle for one call. The caller calls leave afterwards.
 func (n *Node) enter(op string) (*C.meshage_node, error) {
 	n.mu.RLock()
 	if n.handle == nil {
@@ -142,17 +144,18 @@ func (n *Node) enter(op string) (*C.meshage_node, error) {
 
 func (n *Node) leave() { n.mu.RUnlock() }
 
-// dispatch lets the goroutine run that takes what the library calls back with, from the first use
-// on. The caller has entered.
+// dispatch starts, on its first call, the goroutine that takes the results of the library's
+// callbacks. The caller has entered.
 func (n *Node) dispatch() {
 	n.dispatchOnce.Do(func() { go n.runDispatch() })
 }
 
-// dispatches tells whether that goroutine was ever needed; if not, it never will be. Only for Close.
-func (n *Node) dispatches() bool {
-	did := true
-	n.dispatchOnce.Do(func() { did = false })
-	return did
+// dispatchStarted reports whether that goroutine was started. If not, it cannot be started any
+// more. Only Close calls it.
+func (n *Node) dispatchStarted() bool {
+	started := true
+	n.dispatchOnce.Do(func() { started = false })
+	return started
 }
 
 // Name returns the node's name.
@@ -168,7 +171,7 @@ func (n *Node) Port() int {
 	return int(C.meshage_node_port(handle))
 }
 
-// GetDegree returns how many links the node wants.
+// GetDegree returns the number of links that the node wants.
 func (n *Node) GetDegree() uint {
 	handle, err := n.enter("degree")
 	if err != nil {
@@ -178,8 +181,8 @@ func (n *Node) GetDegree() uint {
 	return uint(C.meshage_node_degree(handle))
 }
 
-// SetDegree makes the node want so many links from now on; above 256 it counts as 256. With fewer it
-// begins to look for others; links that are there stay.
+// SetDegree sets the number of links that the node wants. A degree above 256 counts as 256. With
+// fewer links the node starts to solicit. Existing links stay.
 func (n *Node) SetDegree(degree uint) {
 	handle, err := n.enter("degree")
 	if err != nil {
@@ -189,7 +192,7 @@ func (n *Node) SetDegree(degree uint) {
 	C.meshage_node_set_degree(handle, C.uint32_t(min(degree, degreeMax)))
 }
 
-// GetMSATimeout returns how often the node announces its links though nothing changed.
+// GetMSATimeout returns the interval of the node's announcements without a change.
 func (n *Node) GetMSATimeout() time.Duration {
 	handle, err := n.enter("MSA timeout")
 	if err != nil {
@@ -199,8 +202,8 @@ func (n *Node) GetMSATimeout() time.Duration {
 	return time.Duration(C.meshage_node_msa_timeout(handle)) * time.Millisecond
 }
 
-// SetMSATimeout announces so often from now on, in seconds. 0 counts as a tenth of a second, more
-// than a day as a day.
+// SetMSATimeout sets the interval of announcements without a change, in seconds. 0 counts as a
+// tenth of a second, and more than a day as a day.
 func (n *Node) SetMSATimeout(timeout uint) {
 	handle, err := n.enter("MSA timeout")
 	if err != nil {
@@ -211,7 +214,7 @@ func (n *Node) SetMSATimeout(timeout uint) {
 	C.meshage_node_set_msa_timeout(handle, C.int32_t(max(period, msaTimeoutMin)/time.Millisecond))
 }
 
-// MSA announces the node's links to the mesh now. The library does it by itself when they change.
+// MSA announces the node's links to the mesh now. The library does this by itself when they change.
 func (n *Node) MSA() {
 	handle, err := n.enter("MSA")
 	if err != nil {
@@ -221,8 +224,8 @@ func (n *Node) MSA() {
 	C.meshage_node_msa(handle)
 }
 
-// LibraryVersion returns the version of the library that runs, such as "0.1.0".
+// LibraryVersion returns the version of the loaded library, such as "0.1.0".
 func LibraryVersion() string {
-	// The library keeps the text as long as the program runs.
+	// The library's text is static.
 	return C.GoString(C.meshage_version())
 }

@@ -13,17 +13,17 @@ import (
 	"meshage"
 )
 
-func TestAConfigurationThatCannotBeIsAnError(t *testing.T) {
+func TestAnInvalidConfigurationIsAnError(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		config meshage.Config
 		want   error
 	}{
 		{"no name", meshage.Config{}, meshage.ErrInvalid},
-		{"a bad name", meshage.Config{Name: "a b"}, meshage.ErrInvalid},
-		{"a name of bytes", meshage.Config{Name: "\xff"}, meshage.ErrInvalid},
-		{"a zero byte", meshage.Config{Name: "a\x00"}, meshage.ErrInvalid},
-		{"a bad namespace", meshage.Config{Name: "a", Namespace: "a b"}, meshage.ErrInvalid},
+		{"an invalid name", meshage.Config{Name: "a b"}, meshage.ErrInvalid},
+		{"a name that is not UTF-8", meshage.Config{Name: "\xff"}, meshage.ErrInvalid},
+		{"a NUL byte", meshage.Config{Name: "a\x00"}, meshage.ErrInvalid},
+		{"an invalid namespace", meshage.Config{Name: "a", Namespace: "a b"}, meshage.ErrInvalid},
 		{"a degree", meshage.Config{Name: "a", Degree: 257}, meshage.ErrInvalid},
 		{"a port", meshage.Config{Name: "a", Port: 65536}, meshage.ErrInvalid},
 		{"a negative port", meshage.Config{Name: "a", Port: -2}, meshage.ErrInvalid},
@@ -32,9 +32,9 @@ func TestAConfigurationThatCannotBeIsAnError(t *testing.T) {
 		{"an MSA timeout", meshage.Config{Name: "a", MSATimeout: time.Millisecond}, meshage.ErrInvalid},
 		{"a buffer", meshage.Config{Name: "a", ReceiveBuffer: -1}, meshage.ErrInvalid},
 		{"a large buffer", meshage.Config{Name: "a", ReceiveBuffer: 1 << 30}, meshage.ErrInvalid},
-		{"a largest message", meshage.Config{Name: "a", MaxMessage: 2 << 30}, meshage.ErrInvalid},
-		{"threads", meshage.Config{Name: "a", WorkerThreads: 65}, meshage.ErrInvalid},
-		{"an address to listen at", meshage.Config{Name: "a", Bind: net.IP{1, 2}}, meshage.ErrInvalid},
+		{"a message limit", meshage.Config{Name: "a", MaxMessage: 2 << 30}, meshage.ErrInvalid},
+		{"worker threads", meshage.Config{Name: "a", WorkerThreads: 65}, meshage.ErrInvalid},
+		{"a listen address", meshage.Config{Name: "a", Bind: net.IP{1, 2}}, meshage.ErrInvalid},
 		{"a seed", meshage.Config{Name: "a", Seeds: []string{"a:b:c"}}, meshage.ErrInvalid},
 		{"a version", meshage.Config{Name: "a", Version: strings.Repeat("v", 257)}, meshage.ErrInvalid},
 	} {
@@ -51,17 +51,17 @@ func TestAConfigurationThatCannotBeIsAnError(t *testing.T) {
 	}
 }
 
-func TestEveryOptionIsTaken(t *testing.T) {
-	other := named(t, "bob")[0]
+func TestAllOptionsAreApplied(t *testing.T) {
+	other := startNodes(t, "bob")[0]
 	node := start(t, meshage.Config{
 		Name: "ada", Namespace: "n", Degree: 2, Broadcast: []net.IP{net.IPv4(127, 255, 255, 255)}, ListenPort: meshage.AnyPort,
 		Version: "v", Timeout: time.Minute, MSATimeout: 1500 * time.Millisecond, ReceiveBuffer: 7, MaxMessage: 10,
 		WorkerThreads: 2, Seeds: []string{address(other)},
 	})
 	if node.GetDegree() != 2 || node.GetMSATimeout() != 1500*time.Millisecond || cap(node.Messages()) != 7 || node.Port() == 0 {
-		t.Errorf("degree %d, every %s, room for %d, port %d", node.GetDegree(), node.GetMSATimeout(), cap(node.Messages()), node.Port())
+		t.Errorf("degree %d, MSA timeout %s, receive buffer %d, port %d", node.GetDegree(), node.GetMSATimeout(), cap(node.Messages()), node.Port())
 	}
-	if err := node.WaitFor(soon(t), "bob"); err != nil {
+	if err := node.WaitFor(testContext(t), "bob"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := node.Set([]string{"bob"}, "eleven byte"); !errors.Is(err, meshage.ErrTooLarge) {
@@ -69,55 +69,55 @@ func TestEveryOptionIsTaken(t *testing.T) {
 	}
 }
 
-func TestAPortThatIsTakenIsAnError(t *testing.T) {
-	ada := named(t, "ada")[0]
+func TestAPortInUseIsAnError(t *testing.T) {
+	ada := startNodes(t, "ada")[0]
 	_, err := meshage.New(meshage.Config{Name: "bob", Bind: net.IPv4(127, 0, 0, 1), Port: freePort(t), ListenPort: ada.Port()})
 	if !errors.Is(err, meshage.ErrAddrInUse) {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestADialThatFailsSaysWhy(t *testing.T) {
-	nodes := named(t, "ada", "bob")
-	line(t, nodes...)
+func TestAFailedDialHasAReason(t *testing.T) {
+	nodes := startNodes(t, "ada", "bob")
+	linkInLine(t, nodes...)
 	ada := nodes[0]
-	deaf, err := net.Listen("tcp4", "127.0.0.1:0")
+	silent, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer deaf.Close()
+	defer silent.Close()
 	for _, test := range []struct {
 		name, address string
 		want          error
 	}{
 		{"itself", address(ada), meshage.ErrSelf},
 		{"a peer", address(nodes[1]), meshage.ErrExists},
-		{"no address", "a:b:c", meshage.ErrInvalid},
-		{"a zero byte", "a\x00", meshage.ErrInvalid},
-		{"nobody", "127.0.0.1:" + "1", meshage.ErrRefused},
+		{"an invalid address", "a:b:c", meshage.ErrInvalid},
+		{"a NUL byte", "a\x00", meshage.ErrInvalid},
+		{"a closed port", "127.0.0.1:" + "1", meshage.ErrRefused},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			for _, ctx := range []context.Context{context.Background(), soon(t)} {
+			for _, ctx := range []context.Context{context.Background(), testContext(t)} {
 				if err := ada.DialContext(ctx, test.address); !errors.Is(err, test.want) {
 					t.Errorf("%v", err)
 				}
 			}
 		})
 	}
-	t.Run("one that says nothing, until the context ends", func(t *testing.T) {
+	t.Run("a silent peer, until the context ends", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		time.AfterFunc(20*time.Millisecond, cancel)
-		if err := ada.DialContext(ctx, deaf.Addr().String()); !errors.Is(err, context.Canceled) {
+		if err := ada.DialContext(ctx, silent.Addr().String()); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
 		}
-		if err := ada.DialContext(ctx, deaf.Addr().String()); !errors.Is(err, context.Canceled) {
+		if err := ada.DialContext(ctx, silent.Addr().String()); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
 		}
 	})
 }
 
-func TestWaitingForANodeEnds(t *testing.T) {
-	nodes := named(t, "ada", "bob")
+func TestAWaitForANodeEnds(t *testing.T) {
+	nodes := startNodes(t, "ada", "bob")
 	ada, bob := nodes[0], nodes[1]
 	ctx, done := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer done()
@@ -125,36 +125,36 @@ func TestWaitingForANodeEnds(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "bob") {
 		t.Errorf("%v", err)
 	}
-	if err := ada.WaitFor(soon(t), "no name"); !errors.Is(err, meshage.ErrInvalid) {
+	if err := ada.WaitFor(testContext(t), "no name"); !errors.Is(err, meshage.ErrInvalid) {
 		t.Errorf("%v", err)
 	}
 	waited := make(chan error, 2)
-	go func() { waited <- ada.WaitFor(soon(t), "bob") }()
+	go func() { waited <- ada.WaitFor(testContext(t), "bob") }()
 	if err := bob.Dial(address(ada)); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-waited; err != nil {
 		t.Errorf("%v", err)
 	}
-	go func() { waited <- ada.WaitFor(soon(t), "nobody") }()
+	go func() { waited <- ada.WaitFor(testContext(t), "nobody") }()
 	ada.Close()
 	if err := <-waited; !errors.Is(err, meshage.ErrClosed) {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestEventsTellWhatHappens(t *testing.T) {
-	nodes := named(t, "ada", "bob")
+func TestEventsReportChanges(t *testing.T) {
+	nodes := startNodes(t, "ada", "bob")
 	ctx, done := context.WithCancel(context.Background())
 	first, second := nodes[0].Events(ctx), nodes[0].Events(context.Background())
-	line(t, nodes...)
+	linkInLine(t, nodes...)
 	for _, events := range []<-chan meshage.Event{first, second} {
 		seen := map[meshage.Event]bool{}
 		for !seen[meshage.Event{Kind: meshage.EventNodeJoined, Node: "bob"}] {
 			seen[<-events] = true
 		}
 		if !seen[meshage.Event{Kind: meshage.EventLinkUp, Node: "bob"}] {
-			t.Errorf("there was no link in %v", seen)
+			t.Errorf("no link event in %v", seen)
 		}
 	}
 	done()
@@ -170,13 +170,13 @@ func TestEventsTellWhatHappens(t *testing.T) {
 	for range second {
 	}
 	if _, ok := <-nodes[0].Events(context.Background()); ok {
-		t.Error("a closed node has no events")
+		t.Error("a closed node sent an event")
 	}
 }
 
-func TestStatsCount(t *testing.T) {
-	nodes := named(t, "ada", "bob")
-	line(t, nodes...)
+func TestStatsAreCounted(t *testing.T) {
+	nodes := startNodes(t, "ada", "bob")
+	linkInLine(t, nodes...)
 	if _, err := nodes[0].Set([]string{"bob"}, "x"); err != nil {
 		t.Fatal(err)
 	}
@@ -189,19 +189,19 @@ func TestStatsCount(t *testing.T) {
 		sum += value
 	}
 	if sum == 0 {
-		t.Error("nothing was counted")
+		t.Error("all counters are zero")
 	}
 }
 
-func TestCloseWakesEverybodyWhoWaits(t *testing.T) {
-	ada, bob, _ := stuffed(t, meshage.Forever)
+func TestCloseWakesAllWaitingCalls(t *testing.T) {
+	ada, bob, _ := fullRecipient(t, meshage.Forever)
 	calls := []func() error{
-		func() error { _, err := ada.Set([]string{"bob"}, "alone"); return err },
-		func() error { _, err := ada.Set([]string{"bob"}, "beside"); return err },
-		func() error { _, err := ada.SetContext(soon(t), []string{"bob"}, "x"); return err },
+		func() error { _, err := ada.Set([]string{"bob"}, "first"); return err },
+		func() error { _, err := ada.Set([]string{"bob"}, "second"); return err },
+		func() error { _, err := ada.SetContext(testContext(t), []string{"bob"}, "x"); return err },
 		func() error { _, err := ada.Broadcast("x"); return err },
-		func() error { _, err := ada.Recv(soon(t)); return err },
-		func() error { return ada.WaitFor(soon(t), "nobody") },
+		func() error { _, err := ada.Recv(testContext(t)); return err },
+		func() error { return ada.WaitFor(testContext(t), "nobody") },
 	}
 	ended := make(chan error, len(calls))
 	for _, call := range calls {
@@ -210,7 +210,7 @@ func TestCloseWakesEverybodyWhoWaits(t *testing.T) {
 	began := time.Now()
 	ada.Close()
 	for range calls {
-		// What had left when it closed may have an outcome of its own.
+		// A send that was transmitted before the close may have its own outcome.
 		if err := <-ended; err == nil {
 			t.Error("a call succeeded")
 		} else if !errors.Is(err, meshage.ErrClosed) {
@@ -221,25 +221,25 @@ func TestCloseWakesEverybodyWhoWaits(t *testing.T) {
 		}
 	}
 	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %s", took)
+		t.Errorf("closing took %s", took)
 	}
 	ada.Close()
 	bob.Close()
 }
 
-func TestAClosedNodeAnswersSo(t *testing.T) {
-	ada := named(t, "ada")[0]
+func TestCallsOnAClosedNodeFail(t *testing.T) {
+	ada := startNodes(t, "ada")[0]
 	ada.Close()
 	for _, err := range []error{
-		ada.Dial("127.0.0.1:1"), ada.Hangup("bob"), ada.WaitFor(soon(t)),
+		ada.Dial("127.0.0.1:1"), ada.Hangup("bob"), ada.WaitFor(testContext(t)),
 		second(ada.Set([]string{"bob"}, "x")), second(ada.Broadcast("x")), second(ada.Send(&meshage.Message{})),
-		second(ada.SetContext(soon(t), []string{"bob"}, 1)),
+		second(ada.SetContext(testContext(t), []string{"bob"}, 1)),
 	} {
 		if !errors.Is(err, meshage.ErrClosed) || !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%v", err)
 		}
 	}
-	if _, err := ada.Recv(soon(t)); !errors.Is(err, meshage.ErrClosed) {
+	if _, err := ada.Recv(testContext(t)); !errors.Is(err, meshage.ErrClosed) {
 		t.Errorf("%v", err)
 	}
 	ada.MSA()
@@ -247,14 +247,14 @@ func TestAClosedNodeAnswersSo(t *testing.T) {
 	ada.SetMSATimeout(3)
 	if ada.Name() != "ada" || ada.Port() != 0 || ada.GetDegree() != 0 || ada.GetMSATimeout() != 0 || len(ada.Mesh()) != 0 ||
 		ada.Dot() != "" || len(ada.Peers()) != 0 || len(ada.Stats()) != 0 || len(ada.BroadcastRecipients()) != 0 {
-		t.Error("it has more than its name")
+		t.Error("a closed node returned values")
 	}
 }
 
 func second(_ []string, err error) error { return err }
 
-func TestASnooperMayCloseItsNode(t *testing.T) {
-	namespace := space()
+func TestSnoopMayCloseItsNode(t *testing.T) {
+	namespace := newNamespace()
 	closed := make(chan struct{})
 	var bob *meshage.Node
 	started := make(chan struct{})
@@ -265,9 +265,9 @@ func TestASnooperMayCloseItsNode(t *testing.T) {
 	}})
 	ada := start(t, meshage.Config{Name: "ada", Namespace: namespace, Timeout: time.Second})
 	cid := start(t, meshage.Config{Name: "cid", Namespace: namespace})
-	line(t, ada, bob, cid)
+	linkInLine(t, ada, bob, cid)
 	close(started)
-	until(t, "a message is seen", func() bool {
+	waitUntil(t, "a message was snooped", func() bool {
 		ada.Set([]string{"cid"}, "x")
 		select {
 		case <-closed:
@@ -278,12 +278,12 @@ func TestASnooperMayCloseItsNode(t *testing.T) {
 	})
 }
 
-func TestClosedNodesLeaveNothingBehind(t *testing.T) {
-	once := func() {
-		nodes := named(t, "ada", "bob", "cid")
-		line(t, nodes...)
+func TestClosedNodesLeakNothing(t *testing.T) {
+	round := func() {
+		nodes := startNodes(t, "ada", "bob", "cid")
+		linkInLine(t, nodes...)
 		events := nodes[0].Events(context.Background())
-		for _, ctx := range []context.Context{context.Background(), soon(t)} {
+		for _, ctx := range []context.Context{context.Background(), testContext(t)} {
 			if _, err := nodes[0].BroadcastContext(ctx, "x"); err != nil {
 				t.Fatal(err)
 			}
@@ -297,27 +297,27 @@ func TestClosedNodesLeaveNothingBehind(t *testing.T) {
 		for range events {
 		}
 	}
-	once()
+	round()
 	var goroutines int
-	until(t, "the goroutines of the first have ended", func() bool {
+	waitUntil(t, "the goroutines of the first round have ended", func() bool {
 		goroutines = runtime.NumGoroutine()
 		time.Sleep(10 * time.Millisecond)
 		return goroutines == runtime.NumGoroutine()
 	})
-	descriptors, tasks := open(t), threads()
+	descriptors, threads := descriptorCount(t), threadCount()
 	for i := 0; i < 5; i++ {
-		once()
+		round()
 	}
-	until(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
-	until(t, "no descriptor is left", func() bool { return open(t) <= descriptors })
-	// The runtime keeps a thread that once waited, to use it again.
-	if more := threads() - tasks; more > 6 {
+	waitUntil(t, "no goroutine is leaked", func() bool { return runtime.NumGoroutine() <= goroutines })
+	waitUntil(t, "no descriptor is leaked", func() bool { return descriptorCount(t) <= descriptors })
+	// The runtime keeps threads that have waited and reuses them.
+	if more := threadCount() - threads; more > 6 {
 		t.Errorf("%d more threads", more)
 	}
 }
 
-// open is how many descriptors this process has; 0 where that cannot be known.
-func open(t *testing.T) int {
+// descriptorCount returns the number of open descriptors of this process, or 0 if it is unknown.
+func descriptorCount(t *testing.T) int {
 	t.Helper()
 	descriptors, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -326,8 +326,8 @@ func open(t *testing.T) int {
 	return len(descriptors)
 }
 
-func TestADegreeAndAPeriodBeyondTheirRangeCountAsTheEndOfIt(t *testing.T) {
-	ada := named(t, "ada")[0]
+func TestADegreeAndAnIntervalOutOfRangeAreClamped(t *testing.T) {
+	ada := startNodes(t, "ada")[0]
 	ada.SetDegree(1000)
 	ada.SetMSATimeout(0)
 	if ada.GetDegree() != 256 || ada.GetMSATimeout() != 100*time.Millisecond {

@@ -10,7 +10,7 @@ import (
 	"meshage"
 )
 
-// The original's published interface, name for name, with its types.
+// The original's public interface: all of its names and types.
 var (
 	_ = [...]int{meshage.ACK, meshage.MSA, meshage.MESSAGE}
 	_ = [...]int{
@@ -36,19 +36,19 @@ var (
 	_ func(*meshage.Node, uint)                                    = (*meshage.Node).SetMSATimeout
 )
 
-func TestConstantsAreTheOriginals(t *testing.T) {
+func TestConstantsEqualTheOriginals(t *testing.T) {
 	got := []int{
 		meshage.ACK, meshage.MSA, meshage.MESSAGE, meshage.DEFAULT_TIMEOUT, meshage.RECEIVE_BUFFER,
 		meshage.DEFAULT_MSA_TIMEOUT, meshage.SOLICIT_LIMIT, meshage.SOLICIT_RATIO, meshage.LOLLIPOP_LENGTH,
 	}
 	if want := []int{0, 1, 2, 10, 1024, 10, 16, 8, 16}; !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, not %v", got, want)
+		t.Errorf("got %v, expected %v", got, want)
 	}
 }
 
-// A program as it would be written for the original: it uses every name of its interface.
-func TestAProgramOfTheOriginalRuns(t *testing.T) {
-	port, namespace := freePort(t), space()
+// A program for the original. It uses every name of the original's interface.
+func TestAProgramForTheOriginalRuns(t *testing.T) {
+	port, namespace := freePort(t), newNamespace()
 	node, messages := meshage.NewNode("ada", namespace, 1, net.IPv4(127, 255, 255, 255), port, "v1")
 	defer node.Close()
 	snooped := make(chan *meshage.Message, 1)
@@ -57,14 +57,14 @@ func TestAProgramOfTheOriginalRuns(t *testing.T) {
 	for i, name := range []string{"bob", "cid"} {
 		others[i] = start(t, meshage.Config{Name: name, Namespace: namespace, Port: port, ListenPort: meshage.AnyPort})
 	}
-	// bob is found by solicitation or dialled; cid hears nothing, and is dialled.
-	until(t, "ada has found one by itself", func() bool { return len(node.Mesh()) > 1 })
+	// bob is found by solicitation or dialled. cid receives no solicitations and is dialled.
+	waitUntil(t, "ada has found a node by itself", func() bool { return len(node.Mesh()) > 1 })
 	for _, other := range others {
 		node.Dial(address(other))
 	}
-	until(t, "a broadcast would go to both", func() bool { return len(node.BroadcastRecipients()) == 2 })
+	waitUntil(t, "a broadcast would be sent to both", func() bool { return len(node.BroadcastRecipients()) == 2 })
 	for _, other := range others {
-		if err := other.WaitFor(soon(t), "ada", "bob", "cid"); err != nil {
+		if err := other.WaitFor(testContext(t), "ada", "bob", "cid"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,15 +74,15 @@ func TestAProgramOfTheOriginalRuns(t *testing.T) {
 		t.Errorf("the mesh is %v", topology)
 	}
 	if dot := node.Dot(); len(dot) == 0 {
-		t.Error("no drawing")
+		t.Error("Dot returned no text")
 	}
 	if node.Name() != "ada" || node.GetDegree() != 1 || node.GetMSATimeout() != 10*time.Second {
-		t.Errorf("%s, degree %d, every %s", node.Name(), node.GetDegree(), node.GetMSATimeout())
+		t.Errorf("%s, degree %d, MSA timeout %s", node.Name(), node.GetDegree(), node.GetMSATimeout())
 	}
 	node.SetDegree(2)
 	node.SetMSATimeout(5)
 	if node.GetDegree() != 2 || node.GetMSATimeout() != 5*time.Second {
-		t.Errorf("degree %d, every %s", node.GetDegree(), node.GetMSATimeout())
+		t.Errorf("degree %d, MSA timeout %s", node.GetDegree(), node.GetMSATimeout())
 	}
 	node.MSA()
 
@@ -92,18 +92,18 @@ func TestAProgramOfTheOriginalRuns(t *testing.T) {
 	if to, err := node.Broadcast("to all"); err != nil || !reflect.DeepEqual(to, []string{"bob", "cid"}) {
 		t.Errorf("broadcast: %v, %v", to, err)
 	}
-	by := &meshage.Message{Recipients: []string{"cid"}, Source: "ada", Command: meshage.MESSAGE, Body: 42}
-	if to, err := node.Send(by); err != nil || !reflect.DeepEqual(to, []string{"cid"}) {
+	message := &meshage.Message{Recipients: []string{"cid"}, Source: "ada", Command: meshage.MESSAGE, Body: 42}
+	if to, err := node.Send(message); err != nil || !reflect.DeepEqual(to, []string{"cid"}) {
 		t.Errorf("send: %v, %v", to, err)
 	}
 	if got := recv(t, others[0]); string(got.Body.([]byte)) != "to bob" || got.Source != "ada" || got.Command != meshage.MESSAGE {
-		t.Errorf("bob got %v", got)
+		t.Errorf("bob received %v", got)
 	}
 	if got := recv(t, others[1]); got.Body != "to all" || len(got.Recipients) != 0 || got.ID == 0 || got.Instance == 0 {
-		t.Errorf("cid got %v", got)
+		t.Errorf("cid received %v", got)
 	}
 	if got := recv(t, others[1]); got.Body != 42 {
-		t.Errorf("cid got %v", got)
+		t.Errorf("cid received %v", got)
 	}
 
 	if _, err := others[0].Set([]string{"ada", "cid"}, "through ada"); err != nil {
@@ -114,22 +114,22 @@ func TestAProgramOfTheOriginalRuns(t *testing.T) {
 		Recipients: []string{"ada", "cid"}, Source: "bob", Instance: got.Instance, CurrentRoute: []string{"bob"},
 		ID: got.ID, Command: meshage.MESSAGE, Body: "through ada",
 	}); !reflect.DeepEqual(got, want) {
-		t.Errorf("ada got %v", got)
+		t.Errorf("ada received %v", got)
 	}
-	until(t, "a message to cid alone passes ada, who sees it", func() bool {
+	waitUntil(t, "ada snooped a message to cid", func() bool {
 		if _, err := others[0].Set([]string{"cid"}, "past ada"); err != nil {
 			t.Fatal(err)
 		}
 		return len(snooped) > 0
 	})
 	if got := <-snooped; got.Body != "past ada" || got.Source != "bob" {
-		t.Errorf("ada saw %v", got)
+		t.Errorf("ada snooped %v", got)
 	}
 
 	if err := node.Hangup("cid"); err != nil {
 		t.Error(err)
 	}
 	if err := node.Hangup("nobody"); err == nil {
-		t.Error("there is no link to nobody")
+		t.Error("hanging up on an unknown node succeeded")
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"unsafe"
 )
 
-// Messages returns the channel that the node's messages come through, which NewNode gives as well.
-// It is closed after the node.
+// Messages returns the channel of the node's received messages, which NewNode returns as well. It
+// is closed after the node.
 func (n *Node) Messages() <-chan *Message { return n.messages }
 
-// Recv waits for a message: the next of the channel. Once the node is closed and the channel is
-// empty, it is ErrClosed; where the context ends first, its error.
+// Recv waits for the next message of the channel. The error is ErrClosed once the node is closed
+// and the channel is empty, or the cause of the end of the context.
 func (n *Node) Recv(ctx context.Context) (*Message, error) {
 	select {
 	case message, ok := <-n.messages:
@@ -27,11 +27,11 @@ func (n *Node) Recv(ctx context.Context) (*Message, error) {
 	}
 }
 
-// receive takes messages from the library to the channel, until the node closes. It is the one
-// goroutine of the node that waits inside the library. Where the channel is full it waits, and the
-// library's own queue fills up behind it. (Waiting for the library's descriptor in Go's poller
-// instead takes no thread, and longer: 49 µs for a round trip on one core against 31, the medians of
-// ten rounds of the bench's set_rtt, taken in turns.)
+// receive moves messages from the library to the channel until the node closes. It is the only
+// goroutine of the node that waits inside the library. When the channel is full it waits, and the
+// library's own queue fills up. (Waiting for the library's descriptor in Go's poller instead needs
+// no thread but takes longer: 49 µs for a round trip on one core instead of 31, the medians of ten
+// alternating rounds of the benchmark set_rtt.)
 func (n *Node) receive() {
 	batch := C.mg_batch_create()
 	defer C.mg_batch_free(batch)
@@ -42,7 +42,7 @@ func (n *Node) receive() {
 		if err != nil {
 			return
 		}
-		status := C.mg_receive(batch, handle, C.size_t(n.batch))
+		status := C.mg_batch_receive(batch, handle, C.size_t(n.batch))
 		n.leave()
 		if status != C.MESHAGE_OK {
 			return
@@ -54,8 +54,8 @@ func (n *Node) receive() {
 				return
 			}
 		}
-		// Whoever takes them runs first: the wait in the library would keep this processor from
-		// them until the runtime notices.
+		// Let the receiving goroutines run first: a wait in the library would keep this processor
+		// from them until the runtime detects it.
 		runtime.Gosched()
 	}
 }
@@ -63,7 +63,7 @@ func (n *Node) receive() {
 // message copies one message of a batch.
 func (in interner) message(batch *C.mg_batch, i int) *Message {
 	from := &batch.messages[i]
-	text := unsafe.Slice((*byte)(unsafe.Pointer(batch.names.data)), batch.names.len)[from.names_at:]
+	text := unsafe.Slice((*byte)(unsafe.Pointer(batch.names.data)), batch.names.len)[from.names_offset:]
 	message := &Message{
 		Source:   in.next(&text),
 		Instance: uint64(from.instance),

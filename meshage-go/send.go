@@ -12,41 +12,43 @@ import (
 	"time"
 )
 
-// Set sends a body to the named nodes and waits until all have acknowledged it, which is when it is
-// in their queues, or for the node's timeout. It returns those that have it. Doubles count once; the
-// node itself is skipped among others.
+// Set sends a body to the named nodes and waits until all have acknowledged it, or for the node's
+// timeout. A recipient acknowledges a message when it is in its queue. Set returns the recipients
+// that received the message. Duplicate recipients count once. The node itself is ignored among
+// other recipients.
 //
-// Errors: a *SendError where the message left and not all have it; else an *OpError with ErrInvalid,
-// ErrSelf, ErrTooLarge, ErrAgain or ErrClosed, and nothing was sent.
+// Errors: a *SendError if the message was sent and not all recipients received it; else an *OpError
+// with ErrInvalid, ErrSelf, ErrTooLarge, ErrAgain or ErrClosed, and nothing was sent.
 func (n *Node) Set(recipients []string, body interface{}) ([]string, error) {
 	return n.SetContext(context.Background(), recipients, body)
 }
 
-// SetContext is Set with a context: its deadline, where it has one, takes the place of the node's
-// timeout. When it ends, the send ends: to a recipient that it has not left for it is ErrCanceled, to
-// another ErrTimeout, since it may still arrive. The error is then the context's as well.
+// SetContext is Set with a context. The context's deadline, if it has one, replaces the node's
+// timeout. When the context ends, the send ends. The outcome is ErrCanceled for a recipient to
+// which the message was not transmitted yet, and ErrTimeout for any other, because it may still
+// arrive. The error then wraps the context's error as well.
 func (n *Node) SetContext(ctx context.Context, recipients []string, body interface{}) ([]string, error) {
 	if len(recipients) == 0 {
-		return nil, &OpError{Op: "set", Err: ErrInvalid, Detail: "no recipient"}
+		return nil, &OpError{Op: "set", Err: ErrInvalid, Detail: "no recipients"}
 	}
 	return n.send(ctx, "set", recipients, body)
 }
 
-// Broadcast sends a body to every node that can be reached now, and waits until all have
-// acknowledged it. It returns those that have it: none on an empty mesh, which is no error. Errors
-// are as of Set.
+// Broadcast sends a body to every node that is reachable now and waits until all have acknowledged
+// it. It returns the recipients that received the message. On an empty mesh it returns none and no
+// error. The errors are those of Set.
 func (n *Node) Broadcast(body interface{}) ([]string, error) {
 	return n.BroadcastContext(context.Background(), body)
 }
 
-// BroadcastContext is Broadcast with a context, as SetContext has one.
+// BroadcastContext is Broadcast with a context, as in SetContext.
 func (n *Node) BroadcastContext(ctx context.Context, body interface{}) ([]string, error) {
 	return n.send(ctx, "broadcast", nil, body)
 }
 
-// Send sends a message by its Recipients and its Body; without recipients it is a broadcast. It
-// returns those that have it. Of a broadcast that left, the error is always nil: compare the names,
-// or use SendContext.
+// Send sends the Body of a message to its Recipients; without recipients it broadcasts. It returns
+// the recipients that received the message. The error of a broadcast that was sent is always nil:
+// compare the names, or use SendContext.
 func (n *Node) Send(m *Message) ([]string, error) {
 	delivered, err := n.SendContext(context.Background(), m)
 	var failed *SendError
@@ -56,32 +58,32 @@ func (n *Node) Send(m *Message) ([]string, error) {
 	return delivered, err
 }
 
-// SendContext is Send with a context, as SetContext has one, and with the errors of a broadcast. A
-// message of Command MSA is ErrInvalid: Node.MSA announces.
+// SendContext is Send with a context, as in SetContext, and with the errors of a broadcast. The
+// error for a message with Command MSA is ErrInvalid: use Node.MSA to announce links.
 func (n *Node) SendContext(ctx context.Context, m *Message) ([]string, error) {
 	if m.Command == MSA {
-		return nil, &OpError{Op: "send", Err: ErrInvalid, Detail: "announcements are sent by Node.MSA"}
+		return nil, &OpError{Op: "send", Err: ErrInvalid, Detail: "use Node.MSA to send announcements"}
 	}
 	return n.send(ctx, "send", m.Recipients, m.Body)
 }
 
-// An outgoing is a send on its way into the library.
+// An outgoing has the arguments of a send for the library.
 type outgoing struct {
 	op       string
 	names    *packer
 	count    int
-	body     parts
+	body     encodedBody
 	timeout  C.int32_t
 	reported C.int32_t
 }
 
-// send sends, and waits for the end.
+// send sends a message and waits for the result.
 func (n *Node) send(ctx context.Context, op string, recipients []string, body interface{}) ([]string, error) {
 	timeout, err := timeoutOf(ctx)
 	if err != nil {
 		return nil, &OpError{Op: op, Err: err}
 	}
-	parts, err := encode(op, body)
+	encoded, err := encode(op, body)
 	if err != nil {
 		return nil, err
 	}
@@ -90,87 +92,87 @@ func (n *Node) send(ctx context.Context, op string, recipients []string, body in
 		return nil, err
 	}
 	defer names.put()
-	out := outgoing{op: op, names: names, count: len(recipients), body: parts, timeout: timeout}
+	out := outgoing{op: op, names: names, count: len(recipients), body: encoded, timeout: timeout}
 	if len(recipients) == 0 {
 		out.reported = 1
 	}
-	ended, err := n.sendOut(ctx, &out)
+	result, err := n.submit(ctx, &out)
 	if err != nil {
 		return nil, err
 	}
-	if ended.report == nil {
-		if ended.status != C.MESHAGE_OK {
-			return nil, &OpError{Op: op, Err: Status(ended.status)}
+	if result.report == nil {
+		if result.status != C.MESHAGE_OK {
+			return nil, &OpError{Op: op, Err: Status(result.status)}
 		}
-		return n.others(recipients), nil
+		return n.distinct(recipients), nil
 	}
-	return outcome(ctx, ended.report)
+	return outcome(ctx, result.report)
 }
 
-// sendOut takes one of two ways. A send that is alone and cannot be canceled waits inside the
-// library, which costs least. Beside others it waits as a goroutine, and the library tells its end to
-// the dispatching one: many sends that wait hold no threads.
-func (n *Node) sendOut(ctx context.Context, out *outgoing) (end, error) {
-	others := n.underWay.Add(1) - 1
-	defer n.underWay.Add(-1)
+// submit sends in one of two ways. A single send that cannot be canceled waits inside the library,
+// which costs least. Concurrent sends wait as goroutines, and the dispatching goroutine passes them
+// their results: many waiting sends occupy no threads.
+func (n *Node) submit(ctx context.Context, out *outgoing) (sendResult, error) {
+	others := n.outstanding.Add(1) - 1
+	defer n.outstanding.Add(-1)
 	if others == 0 && ctx.Done() == nil {
-		return n.sendAlone(out)
+		return n.sendBlocking(out)
 	}
-	return n.sendBeside(ctx, out)
+	return n.sendAsync(ctx, out)
 }
 
-func (n *Node) sendAlone(out *outgoing) (end, error) {
+func (n *Node) sendBlocking(out *outgoing) (sendResult, error) {
 	handle, err := n.enter(out.op)
 	if err != nil {
-		return end{}, err
+		return sendResult{}, err
 	}
 	defer n.leave()
-	answer := C.mg_send(handle, out.names.pointer(), C.size_t(out.count), out.body.pointer(),
+	result := C.mg_send(handle, out.names.pointer(), C.size_t(out.count), out.body.pointer(),
 		C.size_t(len(out.body.data)), C.int32_t(out.body.encoding), out.timeout, out.reported)
-	if answer.status == C.MESHAGE_OK {
-		return end{answer.status, answer.report}, nil
+	if result.status == C.MESHAGE_OK {
+		return sendResult{result.status, result.report}, nil
 	}
-	err = failure(out.op, answer.status, answer.error)
-	if answer.report != nil {
-		return end{answer.status, answer.report}, nil
+	err = failure(out.op, result.status, result.error)
+	if result.report != nil {
+		return sendResult{result.status, result.report}, nil
 	}
-	return end{}, err
+	return sendResult{}, err
 }
 
-func (n *Node) sendBeside(ctx context.Context, out *outgoing) (end, error) {
+func (n *Node) sendAsync(ctx context.Context, out *outgoing) (sendResult, error) {
 	handle, err := n.enter(out.op)
 	if err != nil {
-		return end{}, err
+		return sendResult{}, err
 	}
 	n.dispatch()
-	call := n.calls.take()
-	defer n.calls.give(call)
+	send := n.pending.acquire()
+	defer n.pending.release(send)
 	var cancelable C.int32_t
 	if ctx.Done() != nil {
 		cancelable = 1
 	}
-	answer := C.mg_begin(handle, out.names.pointer(), C.size_t(out.count), out.body.pointer(),
+	result := C.mg_send_async(handle, out.names.pointer(), C.size_t(out.count), out.body.pointer(),
 		C.size_t(len(out.body.data)), C.int32_t(out.body.encoding), out.timeout, out.reported,
-		cancelable, n.queue, C.uint64_t(call.token))
+		cancelable, n.queue, C.uint64_t(send.token))
 	n.leave()
-	if answer.status != C.MESHAGE_OK {
-		return end{}, failure(out.op, answer.status, answer.error)
+	if result.status != C.MESHAGE_OK {
+		return sendResult{}, failure(out.op, result.status, result.error)
 	}
-	if answer.op == nil {
-		return <-call.done, nil
+	if result.op == nil {
+		return <-send.done, nil
 	}
-	defer C.meshage_op_free(answer.op)
+	defer C.meshage_op_free(result.op)
 	select {
-	case ended := <-call.done:
-		return ended, nil
+	case completed := <-send.done:
+		return completed, nil
 	case <-ctx.Done():
-		// The library ends it at once, and says how far it came.
-		C.meshage_op_cancel(answer.op)
-		return <-call.done, nil
+		// The library ends the send at once and reports its outcomes.
+		C.meshage_op_cancel(result.op)
+		return <-send.done, nil
 	}
 }
 
-// timeoutOf is how long the library shall wait for a call with this context; an error where the
+// timeoutOf returns the library's timeout for a call with this context. It returns an error if the
 // context has ended.
 func timeoutOf(ctx context.Context) (C.int32_t, error) {
 	if ctx.Done() == nil {
@@ -187,16 +189,16 @@ func timeoutOf(ctx context.Context) (C.int32_t, error) {
 	if left <= 0 {
 		return 0, context.DeadlineExceeded
 	}
-	// Rounded up, so that the context ends first, and is named as the cause.
+	// Rounded up, so that the context ends first and becomes the cause.
 	if ms := left/time.Millisecond + 1; ms <= math.MaxInt32 {
 		return C.int32_t(ms), nil
 	}
 	return C.MESHAGE_INFINITE, nil
 }
 
-// others are the recipients without doubles and without the node itself: whom a send that succeeded
-// has reached.
-func (n *Node) others(recipients []string) []string {
+// distinct returns the recipients without duplicates and without the node itself: the nodes that a
+// successful send has reached.
+func (n *Node) distinct(recipients []string) []string {
 	reached := make([]string, 0, len(recipients))
 	if len(recipients) == 1 {
 		return append(reached, recipients[0])
@@ -212,18 +214,18 @@ func (n *Node) others(recipients []string) []string {
 	return reached
 }
 
-// outcome reads a report, and frees it.
+// outcome reads a report and frees it.
 func outcome(ctx context.Context, report *C.meshage_report) ([]string, error) {
-	said := words(C.mg_report_take(report))
-	delivered := make([]string, 0, len(said)/2)
+	fields := splitText(C.mg_report_take(report))
+	delivered := make([]string, 0, len(fields)/2)
 	var failed []*RecipientError
-	for i := 0; i+1 < len(said); i += 2 {
-		// The shim wrote the number.
-		if status, _ := strconv.Atoi(said[i+1]); status != C.MESHAGE_OK {
-			failed = append(failed, &RecipientError{Recipient: said[i], Err: Status(status)})
+	for i := 0; i+1 < len(fields); i += 2 {
+		// The shim formats the number, so it is valid.
+		if status, _ := strconv.Atoi(fields[i+1]); status != C.MESHAGE_OK {
+			failed = append(failed, &RecipientError{Recipient: fields[i], Err: Status(status)})
 			continue
 		}
-		delivered = append(delivered, said[i])
+		delivered = append(delivered, fields[i])
 	}
 	if failed == nil {
 		return delivered, nil
@@ -231,7 +233,8 @@ func outcome(ctx context.Context, report *C.meshage_report) ([]string, error) {
 	return delivered, &SendError{Delivered: delivered, Failed: failed, Cause: cause(ctx, failed)}
 }
 
-// cause is what ended the context, where it ended, or is about to since its deadline was ours.
+// cause returns the cause of the end of the context. If the send timed out at the context's
+// deadline, that is DeadlineExceeded, even if the context has not ended yet.
 func cause(ctx context.Context, failed []*RecipientError) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

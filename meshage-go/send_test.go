@@ -15,9 +15,9 @@ import (
 	"meshage"
 )
 
-func TestAnErrorSaysWhatBecameOfEachRecipient(t *testing.T) {
-	nodes := named(t, "ada", "bob")
-	line(t, nodes...)
+func TestAnErrorHasTheOutcomeOfEachRecipient(t *testing.T) {
+	nodes := startNodes(t, "ada", "bob")
+	linkInLine(t, nodes...)
 	to, err := nodes[0].Set([]string{"bob", "nobody", "bob"}, "x")
 	if !reflect.DeepEqual(to, []string{"bob"}) {
 		t.Errorf("delivered to %v", to)
@@ -30,13 +30,13 @@ func TestAnErrorSaysWhatBecameOfEachRecipient(t *testing.T) {
 		t.Fatalf("%#v", err)
 	}
 	if want := []*meshage.RecipientError{{Recipient: "nobody", Err: meshage.ErrNoRoute}}; !reflect.DeepEqual(failed.Failed, want) {
-		t.Errorf("%v failed", failed.Failed)
+		t.Errorf("failed recipients: %v", failed.Failed)
 	}
 	if failed.Timeout() || !failed.Failed[0].Err.NotDelivered() {
-		t.Errorf("%v is certain", failed)
+		t.Errorf("the outcome of %v must be certain", failed)
 	}
 	if want := "meshage: nobody: no route: unknown or unreachable; not delivered"; err.Error() != want {
-		t.Errorf("%q, not %q", err, want)
+		t.Errorf("got %q, expected %q", err, want)
 	}
 	var one *meshage.RecipientError
 	if !errors.As(err, &one) || one.Recipient != "nobody" {
@@ -44,9 +44,9 @@ func TestAnErrorSaysWhatBecameOfEachRecipient(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSentIsSaidAtOnce(t *testing.T) {
-	nodes := named(t, "ada", "bob")
-	line(t, nodes...)
+func TestAnInvalidSendFailsImmediately(t *testing.T) {
+	nodes := startNodes(t, "ada", "bob")
+	linkInLine(t, nodes...)
 	ada := nodes[0]
 	huge := make([]byte, 65<<20)
 	for _, test := range []struct {
@@ -54,14 +54,14 @@ func TestWhatCannotBeSentIsSaidAtOnce(t *testing.T) {
 		send func() ([]string, error)
 		want error
 	}{
-		{"nobody is named", func() ([]string, error) { return ada.Set(nil, "x") }, meshage.ErrInvalid},
-		{"no name", func() ([]string, error) { return ada.Set([]string{"not a name"}, "x") }, meshage.ErrInvalid},
-		{"no name, as bytes", func() ([]string, error) { return ada.Set([]string{""}, []byte("x")) }, meshage.ErrInvalid},
-		{"a zero byte", func() ([]string, error) { return ada.Set([]string{"bob\x00"}, "x") }, meshage.ErrInvalid},
-		{"itself alone", func() ([]string, error) { return ada.Set([]string{"ada"}, "x") }, meshage.ErrSelf},
+		{"no recipient", func() ([]string, error) { return ada.Set(nil, "x") }, meshage.ErrInvalid},
+		{"an invalid name", func() ([]string, error) { return ada.Set([]string{"not a name"}, "x") }, meshage.ErrInvalid},
+		{"an invalid name, with bytes", func() ([]string, error) { return ada.Set([]string{""}, []byte("x")) }, meshage.ErrInvalid},
+		{"a NUL byte", func() ([]string, error) { return ada.Set([]string{"bob\x00"}, "x") }, meshage.ErrInvalid},
+		{"only the node itself", func() ([]string, error) { return ada.Set([]string{"ada"}, "x") }, meshage.ErrSelf},
 		{"too large", func() ([]string, error) { return ada.Set([]string{"bob"}, huge) }, meshage.ErrTooLarge},
-		{"too large, beside others", func() ([]string, error) { return ada.SetContext(soon(t), []string{"bob"}, huge) }, meshage.ErrTooLarge},
-		{"nobody known", func() ([]string, error) { return ada.Set([]string{"nobody"}, "x") }, meshage.ErrNoRoute},
+		{"too large, with a context", func() ([]string, error) { return ada.SetContext(testContext(t), []string{"bob"}, huge) }, meshage.ErrTooLarge},
+		{"an unknown node", func() ([]string, error) { return ada.Set([]string{"nobody"}, "x") }, meshage.ErrNoRoute},
 		{"an announcement", func() ([]string, error) {
 			return ada.Send(&meshage.Message{Recipients: []string{"bob"}, Command: meshage.MSA})
 		}, meshage.ErrInvalid},
@@ -75,10 +75,10 @@ func TestWhatCannotBeSentIsSaidAtOnce(t *testing.T) {
 	}
 }
 
-func TestARecipientListKeepsItsRules(t *testing.T) {
-	nodes := named(t, "ada", "bob", "cid")
-	line(t, nodes...)
-	for _, ctx := range []context.Context{context.Background(), soon(t)} {
+func TestDuplicatesAndTheSenderAreRemovedFromTheRecipients(t *testing.T) {
+	nodes := startNodes(t, "ada", "bob", "cid")
+	linkInLine(t, nodes...)
+	for _, ctx := range []context.Context{context.Background(), testContext(t)} {
 		to, err := nodes[0].SetContext(ctx, []string{"cid", "ada", "bob", "cid"}, "x")
 		if err != nil || !reflect.DeepEqual(to, []string{"cid", "bob"}) {
 			t.Errorf("%v, %v", to, err)
@@ -87,21 +87,22 @@ func TestARecipientListKeepsItsRules(t *testing.T) {
 }
 
 func TestABroadcastOnAnEmptyMeshIsNoError(t *testing.T) {
-	ada := named(t, "ada")[0]
-	for _, ctx := range []context.Context{context.Background(), soon(t)} {
+	ada := startNodes(t, "ada")[0]
+	for _, ctx := range []context.Context{context.Background(), testContext(t)} {
 		if to, err := ada.BroadcastContext(ctx, "x"); err != nil || len(to) != 0 {
 			t.Errorf("%v, %v", to, err)
 		}
 	}
 }
 
-// stuffed is a pair of nodes of which the second takes nothing and holds as much as it can.
-func stuffed(t *testing.T, timeout time.Duration) (ada, bob *meshage.Node, sent int) {
+// fullRecipient starts a pair of nodes. The second receives no messages, and all of its queues are
+// full.
+func fullRecipient(t *testing.T, timeout time.Duration) (ada, bob *meshage.Node, sent int) {
 	t.Helper()
-	namespace := space()
+	namespace := newNamespace()
 	ada = start(t, meshage.Config{Name: "ada", Namespace: namespace, Timeout: timeout})
 	bob = start(t, meshage.Config{Name: "bob", Namespace: namespace, ReceiveBuffer: 4})
-	line(t, ada, bob)
+	linkInLine(t, ada, bob)
 	for {
 		ctx, done := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		_, err := ada.SetContext(ctx, []string{"bob"}, sent)
@@ -113,11 +114,11 @@ func stuffed(t *testing.T, timeout time.Duration) (ada, bob *meshage.Node, sent 
 	}
 }
 
-func TestAFullReceiverHoldsUpItsSendersAndLosesNothing(t *testing.T) {
-	ada, bob, sent := stuffed(t, 300*time.Millisecond)
-	// The channel, a batch on its way to it, and the library's queue.
+func TestAFullRecipientDelaysItsSendersAndLosesNoMessage(t *testing.T) {
+	ada, bob, sent := fullRecipient(t, 300*time.Millisecond)
+	// The channel, a batch in flight to it, and the library's queue.
 	if sent < 4 || sent > 12 {
-		t.Errorf("%d messages were taken", sent)
+		t.Errorf("%d messages were accepted", sent)
 	}
 	_, err := ada.Set([]string{"bob"}, "one more")
 	var failed *meshage.SendError
@@ -126,14 +127,14 @@ func TestAFullReceiverHoldsUpItsSendersAndLosesNothing(t *testing.T) {
 	}
 	for want := 0; want < sent; want++ {
 		if got := recv(t, bob); got.Body != want {
-			t.Fatalf("%v came instead of %d", got.Body, want)
+			t.Fatalf("received %v instead of %d", got.Body, want)
 		}
 	}
-	until(t, "there is room again", func() bool { _, err := ada.Set([]string{"bob"}, "more"); return err == nil })
+	waitUntil(t, "the recipient has room again", func() bool { _, err := ada.Set([]string{"bob"}, "more"); return err == nil })
 }
 
 func TestTheEndOfAContextEndsASend(t *testing.T) {
-	ada, _, _ := stuffed(t, meshage.Forever)
+	ada, _, _ := fullRecipient(t, meshage.Forever)
 	reason := errors.New("enough")
 	for _, test := range []struct {
 		name string
@@ -163,9 +164,9 @@ func TestTheEndOfAContextEndsASend(t *testing.T) {
 				t.Errorf("%v, %v", to, err)
 			}
 			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("it took %s", took)
+				t.Errorf("the send took %s", took)
 			}
-			// One that has ended before sends nothing.
+			// A context that has already ended sends nothing.
 			if _, err := ada.SetContext(ctx, []string{"bob"}, "x"); !errors.Is(err, test.want) {
 				t.Errorf("%v", err)
 			}
@@ -174,8 +175,8 @@ func TestTheEndOfAContextEndsASend(t *testing.T) {
 }
 
 func TestManyGoroutinesSendAtOnce(t *testing.T) {
-	nodes := named(t, "ada", "bob")
-	line(t, nodes...)
+	nodes := startNodes(t, "ada", "bob")
+	linkInLine(t, nodes...)
 	const callers, each = 64, 50
 	got := make(map[string]int)
 	done := make(chan struct{})
@@ -185,7 +186,7 @@ func TestManyGoroutinesSendAtOnce(t *testing.T) {
 			got[recv(t, nodes[1]).Body.(string)]++
 		}
 	}()
-	before := threads()
+	before := threadCount()
 	var all sync.WaitGroup
 	for caller := 0; caller < callers; caller++ {
 		all.Add(1)
@@ -202,15 +203,15 @@ func TestManyGoroutinesSendAtOnce(t *testing.T) {
 	all.Wait()
 	<-done
 	if len(got) != callers*each {
-		t.Errorf("%d different messages came", len(got))
+		t.Errorf("%d different messages were received", len(got))
 	}
-	if more := threads() - before; more > callers/2 {
-		t.Errorf("%d goroutines that wait took %d threads", callers, more)
+	if more := threadCount() - before; more > callers/2 {
+		t.Errorf("%d waiting goroutines used %d threads", callers, more)
 	}
 }
 
-// threads is how many there are of this process; 0 where that cannot be known.
-func threads() int {
+// threadCount returns the number of threads of this process, or 0 if it is unknown.
+func threadCount() int {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return 0
@@ -218,7 +219,7 @@ func threads() int {
 	return len(tasks)
 }
 
-func TestErrorsAreWhatTheStandardLibraryCallsThem(t *testing.T) {
+func TestErrorsMatchThoseOfTheStandardLibrary(t *testing.T) {
 	for _, test := range []struct {
 		status meshage.Status
 		same   error
@@ -235,6 +236,6 @@ func TestErrorsAreWhatTheStandardLibraryCallsThem(t *testing.T) {
 	var timed net.Error
 	_ = timed
 	if err := (&meshage.OpError{Op: "dial", Err: meshage.ErrTimeout}); !err.Timeout() {
-		t.Error("its time was up")
+		t.Error("a timeout must report Timeout")
 	}
 }

@@ -1,57 +1,58 @@
-/* Calls into the library, each with all that it answers. */
+/* Calls into the library that return all of their results at once. */
 
 #include "shim.h"
 #include "shim_text.h"
 
-/* The library that this package was written for: the linker says this name of any other. */
+/* Requires the library version that this package was written for: with another version the linker
+ * reports this symbol as missing. */
 uint32_t mg_abi(void)
 {
     return meshage_abi_0_1();
 }
 
-/* Recipients whose pointers stand on the stack; more are put on the heap. */
-#define FEW 16
+/* The most recipients whose pointers are kept on the stack. More are kept on the heap. */
+#define STACK_NAMES_MAX 16
 
-/* Pointers to names that stand one after the other. */
+/* Pointers to names that are stored one after the other. */
 typedef struct pointers {
-    const char *few[FEW];
+    const char *on_stack[STACK_NAMES_MAX];
     const char **all;
 } pointers;
 
-static void point(pointers *pointers, const char *names, size_t count)
+static void pointers_init(pointers *pointers, const char *names, size_t count)
 {
-    pointers->all = pointers->few;
-    if (count > FEW)
-        pointers->all = mg_memory(NULL, count * sizeof *pointers->all);
+    pointers->all = pointers->on_stack;
+    if (count > STACK_NAMES_MAX)
+        pointers->all = mg_realloc(NULL, count * sizeof *pointers->all);
     for (size_t i = 0; i < count; i++) {
         pointers->all[i] = names;
         names += strlen(names) + 1;
     }
 }
 
-static void unpoint(pointers *pointers)
+static void pointers_free(pointers *pointers)
 {
-    if (pointers->all != pointers->few)
+    if (pointers->all != pointers->on_stack)
         free(pointers->all);
 }
 
-/* A sentence about the last call of this thread: another may run on another thread. */
-static char *sentence(meshage_status status)
+/* The error text of this thread's last call. The next call may run on another thread. */
+static char *error_text(meshage_status status)
 {
     if (status == MESHAGE_OK)
         return NULL;
-    const char *said = meshage_last_error();
-    return mg_copy(said[0] != '\0' ? said : meshage_strerror(status));
+    const char *text = meshage_last_error();
+    return mg_strdup(text[0] != '\0' ? text : meshage_strerror(status));
 }
 
-mg_answer mg_checked(meshage_status status)
+mg_result mg_result_of(meshage_status status)
 {
-    return (mg_answer){.status = status, .error = sentence(status)};
+    return (mg_result){.status = status, .error = error_text(status)};
 }
 
-/* A message with its recipients; where one of them is no name, the status says so. */
-static meshage_message *made(const char *names, size_t count, const void *body, size_t len,
-                             int32_t encoding, meshage_status *status)
+/* Creates a message with its recipients. The status reports an invalid name. */
+static meshage_message *make_message(const char *names, size_t count, const void *body, size_t len,
+                                     int32_t encoding, meshage_status *status)
 {
     meshage_message *message = meshage_message_create(body, len);
     *status = message == NULL ? MESHAGE_ERR_TOO_LARGE : MESHAGE_OK;
@@ -71,75 +72,75 @@ static meshage_status send_bytes(meshage_node *node, const char *names, size_t c
     if (count == 0)
         return meshage_broadcast(node, body, len, timeout_ms, report);
     pointers pointers;
-    point(&pointers, names, count);
+    pointers_init(&pointers, names, count);
     meshage_status status = meshage_set(node, pointers.all, count, body, len, timeout_ms, report);
-    unpoint(&pointers);
+    pointers_free(&pointers);
     return status;
 }
 
-mg_outcome mg_send(meshage_node *node, const char *names, size_t count, const void *body, size_t len,
-                   int32_t encoding, int32_t timeout_ms, int32_t reported)
+mg_send_result mg_send(meshage_node *node, const char *names, size_t count, const void *body,
+                       size_t len, int32_t encoding, int32_t timeout_ms, int32_t reported)
 {
     meshage_status status;
-    mg_outcome outcome = {0};
+    mg_send_result result = {0};
     if (encoding == MESHAGE_ENCODING_BYTES) {
-        status = send_bytes(node, names, count, body, len, timeout_ms, &outcome.report);
-        outcome.error = sentence(status);
+        status = send_bytes(node, names, count, body, len, timeout_ms, &result.report);
+        result.error = error_text(status);
     } else {
-        meshage_message *message = made(names, count, body, len, encoding, &status);
+        meshage_message *message = make_message(names, count, body, len, encoding, &status);
         if (status == MESHAGE_OK)
-            status = meshage_send(node, message, timeout_ms, &outcome.report);
-        outcome.error = sentence(status);
+            status = meshage_send(node, message, timeout_ms, &result.report);
+        result.error = error_text(status);
         meshage_message_free(message);
     }
-    outcome.status = status;
+    result.status = status;
     if (status == MESHAGE_OK && !reported) {
-        meshage_report_free(outcome.report);
-        outcome.report = NULL;
+        meshage_report_free(result.report);
+        result.report = NULL;
     }
-    return outcome;
+    return result;
 }
 
-/* Where the end of a send goes. */
-typedef struct call {
+/* The destination of the result of a send. */
+typedef struct pending_send {
     mg_queue *queue;
     uint64_t token;
     int32_t reported;
-} call;
+} pending_send;
 
-static void sent(void *user_data, meshage_status status, meshage_report *owned)
+static void on_sent(void *user_data, meshage_status status, meshage_report *owned)
 {
-    call *call = user_data;
-    mg_item item = {.kind = MG_SENT, .number = status, .token = call->token, .thing = owned};
-    if (status == MESHAGE_OK && !call->reported) {
+    pending_send *send = user_data;
+    mg_item item = {.kind = MG_SENT, .number = status, .token = send->token, .payload = owned};
+    if (status == MESHAGE_OK && !send->reported) {
         meshage_report_free(owned);
-        item.thing = NULL;
+        item.payload = NULL;
     }
-    mg_queue_push(call->queue, item);
-    free(call);
+    mg_queue_push(send->queue, item);
+    free(send);
 }
 
-mg_outcome mg_begin(meshage_node *node, const char *names, size_t count, const void *body, size_t len,
-                    int32_t encoding, int32_t timeout_ms, int32_t reported, int32_t cancelable,
-                    mg_queue *queue, uint64_t token)
+mg_send_result mg_send_async(meshage_node *node, const char *names, size_t count, const void *body,
+                             size_t len, int32_t encoding, int32_t timeout_ms, int32_t reported,
+                             int32_t cancelable, mg_queue *queue, uint64_t token)
 {
     meshage_status status;
-    mg_outcome outcome = {0};
-    meshage_message *message = made(names, count, body, len, encoding, &status);
+    mg_send_result result = {0};
+    meshage_message *message = make_message(names, count, body, len, encoding, &status);
     if (status == MESHAGE_OK) {
-        call *call = mg_memory(NULL, sizeof *call);
-        call->queue = queue;
-        call->token = token;
-        call->reported = reported;
-        status = meshage_send_async(node, message, timeout_ms, sent, call,
-                                    cancelable ? &outcome.op : NULL);
+        pending_send *send = mg_realloc(NULL, sizeof *send);
+        send->queue = queue;
+        send->token = token;
+        send->reported = reported;
+        status = meshage_send_async(node, message, timeout_ms, on_sent, send,
+                                    cancelable ? &result.op : NULL);
         if (status != MESHAGE_OK)
-            free(call);
+            free(send);
     }
-    outcome.status = status;
-    outcome.error = sentence(status);
+    result.status = status;
+    result.error = error_text(status);
     meshage_message_free(message);
-    return outcome;
+    return result;
 }
 
 mg_text mg_report_take(meshage_report *report)
@@ -154,89 +155,111 @@ mg_text mg_report_take(meshage_report *report)
     return text;
 }
 
-mg_answer mg_create(meshage_config *config, meshage_node **node)
+static void on_event(void *user_data, const meshage_event *borrowed)
 {
-    return mg_checked(meshage_node_create(config, node));
+    mg_item item = {.kind = MG_EVENT, .number = meshage_event_kind_of(borrowed)};
+    item.payload = mg_strdup(meshage_event_node(borrowed));
+    mg_queue_push(user_data, item);
 }
 
-mg_answer mg_wait_now(meshage_node *node, const char *names, size_t count)
+mg_result mg_watch_events(meshage_node *node, mg_queue *queue)
+{
+    return mg_result_of(meshage_on_event(node, on_event, queue, NULL));
+}
+
+static void on_snoop(void *user_data, const meshage_message *borrowed)
+{
+    mg_queue_push_snooped(user_data, borrowed);
+}
+
+mg_result mg_watch_snoop(meshage_node *node, mg_queue *queue)
+{
+    return mg_result_of(meshage_on_snoop(node, on_snoop, queue, NULL));
+}
+
+mg_result mg_create(meshage_config *config, meshage_node **node)
+{
+    return mg_result_of(meshage_node_create(config, node));
+}
+
+mg_result mg_wait_now(meshage_node *node, const char *names, size_t count)
 {
     pointers pointers;
-    point(&pointers, names, count);
-    mg_answer answer = mg_checked(meshage_node_wait(node, pointers.all, count, 0));
-    unpoint(&pointers);
-    return answer;
+    pointers_init(&pointers, names, count);
+    mg_result result = mg_result_of(meshage_node_wait(node, pointers.all, count, 0));
+    pointers_free(&pointers);
+    return result;
 }
 
-mg_answer mg_dial(meshage_node *node, const char *address, int32_t timeout_ms)
+mg_result mg_dial(meshage_node *node, const char *address, int32_t timeout_ms)
 {
-    return mg_checked(meshage_dial(node, address, timeout_ms));
+    return mg_result_of(meshage_dial(node, address, timeout_ms));
 }
 
-mg_answer mg_hangup(meshage_node *node, const char *peer)
+mg_result mg_hangup(meshage_node *node, const char *peer)
 {
-    return mg_checked(meshage_hangup(node, peer));
+    return mg_result_of(meshage_hangup(node, peer));
 }
 
-static mg_answer of_names(meshage_status status, meshage_names *names)
+static mg_result names_result(meshage_status status, meshage_names *names)
 {
-    mg_answer answer = mg_checked(status);
+    mg_result result = mg_result_of(status);
     size_t count = meshage_names_count(names);
     for (size_t i = 0; i < count; i++)
-        mg_text_add(&answer.text, meshage_names_get(names, i));
+        mg_text_add(&result.text, meshage_names_get(names, i));
     meshage_names_free(names);
-    return answer;
+    return result;
 }
 
-mg_answer mg_recipients(meshage_node *node)
+mg_result mg_recipients(meshage_node *node)
 {
     meshage_names *names = NULL;
     meshage_status status = meshage_broadcast_recipients(node, &names);
-    return of_names(status, names);
+    return names_result(status, names);
 }
 
-mg_answer mg_peers(meshage_node *node)
+mg_result mg_peers(meshage_node *node)
 {
     meshage_names *names = NULL;
     meshage_status status = meshage_node_peers(node, &names);
-    return of_names(status, names);
+    return names_result(status, names);
 }
 
-mg_answer mg_mesh(meshage_node *node)
+mg_result mg_mesh(meshage_node *node)
 {
     meshage_mesh *mesh = NULL;
-    mg_answer answer = mg_checked(meshage_node_mesh(node, &mesh));
+    mg_result result = mg_result_of(meshage_node_mesh(node, &mesh));
     size_t count = meshage_mesh_count(mesh);
     for (size_t i = 0; i < count; i++) {
         size_t degree = meshage_mesh_degree(mesh, i);
-        mg_text_add(&answer.text, meshage_mesh_name(mesh, i));
+        mg_text_add(&result.text, meshage_mesh_name(mesh, i));
         for (size_t j = 0; j < degree; j++)
-            mg_text_add(&answer.text, meshage_mesh_neighbor(mesh, i, j));
-        mg_text_add(&answer.text, "");
+            mg_text_add(&result.text, meshage_mesh_neighbor(mesh, i, j));
+        mg_text_add(&result.text, "");
     }
     meshage_mesh_free(mesh);
-    return answer;
+    return result;
 }
 
-mg_answer mg_dot(meshage_node *node)
+mg_result mg_dot(meshage_node *node)
 {
     char *dot = NULL;
-    mg_answer answer = mg_checked(meshage_node_dot(node, &dot));
+    mg_result result = mg_result_of(meshage_node_dot(node, &dot));
     if (dot != NULL)
-        mg_text_add(&answer.text, dot);
+        mg_text_add(&result.text, dot);
     meshage_string_free(dot);
-    return answer;
+    return result;
 }
 
-mg_answer mg_stats(meshage_node *node)
+mg_result mg_stats(meshage_node *node)
 {
     meshage_stats *stats = NULL;
-    mg_answer answer = mg_checked(meshage_node_stats(node, &stats));
+    mg_result result = mg_result_of(meshage_node_stats(node, &stats));
     size_t count = meshage_stats_count(stats);
     for (size_t i = 0; i < count; i++) {
-        mg_text_add(&answer.text, meshage_stats_name(stats, i));
-        mg_text_add_number(&answer.text, (int64_t)meshage_stats_value(stats, i));
+        mg_text_add(&result.text, meshage_stats_name(stats, i));
+        mg_text_add_number(&result.text, (int64_t)meshage_stats_value(stats, i));
     }
     meshage_stats_free(stats);
-    return answer;
+    return result;
 }

@@ -1,10 +1,11 @@
-/* The queue from the library's threads to a goroutine.
+/* The queue from the library's threads to a goroutine, and batches of messages.
  *
- * Two arrays: the library's threads fill one, the goroutine reads the other, and mg_collect swaps
- * them. What comes in is bounded: ends by the sends under way, snooped messages by MG_SNOOPED_MAX,
- * events by how often the goroutine runs (it never waits for the application). */
+ * The queue has two arrays: the library's threads fill one, the goroutine reads the other, and
+ * mg_queue_take swaps them. The items are bounded: send results by the outstanding sends, snooped
+ * messages by MG_SNOOPED_MAX, and events by the rate of the goroutine, which never waits for the
+ * application. */
 
-#include "shim.h"
+#include "shim_queue.h"
 #include "shim_text.h"
 
 #include <pthread.h>
@@ -19,7 +20,7 @@ struct mg_queue {
 
 mg_queue *mg_queue_create(void)
 {
-    mg_queue *queue = mg_memory(NULL, sizeof *queue);
+    mg_queue *queue = mg_realloc(NULL, sizeof *queue);
     memset(queue, 0, sizeof *queue);
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->filled, NULL);
@@ -43,13 +44,13 @@ void mg_queue_free(mg_queue *queue)
     free(queue);
 }
 
-/* With the lock held. */
+/* Adds an item. The caller holds the lock. */
 static void add(mg_queue *queue, mg_item item)
 {
     mg_items *items = &queue->filling;
-    if (items->count == items->room) {
-        items->room = 2 * items->room + 16;
-        items->data = mg_memory(items->data, items->room * sizeof *items->data);
+    if (items->count == items->capacity) {
+        items->capacity = 2 * items->capacity + 16;
+        items->data = mg_realloc(items->data, items->capacity * sizeof *items->data);
     }
     items->data[items->count++] = item;
     if (items->count == 1)
@@ -63,62 +64,44 @@ void mg_queue_push(mg_queue *queue, mg_item item)
     pthread_mutex_unlock(&queue->lock);
 }
 
-/* With the lock held: waits until there is something, or nothing will come. */
+/* Waits until the queue has an item or is closed. The caller holds the lock. */
 static void wait_for_items(mg_queue *queue)
 {
     while (queue->filling.count == 0 && !queue->closed)
         pthread_cond_wait(&queue->filled, &queue->lock);
 }
 
-mg_items mg_collect(mg_queue *queue)
+mg_items mg_queue_take(mg_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
     wait_for_items(queue);
-    mg_items filled = queue->filling;
+    mg_items items = queue->filling;
     queue->filling = queue->taken;
     queue->filling.count = 0;
-    queue->taken = filled;
+    queue->taken = items;
     pthread_mutex_unlock(&queue->lock);
-    return filled;
+    return items;
 }
 
-static void happened(void *user_data, const meshage_event *borrowed)
+void mg_queue_push_snooped(mg_queue *queue, const meshage_message *borrowed)
 {
-    mg_item item = {.kind = MG_EVENT, .number = meshage_event_kind_of(borrowed)};
-    item.thing = mg_copy(meshage_event_node(borrowed));
-    mg_queue_push(user_data, item);
-}
-
-mg_answer mg_watch_events(meshage_node *node, mg_queue *queue)
-{
-    return mg_checked(meshage_on_event(node, happened, queue, NULL));
-}
-
-static void passed(void *user_data, const meshage_message *borrowed)
-{
-    mg_queue *queue = user_data;
     pthread_mutex_lock(&queue->lock);
     if (queue->filling.count < MG_SNOOPED_MAX) {
         meshage_message *message = meshage_message_clone(borrowed);
-        add(queue, (mg_item){.kind = MG_SNOOPED, .thing = message});
+        add(queue, (mg_item){.kind = MG_SNOOPED, .payload = message});
     }
     pthread_mutex_unlock(&queue->lock);
 }
 
-mg_answer mg_watch_passing(meshage_node *node, mg_queue *queue)
-{
-    return mg_checked(meshage_on_snoop(node, passed, queue, NULL));
-}
-
 mg_batch *mg_batch_create(void)
 {
-    mg_batch *batch = mg_memory(NULL, sizeof *batch);
+    mg_batch *batch = mg_realloc(NULL, sizeof *batch);
     memset(batch, 0, sizeof *batch);
     return batch;
 }
 
-/* Lets go of the messages that Go has read. */
-static void clear(mg_batch *batch)
+/* Frees the messages that Go has read. */
+static void batch_clear(mg_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
         meshage_message_free(batch->owned[i]);
@@ -128,13 +111,13 @@ static void clear(mg_batch *batch)
 
 void mg_batch_free(mg_batch *batch)
 {
-    clear(batch);
+    batch_clear(batch);
     free(batch->names.data);
     free(batch);
 }
 
-/* Adds a message, which becomes the batch's; how long its body is. */
-static size_t describe(mg_batch *batch, meshage_message *owned)
+/* Adds a message, which the batch then owns, and returns the length of its body. */
+static size_t batch_add(mg_batch *batch, meshage_message *owned)
 {
     mg_message *message = &batch->messages[batch->count];
     batch->owned[batch->count++] = owned;
@@ -144,7 +127,7 @@ static size_t describe(mg_batch *batch, meshage_message *owned)
     message->instance = meshage_message_instance(owned);
     message->recipients = meshage_message_recipient_count(owned);
     message->hops = meshage_message_hop_count(owned);
-    message->names_at = batch->names.len;
+    message->names_offset = batch->names.len;
     mg_text_add(&batch->names, meshage_message_source(owned));
     for (size_t i = 0; i < message->recipients; i++)
         mg_text_add(&batch->names, meshage_message_recipient(owned, i));
@@ -153,29 +136,29 @@ static size_t describe(mg_batch *batch, meshage_message *owned)
     return message->len;
 }
 
-int32_t mg_receive(mg_batch *batch, meshage_node *node, size_t max)
+int32_t mg_batch_receive(mg_batch *batch, meshage_node *node, size_t max)
 {
     meshage_message *message;
-    clear(batch);
+    batch_clear(batch);
     meshage_status status = meshage_recv(node, MESHAGE_INFINITE, &message);
     if (status != MESHAGE_OK)
         return status;
-    size_t bytes = describe(batch, message);
+    size_t bytes = batch_add(batch, message);
     while (batch->count < max && bytes < MG_BATCH_BYTES &&
            meshage_recv(node, 0, &message) == MESHAGE_OK)
-        bytes += describe(batch, message);
+        bytes += batch_add(batch, message);
     return MESHAGE_OK;
 }
 
-size_t mg_collect_snooped(mg_batch *batch, mg_queue *queue)
+size_t mg_batch_take_snooped(mg_batch *batch, mg_queue *queue)
 {
-    clear(batch);
+    batch_clear(batch);
     pthread_mutex_lock(&queue->lock);
     wait_for_items(queue);
     mg_items *items = &queue->filling;
     size_t bytes = 0, count = 0;
     while (count < items->count && count < MG_BATCH && bytes < MG_BATCH_BYTES)
-        bytes += describe(batch, items->data[count++].thing);
+        bytes += batch_add(batch, items->data[count++].payload);
     items->count -= count;
     memmove(items->data, items->data + count, items->count * sizeof *items->data);
     pthread_mutex_unlock(&queue->lock);

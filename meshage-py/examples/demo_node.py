@@ -1,13 +1,13 @@
-"""One node of the demo: told on standard input what to do, it says on standard output what happened.
+"""A node of the demo: reads commands from standard input and writes the results to standard output.
 
     python demo_node.py NAME NAMESPACE UDP_PORT DEGREE [BROADCAST]
 
     in:   set NAME TEXT    broadcast TEXT    peers    mesh    quit
-    out:  ready PORT       once, when it listens
+    out:  ready PORT       once, when the node listens
           got SOURCE TEXT  for each message
-          sent DELIVERED FAILED     how many recipients have it, and how many have not
-          peers a b        the nodes it has links to
-          mesh a:b,c b:a   each node it knows, with its neighbours
+          sent DELIVERED FAILED     the number of successful and failed recipients
+          peers a b        the nodes that it has links to
+          mesh a:b,c b:a   each known node with its neighbours
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from collections.abc import Callable
 
 import meshage
 
-_out = threading.Lock()
+_output = threading.Lock()
 
 
-def say(line: str) -> None:
-    """Prints a line whole, whichever thread says it."""
-    with _out:
+def write(line: str) -> None:
+    """Prints a line without mixing it with lines of other threads."""
+    with _output:
         print(line, flush=True)
 
 
 def receive(node: meshage.Node) -> None:
     for message in node:
-        say(f"got {message.source} {message.body.decode(errors='replace')}")
+        write(f"got {message.source} {message.body.decode(errors='replace')}")
 
 
-def sent(send: Callable[[], list[str]]) -> str:
-    """Sends, and says how many recipients have it and how many have not."""
+def result_of(send: Callable[[], list[str]]) -> str:
+    """Sends, and returns the number of successful and failed recipients as a result line."""
     try:
         return f"sent {len(send())} 0"
     except (meshage.SendError, meshage.MeshageTimeout) as error:
@@ -41,19 +41,19 @@ def sent(send: Callable[[], list[str]]) -> str:
         return f"sent {len(error.delivered)} {max(len(error.failed), 1)}"
 
 
-def answer(node: meshage.Node, command: str, rest: str) -> str:
+def execute(node: meshage.Node, command: str, rest: str) -> str:
     match command:
         case "set":
             name, _, text = rest.partition(" ")
-            return sent(lambda: node.set(name, text))
+            return result_of(lambda: node.set(name, text))
         case "broadcast":
-            return sent(lambda: node.broadcast(rest))
+            return result_of(lambda: node.broadcast(rest))
         case "peers":
             return " ".join(["peers", *node.peers()])
         case "mesh":
             known = node.mesh().items()
             return " ".join(["mesh", *(f"{name}:{','.join(linked)}" for name, linked in known)])
-    raise ValueError(f"no command {command!r}")
+    raise ValueError(f"unknown command {command!r}")
 
 
 def main(
@@ -62,14 +62,14 @@ def main(
     with meshage.Node(
         name, namespace, int(degree), broadcast=broadcast, port=int(port), listen_port=0
     ) as node:
-        say(f"ready {node.port}")
+        write(f"ready {node.port}")
         receiver = threading.Thread(target=receive, args=(node,))
         receiver.start()
         for line in sys.stdin:
             command, _, rest = line.rstrip("\n").partition(" ")
             if command == "quit":
                 break
-            say(answer(node, command, rest))
+            write(execute(node, command, rest))
     receiver.join()
 
 

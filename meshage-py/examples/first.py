@@ -1,5 +1,5 @@
-"""Says hello to every node that joins, and prints what it is told. Run it twice or more on one
-machine: python first.py alice"""
+"""Says hello to every node that joins, and prints the messages that it receives. Run it two or more
+times on one machine: python first.py alice"""
 
 import os
 import sys
@@ -14,16 +14,16 @@ def greet(node: meshage.Node, events: meshage.Events) -> None:
             try:
                 node.set(event.node, f"hello, this is {node.name}")
             except meshage.MeshageError as error:
-                print(f"no hello to {error}", file=sys.stderr)
+                print(f"greeting failed: {error}", file=sys.stderr)
 
 
 name = sys.argv[1] if len(sys.argv) > 1 else f"python-{os.getpid()}"
 with meshage.Node(
     name,
     namespace="first",
-    degree=3,  # links to look for
-    broadcast="127.255.255.255",  # this machine alone; leave it out to look in the network
-    listen_port=0,  # any free port, so that many nodes share the machine
+    degree=3,  # wanted links
+    broadcast="127.255.255.255",  # this machine only; omit it to use the network
+    listen_port=0,  # any free port, so that nodes can share the machine
 ) as node:
     threading.Thread(target=greet, args=(node, node.events())).start()
     print(f"{node.name} looks for others; end it with Ctrl-C", flush=True)

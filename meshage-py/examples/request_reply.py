@@ -1,4 +1,4 @@
-"""A question and its answer, matched by a number in the body.
+"""Requests and replies, matched by an id in the body.
 
     python request_reply.py serve adder          # in one terminal
     python request_reply.py ask adder 1 2 3      # in another
@@ -17,34 +17,34 @@ import meshage
 
 
 class Client:
-    """Asks questions, one at a time. A node that serves several threads keeps a table of the
-    numbers under way instead, and one thread that receives."""
+    """Sends requests, one at a time. A client for several threads would instead have one thread
+    that receives and a table of the pending ids."""
 
     def __init__(self, node: meshage.Node) -> None:
         self._node = node
-        self._numbers = itertools.count(1)
+        self._ids = itertools.count(1)
 
-    def ask(self, server: str, question: Any, timeout: float = 10.0) -> Any:
-        """Waits for the answer; raises ``MeshageTimeout`` if it does not come in time."""
-        number = next(self._numbers)
+    def ask(self, server: str, numbers: list[int], timeout: float = 10.0) -> Any:
+        """Waits for the reply; raises ``MeshageTimeout`` if it does not arrive in time."""
+        request_id = next(self._ids)
         deadline = time.monotonic() + timeout
-        self._node.send(json_message(server, {"number": number, "question": question}))
+        self._node.send(json_message(server, {"id": request_id, "numbers": numbers}))
         while True:
             message = self._node.recv(timeout=max(0.0, deadline - time.monotonic()))
             reply = message.json()
-            if message.source == server and reply.get("number") == number:
-                return reply["answer"]
+            if message.source == server and reply.get("id") == request_id:
+                return reply["sum"]
 
 
 def serve(node: meshage.Node) -> None:
-    """Adds up whatever numbers are asked about."""
+    """Replies to each request with the sum of its numbers."""
     for message in node:
         request = message.json()
-        reply = {"number": request["number"], "answer": sum(request["question"])}
+        reply = {"id": request["id"], "sum": sum(request["numbers"])}
         try:
             node.send(json_message(message.source, reply))
         except meshage.MeshageError as error:
-            print(f"no answer to {message.source}: {error}", flush=True)
+            print(f"reply to {message.source} failed: {error}", flush=True)
 
 
 def json_message(recipient: str, value: object) -> meshage.Message:

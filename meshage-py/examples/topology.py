@@ -10,12 +10,12 @@ import meshage
 
 
 def show(mesh: meshage.Mesh, older: meshage.Mesh, picture: str | None) -> None:
-    change = mesh.diff(older)
-    for node in change.nodes_added:
+    changes = mesh.diff(older)
+    for node in changes.nodes_added:
         print(f"+ {node}")
-    for node in change.nodes_removed:
+    for node in changes.nodes_removed:
         print(f"- {node}")
-    hops = "in parts" if mesh.diameter is None else f"{mesh.diameter} hops across"
+    hops = "not connected" if mesh.diameter is None else f"{mesh.diameter} hops across"
     print(f"{len(mesh)} nodes, {len(mesh.edges)} links, {hops}", flush=True)
     if picture is not None:
         with open(picture, "w", encoding="utf-8") as file:

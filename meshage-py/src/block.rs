@@ -1,8 +1,8 @@
-//! Waiting on the caller's own thread, so that Ctrl-C works and other threads run.
+//! Blocking waits on the caller's thread that let Ctrl-C work and other threads run.
 //!
-//! A future of the core is polled here, without the interpreter, and the thread parks until it is
-//! woken or [`SLICE`] has passed; then Python's signal handlers get their turn. If one raises, the
-//! future is dropped, which cancels what it stood for and loses nothing.
+//! A future of the core is polled here with the interpreter released. The thread parks until it is
+//! woken or [`SLICE`] has passed; then Python's signal handlers run. If a handler raises, the
+//! future is dropped, which cancels its operation and loses no message.
 
 use std::future::Future;
 use std::pin::pin;
@@ -10,33 +10,33 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::held::Held;
+use crate::handle::NodeHandle;
 use pyo3::prelude::*;
 
-/// How long the main thread waits without a look at the signals: a third of the 100 ms in which
-/// Ctrl-C answers, the rest being for a machine that is busy.
+/// How long the main thread waits between two checks for signals: a third of the 100 ms within
+/// which Ctrl-C must work. The rest is a margin for a busy machine.
 const SLICE: Duration = Duration::from_millis(33);
 
-/// How long another thread does, after its first slice: signals are none of its business.
+/// The same for any other thread, after its first slice: only the main thread handles signals.
 const LONG_SLICE: Duration = Duration::from_secs(10);
 
-/// How long the interpreter's exit waits for threads to leave the module: two slices, and some.
+/// How long the interpreter's exit waits for threads to leave the module: two slices and a margin.
 const DRAIN_MAX: Duration = Duration::from_millis(500);
 
-/// Threads inside a wait, at this moment, without the interpreter.
+/// The number of threads inside a wait, with the interpreter released.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts a thread as waiting for as long as it lives.
-struct Waiting;
+/// Counts one thread as waiting until it is dropped.
+struct WaitGuard;
 
-impl Waiting {
+impl WaitGuard {
     fn begin() -> Self {
         WAITING.fetch_add(1, Ordering::SeqCst);
         Self
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         WAITING.fetch_sub(1, Ordering::SeqCst);
     }
@@ -48,14 +48,14 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Drives a future to its end, at most for `timeout` (`None`: for ever). Gives `None` if it has not
-/// ended by then.
+/// Runs a future to completion, for at most `timeout` (`None`: without a limit). Returns `None` if
+/// the future has not completed by then.
 ///
 /// # Errors
-/// What a signal handler raised. The future is dropped then.
+/// The exception that a signal handler raised. The future is then dropped.
 pub(crate) fn block_on<F>(
     py: Python<'_>,
-    node: &Held,
+    node: &NodeHandle,
     future: F,
     timeout: Option<Duration>,
 ) -> PyResult<Option<F::Output>>
@@ -67,11 +67,11 @@ where
     in_slices(py, timeout, |until| node.wait_until(Some(until), future.as_mut()))
 }
 
-/// Calls `attempt` without the interpreter, each time with the end of a slice, until it gives
-/// something or the time is up.
+/// Calls `attempt` with the interpreter released, each time with the end of the next slice, until
+/// it returns a value or `timeout` has passed.
 ///
 /// # Errors
-/// What a signal handler raised.
+/// The exception that a signal handler raised.
 pub(crate) fn in_slices<T: Send>(
     py: Python<'_>,
     timeout: Option<Duration>,
@@ -79,7 +79,7 @@ pub(crate) fn in_slices<T: Send>(
 ) -> PyResult<Option<T>> {
     let begin = now();
     let deadline = timeout.and_then(|timeout| begin.checked_add(timeout));
-    let waiting = Waiting::begin();
+    let guard = WaitGuard::begin();
     let (mut at, mut slice) = (begin, SLICE);
     loop {
         let slice_end = at + slice;
@@ -88,33 +88,33 @@ pub(crate) fn in_slices<T: Send>(
             return Ok(Some(value));
         }
         py.check_signals()?;
-        // Asked of those alone who wait for longer than a slice.
+        // The check costs time, so only a thread that waits for longer than a slice makes it.
         if at == begin && !is_main_thread(py) {
             slice = LONG_SLICE;
         }
         at = now();
         if deadline.is_some_and(|deadline| deadline <= at) {
-            drop(waiting);
+            drop(guard);
             return Ok(None);
         }
     }
 }
 
-/// Whether Python runs its signal handlers on this thread. Once the interpreter is on its way out
-/// there is nobody left to ask, and no handler to run.
+/// Whether Python runs its signal handlers on this thread. While the interpreter shuts down this
+/// can no longer be determined, and no handler runs.
 fn is_main_thread(py: Python<'_>) -> bool {
-    let ask = || {
+    let check = || {
         let threading = py.import("threading")?;
         let main = threading.call_method0("main_thread")?.getattr("ident")?;
         main.eq(threading.call_method0("get_ident")?)
     };
-    ask().unwrap_or(false)
+    check().unwrap_or(false)
 }
 
-/// Waits a moment until no other thread is inside a wait.
+/// Waits, for at most [`DRAIN_MAX`], until no other thread is inside a wait.
 ///
-/// Called at the interpreter's exit, after every node was closed: a thread that came back for the
-/// interpreter later would be ended by it in the middle of native code.
+/// It is called at the interpreter's exit, after every node was closed. The interpreter would end a
+/// thread that tried to reacquire it later, in the middle of native code.
 #[pyfunction]
 pub(crate) fn drain_waits(py: Python<'_>) {
     let begin = now();

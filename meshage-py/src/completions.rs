@@ -1,4 +1,4 @@
-//! Operations that an event loop waits for.
+//! Operations that an asyncio event loop waits for.
 //!
 //! ```text
 //!   core's threads ── wake(token) ──► ready ── one byte ──► descriptor ──► loop.add_reader
@@ -6,8 +6,8 @@
 //!   waiting coroutines ◄── (token, value, exception) … ◄── collect(): poll, convert, in one batch
 //! ```
 //!
-//! A waker only notes a token and, if it is the first, makes the descriptor readable. The futures
-//! are polled by the loop's own thread, however many are ready, in one call.
+//! A waker only records a token and, if it is the first, makes the descriptor readable. The loop's
+//! thread polls all futures that are ready in one call.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -16,12 +16,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::held::Held;
 use pyo3::prelude::*;
 
+use crate::handle::NodeHandle;
 use crate::reply::{Operation, Reply};
 
-/// One loop's operations under way, and the descriptor that wakes it.
+/// The pending operations of one event loop, and the descriptor that wakes the loop.
 #[pyclass(frozen, module = "meshage._meshage")]
 pub(crate) struct Completions {
     ready: Arc<Ready>,
@@ -32,20 +32,20 @@ pub(crate) struct Completions {
 #[derive(Default)]
 struct Operations {
     last_token: u64,
-    under_way: HashMap<u64, Entry>,
+    pending: HashMap<u64, Entry>,
 }
 
 struct Entry {
-    node: Arc<Held>,
+    node: Arc<NodeHandle>,
     stage: Stage,
 }
 
 enum Stage {
     Waiting(Operation, Waker),
-    Ended(Reply),
+    Completed(Reply),
 }
 
-/// The tokens of the operations that want to be polled.
+/// The tokens of the operations that must be polled.
 struct Ready {
     tokens: Mutex<Vec<u64>>,
     writer: UnixStream,
@@ -56,18 +56,19 @@ impl Ready {
         let mut tokens = lock(&self.tokens);
         tokens.push(token);
         if tokens.len() == 1 {
-            // A full socket is readable already, and a closed one has nobody to wake.
+            // If the write fails, the socket is full, thus readable already, or closed.
             let _ = (&self.writer).write(&[0]);
         }
     }
 }
 
-struct Token {
+/// Wakes the loop for one operation.
+struct TokenWaker {
     token: u64,
     ready: Arc<Ready>,
 }
 
-impl Wake for Token {
+impl Wake for TokenWaker {
     fn wake(self: Arc<Self>) {
         self.ready.push(self.token);
     }
@@ -77,47 +78,48 @@ impl Wake for Token {
 }
 
 impl Completions {
-    /// Begins an operation: polls it once, so that a send leaves now, and gives its token.
-    pub(crate) fn begin(&self, node: &Arc<Held>, mut operation: Operation) -> u64 {
+    /// Starts an operation and returns its token. It is polled once, so that a send leaves now.
+    pub(crate) fn begin(&self, node: &Arc<NodeHandle>, mut operation: Operation) -> u64 {
         let token = {
             let mut operations = lock(&self.operations);
             operations.last_token += 1;
             operations.last_token
         };
-        let waker = Waker::from(Arc::new(Token { token, ready: Arc::clone(&self.ready) }));
+        let waker = Waker::from(Arc::new(TokenWaker { token, ready: Arc::clone(&self.ready) }));
         let polled = node.enter(|| operation.as_mut().poll(&mut Context::from_waker(&waker)));
-        let (stage, ended) = match polled {
-            Poll::Ready(reply) => (Stage::Ended(reply), true),
+        let (stage, completed) = match polled {
+            Poll::Ready(reply) => (Stage::Completed(reply), true),
             Poll::Pending => (Stage::Waiting(operation, waker), false),
         };
         let entry = Entry { node: Arc::clone(node), stage };
-        lock(&self.operations).under_way.insert(token, entry);
-        if ended {
+        lock(&self.operations).pending.insert(token, entry);
+        if completed {
             self.ready.push(token);
         }
         token
     }
 
-    /// Polls one operation that was woken; `None` while it goes on, or if it was forgotten.
+    /// Polls one operation that was woken. Returns `None` while it is pending, or if it was
+    /// canceled.
     fn poll(&self, token: u64) -> Option<Reply> {
-        let Entry { node, stage } = lock(&self.operations).under_way.remove(&token)?;
+        let Entry { node, stage } = lock(&self.operations).pending.remove(&token)?;
         let (mut operation, waker) = match stage {
-            Stage::Ended(reply) => return Some(reply),
+            Stage::Completed(reply) => return Some(reply),
             Stage::Waiting(operation, waker) => (operation, waker),
         };
         match node.enter(|| operation.as_mut().poll(&mut Context::from_waker(&waker))) {
             Poll::Ready(reply) => Some(reply),
             Poll::Pending => {
                 let entry = Entry { node, stage: Stage::Waiting(operation, waker) };
-                lock(&self.operations).under_way.insert(token, entry);
+                lock(&self.operations).pending.insert(token, entry);
                 None
             }
         }
     }
 }
 
-/// An ended operation: its token, and its value or its exception.
-type Ended<'py> = (u64, Option<Bound<'py, PyAny>>, Option<PyErr>);
+/// A completed operation: its token, and its value or its exception.
+type Completion<'py> = (u64, Option<Bound<'py, PyAny>>, Option<PyErr>);
 
 #[pymethods]
 impl Completions {
@@ -130,20 +132,20 @@ impl Completions {
         Ok(Self { ready, reader, operations: Mutex::default() })
     }
 
-    /// The descriptor: readable while an operation wants to be collected.
+    /// The descriptor: readable while an operation can be collected.
     fn fileno(&self) -> RawFd {
         self.reader.as_raw_fd()
     }
 
-    /// The operations that ended since the last call.
-    fn collect<'py>(&self, py: Python<'py>) -> Vec<Ended<'py>> {
-        let mut scrap = [0; 64];
-        // One byte for each time that the list was begun: the bytes come before the tokens, so that
-        // a wake in between leaves the descriptor readable.
-        while matches!((&self.reader).read(&mut scrap), Ok(read) if read == scrap.len()) {}
+    /// The operations that completed since the last call.
+    fn collect<'py>(&self, py: Python<'py>) -> Vec<Completion<'py>> {
+        let mut discarded = [0; 64];
+        // One byte was written each time that the list became non-empty. The bytes are read before
+        // the tokens are taken, so that a wakeup in between leaves the descriptor readable.
+        while matches!((&self.reader).read(&mut discarded), Ok(read) if read == discarded.len()) {}
         let tokens = std::mem::take(&mut *lock(&self.ready.tokens));
-        let ended = tokens.into_iter().filter_map(|token| Some((token, self.poll(token)?)));
-        ended
+        let completed = tokens.into_iter().filter_map(|token| Some((token, self.poll(token)?)));
+        completed
             .map(|(token, reply)| match reply.into_python(py) {
                 Ok(value) => (token, Some(value), None),
                 Err(error) => (token, None, Some(error)),
@@ -151,21 +153,22 @@ impl Completions {
             .collect()
     }
 
-    /// Cancels an operation; nothing happens if it has ended.
-    fn forget(&self, token: u64) {
-        let entry = lock(&self.operations).under_way.remove(&token);
-        entry.into_iter().for_each(let_go);
+    /// Cancels an operation. A completed one is left as it is.
+    fn cancel(&self, token: u64) {
+        let entry = lock(&self.operations).pending.remove(&token);
+        entry.into_iter().for_each(drop_entry);
     }
 }
 
 impl Drop for Completions {
     fn drop(&mut self) {
-        lock(&self.operations).under_way.drain().for_each(|(_, entry)| let_go(entry));
+        lock(&self.operations).pending.drain().for_each(|(_, entry)| drop_entry(entry));
     }
 }
 
-/// Cancels an operation, unless it belongs to a parent process, whose locks nobody opens here.
-fn let_go(entry: Entry) {
+/// Cancels an operation. One of a parent process is leaked instead: a lock that another thread held
+/// at the fork is never released in this process.
+fn drop_entry(entry: Entry) {
     if entry.node.is_forked() {
         std::mem::forget(entry);
     }

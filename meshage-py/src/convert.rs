@@ -1,23 +1,25 @@
-//! What Python programs hand in, as the core's words.
+//! Conversions between Python's values and the core's types.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use meshage::event::Event;
 use meshage::message::Encoding;
 use meshage::name::{Names, NodeName};
 use meshage::node::WaitCondition;
+use meshage::topology::Mesh;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
-use pyo3::types::{PyBool, PyBytes, PyInt, PyMemoryView, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyMemoryView, PyString, PyTuple};
 
 use crate::errors::invalid;
 
-/// From here on an immutable body is lent to the core, not copied: below it a copy costs less than
-/// giving the object back to the interpreter from another thread.
+/// An immutable body of at least this size is lent to the core, not copied. For a smaller one a
+/// copy costs less than releasing the Python object from another thread.
 const LEND_BYTES_MIN: usize = 16 << 10;
 
-/// A body and how it is to be read.
+/// A body and its encoding.
 pub(crate) struct Body {
     pub(crate) bytes: Bytes,
     pub(crate) encoding: Encoding,
@@ -36,7 +38,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Body {
         }
         let Ok(view) = PyMemoryView::from(&object) else {
             return Err(PyTypeError::new_err(format!(
-                "a body is str, bytes or another buffer, not {}",
+                "a body must be str, bytes or another buffer, not {}",
                 object.get_type().name()?
             )));
         };
@@ -45,8 +47,8 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Body {
     }
 }
 
-/// A text's UTF-8. Of a large one in ASCII the object's own bytes are it; any other is encoded into
-/// an object of its own, because a text would keep what was encoded for as long as it lives.
+/// The UTF-8 bytes of a string. A large ASCII string lends its own bytes. Any other is encoded into
+/// a separate object, because a string caches its encoded form for its integer lifetime.
 fn utf8(text: &Bound<'_, PyString>) -> PyResult<Bytes> {
     if text.len()? >= LEND_BYTES_MIN && text.call_method0("isascii")?.extract()? {
         return Ok(Bytes::from_owner(PyBackedStr::try_from(text.clone())?));
@@ -63,7 +65,7 @@ fn lend(bytes: &Bound<'_, PyBytes>) -> Bytes {
     }
 }
 
-/// Node names: a bare `str` is one of them.
+/// Node names. A bare `str` is one name.
 pub(crate) struct NameList(pub(crate) Names);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for NameList {
@@ -77,7 +79,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for NameList {
             let item = item?;
             let Ok(text) = item.cast::<PyString>() else {
                 return Err(PyTypeError::new_err(format!(
-                    "a node name is a str, not {}",
+                    "a node name must be a str, not {}",
                     item.get_type().name()?
                 )));
             };
@@ -91,16 +93,16 @@ fn name(text: &str) -> PyResult<NodeName> {
     NodeName::new(text).map_err(|error| invalid(format!("{text:?}: {error}")))
 }
 
-/// What `wait_for` waits for: a number of nodes, this one included, or names.
+/// The condition of `wait_for`: a number of nodes, this one included, or node names.
 pub(crate) struct AwaitedNodes(pub(crate) WaitCondition);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for AwaitedNodes {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let several = object.is_instance_of::<PyBool>() || object.hasattr("__iter__")?;
-        if is_whole(&object)? && !several {
-            return Ok(Self(WaitCondition::Count(whole(
+        let iterable = object.is_instance_of::<PyBool>() || object.hasattr("__iter__")?;
+        if is_integer(&object)? && !iterable {
+            return Ok(Self(WaitCondition::Count(integer(
                 &object,
                 "a number of nodes",
                 "0 or more",
@@ -110,41 +112,43 @@ impl<'a, 'py> FromPyObject<'a, 'py> for AwaitedNodes {
     }
 }
 
-/// A number of seconds, not negative.
+/// A non-negative number of seconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Seconds(pub(crate) Duration);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
     type Error = PyErr;
 
-    /// An infinite number, and one too large to count, is the longest there is.
+    /// Infinity and values out of range become `Duration::MAX`.
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         let seconds: f64 = object.extract()?;
         if seconds.is_nan() || seconds < 0.0 {
-            return Err(invalid(format!("{seconds} is no time to wait: give 0 or more seconds")));
+            return Err(invalid(format!(
+                "{seconds} is not a valid duration: use 0 or more seconds"
+            )));
         }
         Ok(Self(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
     }
 }
 
-/// How long to wait, where `None` and what never ends are the same.
+/// The time limit of a wait. `None` and an infinite timeout both mean no limit.
 pub(crate) fn wait_limit(timeout: Option<Seconds>) -> Option<Duration> {
     timeout.map(|Seconds(timeout)| timeout).filter(|timeout| *timeout != Duration::MAX)
 }
 
-/// Whether it is a whole number, or gives itself out as one, as those of numeric packages do.
-fn is_whole(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+/// Whether the object is an integer or has `__index__`, as the integers of numeric packages do.
+fn is_integer(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(object.is_instance_of::<PyInt>() || object.get_type().hasattr("__index__")?)
 }
 
-/// A whole number in the range of `T`.
-pub(crate) fn whole<T: TryFrom<i64>>(
+/// An integer in the range of `T`.
+pub(crate) fn integer<T: TryFrom<i64>>(
     object: &Bound<'_, PyAny>,
     option: &str,
     range: &str,
 ) -> PyResult<T> {
-    if !is_whole(object)? {
-        return Err(PyTypeError::new_err(format!("{option} is a whole number: {range}")));
+    if !is_integer(object)? {
+        return Err(PyTypeError::new_err(format!("{option} must be an integer: {range}")));
     }
     let out_of_range = || invalid(format!("{option} is out of range: {range}"));
     let number = match object.extract::<i64>() {
@@ -154,4 +158,27 @@ pub(crate) fn whole<T: TryFrom<i64>>(
         number => number?,
     };
     T::try_from(number).map_err(|_| out_of_range())
+}
+
+/// The topology as a dictionary: each node with its neighbours, both sorted.
+pub(crate) fn adjacency<'py>(py: Python<'py>, mesh: &Mesh) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (node, neighbors) in mesh.iter() {
+        dict.set_item(node.as_str(), PyTuple::new(py, neighbors.iter().map(NodeName::as_str))?)?;
+    }
+    Ok(dict)
+}
+
+/// An event's number in `meshage.EventKind`, and the node that it concerns ("" if none).
+pub(crate) fn event_parts(event: &Event) -> (u8, String) {
+    let (kind, node) = match event {
+        Event::LinkUp(node) => (1, Some(node)),
+        Event::LinkDown(node) => (2, Some(node)),
+        Event::NodeJoined(node) => (3, Some(node)),
+        Event::NodeLeft(node) => (4, Some(node)),
+        Event::Topology => (5, None),
+        Event::NameConflict(node) => (6, Some(node)),
+        Event::Overflow | _ => (7, None),
+    };
+    (kind, node.map(ToString::to_string).unwrap_or_default())
 }

@@ -1,8 +1,10 @@
-//! A node, as the two Python classes drive it: each method converts, calls the core once, and
-//! converts back. What waits is there twice: plainly, and as `begin_…` for an event loop.
+//! The native node behind the two Python classes. Each method converts its arguments, calls the
+//! core once, and converts the result. Each operation that waits has two methods: a blocking one,
+//! and `begin_…` for an event loop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use meshage::blocking;
 use meshage::config::Config;
@@ -14,34 +16,34 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::block::block_on;
 use crate::completions::Completions;
-use crate::convert::{AwaitedNodes, Body, NameList, Seconds, wait_limit, whole};
+use crate::convert::{AwaitedNodes, Body, NameList, Seconds, adjacency, integer, wait_limit};
 use crate::errors;
 use crate::events::EventStream;
-use crate::held::Held;
+use crate::handle::NodeHandle;
 use crate::message::Message;
-use crate::reply::{Operation, Reply, adjacency};
+use crate::reply::{Operation, Reply};
 use crate::sending::{self, Sending};
 use crate::snoop::SnoopQueue;
 
-/// How long a dial may take where the caller does not say: the core's 10 s.
-const DIAL_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// The time limit of a dial without a `timeout`: the core's 10 s.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running node.
 #[pyclass(frozen, weakref, module = "meshage._meshage")]
 pub(crate) struct Core {
-    node: Arc<Held>,
-    /// Messages that a snooping callback was too slow for, over all of them.
+    node: Arc<NodeHandle>,
+    /// Messages that were dropped because a snoop callback was too slow, over all callbacks.
     snoops_dropped: Arc<AtomicU64>,
 }
 
-/// What the core counts where its own queue of snooped messages is full; those that did not fit
-/// into ours are added.
+/// The core's counter of messages that its own snoop queue had no room for. The messages that this
+/// module's queue had no room for are added.
 const SNOOPS_DROPPED: &str = "net_snoops_dropped";
 
-/// Operations, each once, for both faces.
+/// The operations that both Python classes use.
 impl Core {
     fn send_operation(&self, outgoing: Outgoing) -> PyResult<Operation> {
-        let node = self.node.here()?.node().clone();
+        let node = self.node.unforked()?.node().clone();
         Ok(Box::pin(async move { Reply::Sent(node.send(outgoing).await) }))
     }
 
@@ -50,45 +52,45 @@ impl Core {
         py: Python<'py>,
         outgoing: Outgoing,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.node.here()?;
+        self.node.unforked()?;
         sending::send(py, &self.node, outgoing)
     }
 
     fn dial_operation(&self, address: String, timeout: Option<Seconds>) -> PyResult<Operation> {
-        let node = self.node.here()?.node().clone();
+        let node = self.node.unforked()?.node().clone();
         let timeout = timeout.map_or(DIAL_TIMEOUT, |Seconds(timeout)| timeout);
         Ok(Box::pin(async move { Reply::Dialled(node.dial_timeout(&address, timeout).await) }))
     }
 
     fn hangup_operation(&self, peer: String) -> PyResult<Operation> {
-        let node = self.node.here()?.node().clone();
+        let node = self.node.unforked()?.node().clone();
         Ok(Box::pin(async move { Reply::HungUp(node.hangup(&peer).await) }))
     }
 
     fn wait_operation(&self, nodes: AwaitedNodes, timeout: Option<Seconds>) -> PyResult<Operation> {
         let node = self.node.open()?.clone();
-        let timeout = timeout.map_or(std::time::Duration::MAX, |Seconds(timeout)| timeout);
-        Ok(Box::pin(async move { Reply::Reached(node.wait_for(nodes.0, timeout).await) }))
+        let timeout = timeout.map_or(Duration::MAX, |Seconds(timeout)| timeout);
+        Ok(Box::pin(async move { Reply::Waited(node.wait_for(nodes.0, timeout).await) }))
     }
 
     fn close_operation(&self) -> PyResult<Operation> {
-        let node = self.node.here()?.node().clone();
+        let node = self.node.unforked()?.node().clone();
         Ok(Box::pin(async move {
             node.closed().await;
             Reply::Closed
         }))
     }
 
-    /// Takes up to `max` messages that are there.
+    /// Takes up to `max` queued messages.
     fn take(&self, max: usize) -> PyResult<Option<Vec<Message>>> {
-        match self.node.here()?.node().try_recv_many(max) {
+        match self.node.unforked()?.node().try_recv_many(max) {
             Ok(batch) => Ok(Some(messages(batch))),
             Err(RecvError::Timeout) => Ok(None),
             Err(error) => Err(errors::recv(error)),
         }
     }
 
-    /// Waits for an operation on this thread.
+    /// Runs an operation to completion on this thread.
     fn run<'py>(&self, py: Python<'py>, operation: Operation) -> PyResult<Bound<'py, PyAny>> {
         match block_on(py, &self.node, operation, None)? {
             Some(reply) => reply.into_python(py),
@@ -122,23 +124,23 @@ impl Core {
         const PORTS: &str = "0 to 65535";
         let mut builder = Config::builder(name)
             .namespace(namespace)
-            .degree(whole(degree, "degree", "0 to 256")?)
+            .degree(integer(degree, "degree", "0 to 256")?)
             .bind(bind)
-            .port(whole(port, "port", PORTS)?)
+            .port(integer(port, "port", PORTS)?)
             .version(version)
             .timeout(timeout.0)
             .msa_timeout(msa_timeout.0)
-            .receive_buffer(whole(receive_buffer, "receive_buffer", "1 to 1,048,576")?)
-            .max_message(whole(max_message, "max_message", "1 byte to 1 GiB")?);
+            .receive_buffer(integer(receive_buffer, "receive_buffer", "1 to 1,048,576")?)
+            .max_message(integer(max_message, "max_message", "1 byte to 1 GiB")?);
         if let Some(port) = listen_port {
-            builder = builder.listen_port(whole(port, "listen_port", PORTS)?);
+            builder = builder.listen_port(integer(port, "listen_port", PORTS)?);
         }
         builder = broadcast.into_iter().fold(builder, |builder, ip| builder.broadcast(ip));
         builder = seeds.into_iter().fold(builder, |builder, address| builder.seed(address));
         let config = builder.build().map_err(|error| errors::config(&error))?;
         let node = py.detach(|| blocking::Node::start(config));
         let node = node.map_err(|error| errors::start(&error))?;
-        Ok(Self { node: Arc::new(Held::new(node)), snoops_dropped: Arc::default() })
+        Ok(Self { node: Arc::new(NodeHandle::new(node)), snoops_dropped: Arc::default() })
     }
 
     #[getter]
@@ -171,30 +173,30 @@ impl Core {
         self.node.is_forked()
     }
 
-    /// That it may be used here: neither closed nor left behind by a fork.
+    /// Raises an exception if the node is closed or belongs to a parent process.
     fn check_open(&self) -> PyResult<()> {
         self.node.open().map(|_| ())
     }
 
-    /// That it was not left behind by a fork.
-    fn check_here(&self) -> PyResult<()> {
-        self.node.here().map(|_| ())
+    /// Raises an exception if the node belongs to a parent process.
+    fn check_unforked(&self) -> PyResult<()> {
+        self.node.unforked().map(|_| ())
     }
 
     #[getter]
     fn degree(&self) -> PyResult<u32> {
-        Ok(self.node.here()?.node().degree())
+        Ok(self.node.unforked()?.node().degree())
     }
 
     #[setter]
     fn set_degree(&self, degree: &Bound<'_, PyAny>) -> PyResult<()> {
-        let degree = whole(degree, "degree", "0 to 256")?;
+        let degree = integer(degree, "degree", "0 to 256")?;
         self.node.open()?.set_degree(degree).map_err(|error| errors::config(&error))
     }
 
     #[getter]
     fn msa_timeout(&self) -> PyResult<f64> {
-        Ok(self.node.here()?.node().msa_timeout().as_secs_f64())
+        Ok(self.node.unforked()?.node().msa_timeout().as_secs_f64())
     }
 
     #[setter]
@@ -204,7 +206,7 @@ impl Core {
 
     #[getter]
     fn timeout(&self) -> PyResult<f64> {
-        Ok(seconds(self.node.here()?.node().timeout()))
+        Ok(seconds(self.node.unforked()?.node().timeout()))
     }
 
     #[setter]
@@ -247,7 +249,7 @@ impl Core {
         timeout: Option<Seconds>,
         retry: bool,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.send_and_wait(py, timed(set(recipients, body, retry), timeout))
+        self.send_and_wait(py, with_timeout(set(recipients, body, retry), timeout))
     }
 
     fn begin_set(
@@ -258,7 +260,7 @@ impl Core {
         timeout: Option<Seconds>,
         retry: bool,
     ) -> PyResult<u64> {
-        let operation = self.send_operation(timed(set(recipients, body, retry), timeout))?;
+        let operation = self.send_operation(with_timeout(set(recipients, body, retry), timeout))?;
         Ok(completions.begin(&self.node, operation))
     }
 
@@ -268,7 +270,7 @@ impl Core {
         body: Body,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.send_and_wait(py, timed(broadcast(body), timeout))
+        self.send_and_wait(py, with_timeout(broadcast(body), timeout))
     }
 
     fn begin_broadcast(
@@ -277,7 +279,8 @@ impl Core {
         body: Body,
         timeout: Option<Seconds>,
     ) -> PyResult<u64> {
-        Ok(completions.begin(&self.node, self.send_operation(timed(broadcast(body), timeout))?))
+        Ok(completions
+            .begin(&self.node, self.send_operation(with_timeout(broadcast(body), timeout))?))
     }
 
     fn send<'py>(
@@ -286,12 +289,12 @@ impl Core {
         message: &Message,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.send_and_wait(py, timed(message.outgoing(), timeout))
+        self.send_and_wait(py, with_timeout(message.outgoing(), timeout))
     }
 
-    /// Begins to send and gives back at once.
+    /// Starts a send and returns without waiting for it.
     fn send_async(&self, message: &Message, timeout: Option<Seconds>) -> PyResult<Sending> {
-        Sending::begin(&self.node, timed(message.outgoing(), timeout))
+        Sending::begin(&self.node, with_timeout(message.outgoing(), timeout))
     }
 
     fn begin_send(
@@ -300,16 +303,16 @@ impl Core {
         message: &Message,
         timeout: Option<Seconds>,
     ) -> PyResult<u64> {
-        let operation = self.send_operation(timed(message.outgoing(), timeout))?;
+        let operation = self.send_operation(with_timeout(message.outgoing(), timeout))?;
         Ok(completions.begin(&self.node, operation))
     }
 
     fn broadcast_recipients(&self) -> PyResult<Vec<String>> {
-        Ok(strings(&self.node.here()?.node().broadcast_recipients()))
+        Ok(strings(&self.node.unforked()?.node().broadcast_recipients()))
     }
 
     fn try_recv(&self) -> PyResult<Option<Message>> {
-        match self.node.here()?.node().try_recv() {
+        match self.node.unforked()?.node().try_recv() {
             Ok(message) => Ok(Some(message.into())),
             Err(RecvError::Timeout) => Ok(None),
             Err(error) => Err(errors::recv(error)),
@@ -333,7 +336,7 @@ impl Core {
         timeout: Option<Seconds>,
     ) -> PyResult<Vec<Message>> {
         let max = batch_size(max)?;
-        // What is there is taken at once: giving the interpreter away pays where it has to wait.
+        // Queued messages are taken at once: releasing the interpreter is only worth it for a wait.
         if let Some(messages) = self.take(max)? {
             return Ok(messages);
         }
@@ -344,7 +347,7 @@ impl Core {
         }
     }
 
-    /// Takes up to `max` messages that are there.
+    /// Takes up to `max` queued messages.
     fn try_recv_many(&self, max: &Bound<'_, PyAny>) -> PyResult<Vec<Message>> {
         Ok(self.take(batch_size(max)?)?.unwrap_or_default())
     }
@@ -368,72 +371,72 @@ impl Core {
     }
 
     fn mesh<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        adjacency(py, &self.node.here()?.node().mesh())
+        adjacency(py, &self.node.unforked()?.node().mesh())
     }
 
     fn peers(&self) -> PyResult<Vec<String>> {
-        Ok(strings(&self.node.here()?.node().peers()))
+        Ok(strings(&self.node.unforked()?.node().peers()))
     }
 
     fn dot(&self) -> PyResult<String> {
-        Ok(self.node.here()?.node().dot())
+        Ok(self.node.unforked()?.node().dot())
     }
 
     fn msa(&self) -> PyResult<()> {
-        self.node.here()?.node().msa();
+        self.node.unforked()?.node().msa();
         Ok(())
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for (name, value) in self.node.here()?.node().stats().iter() {
-            let ours = if name == SNOOPS_DROPPED {
+        for (name, value) in self.node.unforked()?.node().stats().iter() {
+            let dropped_here = if name == SNOOPS_DROPPED {
                 self.snoops_dropped.load(Ordering::Relaxed)
             } else {
                 0
             };
-            dict.set_item(name, value + ours)?;
+            dict.set_item(name, value + dropped_here)?;
         }
         Ok(dict)
     }
 
     fn fileno(&self) -> PyResult<i32> {
-        Ok(self.node.here()?.node().recv_fd()?)
+        Ok(self.node.unforked()?.node().recv_fd()?)
     }
 
     fn events(&self) -> PyResult<EventStream> {
-        self.node.here()?;
+        self.node.unforked()?;
         Ok(EventStream::new(Arc::clone(&self.node)))
     }
 
-    /// Shows passing messages to a queue from now on; an earlier queue ends.
+    /// Starts to copy messages that pass through the node into a new queue. An earlier queue ends.
     fn snoop(&self) -> PyResult<SnoopQueue> {
-        let (feeder, queue) = SnoopQueue::open();
+        let (sender, queue) = SnoopQueue::open();
         let dropped = Arc::clone(&self.snoops_dropped);
-        let show = move |message| {
-            if !feeder.push(message) {
+        let snoop = move |message| {
+            if !sender.push(message) {
                 dropped.fetch_add(1, Ordering::Relaxed);
             }
         };
-        self.node.open()?.set_snoop(Some(Box::new(show)));
+        self.node.open()?.set_snoop(Some(Box::new(snoop)));
         Ok(queue)
     }
 
-    /// Shows them to nobody.
+    /// Stops snooping.
     fn stop_snooping(&self) {
         if !self.node.is_forked() {
             self.node.node().set_snoop(None);
         }
     }
 
-    /// Begins to close. In a forked child there is nothing to do.
+    /// Starts to close the node. In a forked child this does nothing.
     fn close(&self) {
         if !self.node.is_forked() {
             self.node.node().close();
         }
     }
 
-    /// Waits until closing is done; `False` if it is not in time.
+    /// Waits until the node has closed. Returns `False` if `timeout` passes first.
     fn join(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<bool> {
         if self.node.is_forked() {
             return Ok(true);
@@ -447,8 +450,8 @@ impl Core {
     }
 }
 
-/// A message with the time that the call was given.
-fn timed(outgoing: Outgoing, timeout: Option<Seconds>) -> Outgoing {
+/// The message with the caller's timeout, if there is one.
+fn with_timeout(outgoing: Outgoing, timeout: Option<Seconds>) -> Outgoing {
     match timeout {
         Some(Seconds(timeout)) => outgoing.timeout(timeout),
         None => outgoing,
@@ -472,12 +475,12 @@ fn messages(batch: Vec<meshage::message::Message>) -> Vec<Message> {
 }
 
 fn batch_size(max: &Bound<'_, PyAny>) -> PyResult<usize> {
-    match whole(max, "max", "1 or more")? {
+    match integer(max, "max", "1 or more")? {
         0 => Err(errors::invalid("max is out of range: 1 or more")),
         max => Ok(max),
     }
 }
 
-fn seconds(duration: std::time::Duration) -> f64 {
-    if duration == std::time::Duration::MAX { f64::INFINITY } else { duration.as_secs_f64() }
+fn seconds(duration: Duration) -> f64 {
+    if duration == Duration::MAX { f64::INFINITY } else { duration.as_secs_f64() }
 }

@@ -1,4 +1,4 @@
-//! The core's errors as the exceptions of `meshage._errors`. Each says what the core's variant says.
+//! Converts the core's errors to the exceptions of `meshage._errors`, with the core's error texts.
 
 use meshage::error::{
     ConfigError, DialError, HangupError, RecvError, SendError, StartError, WaitError,
@@ -13,7 +13,7 @@ mod class {
     #![allow(missing_docs, unreachable_pub, reason = "generated: a Rust name for a Python class")]
     use pyo3::prelude::*;
 
-    /// Names the classes, once, and looks all of them up.
+    /// Imports the classes and generates a function that looks all of them up.
     macro_rules! classes {
         ($($name:ident),+ $(,)?) => {
             $(pyo3::import_exception!(meshage._errors, $name);)+
@@ -44,16 +44,16 @@ mod class {
     );
 }
 
-/// Looks the exception classes up while that is possible: at the interpreter's end nothing is
-/// imported any more, and a node that is used by then, from a `__del__`, has its exception all the same.
+/// Looks up the exception classes in advance. During the interpreter's shutdown nothing can be
+/// imported any more, but a node that is used then, from a `__del__`, still raises its exceptions.
 ///
 /// # Errors
-/// The package is not there.
+/// The package cannot be imported.
 pub(crate) fn look_up(py: Python<'_>) -> PyResult<()> {
     class::look_up(py)
 }
 
-/// An argument that is not one.
+/// An argument is invalid.
 pub(crate) fn invalid(text: impl Into<String>) -> PyErr {
     class::InvalidArgument::new_err(text.into())
 }
@@ -61,11 +61,12 @@ pub(crate) fn invalid(text: impl Into<String>) -> PyErr {
 /// The node belongs to the parent process.
 pub(crate) fn forked() -> PyErr {
     class::ForkError::new_err(
-        "this node was started before a fork and belongs to the parent process: start another here",
+        "this node was started before a fork and belongs to the parent process: \
+         start a new node in this process",
     )
 }
 
-/// The wait took longer than the caller gave it.
+/// The timeout of a wait has passed.
 pub(crate) fn timed_out(text: impl Into<String>) -> PyErr {
     class::MeshageTimeout::new_err(text.into())
 }
@@ -139,18 +140,22 @@ pub(crate) fn wait(error: &WaitError) -> PyErr {
     }
 }
 
-/// The recipients that have the message, if all have it.
+/// Returns the names of the recipients if the message was delivered to all of them.
 ///
 /// # Errors
-/// With one recipient, the exception for its outcome; with several, a `SendError` about each.
-pub(crate) fn settle<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'py, PyList>> {
+/// With one recipient, the exception for its outcome. With several, a `SendError` that lists the
+/// outcome of each.
+pub(crate) fn delivered_or_error<'py>(
+    py: Python<'py>,
+    report: &Report,
+) -> PyResult<Bound<'py, PyList>> {
     if report.all_delivered() {
         return PyList::new(py, report.outcomes().iter().map(|(name, _)| name.as_str()));
     }
     let delivered: Vec<String> = report.delivered().map(NodeName::to_string).collect();
     let failed: Vec<(&NodeName, Outcome)> = report.failed().collect();
     let Some((name, outcome)) = failed.first() else {
-        unreachable!("not all are delivered, so that one failed");
+        unreachable!("not all recipients have the message, so at least one failed");
     };
     let numbers: Vec<(String, u8)> =
         failed.iter().map(|(name, outcome)| (name.to_string(), number(*outcome))).collect();
@@ -175,7 +180,7 @@ pub(crate) fn settle<'py>(py: Python<'py>, report: &Report) -> PyResult<Bound<'p
     })
 }
 
-/// The value of `meshage.Outcome`; a test holds the two together.
+/// The value of `meshage.Outcome`. A test checks that the two match.
 fn number(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Delivered => 0,

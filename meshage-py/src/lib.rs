@@ -1,18 +1,18 @@
 //! The native half of the Python module: `meshage._meshage`.
 //!
-//! It converts, calls the core once, and converts back; what a Python programmer sees (the two node
-//! classes, exceptions, the mesh) is written in Python, in `python/meshage/`. It holds no state of
-//! the mesh and decides nothing about it.
+//! Each method converts its arguments, calls the core once, and converts the result. The public
+//! Python API (the two node classes, exceptions, the mesh) is written in Python, in
+//! `python/meshage/`. This module holds no state of the mesh and makes no decisions about it.
 //!
 //! ```text
 //!   Node (blocking) ──┐                        ┌── block.rs: waits in slices, so that Ctrl-C works
 //!                     ├── core.rs ── reply.rs ─┤
-//!   AsyncNode ────────┘                        └── completions.rs: wakes the loop by a descriptor
+//!   AsyncNode ────────┘                        └── completions.rs: wakes the event loop
 //! ```
 //!
-//! Both faces drive the futures of the asynchronous core themselves, from the caller's thread. A
-//! Python object is made by the caller who asked for it, who holds the interpreter already; a thread
-//! of the core never touches the interpreter.
+//! Both classes poll the futures of the asynchronous core on the caller's thread. Python objects
+//! are created on that thread, which already holds the interpreter. The core's own threads never
+//! touch the interpreter.
 
 mod block;
 mod completions;
@@ -20,7 +20,7 @@ mod convert;
 mod core;
 mod errors;
 mod events;
-mod held;
+mod handle;
 mod log;
 mod message;
 mod queue;

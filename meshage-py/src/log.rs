@@ -1,7 +1,8 @@
-//! The core's log, for a Python thread that hands it to `logging`.
+//! The core's log, for a Python thread that passes it to `logging`.
 //!
-//! The core logs through `tracing`. A subscriber of our own, set when a program first asks for logs,
-//! renders each event and the spans around it into one line and puts it into a bounded queue.
+//! The core logs through `tracing`. When a program first enables logging, this module installs a
+//! subscriber. It formats each event and its spans as one line and puts the line into a bounded
+//! queue.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,65 +17,66 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::queue::{Feeder, Queue, queue};
+use crate::queue::{Receiver, Sender, bounded};
 
-/// How many lines wait for `logging`: a burst of a mesh of 1,000 nodes.
+/// The most lines that wait for `logging`: enough for a burst in a mesh of 1,000 nodes.
 const LINES_MAX: usize = 4096;
 
-/// How many bytes of them: far more than so many lines have, unless something is wrong.
+/// The most bytes of waiting lines: far more than that number of lines normally has.
 const LINES_BYTES_MAX: usize = 16 << 20;
 
-/// Python's level, the module that speaks, the line.
+/// Python's level, the module that logged the line, and the line.
 type Line = (u8, &'static str, String);
 
-/// The lines, for the one thread that hands them on.
+/// The queue of lines, for the thread that passes them to `logging`.
 #[pyclass(frozen, module = "meshage._meshage")]
-pub(crate) struct LogQueue(Queue<Line>);
+pub(crate) struct LogQueue(Receiver<Line>);
 
-static OUTLET: Mutex<Option<Feeder<Line>>> = Mutex::new(None);
+static SENDER: Mutex<Option<Sender<Line>>> = Mutex::new(None);
 static LEVEL: AtomicU8 = AtomicU8::new(u8::MAX);
-static SUBSCRIBED: OnceLock<bool> = OnceLock::new();
+static INSTALLED: OnceLock<bool> = OnceLock::new();
 
 #[pymethods]
 impl LogQueue {
-    /// Sends the core's log here from now on; an earlier queue ends.
+    /// Directs the core's log to a new queue. An earlier queue ends.
     #[new]
     fn new(level: u8) -> PyResult<Self> {
-        let subscribed = SUBSCRIBED
+        let installed = INSTALLED
             .get_or_init(|| tracing::subscriber::set_global_default(Collector::default()).is_ok());
-        if !subscribed {
+        if !installed {
             return Err(PyRuntimeError::new_err(
-                "the log of this process is taken by another module",
+                "another module of this process has already installed a log subscriber",
             ));
         }
-        let (feeder, queue) = queue(LINES_MAX, LINES_BYTES_MAX, |(_, _, text): &Line| text.len());
+        let (sender, receiver) =
+            bounded(LINES_MAX, LINES_BYTES_MAX, |(_, _, text): &Line| text.len());
         LEVEL.store(level, Ordering::Relaxed);
-        let earlier = lock(&OUTLET).replace(feeder);
+        let earlier = lock(&SENDER).replace(sender);
         drop(earlier);
-        Ok(Self(queue))
+        Ok(Self(receiver))
     }
 
-    /// Waits for lines and takes all there are; none once the queue has ended.
+    /// Waits for lines and takes all of them. Returns none once the queue has ended.
     fn take(&self, py: Python<'_>) -> PyResult<Vec<Line>> {
         self.0.take(py)
     }
 
-    /// How many lines were not kept because nobody took them.
+    /// The number of lines that were dropped because the queue was full.
     #[getter]
     fn dropped(&self) -> u64 {
         self.0.dropped()
     }
 
-    /// Stops the log.
+    /// Stops logging and ends the queue.
     #[staticmethod]
     fn stop() {
         LEVEL.store(u8::MAX, Ordering::Relaxed);
-        let earlier = lock(&OUTLET).take();
+        let earlier = lock(&SENDER).take();
         drop(earlier);
     }
 }
 
-/// Renders events and spans.
+/// The `tracing` subscriber: formats events and spans.
 #[derive(Default)]
 struct Collector {
     last_span: AtomicU64,
@@ -87,7 +89,7 @@ struct Span {
 }
 
 thread_local! {
-    /// The spans that this thread is in, outermost first.
+    /// The spans that this thread has entered, outermost first.
     static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -129,9 +131,9 @@ impl Subscriber for Collector {
             }
         });
         let metadata = event.metadata();
-        if let Some(feeder) = &*lock(&OUTLET) {
-            // What does not fit is counted by the queue.
-            let _ = feeder.push((python_level(*metadata.level()), metadata.target(), text));
+        if let Some(sender) = &*lock(&SENDER) {
+            // The queue counts the lines that it has no room for.
+            let _ = sender.push((python_level(*metadata.level()), metadata.target(), text));
         }
     }
 
@@ -168,7 +170,7 @@ impl Subscriber for Collector {
     }
 }
 
-/// Fields, rendered as `message key=value key=value`.
+/// Fields, formatted as `message key=value key=value`.
 struct Fields(String);
 
 impl Visit for Fields {
@@ -183,7 +185,7 @@ impl Visit for Fields {
     }
 }
 
-/// The levels of `logging`; 5 is below its lowest.
+/// The levels of `logging`. 5 is below its lowest level.
 fn python_level(level: Level) -> u8 {
     match level {
         Level::ERROR => 40,

@@ -1,5 +1,5 @@
-//! A message, as Python sees it: immutable, its body shared with the core until somebody wants it
-//! as `bytes`.
+//! The Python message object. It is immutable and shares its body with the core. The body is
+//! copied when a program first reads it as `bytes`.
 
 use std::ffi::c_int;
 use std::fmt::Write as _;
@@ -15,23 +15,24 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::convert::{Body, NameList, whole};
+use crate::convert::{Body, NameList, integer};
 
-/// How many bytes of a body a printed message shows.
+/// The most bytes of a body that `repr` and `str` show.
 const SHOWN_BYTES_MAX: usize = 64;
 
-/// How many bytes of a body go into a message's hash: enough to tell messages apart, few enough not
-/// to read a large body through.
+/// The most bytes of a body that are hashed: enough to distinguish messages, and few enough that a
+/// large body is not read to its end.
 const HASHED_BYTES_MAX: usize = 64;
 
-/// From here on a body is copied without the interpreter, so that other threads run meanwhile:
-/// below it, 20 µs of copying, giving the interpreter away and waiting for it costs more.
+/// A body of at least this size is copied with the interpreter released, so that other
+/// threads run. A smaller one is copied in less than 20 µs, and releasing and reacquiring
+/// the interpreter costs more.
 const DETACHED_BYTES_MIN: usize = 256 << 10;
 
-/// A message as it arrived, or one to send. Its fields never change.
+/// A received message, or one to send. It is immutable.
 #[pyclass(frozen, weakref, module = "meshage")]
 pub(crate) struct Message {
-    /// `None` in a message made here.
+    /// `None` in a message that this program made.
     source: Option<NodeName>,
     recipients: Names,
     route: Names,
@@ -39,7 +40,7 @@ pub(crate) struct Message {
     instance: u64,
     encoding: Encoding,
     body: Bytes,
-    /// The body as Python's object, once it was asked for.
+    /// The body as a Python object, once it was read.
     body_object: PyOnceLock<Py<PyBytes>>,
 }
 
@@ -59,7 +60,7 @@ impl From<meshage::message::Message> for Message {
 }
 
 impl Message {
-    /// The message as the core sends it. Without recipients it is for every node.
+    /// The message for the core to send. Without recipients it is a broadcast.
     pub(crate) fn outgoing(&self) -> Outgoing {
         let outgoing = if self.recipients.is_empty() {
             Outgoing::broadcast(self.body.clone())
@@ -69,16 +70,16 @@ impl Message {
         outgoing.encoding(self.encoding)
     }
 
-    fn shown_body(&self) -> String {
-        let shown = &self.body[..self.body.len().min(SHOWN_BYTES_MAX)];
-        let mut text = format!("\"{}\"", shown.escape_ascii());
-        if shown.len() < self.body.len() {
+    fn short_body(&self) -> String {
+        let start = &self.body[..self.body.len().min(SHOWN_BYTES_MAX)];
+        let mut text = format!("\"{}\"", start.escape_ascii());
+        if start.len() < self.body.len() {
             let _ = write!(text, " … ({} bytes)", self.body.len());
         }
         text
     }
 
-    fn same(&self, other: &Self) -> bool {
+    fn equals(&self, other: &Self) -> bool {
         self.source == other.source
             && self.recipients == other.recipients
             && self.route == other.route
@@ -93,23 +94,25 @@ fn tuple<'py>(py: Python<'py>, names: &[NodeName]) -> PyResult<Bound<'py, PyTupl
     PyTuple::new(py, names.iter().map(NodeName::as_str))
 }
 
-/// A body as Python's object.
+/// A body as a Python object.
 #[expect(unsafe_code, reason = "a large object is filled while other threads run")]
-fn copied(py: Python<'_>, body: &[u8]) -> PyResult<Py<PyBytes>> {
+fn to_python_bytes(py: Python<'_>, body: &[u8]) -> PyResult<Py<PyBytes>> {
     if body.len() < DETACHED_BYTES_MIN {
         return Ok(PyBytes::new(py, body).unbind());
     }
     let len = ffi::Py_ssize_t::try_from(body.len())
         .map_err(|_| PyValueError::new_err("the body is too large for a bytes object"))?;
-    // SAFETY: the interpreter gives a new object of `len` bytes, not yet filled, or null and an
-    // exception. Nobody else knows the object until this function gives it away, so its bytes may
-    // be written without the interpreter; all of them are.
+    // SAFETY: the interpreter returns a new, uninitialized object of `len` bytes, or null and an
+    // exception. No other code has a reference to the object until this function returns it, so its
+    // bytes may be written with the interpreter released. All of them are written.
     unsafe {
         let object = ffi::PyBytes_FromStringAndSize(std::ptr::null(), len);
         let object = Bound::from_owned_ptr_or_err(py, object)?;
         let start = ffi::PyBytes_AsString(object.as_ptr()).cast::<MaybeUninit<u8>>();
-        let room = std::slice::from_raw_parts_mut(start, body.len());
-        py.detach(|| body.as_ptr().copy_to_nonoverlapping(room.as_mut_ptr().cast(), body.len()));
+        let destination = std::slice::from_raw_parts_mut(start, body.len());
+        py.detach(|| {
+            body.as_ptr().copy_to_nonoverlapping(destination.as_mut_ptr().cast(), body.len())
+        });
         Ok(object.cast_into_unchecked::<PyBytes>().unbind())
     }
 }
@@ -124,7 +127,7 @@ impl Message {
         encoding: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let encoding = match encoding {
-            Some(number) => Encoding(whole(number, "encoding", "0 to 4,294,967,295")?),
+            Some(number) => Encoding(integer(number, "encoding", "0 to 4,294,967,295")?),
             None => body.encoding,
         };
         Ok(Self {
@@ -139,43 +142,43 @@ impl Message {
         })
     }
 
-    /// The node that sent it; empty in a message made here.
+    /// The node that sent the message; empty in a message that this program made.
     #[getter]
     fn source(&self) -> &str {
         self.source.as_ref().map_or("", NodeName::as_str)
     }
 
-    /// Whom it was sent to; empty for a broadcast.
+    /// The recipients; empty for a broadcast.
     #[getter]
     fn recipients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         tuple(py, &self.recipients)
     }
 
-    /// The nodes that put it on a link, in order: the source, then each relay.
+    /// The nodes that sent the message over a link, in order: the source, then each relay.
     #[getter]
     fn route<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         tuple(py, &self.route)
     }
 
-    /// Its number at the source's instance.
+    /// The message's number, unique within the source's instance.
     #[getter]
     fn id(&self) -> u64 {
         self.id
     }
 
-    /// The life of the source that sent it.
+    /// The incarnation of the source that sent the message.
     #[getter]
     fn instance(&self) -> u64 {
         self.instance
     }
 
-    /// How the body is to be read.
+    /// The encoding of the body.
     #[getter]
     fn encoding(&self) -> u32 {
         self.encoding.0
     }
 
-    /// Always MESSAGE: the original's field.
+    /// Always MESSAGE. The field exists in the original.
     #[getter]
     fn command(&self) -> i32 {
         Command::Message as i32
@@ -184,7 +187,7 @@ impl Message {
     /// The body, copied once; `memoryview(message)` does not copy.
     #[getter]
     fn body(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
-        let object = self.body_object.get_or_try_init(py, || copied(py, &self.body));
+        let object = self.body_object.get_or_try_init(py, || to_python_bytes(py, &self.body));
         Ok(object?.clone_ref(py))
     }
 
@@ -202,7 +205,7 @@ impl Message {
         self.body.len()
     }
 
-    /// A message is true, its body empty or not.
+    /// A message is true, even if its body is empty.
     fn __bool__(&self) -> bool {
         true
     }
@@ -211,9 +214,9 @@ impl Message {
         self.body(py)
     }
 
-    /// What is no message gets `NotImplemented`, and is asked in its turn.
+    /// For an object that is not a message, Python gets `NotImplemented` and tries its `__eq__`.
     fn __eq__(&self, other: &Self) -> bool {
-        self.same(other)
+        self.equals(other)
     }
 
     fn __hash__(&self) -> u64 {
@@ -227,14 +230,14 @@ impl Message {
     fn __repr__(&self) -> String {
         let recipients: Vec<&str> = self.recipients.iter().map(NodeName::as_str).collect();
         let to = if recipients.is_empty() { "all".to_owned() } else { recipients.join(", ") };
-        let body = self.shown_body();
+        let body = self.short_body();
         match &self.source {
             Some(source) => format!("<Message {} from {source} to {to}: {body}>", self.id),
             None => format!("<Message to {to}: {body}>"),
         }
     }
 
-    /// Every field, as the original prints them; the body shortened.
+    /// Every field, in the original's format, with the body shortened.
     fn __str__(&self) -> String {
         format!(
             "Message {{ recipients: {:?}, source: {}, instance: {:016x}, route: {:?}, id: {}, \
@@ -245,7 +248,7 @@ impl Message {
             self.route,
             self.id,
             Command::Message,
-            self.shown_body(),
+            self.short_body(),
         )
     }
 
@@ -263,8 +266,8 @@ impl Message {
         Ok((restore, fields))
     }
 
-    /// Lends the body, read-only: the buffer keeps the message alive.
-    #[expect(unsafe_code, reason = "the buffer protocol hands out a pointer")]
+    /// Exposes the body as a read-only buffer. The buffer keeps the message alive.
+    #[expect(unsafe_code, reason = "the buffer protocol exposes a pointer")]
     unsafe fn __getbuffer__(
         slf: Bound<'_, Self>,
         view: *mut ffi::Py_buffer,
@@ -273,9 +276,9 @@ impl Message {
         let body = &slf.get().body;
         let len = ffi::Py_ssize_t::try_from(body.len())
             .map_err(|_| PyValueError::new_err("the body is too large for a buffer"))?;
-        // SAFETY: `view` is the interpreter's. The bytes live and stay as they are as long as the
-        // message, which the view holds a reference to; the view is marked read-only, so nobody
-        // writes through the pointer.
+        // SAFETY: the interpreter provides `view`. The bytes live and stay unchanged as long as the
+        // message, to which the view holds a reference. The view is marked read-only, so nothing is
+        // written through the pointer.
         let filled = unsafe {
             let start = body.as_ptr().cast_mut().cast();
             ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, len, 1, flags)
@@ -284,11 +287,11 @@ impl Message {
     }
 }
 
-/// What a pickled message consists of.
+/// The fields of a pickled message.
 type Fields<'py> =
     (String, Bound<'py, PyTuple>, Bound<'py, PyTuple>, u64, u64, u32, Bound<'py, PyBytes>);
 
-/// A message from its pickled fields.
+/// Restores a message from its pickled fields.
 #[pyfunction]
 pub(crate) fn restore_message(
     source: &str,

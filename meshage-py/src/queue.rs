@@ -1,5 +1,5 @@
-//! A bounded queue from the core's threads to one Python thread. It never makes the core wait: what
-//! does not fit is dropped and counted.
+//! A bounded queue from the core's threads to one Python thread. The core never waits for it: an
+//! item that does not fit is dropped and counted.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,11 +9,11 @@ use pyo3::prelude::*;
 
 use crate::block::{in_slices, now};
 
-/// The end that takes.
-pub(crate) struct Queue<T>(Arc<Shared<T>>);
+/// The receiving end.
+pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
-/// The end that puts in. The queue ends when it is dropped.
-pub(crate) struct Feeder<T>(Arc<Shared<T>>);
+/// The sending end. Dropping it ends the queue.
+pub(crate) struct Sender<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
     state: Mutex<State<T>>,
@@ -25,7 +25,8 @@ struct Shared<T> {
 
 struct State<T> {
     items: VecDeque<T>,
-    /// Of the items, and of those that were taken last: the taker is still at them.
+    /// The size of the queued items and of the batch that was taken last, which may still be in
+    /// use.
     bytes: usize,
     dropped: u64,
     ended: bool,
@@ -42,20 +43,21 @@ impl<T> Shared<T> {
     }
 }
 
-/// A queue of at most `items_max`, and of `bytes_max` as `size` counts them.
-pub(crate) fn queue<T>(
+/// Creates a queue of at most `items_max` items and `bytes_max` bytes. `size` gives an item's
+/// bytes.
+pub(crate) fn bounded<T>(
     items_max: usize,
     bytes_max: usize,
     size: fn(&T) -> usize,
-) -> (Feeder<T>, Queue<T>) {
+) -> (Sender<T>, Receiver<T>) {
     let state = State { items: VecDeque::new(), bytes: 0, dropped: 0, ended: false };
     let state = Mutex::new(state);
     let shared = Arc::new(Shared { state, filled: Condvar::new(), items_max, bytes_max, size });
-    (Feeder(Arc::clone(&shared)), Queue(shared))
+    (Sender(Arc::clone(&shared)), Receiver(shared))
 }
 
-impl<T> Feeder<T> {
-    /// Puts an item in; `false` if the queue was too full for it.
+impl<T> Sender<T> {
+    /// Adds an item. Returns `false` if the queue has no room for it.
     pub(crate) fn push(&self, item: T) -> bool {
         let mut state = self.0.lock();
         if state.ended {
@@ -75,17 +77,17 @@ impl<T> Feeder<T> {
     }
 }
 
-impl<T> Drop for Feeder<T> {
+impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.0.end();
     }
 }
 
-impl<T: Send> Queue<T> {
-    /// Waits for items and takes all there are; none once the queue has ended.
+impl<T: Send> Receiver<T> {
+    /// Waits for items and takes all of them. Returns none once the queue has ended.
     ///
     /// # Errors
-    /// What a signal handler raised.
+    /// The exception that a signal handler raised.
     pub(crate) fn take(&self, py: Python<'_>) -> PyResult<Vec<T>> {
         let taken = in_slices(py, None, |until| self.take_until(until))?;
         Ok(taken.unwrap_or_default())
@@ -93,7 +95,7 @@ impl<T: Send> Queue<T> {
 
     fn take_until(&self, until: Instant) -> Option<Vec<T>> {
         let mut state = self.0.lock();
-        // Whoever takes more is done with what it took before.
+        // The receiver takes the next batch only after it has processed the previous one.
         state.bytes = state.items.iter().map(self.0.size).sum();
         loop {
             if !state.items.is_empty() || state.ended {
@@ -108,12 +110,12 @@ impl<T: Send> Queue<T> {
         }
     }
 
-    /// How many items did not fit.
+    /// The number of items that were dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.0.lock().dropped
     }
 
-    /// Ends the queue: a waiting taker gets what is there, then nothing.
+    /// Ends the queue. A waiting receiver gets the remaining items, then none.
     pub(crate) fn end(&self) {
         self.0.end();
     }

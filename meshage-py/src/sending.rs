@@ -1,4 +1,4 @@
-//! Sends that a thread waits for: at once, or after it has begun others.
+//! Sends that a thread waits for: immediately, or after it has started several.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -15,50 +15,51 @@ use pyo3::types::PyList;
 use crate::block::{block_on, in_slices};
 use crate::convert::{Seconds, wait_limit};
 use crate::errors;
-use crate::held::Held;
+use crate::handle::NodeHandle;
 
-/// How a send ended.
-type Ended = Result<Report, SendError>;
+/// The result of a send.
+type SendResult = Result<Report, SendError>;
 
-/// Sends and waits for the acknowledgements. Interrupted, it cancels the send.
+/// Sends a message and waits for the acknowledgements. A signal handler that raises cancels the
+/// send.
 ///
 /// # Errors
-/// What became of the send, or what a signal handler raised.
+/// The failure of the send, or the exception that a signal handler raised.
 pub(crate) fn send<'py>(
     py: Python<'py>,
-    node: &Held,
+    node: &NodeHandle,
     outgoing: Outgoing,
 ) -> PyResult<Bound<'py, PyList>> {
-    let mut under_way = UnderWay(None);
-    let begun = in_slices(py, None, |until| {
-        let pending = match &mut under_way.0 {
+    let mut outstanding = CancelOnDrop(None);
+    let attempt = in_slices(py, None, |until| {
+        let pending = match &mut outstanding.0 {
             Some(pending) => pending,
             None => match node.node().start_send(outgoing.clone()) {
-                Ok(pending) => under_way.0.insert(pending),
+                Ok(pending) => outstanding.0.insert(pending),
                 Err(SendError::Again) => return Some(None),
                 Err(error) => return Some(Some(Err(error))),
             },
         };
         node.wait_until(Some(until), pin!(pending.wait())).map(Some)
     });
-    let ended = match begun? {
-        Some(Some(ended)) => {
-            under_way.0 = None;
-            ended
+    let result = match attempt? {
+        Some(Some(result)) => {
+            outstanding.0 = None;
+            result
         }
         // The local queue is full.
         Some(None) | None => match block_on(py, node, node.node().send(outgoing), None)? {
-            Some(ended) => ended,
-            None => unreachable!("a wait without a limit ends with its send"),
+            Some(result) => result,
+            None => unreachable!("a wait without a limit ends with a result"),
         },
     };
-    settle(py, ended)
+    into_python(py, result)
 }
 
-/// A send whose waiting was given up is canceled.
-struct UnderWay(Option<Pending>);
+/// Cancels an outstanding send when the wait for it is abandoned.
+struct CancelOnDrop(Option<Pending>);
 
-impl Drop for UnderWay {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(pending) = &self.0 {
             pending.cancel();
@@ -66,34 +67,34 @@ impl Drop for UnderWay {
     }
 }
 
-/// The recipients for the caller, or the exception.
-fn settle(py: Python<'_>, ended: Ended) -> PyResult<Bound<'_, PyList>> {
-    errors::settle(py, &ended.map_err(|error| errors::send(&error))?)
+/// The names of the recipients, or the exception to raise.
+fn into_python(py: Python<'_>, result: SendResult) -> PyResult<Bound<'_, PyList>> {
+    errors::delivered_or_error(py, &result.map_err(|error| errors::send(&error))?)
 }
 
-/// A send under way. Forgotten, it goes on.
+/// An outstanding send. Dropping the object does not cancel it.
 #[pyclass(frozen, weakref, module = "meshage")]
 pub(crate) struct Sending {
-    node: Arc<Held>,
-    /// Held for moments only.
+    node: Arc<NodeHandle>,
+    /// The lock is never held across a wait.
     pending: Mutex<Pending>,
     awaited: AtomicBool,
 }
 
 impl Sending {
-    /// Begins a send.
+    /// Starts a send.
     ///
     /// # Errors
-    /// Nothing was sent.
-    pub(crate) fn begin(node: &Arc<Held>, outgoing: Outgoing) -> PyResult<Self> {
-        let pending = node.here()?.node().start_send(outgoing);
+    /// The send could not be started. Nothing was sent.
+    pub(crate) fn begin(node: &Arc<NodeHandle>, outgoing: Outgoing) -> PyResult<Self> {
+        let pending = node.unforked()?.node().start_send(outgoing);
         let pending = Mutex::new(pending.map_err(|error| errors::send(&error))?);
         Ok(Self { node: Arc::clone(node), pending, awaited: AtomicBool::new(false) })
     }
 
-    /// The send, where it is this process's.
+    /// The send, if it was started in this process.
     fn pending(&self) -> PyResult<MutexGuard<'_, Pending>> {
-        self.node.here()?;
+        self.node.unforked()?;
         Ok(self.lock())
     }
 
@@ -104,35 +105,38 @@ impl Sending {
 
 #[pymethods]
 impl Sending {
-    /// Whether it has ended.
+    /// Whether the send has completed.
     fn done(&self) -> PyResult<bool> {
         Ok(self.pending()?.try_wait().is_some())
     }
 
-    /// Waits for the end; gives or raises what a waiting send does.
+    /// Waits for the result. Returns or raises what a blocking send does.
     #[pyo3(signature = (timeout = None))]
     fn result<'py>(
         &self,
         py: Python<'py>,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let ended = self.pending()?.try_wait();
-        if let Some(ended) = ended {
-            return settle(py, ended);
+        let completed = self.pending()?.try_wait();
+        if let Some(result) = completed {
+            return into_python(py, result);
         }
         if self.awaited.swap(true, Ordering::AcqRel) {
-            return Err(PyRuntimeError::new_err("another caller waits for the end of this send"));
+            return Err(PyRuntimeError::new_err(
+                "another caller is waiting for the result of this send",
+            ));
         }
-        let ending = poll_fn(|cx| self.lock().poll_wait(cx));
-        let ended = block_on(py, &self.node, ending, wait_limit(timeout));
+        let completion = poll_fn(|cx| self.lock().poll_wait(cx));
+        let result = block_on(py, &self.node, completion, wait_limit(timeout));
         self.awaited.store(false, Ordering::Release);
-        match ended? {
-            Some(ended) => settle(py, ended),
-            None => Err(errors::timed_out("the send has not ended in time")),
+        match result? {
+            Some(result) => into_python(py, result),
+            None => Err(errors::timed_out("the send did not complete in time")),
         }
     }
 
-    /// Ends it at once, if it has not ended: what has not left is canceled.
+    /// Ends the send at once if it is outstanding. Parts that were not transmitted yet are
+    /// canceled.
     fn cancel(&self) -> PyResult<()> {
         self.pending()?.cancel();
         Ok(())

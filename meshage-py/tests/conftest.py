@@ -1,4 +1,4 @@
-"""Nodes for the tests: on loopback, on free ports, and closed at the end."""
+"""Fixtures that make nodes on loopback and free ports and close them at the end of a test."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import meshage
 import pytest
 
+Make = Callable[..., meshage.Node]
+Line = Callable[..., list[meshage.Node]]
+Kind = type[meshage.Node] | type[meshage.AsyncNode]
+
 _numbers = itertools.count()
 
 WAIT = 20.0
-"""How long a condition may take to come true, in seconds: long enough for a loaded machine."""
+"""How long a condition may take to become true, in seconds: enough for a loaded machine."""
 
 
 @pytest.fixture
@@ -26,8 +31,8 @@ def namespace() -> str:
 
 
 @pytest.fixture
-def make(namespace: str) -> Iterator[Callable[..., meshage.Node]]:
-    """Makes nodes that hear no solicitation."""
+def make(namespace: str) -> Iterator[Make]:
+    """Makes nodes that receive no solicitations."""
     made: list[meshage.Node] = []
 
     def start(name: str, **options: object) -> meshage.Node:
@@ -42,8 +47,8 @@ def make(namespace: str) -> Iterator[Callable[..., meshage.Node]]:
 
 
 @pytest.fixture
-def line(make: Callable[..., meshage.Node]) -> Callable[..., list[meshage.Node]]:
-    """Makes nodes in a line: each linked to the one before it, all reachable."""
+def line(make: Make) -> Line:
+    """Makes nodes in a line: each is linked to the one before it, and all are reachable."""
 
     def start(*names: str, **options: object) -> list[meshage.Node]:
         nodes = [make(name, **options) for name in names]
@@ -57,12 +62,12 @@ def line(make: Callable[..., meshage.Node]) -> Callable[..., list[meshage.Node]]
 
 
 def address(node: meshage.Node | meshage.AsyncNode) -> str:
-    """Where a node listens."""
+    """The address that a node listens at."""
     return f"127.0.0.1:{node.port}"
 
 
 def free_port() -> int:
-    """A port that nobody uses at the moment, for TCP and UDP."""
+    """A port that is currently free, for TCP and UDP."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -71,7 +76,7 @@ def free_port() -> int:
 
 @dataclass
 class Finished:
-    """A program that has ended."""
+    """The result of a program."""
 
     status: int
     out: str
@@ -79,7 +84,7 @@ class Finished:
 
 
 def run_python(code: str, *arguments: str, timeout: float = 60.0) -> Finished:
-    """Runs a Python program of its own. One that hangs fails the test."""
+    """Runs code as a separate Python program. A program that hangs fails the test."""
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", code, *arguments],
         capture_output=True,
@@ -92,8 +97,33 @@ def run_python(code: str, *arguments: str, timeout: float = 60.0) -> Finished:
 
 
 def check_python(code: str, *arguments: str, timeout: float = 60.0) -> str:
-    """The same, for a program that must succeed in silence; gives what it printed."""
+    """Runs a program that must succeed without error output, and returns its output."""
     done = run_python(code, *arguments, timeout=timeout)
     assert done.status == 0, f"status {done.status}\n{done.out}\n{done.err}"
     assert done.err == "", done.err
     return done.out
+
+
+PROGRAM_START = """
+import asyncio, os, sys, threading, time, warnings
+import meshage
+
+def start(name, kind=meshage.Node, **options):
+    return kind(name, "processes", bind="127.0.0.1", port=0, **options)
+
+def pair(kind=meshage.Node):
+    a, b = start("a", kind), start("b")
+    b.dial(f"127.0.0.1:{a.port}")
+    b.wait_for("a", timeout=20)
+    while not a.broadcast_recipients():
+        time.sleep(0.005)
+    return a, b
+"""
+
+
+def run_quickly(code: str, limit: float = 10.0) -> str:
+    """Runs a program that must end by itself, well before its nodes' timeouts."""
+    begin = time.monotonic()
+    out = check_python(PROGRAM_START + code)
+    assert time.monotonic() - begin < limit
+    return out

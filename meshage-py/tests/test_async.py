@@ -31,16 +31,16 @@ async def line(namespace: str, *names: str, **options: object) -> AsyncIterator[
         yield nodes
 
 
-def alone(namespace: str, **options: object) -> AsyncNode:
+def single(namespace: str, **options: object) -> AsyncNode:
     settings: dict[str, object] = {"bind": "127.0.0.1", "port": 0} | options
     return AsyncNode("a", namespace, **settings)  # type: ignore[arg-type]
 
 
-def test_the_two_kinds_of_node_are_not_kin() -> None:
+def test_the_two_node_classes_are_unrelated() -> None:
     assert not issubclass(AsyncNode, meshage.Node) and not issubclass(meshage.Node, AsyncNode)
 
 
-def test_nodes_pass_messages_through_a_relay(namespace: str) -> None:
+def test_messages_pass_through_a_relay(namespace: str) -> None:
     async def main() -> None:
         async with line(namespace, "a", "b", "c") as (a, b, c):
             assert await a.set("c", "hello") == ["c"]
@@ -55,7 +55,7 @@ def test_nodes_pass_messages_through_a_relay(namespace: str) -> None:
     asyncio.run(main())
 
 
-def test_errors_are_those_of_the_blocking_node(namespace: str) -> None:
+def test_errors_equal_those_of_the_blocking_node(namespace: str) -> None:
     async def main() -> None:
         async with line(namespace, "a", "b", max_message=1000) as (a, b):
             with pytest.raises(meshage.NoRoute):
@@ -81,9 +81,9 @@ def test_errors_are_those_of_the_blocking_node(namespace: str) -> None:
     asyncio.run(main())
 
 
-def test_receiving_waits_as_long_as_it_was_told(namespace: str) -> None:
+def test_receiving_waits_until_its_timeout(namespace: str) -> None:
     async def main() -> None:
-        async with alone(namespace) as node:
+        async with single(namespace) as node:
             for timeout in (0, 0.2):
                 for receive in (node.recv(timeout), node.recv_many(5, timeout)):
                     begin = time.monotonic()
@@ -112,7 +112,7 @@ def test_a_cancelled_receive_loses_no_message(namespace: str) -> None:
             sender = asyncio.create_task(send())
             while len(got) < sent:
                 receive = asyncio.create_task(b.recv())
-                # Cancelled at every stage: before it began, while it waits, when it was woken.
+                # Cancel at each stage: before it starts, while it waits, after it was woken.
                 for _ in range(len(got) % 4):
                     await asyncio.sleep(0)
                 receive.cancel()
@@ -126,11 +126,11 @@ def test_a_cancelled_receive_loses_no_message(namespace: str) -> None:
     asyncio.run(main())
 
 
-def test_a_cancelled_send_is_taken_back(namespace: str) -> None:
+def test_a_cancelled_send_is_not_delivered(namespace: str) -> None:
     async def main() -> None:
         async with line(namespace, "a", "b", receive_buffer=1) as (a, b):
             await a.set("b", "fills the queue")
-            send = asyncio.create_task(a.set("b", "taken back", timeout=WAIT))
+            send = asyncio.create_task(a.set("b", "canceled", timeout=WAIT))
             while b.stats()["messages_refused_busy"] == 0:
                 await asyncio.sleep(0)
             send.cancel()
@@ -143,7 +143,7 @@ def test_a_cancelled_send_is_taken_back(namespace: str) -> None:
     asyncio.run(main())
 
 
-def test_many_wait_at_once_and_each_message_goes_to_one(namespace: str) -> None:
+def test_each_message_goes_to_one_of_many_waiters(namespace: str) -> None:
     async def main() -> None:
         async with line(namespace, "a", "b") as (a, b):
             receivers = [asyncio.create_task(b.recv(timeout=WAIT)) for _ in range(50)]
@@ -155,7 +155,7 @@ def test_many_wait_at_once_and_each_message_goes_to_one(namespace: str) -> None:
     asyncio.run(main())
 
 
-def test_a_thousand_sends_are_under_way_at_once(namespace: str) -> None:
+def test_a_thousand_sends_run_concurrently(namespace: str) -> None:
     async def main() -> None:
         async with line(namespace, "a", "b") as (a, b):
             sends = asyncio.gather(*(a.set("b", str(number)) for number in range(1000)))
@@ -171,22 +171,22 @@ def test_a_thousand_sends_are_under_way_at_once(namespace: str) -> None:
     asyncio.run(main())
 
 
-def test_a_flood_lets_other_coroutines_run(namespace: str) -> None:
+def test_other_coroutines_run_during_a_flood_of_messages(namespace: str) -> None:
     async def main() -> None:
         async with line(namespace, "a", "b") as (a, b):
             await asyncio.gather(*(a.set("b", "x") for _ in range(1000)))
-            turns = 0
+            ticks = 0
 
             async def tick() -> None:
-                nonlocal turns
+                nonlocal ticks
                 while True:
-                    turns += 1
+                    ticks += 1
                     await asyncio.sleep(0)
 
             ticker = asyncio.create_task(tick())
             for _ in range(1000):
                 await b.recv()
-            assert turns >= 5
+            assert ticks >= 5
             ticker.cancel()
 
     asyncio.run(main())
@@ -208,9 +208,9 @@ def test_iteration_ends_when_the_node_closes(namespace: str) -> None:
     asyncio.run(main())
 
 
-def test_events_come_and_end_with_the_node(namespace: str) -> None:
+def test_events_arrive_and_end_when_the_node_closes(namespace: str) -> None:
     async def main() -> None:
-        async with alone(namespace) as a:
+        async with single(namespace) as a:
             events = a.events()
             waiting = asyncio.create_task(events.next())
             await asyncio.sleep(0)
@@ -230,9 +230,9 @@ def test_events_come_and_end_with_the_node(namespace: str) -> None:
     asyncio.run(main())
 
 
-def test_closing_from_another_thread_wakes_everyone(namespace: str) -> None:
+def test_closing_from_another_thread_wakes_all_waiters(namespace: str) -> None:
     async def main() -> None:
-        node = alone(namespace)
+        node = single(namespace)
         calls: list[Callable[[], object]] = [
             node.recv,
             node.recv_many,
@@ -257,13 +257,13 @@ def test_closing_from_another_thread_wakes_everyone(namespace: str) -> None:
     asyncio.run(main())
 
 
-def test_one_node_serves_one_loop_after_another(namespace: str) -> None:
+def test_a_node_serves_one_loop_after_another(namespace: str) -> None:
     b = meshage.Node("b", namespace, bind="127.0.0.1", port=0)
-    a = alone(namespace)
+    a = single(namespace)
     try:
         for number in range(5):
 
-            async def turn() -> None:
+            async def exchange() -> None:
                 if not a.peers():
                     await a.dial(address(b))
                     await a.wait_for("b", timeout=WAIT)
@@ -274,7 +274,7 @@ def test_one_node_serves_one_loop_after_another(namespace: str) -> None:
                 await asyncio.to_thread(b.set, "a", str(number))  # noqa: B023
                 assert (await echo).text() == str(number)  # noqa: B023
 
-            asyncio.run(turn())
+            asyncio.run(exchange())
             assert b.recv(timeout=WAIT).text() == str(number)
         asyncio.run(a.aclose())
     finally:
@@ -282,9 +282,9 @@ def test_one_node_serves_one_loop_after_another(namespace: str) -> None:
         b.close()
 
 
-def test_one_node_serves_two_loops_at_the_same_time(namespace: str) -> None:
+def test_a_node_serves_two_loops_concurrently(namespace: str) -> None:
     b = meshage.Node("b", namespace, bind="127.0.0.1", port=0)
-    a = alone(namespace)
+    a = single(namespace)
     got: list[int] = []
     total = 400
 
@@ -313,16 +313,16 @@ def test_one_node_serves_two_loops_at_the_same_time(namespace: str) -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_a_node_that_is_forgotten_is_closed(namespace: str) -> None:
+def test_an_unreferenced_node_is_closed(namespace: str) -> None:
     async def main() -> None:
         async with AsyncNode("b", namespace, bind="127.0.0.1", port=0) as b:
-            a = alone(namespace)
+            a = single(namespace)
             await a.dial(address(b))
             await b.wait_for("a", timeout=WAIT)
             with pytest.raises(meshage.MeshageTimeout):
                 await a.recv(timeout=0.01)
             events = b.events()
-            await asyncio.sleep(0)  # the loop lets go of the exception that knows the node
+            await asyncio.sleep(0)  # the loop drops the exception that references the node
             with pytest.warns(ResourceWarning):
                 del a
                 gc.collect()
@@ -333,7 +333,7 @@ def test_a_node_that_is_forgotten_is_closed(namespace: str) -> None:
     asyncio.run(asyncio.wait_for(main(), WAIT))
 
 
-def test_nodes_find_each_other_by_broadcast(namespace: str) -> None:
+def test_nodes_discover_each_other_by_broadcast(namespace: str) -> None:
     async def main() -> None:
         options = {"degree": 2, "broadcast": "127.255.255.255", "port": free_port()}
         nodes = [

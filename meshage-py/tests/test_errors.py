@@ -27,16 +27,16 @@ BUILT_IN: list[tuple[type[Exception], type[Exception]]] = [
 ]
 
 
-@pytest.mark.parametrize(("ours", "theirs"), BUILT_IN)
-def test_each_is_ours_and_the_built_in_one(
-    ours: type[Exception], theirs: type[Exception]
+@pytest.mark.parametrize(("kind", "base"), BUILT_IN)
+def test_each_is_a_meshage_error_and_a_built_in_exception(
+    kind: type[Exception], base: type[Exception]
 ) -> None:
-    assert issubclass(ours, meshage.MeshageError)
-    assert issubclass(ours, theirs)
-    assert ours.__module__ == "meshage"
+    assert issubclass(kind, meshage.MeshageError)
+    assert issubclass(kind, base)
+    assert kind.__module__ == "meshage"
 
 
-@pytest.mark.parametrize("kind", dict.fromkeys(ours for ours, _ in BUILT_IN))
+@pytest.mark.parametrize("kind", dict.fromkeys(kind for kind, _ in BUILT_IN))
 def test_each_can_be_pickled(kind: type[Exception]) -> None:
     again = pickle.loads(pickle.dumps(kind("what happened")))
     assert (type(again), str(again)) == (kind, "what happened")
@@ -58,6 +58,6 @@ def test_a_timeout_is_not_a_send_error() -> None:
     assert not issubclass(meshage.MeshageTimeout, meshage.SendError)
 
 
-def test_certain_failures_are_told_from_unknown_ones() -> None:
+def test_certain_failures_are_distinct_from_unknown_outcomes() -> None:
     certain = {outcome for outcome in Outcome if outcome.is_certain_failure}
     assert certain == {Outcome.NO_ROUTE, Outcome.BUSY, Outcome.TOO_LARGE, Outcome.CANCELED}

@@ -1,4 +1,4 @@
-"""The examples, as a user would run them: programs that talk to each other."""
+"""Runs the examples as a user would: as programs that communicate with each other."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ class Program:
         for line in out:
             self.lines.put(line.rstrip("\n"))
 
-    def say(self, line: str) -> None:
+    def send_line(self, line: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
-    def expect(self, fits: Callable[[str], bool] | str) -> str:
-        """The next line that fits; those before it are passed over."""
+    def expect(self, matches: Callable[[str], bool] | str) -> str:
+        """Returns the next line that matches and skips the lines before it."""
         deadline = time.monotonic() + WAIT
         while True:
             try:
                 line = self.lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"{fits} did not come after {self.seen}") from None
+                raise AssertionError(f"{matches} was not printed after {self.seen}") from None
             self.seen.append(line)
-            if fits == line if isinstance(fits, str) else fits(line):
+            if matches == line if isinstance(matches, str) else matches(line):
                 return line
 
     def end(self, how: Callable[[], None]) -> None:
-        """Ends it in a way that it must take well."""
+        """Stops the program and checks that it exits without an error."""
         how()
         assert self.process.wait(WAIT) == 0
         assert self.process.stderr is not None
@@ -72,7 +72,7 @@ class Program:
         assert self.process.stdin is not None
         self.process.stdin.close()
 
-    def tidy(self) -> None:
+    def kill(self) -> None:
         self.process.kill()
         self.process.wait()
         self._reader.join()
@@ -84,24 +84,24 @@ class Program:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Program]]:
-    """Starts examples, and ends what is left of them."""
+    """Starts examples and kills those that still run at the end of the test."""
     with contextlib.ExitStack() as stack:
 
-        def begin(name: str, *arguments: str) -> Program:
+        def start_program(name: str, *arguments: str) -> Program:
             program = Program(name, *arguments)
-            stack.callback(program.tidy)
+            stack.callback(program.kill)
             return program
 
-        yield begin
+        yield start_program
 
 
-def own(name: str) -> str:
-    """A name that no other run on this machine uses."""
+def unique(name: str) -> str:
+    """A name that no other test run on this machine uses."""
     return f"{name}-{os.getpid()}"
 
 
 def test_first(start: Callable[..., Program]) -> None:
-    ada, bob = own("ada"), own("bob")
+    ada, bob = unique("ada"), unique("bob")
     one, other = start("first.py", ada), start("first.py", bob)
     one.expect(f"{bob} says 'hello, this is {bob}'")
     other.expect(f"{ada} says 'hello, this is {ada}'")
@@ -110,23 +110,23 @@ def test_first(start: Callable[..., Program]) -> None:
 
 
 def test_request_reply(start: Callable[..., Program]) -> None:
-    server = start("request_reply.py", "serve", own("adder"))
+    server = start("request_reply.py", "serve", unique("adder"))
     server.expect(lambda line: "serves" in line)
-    client = start("request_reply.py", "ask", own("adder"), "1", "2", "39")
+    client = start("request_reply.py", "ask", unique("adder"), "1", "2", "39")
     client.expect("42")
     client.end(lambda: None)
     server.end(server.interrupt)
 
 
 def test_asyncio_chat(start: Callable[..., Program]) -> None:
-    ada, bob = own("ada"), own("bob")
+    ada, bob = unique("ada"), unique("bob")
     one, other = start("asyncio_chat.py", ada), start("asyncio_chat.py", bob)
-    one.expect(f"* {bob} is here")
-    other.expect(f"* {ada} is here")
-    one.say("hello")
+    one.expect(f"* {bob} joined")
+    other.expect(f"* {ada} joined")
+    one.send_line("hello")
     other.expect(f"{ada}: hello")
     other.end(other.close_input)
-    one.expect(f"* {bob} is gone")
+    one.expect(f"* {bob} left")
     one.end(one.close_input)
 
 
@@ -149,21 +149,21 @@ def test_demo_node(start: Callable[..., Program], namespace: str) -> None:
     deadline = time.monotonic() + WAIT
     for node in nodes.values():
         while True:
-            node.say("mesh")
+            node.send_line("mesh")
             known = node.expect(lambda line: line.startswith("mesh")).split()[1:]
             if sorted(entry.split(":")[0] for entry in known) == ["a", "b", "c"]:
                 break
             assert time.monotonic() < deadline, known
     a, b = nodes["a"], nodes["b"]
-    a.say("set b some text")
+    a.send_line("set b some text")
     a.expect("sent 1 0")
     b.expect("got a some text")
-    b.say("broadcast to all")
+    b.send_line("broadcast to all")
     b.expect("sent 2 0")
     nodes["c"].expect("got b to all")
-    a.say("set nobody x")
+    a.send_line("set nobody x")
     a.expect("sent 0 1")
-    a.say("peers")
+    a.send_line("peers")
     assert a.expect(lambda line: line.startswith("peers ")) in ("peers b", "peers c", "peers b c")
-    nodes["c"].end(lambda: nodes["c"].say("quit"))
+    nodes["c"].end(lambda: nodes["c"].send_line("quit"))
     b.end(b.close_input)

@@ -1,4 +1,4 @@
-"""Ctrl-C in every call that waits, each in a program of its own."""
+"""Ctrl-C during each blocking call, in separate programs."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ threading.Thread(target=interrupt).start()
 try:
     CALL
 except KeyboardInterrupt:
-    answered = time.monotonic() - begin
+    delay = time.monotonic() - begin
 else:
     sys.exit("not interrupted")
-print(answered)
+print(delay)
 for sending in sent:
     assert not sending.done()
     sending.cancel()
-# The node is as good as before.
+# The node still works.
 full.recv(timeout=20)
 assert node.set("b", "after", timeout=20) == ["b"]
 node.close()
@@ -63,16 +63,16 @@ CALLS = [
 
 @pytest.mark.parametrize("call", CALLS)
 def test_ctrl_c_ends_the_call_within_100_ms(call: str) -> None:
-    # The limit is 100 ms; on a machine that is busy with other things, the best of five counts.
-    answers = []
+    # The limit is 100 ms. On a busy machine the best of five runs counts.
+    delays = []
     for _ in range(5):
-        answers.append(float(check_python(PROGRAM.replace("CALL", call))))
-        if answers[-1] < 0.1:
+        delays.append(float(check_python(PROGRAM.replace("CALL", call))))
+        if delays[-1] < 0.1:
             return
-    pytest.fail(f"{call} answered Ctrl-C after {answers} s")
+    pytest.fail(f"{call} ended {delays} s after Ctrl-C")
 
 
-def test_a_handler_that_does_not_raise_lets_the_call_go_on() -> None:
+def test_a_handler_that_does_not_raise_does_not_end_the_call() -> None:
     check_python(
         """
 import os, signal, threading, time, meshage

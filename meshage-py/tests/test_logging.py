@@ -1,4 +1,4 @@
-"""The core's log in `logging`."""
+"""The core's log in ``logging``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from conftest import WAIT, address
 
 
-def test_nothing_is_logged_until_it_is_asked_for(
+def test_nothing_is_logged_until_logging_is_enabled(
     caplog: pytest.LogCaptureFixture, namespace: str
 ) -> None:
     with caplog.at_level(1, logger="meshage"):

@@ -14,7 +14,7 @@ from meshage import Mesh, MeshDiff
 SQUARE = Mesh({"a": ["b", "c"], "d": ["b", "c", "e"]})
 
 
-def test_it_is_a_mapping_with_both_ends_of_each_link() -> None:
+def test_a_mesh_is_a_mapping_with_both_ends_of_each_link() -> None:
     assert isinstance(SQUARE, Mapping)
     assert SQUARE["b"] == ("a", "d")
     assert list(SQUARE) == ["a", "b", "c", "d", "e"] == list(SQUARE.nodes)
@@ -24,7 +24,7 @@ def test_it_is_a_mapping_with_both_ends_of_each_link() -> None:
     assert SQUARE.edges == (("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("d", "e"))
 
 
-def test_it_does_not_change() -> None:
+def test_a_mesh_is_immutable() -> None:
     with pytest.raises(TypeError):
         SQUARE["a"] = ()  # type: ignore[index]
     with pytest.raises(AttributeError):
@@ -37,7 +37,7 @@ def test_it_does_not_change() -> None:
         del SQUARE.is_connected
 
 
-def test_the_shortest_path_is_the_least_among_equals() -> None:
+def test_the_first_by_name_of_equal_paths_is_the_shortest_path() -> None:
     assert SQUARE.shortest_path("a", "e") == ("a", "b", "d", "e")
     assert SQUARE.shortest_path("a", "a") == ("a",)
     assert Mesh({"a": [], "b": []}).shortest_path("a", "b") is None
@@ -47,7 +47,7 @@ def test_the_shortest_path_is_the_least_among_equals() -> None:
         SQUARE.neighbors("z")
 
 
-def test_parts_come_largest_first() -> None:
+def test_the_largest_component_comes_first() -> None:
     mesh = Mesh({"x": ["y"], "a": ["b"], "b": ["c"], "z": []})
     assert mesh.components() == (("a", "b", "c"), ("x", "y"), ("z",))
     assert not mesh.is_connected and mesh.diameter is None
@@ -55,7 +55,7 @@ def test_parts_come_largest_first() -> None:
     assert Mesh().is_connected and Mesh().diameter == 0 and len(Mesh()) == 0
 
 
-def test_a_diff_names_what_came_and_went() -> None:
+def test_a_diff_lists_added_and_removed_nodes_and_edges() -> None:
     newer = Mesh({"a": ["b", "f"], "d": ["b", "e"]})
     assert newer.diff(SQUARE) == MeshDiff(("f",), ("c",), (("a", "f"),), (("a", "c"), ("c", "d")))
     assert newer.diff(SQUARE) and not newer.diff(newer)
@@ -76,14 +76,14 @@ def test_json_has_nodes_and_edges() -> None:
     }
 
 
-def test_networkx_gets_the_same_graph() -> None:
+def test_the_networkx_graph_is_the_same() -> None:
     graph = SQUARE.to_networkx()
     assert sorted(graph.nodes) == list(SQUARE)
     assert networkx.diameter(graph) == SQUARE.diameter
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 40, 150])
-def test_the_drawing_is_svg_with_every_name_once_escaped(count: int) -> None:
+def test_the_drawing_is_svg_with_each_name_once_and_escaped(count: int) -> None:
     names = [f"<n&{i}>" for i in range(count)]
     mesh = Mesh({name: names[:1] for name in names[1:]} or {name: [] for name in names})
     drawing = ElementTree.fromstring(mesh._repr_svg_())
@@ -95,7 +95,7 @@ def test_the_drawing_is_svg_with_every_name_once_escaped(count: int) -> None:
         assert 0 <= float(circle.attrib["cx"]) <= 480 and 0 <= float(circle.attrib["cy"]) <= 480
 
 
-def test_it_survives_pickling_and_has_a_hash() -> None:
+def test_a_mesh_can_be_pickled_and_hashed() -> None:
     again = pickle.loads(pickle.dumps(SQUARE))
     assert again == SQUARE and hash(again) == hash(SQUARE)
     assert "5 nodes, 5 links" in repr(SQUARE)

@@ -11,7 +11,7 @@ import pytest
 from meshage import Encoding, Message
 
 
-def test_text_travels_as_text_and_buffers_as_bytes() -> None:
+def test_strings_are_sent_as_text_and_buffers_as_bytes() -> None:
     assert Message("ü").encoding == Encoding.TEXT
     assert Message("ü").body == "ü".encode()
     for body in (b"ab", bytearray(b"ab"), memoryview(b"ab"), memoryview(b"a-b-")[::2]):
@@ -20,13 +20,13 @@ def test_text_travels_as_text_and_buffers_as_bytes() -> None:
     assert Message(b"", encoding=4_000_000_000).encoding == 4_000_000_000
 
 
-def test_a_buffer_of_numbers_travels_as_its_bytes() -> None:
+def test_a_buffer_of_numbers_is_sent_as_its_bytes() -> None:
     numbers = memoryview(bytes(range(16))).cast("I")
     assert Message(numbers).body == bytes(range(16))
 
 
 @pytest.mark.parametrize("body", [None, 5, ["x"], object()])
-def test_what_has_no_buffer_is_refused(body: object) -> None:
+def test_an_object_without_a_buffer_is_rejected(body: object) -> None:
     with pytest.raises(TypeError):
         Message(body)  # type: ignore[arg-type]
 
@@ -39,7 +39,7 @@ def test_large_bodies_are_what_they_were(text: str) -> None:
     assert Message(text.encode()).body == text.encode()
 
 
-def test_a_message_equals_messages_alone_and_asks_what_else_there_is() -> None:
+def test_a_message_equals_only_messages_and_defers_to_other_types() -> None:
     class Anything:
         def __eq__(self, other: object) -> bool:
             return True
@@ -61,13 +61,13 @@ def test_a_bare_string_is_one_recipient() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "ä", "x" * 65])
-def test_a_name_that_is_none_is_a_value_error(name: str) -> None:
+def test_an_invalid_name_raises_a_value_error(name: str) -> None:
     with pytest.raises(ValueError) as caught:
         Message("x", [name])
     assert isinstance(caught.value, meshage.MeshageError)
 
 
-def test_names_that_are_no_strings_are_a_type_error() -> None:
+def test_names_that_are_not_strings_raise_a_type_error() -> None:
     with pytest.raises(TypeError):
         Message("x", [1])  # type: ignore[list-item]
     with pytest.raises(TypeError):
@@ -75,18 +75,18 @@ def test_names_that_are_no_strings_are_a_type_error() -> None:
 
 
 @pytest.mark.parametrize("encoding", [-1, 1 << 32, 1 << 70])
-def test_an_encoding_out_of_range_is_a_value_error(encoding: int) -> None:
+def test_an_encoding_out_of_range_raises_a_value_error(encoding: int) -> None:
     with pytest.raises(ValueError):
         Message("x", encoding=encoding)
 
 
-def test_a_message_made_here_has_no_source() -> None:
+def test_a_new_message_has_no_source() -> None:
     message = Message("x", ["bob"])
     assert (message.source, message.route, message.id, message.instance) == ("", (), 0, 0)
     assert message.command == meshage.MESSAGE
 
 
-def test_a_body_is_read_as_text_and_as_json() -> None:
+def test_a_body_can_be_read_as_text_and_as_json() -> None:
     assert Message(b"\xc3\xbc").text() == "ü"
     assert Message('{"a": [1]}').json() == {"a": [1]}
     with pytest.raises(UnicodeDecodeError):
@@ -95,7 +95,7 @@ def test_a_body_is_read_as_text_and_as_json() -> None:
         Message("{").json()
 
 
-def test_the_buffer_is_the_body_itself_and_outlives_the_message() -> None:
+def test_the_buffer_shares_the_body_and_outlives_the_message() -> None:
     message = Message(b"x" * 100_000)
     view = memoryview(message)
     assert view.readonly and view.nbytes == 100_000
@@ -115,7 +115,7 @@ def test_length_bytes_and_truth() -> None:
     assert Message(b"ab").body is not None
 
 
-def test_equality_and_hash_go_by_the_fields() -> None:
+def test_equality_and_hash_depend_on_the_fields() -> None:
     a, b = Message("x", ["b"]), Message("x", ["b"])
     assert a == b and hash(a) == hash(b)
     for other in (Message("y", ["b"]), Message("x", ["c"]), Message(b"x", ["b"]), "x", None):

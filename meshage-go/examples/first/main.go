@@ -1,5 +1,5 @@
-// Says hello to every node that joins, and prints what it is told. Run it twice or more on one
-// machine: go run ./examples/first alice
+// Says hello to every node that joins, and prints the messages that it receives. Run it two or more
+// times on one machine: go run ./examples/first alice
 package main
 
 import (
@@ -20,9 +20,9 @@ func main() {
 	node, err := meshage.New(meshage.Config{
 		Name:       name,
 		Namespace:  "first",
-		Degree:     3,                                      // links to look for
-		Broadcast:  []net.IP{net.IPv4(127, 255, 255, 255)}, // this machine alone
-		ListenPort: meshage.AnyPort,                        // many nodes share the machine
+		Degree:     3,                                      // wanted links
+		Broadcast:  []net.IP{net.IPv4(127, 255, 255, 255)}, // this machine only
+		ListenPort: meshage.AnyPort,                        // any free port
 	})
 	if err != nil {
 		log.Fatal(err)

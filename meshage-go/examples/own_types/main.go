@@ -1,5 +1,5 @@
-// Two nodes in one program pass a type of the program's own, and a context ends a wait. Between
-// programs it is the same: both register the type.
+// Sends a value of the program's own type between two nodes of one program, and limits the waits with
+// a context. It works the same between two programs: both must register the type.
 package main
 
 import (
@@ -43,9 +43,9 @@ func main() {
 	_, err := ada.SetContext(ctx, []string{"bob", "nobody"}, measurement{"door", 20.5})
 	var failed *meshage.SendError
 	if errors.As(err, &failed) {
-		fmt.Println("delivered to", failed.Delivered, "and not to", failed.Failed[0].Recipient)
+		fmt.Println("delivered to", failed.Delivered, "but not to", failed.Failed[0].Recipient)
 	}
-	fmt.Println("nobody is there:", errors.Is(err, meshage.ErrNoRoute))
+	fmt.Println("there is no route:", errors.Is(err, meshage.ErrNoRoute))
 	message, err := bob.Recv(ctx)
 	if err != nil {
 		log.Fatal(err)

@@ -1,7 +1,8 @@
 """Mesh message passing.
 
-Nodes of one namespace find each other, link up into a mesh, and pass acknowledged messages by name,
-through each other where there is no direct link. ``Node`` blocks, ``AsyncNode`` is for asyncio.
+Nodes in the same namespace discover each other, link into a mesh, and send acknowledged messages
+to each other by name. Nodes without a direct link reach each other through relays. ``Node`` is the
+blocking API, ``AsyncNode`` the asyncio API.
 
     import meshage
 
@@ -11,7 +12,7 @@ through each other where there is no direct link. ``Node`` blocks, ``AsyncNode``
         for message in node:
             print(message.source, message.text())
 
-Nothing is durable: messages live in memory alone.
+Nothing is durable: messages are kept in memory only.
 """
 
 from meshage._async import AsyncEvents, AsyncNode
@@ -100,7 +101,7 @@ __all__ = [
     "enable_logging",
 ]
 
-# Where a program finds them is what a traceback and a pickle should say.
+# Tracebacks and pickles should name the public module of these classes.
 for _public in (
     AsyncEvents,
     AsyncNode,

@@ -1,4 +1,4 @@
-"""The node for asyncio."""
+"""The asyncio node."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from meshage._mesh import Mesh
 from meshage._meshage import Core, EventStream, Message
 from meshage._types import Body, Recipients
 
-TAKEN_INLINE_MAX = 128
-"""How many messages are taken in a row before other coroutines get their turn."""
+RECEIVED_INLINE_MAX = 128
+"""How many messages are received in a row before other coroutines may run."""
 
 
 class AsyncNode(NodeBase):
-    """A participant of the mesh, for asyncio programs.
+    """A node of the mesh, for asyncio programs.
 
-    The constructor is that of ``Node`` and does not wait. A coroutine that is cancelled while it
-    receives loses no message; one that is cancelled while it sends cancels the send. A node may be
-    used from several event loops, one after the other or at the same time in several threads; a
-    message goes to one of those who wait.
+    The constructor is that of ``Node`` and does not block. Cancelling a coroutine that receives
+    loses no message. Cancelling one that sends cancels the send. A node may be used from several
+    event loops, one after the other, or at the same time in several threads. Each message goes to
+    one of the waiting receivers.
     """
 
-    __slots__ = ("_drivers", "_taken")
+    __slots__ = ("_drivers", "_received_in_a_row")
 
     _drivers: dict[asyncio.AbstractEventLoop, LoopDriver]
-    _taken: int
+    _received_in_a_row: int
 
     def _prepare(self) -> None:
         self._drivers = {}
-        self._taken = 0
+        self._received_in_a_row = 0
 
     def _driver(self) -> LoopDriver:
-        # A loop does not outlive a fork either: which of the two it was should be plain.
-        self._core.check_here()
+        # After a fork there is no running loop either. The error should name the fork.
+        self._core.check_unforked()
         loop = asyncio.get_running_loop()
         driver = self._drivers.get(loop)
         if driver is None:
@@ -51,12 +51,12 @@ class AsyncNode(NodeBase):
     async def dial(self, address: str, *, timeout: float | None = None) -> None:
         """As ``Node.dial``."""
         driver = self._driver()
-        await driver.ended(self._core.begin_dial(driver.completions, address, timeout))
+        await driver.result(self._core.begin_dial(driver.completions, address, timeout))
 
     async def hangup(self, peer: str) -> None:
         """As ``Node.hangup``."""
         driver = self._driver()
-        await driver.ended(self._core.begin_hangup(driver.completions, peer))
+        await driver.result(self._core.begin_hangup(driver.completions, peer))
 
     async def set(
         self,
@@ -68,7 +68,7 @@ class AsyncNode(NodeBase):
     ) -> list[str]:
         """As ``Node.set``."""
         driver = self._driver()
-        names: list[str] = await driver.ended(
+        names: list[str] = await driver.result(
             self._core.begin_set(driver.completions, recipients, body, timeout, retry)
         )
         return names
@@ -76,7 +76,7 @@ class AsyncNode(NodeBase):
     async def broadcast(self, body: Body, *, timeout: float | None = None) -> list[str]:
         """As ``Node.broadcast``."""
         driver = self._driver()
-        names: list[str] = await driver.ended(
+        names: list[str] = await driver.result(
             self._core.begin_broadcast(driver.completions, body, timeout)
         )
         return names
@@ -84,21 +84,21 @@ class AsyncNode(NodeBase):
     async def send(self, message: Message, *, timeout: float | None = None) -> list[str]:
         """As ``Node.send``."""
         driver = self._driver()
-        names: list[str] = await driver.ended(
+        names: list[str] = await driver.result(
             self._core.begin_send(driver.completions, message, timeout)
         )
         return names
 
     async def recv(self, timeout: float | None = None) -> Message:
         """As ``Node.recv``."""
-        self._taken += 1
-        if self._taken > TAKEN_INLINE_MAX:
-            await self._give_way()
+        self._received_in_a_row += 1
+        if self._received_in_a_row > RECEIVED_INLINE_MAX:
+            await self._yield_to_loop()
         message = self._core.try_recv()
-        return await self._arrival(timeout) if message is None else message
+        return await self._wait_for_message(timeout) if message is None else message
 
-    async def _arrival(self, timeout: float | None) -> Message:
-        """The next message; there is none yet."""
+    async def _wait_for_message(self, timeout: float | None) -> Message:
+        """Wait for the next message; the queue is empty."""
         driver, deadline = self._driver(), Deadline(timeout)
         while True:
             await driver.readable(deadline)
@@ -108,40 +108,40 @@ class AsyncNode(NodeBase):
 
     async def recv_many(self, max: int = 256, timeout: float | None = None) -> list[Message]:
         """As ``Node.recv_many``."""
-        if self._taken >= TAKEN_INLINE_MAX:
-            await self._give_way()
+        if self._received_in_a_row >= RECEIVED_INLINE_MAX:
+            await self._yield_to_loop()
         messages = self._core.try_recv_many(max)
         if not messages:
             driver, deadline = self._driver(), Deadline(timeout)
             while not messages:
                 await driver.readable(deadline)
                 messages = self._core.try_recv_many(max)
-        self._taken += len(messages)
+        self._received_in_a_row += len(messages)
         return messages
 
-    async def _give_way(self) -> None:
-        """Let other coroutines run, before anything is taken."""
-        self._taken = 0
-        self._core.check_here()
+    async def _yield_to_loop(self) -> None:
+        """Let other coroutines run before the next message is received."""
+        self._received_in_a_row = 0
+        self._core.check_unforked()
         await asyncio.sleep(0)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
-        """Messages as they come, until the node closes."""
+        """Yield messages as they arrive, until the node closes."""
         try_recv = self._core.try_recv
         while True:
-            self._taken += 1
-            if self._taken > TAKEN_INLINE_MAX:
-                await self._give_way()
+            self._received_in_a_row += 1
+            if self._received_in_a_row > RECEIVED_INLINE_MAX:
+                await self._yield_to_loop()
             try:
                 message = try_recv()
                 if message is None:
-                    message = await self._arrival(None)
+                    message = await self._wait_for_message(None)
             except NodeClosed:
                 return
             yield message
 
     async def batches(self, max: int = 256) -> AsyncIterator[list[Message]]:
-        """Lists of up to ``max`` messages as they come, until the node closes."""
+        """Yield lists of up to ``max`` messages as they arrive, until the node closes."""
         while True:
             try:
                 messages = await self.recv_many(max)
@@ -150,27 +150,27 @@ class AsyncNode(NodeBase):
             yield messages
 
     def events(self) -> AsyncEvents:
-        """Subscribe to what happens from now on."""
+        """Subscribe to the node's events from now on."""
         return AsyncEvents(self, self._core.events())
 
     async def wait_for(self, nodes: int | Recipients, timeout: float | None = None) -> Mesh:
         """As ``Node.wait_for``."""
         driver = self._driver()
         return Mesh(
-            await driver.ended(self._core.begin_wait_for(driver.completions, nodes, timeout))
+            await driver.result(self._core.begin_wait_for(driver.completions, nodes, timeout))
         )
 
     def close(self) -> None:
-        """Begin to close, from any thread, and give back at once. Everyone who waits is woken."""
+        """Start to close and return at once, from any thread. All waiting calls are woken."""
         self._begin_close()
 
     async def aclose(self) -> None:
-        """Leave the mesh; comes back when that is done, after 2 s at most. Idempotent."""
+        """Leave the mesh and wait until this is done, for 2 s at most. Idempotent."""
         self.close()
         if self._core.forked:
             return
         driver = self._driver()
-        await driver.ended(self._core.begin_join(driver.completions))
+        await driver.result(self._core.begin_join(driver.completions))
         driver.stop()
         self._drivers.pop(driver.loop, None)
 
@@ -197,9 +197,9 @@ class AsyncNode(NodeBase):
 
 
 class AsyncEvents(AsyncIterator[Event]):
-    """A subscription to a node's events, from the moment it was made; it ends when the node closes.
+    """A subscription to a node's events, from its creation until the node closes.
 
-    One coroutine at a time waits on it. What nobody takes is kept, up to 4,096 events.
+    One coroutine at a time may wait on it. Up to 4,096 events are queued.
     """
 
     __slots__ = ("_node", "_stream")
@@ -220,4 +220,4 @@ class AsyncEvents(AsyncIterator[Event]):
     async def next(self) -> Event | None:
         """Wait for an event; ``None`` once the node is closed."""
         driver = self._node._driver()
-        return event_of(await driver.ended(self._stream.begin_next(driver.completions)))
+        return event_of(await driver.result(self._stream.begin_next(driver.completions)))

@@ -1,4 +1,4 @@
-"""What both kinds of node have: all that does not wait."""
+"""The methods that both node classes share: all that do not wait."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from meshage._types import (
 
 
 class NodeBase:
-    """The common part; not a class to use or to inherit from."""
+    """The common base of the node classes; not public."""
 
     __slots__ = ("__weakref__", "_core", "_snooper")
 
@@ -46,15 +46,14 @@ class NodeBase:
     ) -> None:
         """Start a node.
 
-        ``degree`` is how many links it wants; with fewer it solicits at the ``broadcast``
-        addresses. ``port`` is the mesh's, for TCP and UDP; ``listen_port`` is the TCP port alone,
-        so that many nodes share a machine, and 0 takes any free one. ``seeds`` are addresses that
-        are dialled until they are linked, for ever; a bare ``str`` is one of them, here as at
-        ``broadcast``. Times are in seconds, ``max_message`` is in
-        bytes.
+        ``degree`` is the number of links that the node wants. With fewer links it solicits at the
+        ``broadcast`` addresses. ``port`` is the port of the mesh, for TCP and UDP. ``listen_port``
+        is the TCP port only, so that several nodes can share a machine; 0 selects any free port.
+        ``seeds`` are addresses that the node dials whenever it is not linked to them. A bare
+        ``str`` is one address, for ``seeds`` and for ``broadcast``. Times are in seconds,
+        ``max_message`` is in bytes.
 
-        Raises ``BindError`` where the port is taken, ``InvalidArgument`` for an option that cannot
-        be used.
+        Raises ``BindError`` if the port is in use and ``InvalidArgument`` for an invalid option.
         """
         self._snooper = None
         self._prepare()
@@ -73,10 +72,10 @@ class NodeBase:
             max_message,
             [seeds] if isinstance(seeds, str) else list(seeds),
         )
-        _exit.remember(self._core)
+        _exit.close_at_exit(self._core)
 
     def _prepare(self) -> None:
-        """What a class sets up before the node starts."""
+        """Set up the attributes of a subclass before the node starts."""
 
     @property
     def name(self) -> str:
@@ -85,27 +84,27 @@ class NodeBase:
 
     @property
     def namespace(self) -> str:
-        """Only nodes of one namespace join each other by themselves."""
+        """The node's namespace. Only nodes of the same namespace discover each other."""
         return self._core.namespace
 
     @property
     def port(self) -> int:
-        """The TCP port it listens on."""
+        """The TCP port that the node listens on."""
         return self._core.port
 
     @property
     def instance(self) -> int:
-        """This life of the node: a random number, new at each start."""
+        """The incarnation of the node: a random number, new at each start."""
         return self._core.instance
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed, or was left behind by a fork."""
+        """Whether the node is closed or belongs to the parent process of a fork."""
         return self._core.closed
 
     @property
     def degree(self) -> int:
-        """How many links it wants."""
+        """The number of links that the node wants."""
         return self._core.degree
 
     @degree.setter
@@ -114,7 +113,7 @@ class NodeBase:
 
     @property
     def msa_timeout(self) -> float:
-        """How often it announces its links though nothing changed, in seconds."""
+        """The interval of announcements without a change, in seconds."""
         return self._core.msa_timeout
 
     @msa_timeout.setter
@@ -123,7 +122,7 @@ class NodeBase:
 
     @property
     def timeout(self) -> float:
-        """How long a send waits where it does not say, in seconds."""
+        """The default timeout of a send, in seconds."""
         return self._core.timeout
 
     @timeout.setter
@@ -132,18 +131,18 @@ class NodeBase:
 
     @property
     def snoop(self) -> Callable[[Message], None] | None:
-        """Called for every whole message that passes through and is not for this node.
+        """A callback for every complete message that passes through and is not for this node.
 
-        The calls come from a thread of their own. Messages are dropped where it is slow, and
-        counted in ``stats()["net_snoops_dropped"]``: 1,024 of them wait, or 64 MiB. What it raises
-        is logged.
+        A separate thread calls it. Up to 1,024 messages or 64 MiB wait for the callback. If it is
+        too slow, messages are dropped and counted in ``stats()["net_snoops_dropped"]``. Exceptions
+        from the callback are logged.
         """
         return None if self._snooper is None else self._snooper.callback
 
     @snoop.setter
     def snoop(self, callback: Callable[[Message], None] | None) -> None:
         if callback is not None and not callable(callback):
-            raise TypeError("snoop is a function of one message, or None")
+            raise TypeError("snoop must be a function of one message, or None")
         if callback is not None:
             self._core.check_open()
         earlier, self._snooper = self._snooper, None
@@ -155,26 +154,26 @@ class NodeBase:
             self._snooper = Snooper(self._core, callback)
 
     def broadcast_recipients(self) -> list[str]:
-        """The nodes that a broadcast would go to now, sorted."""
+        """The nodes that a broadcast would be sent to now, sorted."""
         return self._core.broadcast_recipients()
 
     def try_recv(self) -> Message | None:
-        """Take a message if there is one.
+        """Return a queued message, or ``None``.
 
         Raises ``NodeClosed`` once the node is closed and its queue is empty.
         """
         return self._core.try_recv()
 
     def mesh(self) -> Mesh:
-        """The topology as this node knows it, itself included."""
+        """The topology that this node knows, itself included."""
         return Mesh(self._core.mesh())
 
     def peers(self) -> list[str]:
-        """The nodes it has links to, sorted."""
+        """The nodes that this node has links to, sorted."""
         return self._core.peers()
 
     def dot(self) -> str:
-        """The topology in Graphviz's language."""
+        """The topology in the DOT language of Graphviz."""
         return self._core.dot()
 
     def msa(self) -> None:
@@ -188,12 +187,12 @@ class NodeBase:
     def fileno(self) -> int:
         """A descriptor that is readable while a message waits, and once the node is closed.
 
-        It belongs to the node: neither read from it nor close it.
+        The node owns it: do not read from it or close it.
         """
         return self._core.fileno()
 
     def _begin_close(self) -> None:
-        """Begin to close; gives back at once."""
+        """Start to close and return at once."""
         self._core.stop_snooping()
         self._core.close()
 
@@ -204,7 +203,7 @@ class NodeBase:
             core.close()
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        # What pickle and copy both ask for: a copy would close the node that it was made of.
+        # Both pickle and copy call this. Deleting a copy would close the original node.
         raise TypeError(f"a {type(self).__name__} can be neither pickled nor copied")
 
     def __repr__(self) -> str:

@@ -1,5 +1,5 @@
-"""The exceptions. Each is a ``MeshageError`` and the built-in one that a caller would catch; each
-can be pickled."""
+"""The exceptions. Each is a ``MeshageError`` and also the built-in exception that a caller would
+catch. All can be pickled."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from meshage._types import Outcome
 
 
 class MeshageError(Exception):
-    """Whatever this package raises."""
+    """The base class of all exceptions of this package."""
 
 
-class _WithOutcomes(MeshageError):
-    """An exception that knows what became of a message at each recipient."""
+class _OutcomeError(MeshageError):
+    """An exception with the outcome of a message at each recipient."""
 
     delivered: list[str]
     failed: dict[str, Outcome]
@@ -33,20 +33,20 @@ class _WithOutcomes(MeshageError):
         return type(self), (str(self), self.delivered, self.failed)
 
 
-class MeshageTimeout(_WithOutcomes, TimeoutError):
-    """The time was up. Of a send to one node: its outcome is unknown, it may still arrive."""
+class MeshageTimeout(_OutcomeError, TimeoutError):
+    """A timeout passed. After a send to one node its outcome is unknown: it may still arrive."""
 
 
-class SendError(_WithOutcomes, ConnectionError):
-    """A message did not reach all of its recipients: ``delivered`` and ``failed`` name them."""
+class SendError(_OutcomeError, ConnectionError):
+    """A message did not reach all of its recipients; see ``delivered`` and ``failed``."""
 
 
 class NoRoute(SendError):
-    """The only recipient is unknown or cannot be reached: certainly not delivered."""
+    """The only recipient is unknown or unreachable: the message was certainly not delivered."""
 
 
 class RecipientError(SendError, ValueError):
-    """Nobody to send to: no recipient was named, or only the sender itself. Nothing was sent."""
+    """There is no recipient, or the only one is the sender itself. Nothing was sent."""
 
 
 class MessageTooLarge(MeshageError, ValueError):
@@ -54,15 +54,15 @@ class MessageTooLarge(MeshageError, ValueError):
 
 
 class InvalidArgument(MeshageError, ValueError):
-    """A name, an address, a time or a number is not one that can be used; the text says why."""
+    """A name, an address, a time or a number is invalid; the message says why."""
 
 
 class DialError(MeshageError, ConnectionError):
-    """A dial did not lead to a link. Where the system had a reason, ``errno`` has it."""
+    """A dial created no link. ``errno`` is set if the operating system reported an error."""
 
 
 class DialTimeout(DialError, MeshageTimeout):
-    """A dial did not lead to a link in time."""
+    """A dial timed out."""
 
     def __init__(self, message: str = "") -> None:
         MeshageTimeout.__init__(self, message)
@@ -72,7 +72,7 @@ class DialTimeout(DialError, MeshageTimeout):
 
 
 class HandshakeError(DialError):
-    """What answered the dial is no mesh node, or one of another version of the protocol."""
+    """The dialled peer is not a mesh node or uses another version of the protocol."""
 
 
 class NotAPeer(MeshageError, LookupError):
@@ -80,7 +80,7 @@ class NotAPeer(MeshageError, LookupError):
 
 
 class BindError(MeshageError, OSError):
-    """The node could not listen; ``errno`` says why, as of any ``OSError``."""
+    """The node could not listen; ``errno`` gives the reason, as in any ``OSError``."""
 
 
 class NodeClosed(MeshageError, RuntimeError):

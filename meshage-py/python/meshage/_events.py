@@ -1,4 +1,4 @@
-"""What a node tells its application of the mesh."""
+"""The events of the mesh that a node reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class EventKind(IntEnum):
-    """What happened."""
+    """The kind of an event."""
 
     LINK_UP = 1
     """A direct peer connected."""
@@ -27,21 +27,21 @@ class EventKind(IntEnum):
     NAME_CONFLICT = 6
     """Two reachable nodes claim one name."""
     OVERFLOW = 7
-    """Events were dropped because nobody took them: take a fresh snapshot."""
+    """The queue was full and events were dropped: take a new snapshot of the mesh."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened on the mesh, and the node it is about ("" where there is none)."""
+    """An event on the mesh, and the node that it concerns ("" if none)."""
 
     kind: EventKind
     node: str = ""
 
 
 class Events(Iterator[Event]):
-    """A subscription to a node's events, from the moment it was made; it ends when the node closes.
+    """A subscription to a node's events, from its creation until the node closes.
 
-    One thread at a time waits on it. What nobody takes is kept, up to 4,096 events.
+    One thread at a time may wait on it. Up to 4,096 events are queued.
     """
 
     __slots__ = ("_stream",)
@@ -61,11 +61,11 @@ class Events(Iterator[Event]):
     def next(self, timeout: float | None = None) -> Event | None:
         """Wait for an event; ``None`` once the node is closed.
 
-        Raises ``MeshageTimeout`` where nothing happens in time.
+        Raises ``MeshageTimeout`` if no event arrives in time.
         """
         return event_of(self._stream.next(timeout))
 
 
 def event_of(parts: tuple[int, str] | None) -> Event | None:
-    """The event from what the core says of it."""
+    """Make an event from the core's kind and node name."""
     return None if parts is None else Event(EventKind(parts[0]), parts[1])

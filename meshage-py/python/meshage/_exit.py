@@ -1,7 +1,7 @@
-"""What happens to nodes that are still open when the interpreter exits.
+"""Closes the nodes that are still open when the interpreter exits.
 
-They are closed in order, like any other: their peers learn that they left, and threads that wait in
-them come out before the interpreter ends. In a forked child there is nothing of them to close.
+They are closed like any other node: their peers are notified, and threads that wait in them return
+before the interpreter ends. In a forked child the parent's nodes are not closed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from meshage._meshage import Core
 
 CLOSE_SECONDS_MAX = 2.5
-"""How long closing may take: the 2 s that the core flushes for, and some."""
+"""How long closing may take: the 2 s for which the core flushes, and a margin."""
 
 _open: WeakSet[Core] = WeakSet()
 
 
-def remember(core: Core) -> None:
-    """Close this node at the interpreter's exit, if it is still there."""
+def close_at_exit(core: Core) -> None:
+    """Close this node at the interpreter's exit, if it still exists."""
     _open.add(core)
 
 

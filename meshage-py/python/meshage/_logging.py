@@ -1,4 +1,4 @@
-"""The core's log, handed to ``logging``. Nothing is logged until a program asks for it."""
+"""Passes the core's log to ``logging``. Nothing is logged until a program enables it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _thread: threading.Thread | None = None
 
 
 def enable_logging(level: int | str = logging.INFO) -> None:
-    """Hand the core's log, from ``level`` on, to ``logging.getLogger("meshage")``.
+    """Pass the core's log, from ``level`` upwards, to ``logging.getLogger("meshage")``.
 
-    The core's modules are loggers below it: ``meshage.net``, ``meshage.protocol`` …. Frames are
-    logged at level 5. Called again, it changes the level. Lines wait in a bounded queue for a
-    thread of their own; where that is too slow, lines are dropped and their number is logged.
+    The core's modules are child loggers: ``meshage.net``, ``meshage.protocol`` …. Frames are logged
+    at level 5. A second call changes the level. A separate thread logs the lines from a bounded
+    queue. If it is too slow, lines are dropped and their number is logged.
     """
     number = logging.getLevelNamesMapping()[level] if isinstance(level, str) else level
     global _thread
@@ -27,7 +27,7 @@ def enable_logging(level: int | str = logging.INFO) -> None:
 
 
 def disable_logging() -> None:
-    """Stop it; what was logged before is handed on first."""
+    """Stop logging. Lines that are queued are logged first."""
     global _thread
     with _lock:
         LogQueue.stop()

@@ -1,10 +1,10 @@
-"""One event loop's way to a node: two descriptors, and who waits for them.
+"""Connects one event loop to a node through two descriptors.
 
-    core ── message waits ───► node's descriptor ──────► _readable: wake one who waits to receive
-    core ── operation ended ─► completions' descriptor ► _completed: all that ended, in one batch
+    core ── message queued ────► node's descriptor ───────► _readable: wake one receiver
+    core ── operation completed ► completions' descriptor ► _completed: resolve a batch of futures
 
-A message stays in the core's queue until the coroutine that asked for it runs and takes it, so a
-coroutine that is cancelled in between loses none.
+A message stays in the core's queue until the coroutine that waits for it runs and takes it. A
+coroutine that is cancelled in between therefore loses no message.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import Any
 from meshage._errors import InvalidArgument, MeshageTimeout
 from meshage._meshage import Completions, Core
 
-NOTHING_ARRIVED = "nothing arrived in time"
+RECEIVE_TIMED_OUT = "nothing arrived in time"
 
 
 class Deadline:
-    """The end of a wait, in the running loop's time."""
+    """The deadline of a wait, in the running loop's time."""
 
     __slots__ = ("_at",)
 
     def __init__(self, timeout: float | None) -> None:
         if timeout is not None and not timeout >= 0:
-            raise InvalidArgument(f"{timeout} is no time to wait: give 0 or more seconds")
+            raise InvalidArgument(f"{timeout} is not a valid duration: use 0 or more seconds")
         forever = timeout is None or timeout == math.inf
         self._at = None if forever else asyncio.get_running_loop().time() + (timeout or 0)
 
     def left(self, now: float) -> float | None:
-        """How many seconds are left; ``None`` where it never ends."""
+        """The seconds that are left; ``None`` without a limit."""
         return None if self._at is None else max(self._at - now, 0.0)
 
 
 class LoopDriver:
-    """What a node needs of one event loop. Used from that loop's thread alone."""
+    """A node's state for one event loop. Only that loop's thread uses it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, core: Core) -> None:
         self.loop = loop
@@ -46,32 +46,32 @@ class LoopDriver:
         self._receive_fd = -1
         self.completions = Completions()
         self._complete_fd = -1
-        self._under_way: dict[int, asyncio.Future[Any]] = {}
+        self._pending: dict[int, asyncio.Future[Any]] = {}
         self._stopped = False
 
     async def readable(self, deadline: Deadline) -> None:
-        """Wait until a message may be there, or the node is closed."""
+        """Wait until a message may be queued or the node is closed."""
         left = deadline.left(self.loop.time())
         if left == 0:
-            raise MeshageTimeout(NOTHING_ARRIVED)
+            raise MeshageTimeout(RECEIVE_TIMED_OUT)
         if self._receive_fd < 0:
             self._receive_fd = self._core.fileno()
             self.loop.add_reader(self._receive_fd, self._readable)
         future: asyncio.Future[None] = self.loop.create_future()
         self._receivers.append(future)
-        alarm = None
+        timer = None
         if left is not None:
-            alarm = self.loop.call_later(left, _expire, future)
+            timer = self.loop.call_later(left, _expire, future)
         try:
             await future
         except BaseException:
-            # Given up: nobody need be woken for a message that it does not want.
+            # The receiver is gone: wake the next one for the next message instead.
             if future in self._receivers:
                 self._receivers.remove(future)
             raise
         finally:
-            if alarm is not None:
-                alarm.cancel()
+            if timer is not None:
+                timer.cancel()
 
     def _readable(self) -> None:
         while self._receivers:
@@ -79,29 +79,29 @@ class LoopDriver:
             if not future.done():
                 future.set_result(None)
                 return
-        # Nobody waits: the descriptor stays readable, so stop looking at it until somebody does.
+        # No coroutine waits, and the descriptor stays readable: stop watching it until one does.
         self._stop_receiving()
 
-    async def ended(self, token: int) -> Any:
-        """Wait for the end of an operation of the core; cancelled, it cancels that too."""
+    async def result(self, token: int) -> Any:
+        """Wait for the result of an operation of the core. Cancellation cancels the operation."""
         if self._complete_fd < 0:
             self._complete_fd = self.completions.fileno()
             self.loop.add_reader(self._complete_fd, self._completed)
         future: asyncio.Future[Any] = self.loop.create_future()
-        self._under_way[token] = future
+        self._pending[token] = future
         try:
             return await future
         except asyncio.CancelledError:
-            self.completions.forget(token)
+            self.completions.cancel(token)
             raise
         finally:
-            del self._under_way[token]
+            del self._pending[token]
             if self._stopped:
                 self._stop_completing()
 
     def _completed(self) -> None:
         for token, value, error in self.completions.collect():
-            future = self._under_way.get(token)
+            future = self._pending.get(token)
             if future is None or future.done():
                 continue
             if error is None:
@@ -115,12 +115,12 @@ class LoopDriver:
             self._receive_fd = -1
 
     def _stop_completing(self) -> None:
-        if self._complete_fd >= 0 and not self._under_way:
+        if self._complete_fd >= 0 and not self._pending:
             self.loop.remove_reader(self._complete_fd)
             self._complete_fd = -1
 
     def stop(self) -> None:
-        """Let go of the loop. Who still waits to receive is woken, and finds the node closed."""
+        """Detach from the loop. Waiting receivers are woken and find the node closed."""
         if self.loop.is_closed():
             return
         self._stopped = True
@@ -134,4 +134,4 @@ class LoopDriver:
 
 def _expire(future: asyncio.Future[None]) -> None:
     if not future.done():
-        future.set_exception(MeshageTimeout(NOTHING_ARRIVED))
+        future.set_exception(MeshageTimeout(RECEIVE_TIMED_OUT))

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import networkx
 
 Edge = tuple[str, str]
-"""A link: the lesser name first."""
+"""A link between two nodes, in the order of their names."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeshDiff:
-    """What changed between two snapshots. It is false where nothing did."""
+    """The changes between two snapshots. It is false if there are none."""
 
     nodes_added: tuple[str, ...] = ()
     nodes_removed: tuple[str, ...] = ()
@@ -33,9 +33,9 @@ class MeshDiff:
 
 
 class Mesh(Mapping[str, tuple[str, ...]]):
-    """Who is linked to whom: each node's name with its neighbours', both sorted.
+    """The links of the mesh: each node's name with the names of its neighbours, both sorted.
 
-    Made from any adjacency list; both ends of a link are given it.
+    It is made from any adjacency list. A link that is listed at one end only is added at the other.
     """
 
     __slots__ = ("__dict__", "_neighbors")
@@ -45,18 +45,18 @@ class Mesh(Mapping[str, tuple[str, ...]]):
     def __init__(self, adjacency: Mapping[str, Iterable[str]] | None = None) -> None:
         linked: dict[str, set[str]] = {}
         for node, neighbors in (adjacency or {}).items():
-            mine = linked.setdefault(node, set())
+            of_node = linked.setdefault(node, set())
             for neighbor in neighbors:
-                mine.add(neighbor)
+                of_node.add(neighbor)
                 linked.setdefault(neighbor, set()).add(node)
         in_order = {node: tuple(sorted(linked[node])) for node in sorted(linked)}
         object.__setattr__(self, "_neighbors", in_order)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a Mesh never changes: cannot set {name!r}")
+        raise AttributeError(f"a Mesh is immutable: cannot set {name!r}")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a Mesh never changes: cannot delete {name!r}")
+        raise AttributeError(f"a Mesh is immutable: cannot delete {name!r}")
 
     def __getitem__(self, node: str) -> tuple[str, ...]:
         return self._neighbors[node]
@@ -85,17 +85,17 @@ class Mesh(Mapping[str, tuple[str, ...]]):
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
-        """Each link once, the lesser name first, sorted."""
+        """Each link once, its two names in order, sorted."""
         return tuple((a, b) for a, linked in self._neighbors.items() for b in linked if a < b)
 
     def neighbors(self, node: str) -> tuple[str, ...]:
-        """The nodes that share a link with this one, sorted; ``KeyError`` for one not here."""
+        """The nodes that are linked to this one, sorted; ``KeyError`` for an unknown node."""
         return self._neighbors[node]
 
     def shortest_path(self, a: str, b: str) -> tuple[str, ...] | None:
-        """The path of fewest hops, both ends included; among equals the one of least names.
+        """The path with the fewest hops, both ends included. Of equal paths, the first by name.
 
-        ``None`` where there is no path; ``KeyError`` for a node that is not here.
+        ``None`` if there is no path; ``KeyError`` for an unknown node.
         """
         if b not in self._neighbors:
             raise KeyError(b)
@@ -108,7 +108,7 @@ class Mesh(Mapping[str, tuple[str, ...]]):
         return tuple(reversed(path))
 
     def _parents(self, start: str) -> dict[str, str]:
-        """Each node within reach with the one before it, in the order of their distance."""
+        """Each reachable node with its predecessor, in order of distance."""
         self._neighbors[start]
         parents = {start: start}
         queue = deque([start])
@@ -121,24 +121,24 @@ class Mesh(Mapping[str, tuple[str, ...]]):
         return parents
 
     def components(self) -> tuple[tuple[str, ...], ...]:
-        """The parts that hang together, each sorted, the largest first."""
-        left = dict.fromkeys(self._neighbors)
-        parts = []
-        while left:
-            part = tuple(sorted(self._parents(next(iter(left)))))
-            parts.append(part)
-            for node in part:
-                del left[node]
-        return tuple(sorted(parts, key=lambda part: (-len(part), part)))
+        """The connected components, each sorted, the largest first."""
+        unvisited = dict.fromkeys(self._neighbors)
+        components = []
+        while unvisited:
+            component = tuple(sorted(self._parents(next(iter(unvisited)))))
+            components.append(component)
+            for node in component:
+                del unvisited[node]
+        return tuple(sorted(components, key=lambda component: (-len(component), component)))
 
     @cached_property
     def is_connected(self) -> bool:
-        """Whether every node can reach every other. True of an empty mesh."""
+        """Whether every node can reach every other node. An empty mesh is connected."""
         return len(self.components()) <= 1
 
     @cached_property
     def diameter(self) -> int | None:
-        """The most hops between any two nodes; ``None`` where some cannot reach each other."""
+        """The most hops between any two nodes; ``None`` if the mesh is not connected."""
         if not self.is_connected:
             return None
         return max((self._eccentricity(node) for node in self._neighbors), default=0)
@@ -152,9 +152,9 @@ class Mesh(Mapping[str, tuple[str, ...]]):
         return max(hops.values())
 
     def diff(self, older: Mesh) -> MeshDiff:
-        """What changed since an older snapshot."""
+        """The changes since an older snapshot."""
         if not isinstance(older, Mesh):
-            raise TypeError(f"an older snapshot is a Mesh, not {type(older).__name__}")
+            raise TypeError(f"an older snapshot must be a Mesh, not {type(older).__name__}")
         now, then = set(self.edges), set(older.edges)
         return MeshDiff(
             nodes_added=tuple(node for node in self if node not in older),
@@ -164,7 +164,7 @@ class Mesh(Mapping[str, tuple[str, ...]]):
         )
 
     def to_dot(self) -> str:
-        """The topology in Graphviz's language: an undirected graph, every name quoted."""
+        """The topology in the DOT language of Graphviz: an undirected graph with quoted names."""
         lines = [f"  {_quote(node)};" for node in self]
         lines += [f"  {_quote(a)} -- {_quote(b)};" for a, b in self.edges]
         return "\n".join(["graph mesh {", *lines, "}", ""])
@@ -174,7 +174,7 @@ class Mesh(Mapping[str, tuple[str, ...]]):
         return json.dumps({"nodes": list(self), "edges": [list(edge) for edge in self.edges]})
 
     def to_networkx(self) -> networkx.Graph[str]:
-        """The topology as a graph of networkx, which must be installed."""
+        """The topology as a networkx graph; networkx must be installed."""
         import networkx
 
         graph: networkx.Graph[str] = networkx.Graph()

@@ -1,4 +1,4 @@
-"""The native half: conversions around the core. Programs use the package, not this module."""
+"""The native module: conversions around the core. Programs use the package, not this module."""
 
 import sys
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ VERSION: Final[str]
 
 @final
 class Message:
-    """A message as it arrived, or one to send: ``Message(body, recipients=[...])``.
+    """A received message, or one to send: ``Message(body, recipients=[...])``.
 
-    Its fields never change. Without recipients it is for every node. A ``str`` body is sent as
-    text, anything else as bytes, unless ``encoding`` says otherwise. ``memoryview(message)`` reads
-    the body without a copy. A message is true, its body empty or not.
+    It is immutable. Without recipients it is a broadcast. By default a ``str`` body is sent as
+    text and any other body as bytes; ``encoding`` overrides this. ``memoryview(message)`` reads the
+    body without a copy. A message is true, even if its body is empty.
     """
 
     def __new__(
@@ -35,25 +35,25 @@ class Message:
     ) -> Message: ...
     @property
     def source(self) -> str:
-        """The node that sent it; empty in a message made here."""
+        """The node that sent the message; empty in a message that this program made."""
     @property
     def recipients(self) -> tuple[str, ...]:
-        """Whom it was sent to; empty for a broadcast."""
+        """The recipients; empty for a broadcast."""
     @property
     def route(self) -> tuple[str, ...]:
-        """The nodes that put it on a link, in order: the source, then each relay."""
+        """The nodes that sent the message over a link, in order: the source, then each relay."""
     @property
     def id(self) -> int:
-        """Its number at the source's instance."""
+        """The message's number, unique within the source's instance."""
     @property
     def instance(self) -> int:
-        """The life of the source that sent it: a node that restarts has a new one."""
+        """The incarnation of the source: a node that restarts has a new one."""
     @property
     def encoding(self) -> int:
-        """How the body is to be read: an ``Encoding``, or an application's own number."""
+        """The encoding of the body: an ``Encoding``, or an application's own number."""
     @property
     def command(self) -> int:
-        """Always ``MESSAGE``: the original's field."""
+        """Always ``MESSAGE``. The field exists in the original."""
     @property
     def body(self) -> bytes:
         """The body, copied once."""
@@ -75,18 +75,18 @@ class Message:
 
 @final
 class Sending:
-    """A send under way, from ``Node.send_async``. Forgotten, it goes on."""
+    """An outstanding send, from ``Node.send_async``. Dropping the object does not cancel it."""
 
     def done(self) -> bool:
-        """Whether it has ended."""
+        """Whether the send has completed."""
     def result(self, timeout: float | None = None) -> list[str]:
-        """Wait for the end; gives or raises what ``Node.send`` does.
+        """Wait for the result: returns or raises what ``Node.send`` does.
 
-        May be asked again; one caller at a time waits. Raises ``MeshageTimeout`` where the send has
-        not ended in time, and goes on.
+        It may be called again; one caller at a time may wait. Raises ``MeshageTimeout`` if the send
+        does not complete in time; the send then continues.
         """
     def cancel(self) -> None:
-        """End it at once, if it has not ended: what has not left is canceled."""
+        """End the send at once if it is outstanding. Parts not transmitted yet are canceled."""
 
 @final
 class Core:
@@ -121,7 +121,7 @@ class Core:
     @property
     def forked(self) -> bool: ...
     def check_open(self) -> None: ...
-    def check_here(self) -> None: ...
+    def check_unforked(self) -> None: ...
     @property
     def degree(self) -> int: ...
     @degree.setter
@@ -184,12 +184,12 @@ class Core:
 
 @final
 class Completions:
-    """One loop's operations under way, and the descriptor that wakes it."""
+    """The pending operations of one event loop, and the descriptor that wakes the loop."""
 
     def __new__(cls) -> Completions: ...
     def fileno(self) -> int: ...
     def collect(self) -> list[tuple[int, Any, BaseException | None]]: ...
-    def forget(self, token: int) -> None: ...
+    def cancel(self, token: int) -> None: ...
 
 @final
 class EventStream:
@@ -200,14 +200,14 @@ class EventStream:
 
 @final
 class SnoopQueue:
-    """The messages that passed through a node."""
+    """The queue of messages that passed through a node."""
 
     def take(self) -> list[Message]: ...
     def end(self) -> None: ...
 
 @final
 class LogQueue:
-    """The core's log."""
+    """The queue of the core's log lines."""
 
     def __new__(cls, level: int) -> LogQueue: ...
     @property

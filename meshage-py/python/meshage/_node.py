@@ -16,12 +16,12 @@ from meshage._types import Body, Recipients
 
 
 class Node(NodeBase):
-    """A participant of the mesh, for programs that wait.
+    """A node of the mesh, with blocking calls.
 
-    Every call may be made from any thread. A call that waits lets other threads run and answers
-    Ctrl-C within 100 ms. Where a ``timeout`` is ``None``, a send waits for ``node.timeout``, a dial
-    for 10 s, and all else for ever. A closed node raises ``NodeClosed``, one from before a fork
-    ``ForkError``.
+    All methods may be called from any thread. A blocking call lets other threads run and handles
+    Ctrl-C within 100 ms. If ``timeout`` is ``None``, a send waits for ``node.timeout``, a dial for
+    10 s, and any other call without a limit. A closed node raises ``NodeClosed``. In a forked child
+    a node of the parent raises ``ForkError``.
     """
 
     __slots__ = ()
@@ -29,12 +29,12 @@ class Node(NodeBase):
     def dial(self, address: str, *, timeout: float | None = None) -> None:
         """Link to the node that listens at ``host``, ``host:port`` or ``[v6]:port``.
 
-        Raises ``DialError``: nobody answers there, or one of the two nodes refuses.
+        Raises ``DialError`` if no node answers or if one of the two nodes refuses the link.
         """
         self._core.dial(address, timeout)
 
     def hangup(self, peer: str) -> None:
-        """Close the link to a peer; raises ``NotAPeer`` where there is none."""
+        """Close the link to a peer; raises ``NotAPeer`` if there is none."""
         self._core.hangup(peer)
 
     def set(
@@ -45,47 +45,48 @@ class Node(NodeBase):
         timeout: float | None = None,
         retry: bool = False,
     ) -> list[str]:
-        """Send to the named nodes and wait until all have it; gives their names.
+        """Send to the named nodes, wait until all have the message, and return their names.
 
-        With ``retry`` it sends again until the deadline, along whatever route there is. Raises
-        ``SendError``, which says what became of each; with one recipient also ``MeshageTimeout`` or
-        ``NoRoute``.
+        With ``retry`` the send is repeated until the deadline, along the current route. Raises
+        ``SendError``, which has the outcome for each recipient; with one recipient also
+        ``MeshageTimeout`` or ``NoRoute``.
         """
         return self._core.set(recipients, body, timeout, retry)
 
     def broadcast(self, body: Body, *, timeout: float | None = None) -> list[str]:
-        """Send to every reachable node and wait until all have it; gives their names.
+        """Send to every reachable node and wait until all have received the message.
 
-        Raises as ``set`` does. On an empty mesh it gives an empty list.
+        Returns their names: an empty list on an empty mesh. Raises the exceptions of ``set``.
         """
         return self._core.broadcast(body, timeout)
 
     def send(self, message: Message, *, timeout: float | None = None) -> list[str]:
-        """Send a message made by hand; without recipients it goes to every reachable node."""
+        """Send a ``Message``; without recipients it goes to every reachable node."""
         return self._core.send(message, timeout)
 
     def send_async(self, message: Message, *, timeout: float | None = None) -> Sending:
-        """Begin to send a message made by hand and give back at once.
+        """Start to send a ``Message`` and return at once.
 
-        Many sends may be under way, which ``Sending.result`` waits for one by one. A message may be
-        sent again. Raises ``SendError`` where the local queue is full, which 128 MiB under way fill.
+        Several sends may be outstanding; ``Sending.result`` waits for each of them. A message may
+        be sent again. Raises ``SendError`` if the local queue is full: 128 MiB of outstanding sends
+        fill it.
         """
         return self._core.send_async(message, timeout)
 
     def recv(self, timeout: float | None = None) -> Message:
         """Wait for a message.
 
-        Raises ``MeshageTimeout`` if none comes in time, ``NodeClosed`` once the node is closed and
+        Raises ``MeshageTimeout`` if none arrives in time, ``NodeClosed`` once the node is closed and
         its queue is empty.
         """
         return self._core.recv(timeout)
 
     def recv_many(self, max: int = 256, timeout: float | None = None) -> list[Message]:
-        """Wait for a message, then take up to ``max`` that are there. Raises as ``recv`` does."""
+        """Wait for a message, then return up to ``max`` queued ones. Raises as ``recv`` does."""
         return self._core.recv_many(max, timeout)
 
     def __iter__(self) -> Iterator[Message]:
-        """Messages as they come, until the node closes."""
+        """Yield messages as they arrive, until the node closes."""
         try:
             while True:
                 yield self._core.recv(None)
@@ -93,21 +94,22 @@ class Node(NodeBase):
             return
 
     def events(self) -> Events:
-        """Subscribe to what happens from now on."""
+        """Subscribe to the node's events from now on."""
         return Events(self._core.events())
 
     def wait_for(self, nodes: int | Recipients, timeout: float | None = None) -> Mesh:
-        """Wait until nodes are reachable; gives the topology then.
+        """Wait until nodes are reachable and return the topology.
 
-        A number is how many are on the mesh, this one included. Raises ``MeshageTimeout``, whose
-        text names the missing.
+        A number is the size of the mesh, this node included. Raises ``MeshageTimeout``, whose
+        message names the missing nodes.
         """
         return Mesh(self._core.wait_for(nodes, timeout))
 
     def close(self) -> None:
-        """Leave the mesh and wake everyone who waits in the node.
+        """Leave the mesh and wake all calls that wait in the node.
 
-        It flushes for up to 2 s and comes back when it is done. Closing again does nothing.
+        The node flushes for up to 2 s; ``close`` returns when this is done. Closing a closed node
+        does nothing.
         """
         self._begin_close()
         self._core.join(CLOSE_SECONDS_MAX)

@@ -1,4 +1,4 @@
-"""Showing passing messages to the application, from a thread of their own."""
+"""Calls the snoop callback for passing messages, from a separate thread."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _log = logging.getLogger("meshage.snoop")
 class Snooper:
     """Calls a function for each message of a queue until the queue ends.
 
-    It holds the queue, not the node, and between two messages its thread does not hold the function
-    either: a forgotten node is collected and closed though it was snooped on, even by a method of
-    its owner.
+    It references the queue, not the node. Between two batches its thread does not reference the
+    function either. An unreferenced node is therefore collected and closed, even if its callback is
+    a method of its owner.
     """
 
     __slots__ = ("__weakref__", "_queue", "callback")
@@ -32,26 +32,26 @@ class Snooper:
         threading.Thread(target=_run, args=arguments, name=name, daemon=True).start()
 
     def stop(self) -> None:
-        """Ends the queue; a call under way is not waited for."""
+        """End the queue without waiting for a call that is in progress."""
         self._queue.end()
 
 
 def _run(queue: SnoopQueue, snooper: weakref.ref[Snooper]) -> None:
     while messages := queue.take():
-        if not _show(messages, snooper):
+        if not _call(messages, snooper):
             return
-        # Nothing is kept while it waits for more.
+        # Keep no reference while waiting for more messages.
         del messages
 
 
-def _show(messages: list[Message], snooper: weakref.ref[Snooper]) -> bool:
-    """Shows them; false if there is nobody left to show them to."""
-    there = snooper()
-    if there is None:
+def _call(messages: list[Message], snooper: weakref.ref[Snooper]) -> bool:
+    """Pass the messages to the callback; ``False`` if the snooper no longer exists."""
+    alive = snooper()
+    if alive is None:
         return False
     for message in messages:
         try:
-            there.callback(message)
+            alive.callback(message)
         except Exception:
-            _log.exception("the snoop callback failed on %r", message)
+            _log.exception("the snoop callback raised an exception for %r", message)
     return True

@@ -1,4 +1,4 @@
-"""Words that the whole package shares: what is sent, to whom, and what became of it."""
+"""Types and constants of the whole package: bodies, recipients, outcomes, encodings."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ else:
     Buffer = bytes | bytearray | memoryview
 
 Body: TypeAlias = Buffer | str
-"""A body: a ``str`` travels as UTF-8 text, anything else that has a buffer as bytes."""
+"""A body: a ``str`` is sent as UTF-8 text, any other object with a buffer as bytes."""
 
 Recipients: TypeAlias = str | Iterable[str]
-"""Names of nodes; a bare ``str`` is one of them."""
+"""Names of nodes; a bare ``str`` is one name."""
 
 DEFAULT_TIMEOUT: Final = 10.0
-"""How long a send waits for acknowledgements, in seconds: the original's."""
+"""How long a send waits for acknowledgements, in seconds: the original's default."""
 DEFAULT_MSA_TIMEOUT: Final = 10.0
-"""How often a node announces its links though nothing changed, in seconds: the original's."""
+"""The interval of announcements without a change, in seconds: the original's default."""
 DEFAULT_PORT: Final = 9000
-"""The TCP and UDP port: the original's."""
+"""The TCP and UDP port: the original's default."""
 RECEIVE_BUFFER: Final = 1024
-"""How many messages wait for the application at most: the original's."""
+"""The most messages that wait for the application: the original's default."""
 SOLICIT_LIMIT: Final = 16
-"""Up to this many nodes in the mesh, every eligible one answers a solicitation."""
+"""In a mesh of up to this many nodes, every eligible node answers a solicitation."""
 SOLICIT_RATIO: Final = 8
-"""In a larger mesh one node in so many answers a solicitation."""
+"""In a larger mesh, one in this many nodes answers a solicitation."""
 LOLLIPOP_LENGTH: Final = 16
-"""Sequences of announcements up to this one are used once after a start, never again."""
+"""Announcement sequences up to this one are used only once, after a start."""
 MAX_MESSAGE: Final = 64 << 20
 """The largest body, in bytes."""
 
@@ -42,30 +42,30 @@ ACK: Final = 0
 MSA: Final = 1
 """The original's command for a mesh state announcement."""
 MESSAGE: Final = 2
-"""The original's command for an application's message: the only one that an application sees."""
+"""The original's command for an application message: the only one that applications receive."""
 
 
 class Outcome(IntEnum):
-    """What became of a message at one recipient."""
+    """The outcome of a message at one recipient."""
 
     DELIVERED = 0
-    """It is in the receiver's queue."""
+    """The message is in the recipient's queue."""
     NO_ROUTE = 1
-    """Certainly not delivered: the recipient is unknown or cannot be reached."""
+    """Certainly not delivered: the recipient is unknown or unreachable."""
     BUSY = 2
-    """Certainly not delivered: a queue on the way stayed full to the deadline."""
+    """Certainly not delivered: a queue on the path stayed full until the deadline."""
     TOO_LARGE = 3
-    """Certainly not delivered: larger than the recipient takes."""
+    """Certainly not delivered: larger than the recipient's limit."""
     CANCELED = 4
-    """Certainly not delivered: taken back before it left."""
+    """Certainly not delivered: canceled before it was transmitted."""
     TIMEOUT = 5
     """Unknown: no acknowledgement by the deadline. It may still arrive."""
     LOST = 6
-    """Unknown: the link or the node it was travelling through failed."""
+    """Unknown: a link or a node on the path failed."""
 
     @property
     def is_certain_failure(self) -> bool:
-        """Whether the message certainly did not arrive, so that sending it again is safe."""
+        """Whether the message certainly did not arrive, so that it is safe to send it again."""
         return self in _CERTAIN
 
 
@@ -75,7 +75,7 @@ _CERTAIN: Final = frozenset(
 
 
 class Encoding(IntEnum):
-    """How a body is to be read. Numbers from ``APPLICATION`` on belong to applications."""
+    """The encoding of a body. Numbers from ``APPLICATION`` upwards are for applications."""
 
     BYTES = 0
     TEXT = 1
