@@ -26,7 +26,7 @@ use crate::net::completion::SendResult;
 use crate::net::parker::{Parker, poll_until, with_parker};
 use crate::net::sys::fork::ForkGeneration;
 use crate::net::sys::threads;
-use crate::net::{CLOSE_TIMEOUT, DIAL_TIMEOUT, clock};
+use crate::net::{CLOSE_TIMEOUT, clock};
 use crate::node::{self, WaitCondition};
 use crate::topology::Mesh;
 

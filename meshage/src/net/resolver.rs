@@ -12,7 +12,6 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -164,6 +163,7 @@ impl Inner {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
 
     fn resolver(lookup: Lookup) -> Resolver {
         Resolver::with_lookup(Arc::default(), lookup)
@@ -195,16 +195,14 @@ mod tests {
             drop(GATE.lock());
             Ok(Vec::new())
         }));
-        let (sender, mut answers) = tokio::sync::mpsc::unbounded_channel();
+        let mut answers = Vec::new();
         for _ in 0..THREADS_MAX + NAMES_MAX + 1 {
             let (answer, answered) = oneshot::channel();
-            let submitted = resolver.submit(Job { host: "x".into(), port: 1, answer });
-            if submitted.is_ok() {
-                sender.send(answered).expect("open");
+            if resolver.submit(Job { host: "x".into(), port: 1, answer }).is_ok() {
+                answers.push(answered);
             }
             // Each thread has taken its name before the next one is submitted.
-            let wanted = sender.is_closed() as usize + answers.len().min(THREADS_MAX);
-            while RUNNING.load(Ordering::SeqCst) < wanted {
+            while RUNNING.load(Ordering::SeqCst) < answers.len().min(THREADS_MAX) {
                 thread::yield_now();
             }
         }
@@ -213,8 +211,7 @@ mod tests {
         let error = resolver.resolve("one more", 1).await.expect_err("the queue is full");
         assert!(error.to_string().contains("dial later"), "{error}");
         drop(gate);
-        drop(sender);
-        while let Some(answered) = answers.recv().await {
+        for answered in answers {
             answered.await.expect("answered").expect("resolved");
         }
     }

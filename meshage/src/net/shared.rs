@@ -19,6 +19,7 @@ use super::completion::Completion;
 use super::counters::Counters;
 use super::events::Subscriptions;
 use super::input::Request;
+use super::resolver::Resolver;
 use super::sink::{NodeSink, NodeView};
 use crate::config::Config;
 use crate::error::{RecvError, SendError};
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     pub(super) port_default: u16,
     pub(crate) plane: Plane<NodeSink<Self>>,
     pub(super) counters: Arc<Counters>,
+    pub(super) resolver: Resolver,
     pub(crate) subscriptions: Subscriptions,
     /// The tracing span of every task of the node.
     pub(super) span: Span,
@@ -93,6 +95,7 @@ impl Shared {
                 port,
                 port_default: if config.port == 0 { port } else { config.port },
                 plane: Plane::new(config.name.clone(), instance, limits, sink),
+                resolver: Resolver::new(counters.clone()),
                 counters,
                 subscriptions: Subscriptions::default(),
                 span: tracing::info_span!("node", name = %config.name),
@@ -203,6 +206,13 @@ impl Shared {
         self.wake_all();
         self.plane.sink().callback_thread.end();
         self.state.send_replace(NodeState::Closed);
+    }
+
+    /// Frees what can be freed in a forked child, where the node does not run: the memory of
+    /// messages. It never waits for a lock, because the thread that held it at the fork may exist
+    /// only in the parent.
+    pub(crate) fn abandon(&self) {
+        self.plane.abandon();
     }
 
     fn wake_all(&self) {

@@ -148,6 +148,8 @@ impl Node {
         outgoing: Outgoing,
         done: impl FnOnce(Result<Report, SendError>) + Send + 'static,
     ) -> Result<Pending, SendError> {
+        let started = self.shared.plane.sink().callback_thread.ensure_running();
+        started.map_err(|error| SendError::NoThread(error.to_string()))?;
         self.begin_send(outgoing, CompletionState::with_callback(done))
     }
 

@@ -1,9 +1,11 @@
-//! What differs between operating systems: socket options, descriptors and fork detection.
+//! What differs between operating systems: socket options, descriptors, threads and `fork`.
 //!
 //! Only the modules below call `libc`, `socket2` or `std::os`. The rest of [`super`] uses their
 //! functions and does not depend on the system.
 
+pub(super) mod descriptors;
 pub(crate) mod fork;
 pub(super) mod socket;
+pub(crate) mod threads;
 #[cfg(unix)]
 pub(crate) mod wakeup_fd;
