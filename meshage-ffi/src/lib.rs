@@ -29,7 +29,6 @@
     reason = "the documentation is the C header's, which states the caller's duties for C"
 )]
 
-mod block_on;
 mod boundary;
 mod callbacks;
 mod convert;

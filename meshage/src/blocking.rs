@@ -360,6 +360,16 @@ impl Events {
     }
 }
 
+/// Polls a future without timers on this thread until it is ready or the deadline passes. It is
+/// polled at least once, and needs no node: it may come from anything that wakes its waker. For
+/// futures with timers there is [`Node::wait_until`].
+pub fn block_until<F: Future + ?Sized>(
+    deadline: Option<Instant>,
+    mut future: Pin<&mut F>,
+) -> Option<F::Output> {
+    poll_until(deadline, |cx| future.as_mut().poll(cx))
+}
+
 /// Polls a future without timers on this thread until it is ready or the time has passed. It is
 /// polled at least once.
 fn wait<F: Future>(timeout: Option<Duration>, future: F) -> Option<F::Output> {

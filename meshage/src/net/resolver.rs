@@ -123,9 +123,7 @@ impl Inner {
         while let Some(Job { host, port, answer }) = self.next() {
             let found = catch_unwind(AssertUnwindSafe(|| (self.lookup)(&host, port)));
             let found = found.unwrap_or_else(|panic| {
-                self.counters.tasks_panicked.one();
-                let panic = tasks::text(panic.as_ref());
-                tracing::error!(task = "resolver", %panic, "a task panicked");
+                let panic = tasks::note_panic("resolver", &self.counters, panic.as_ref());
                 Err(io::Error::other(format!("an error of this library: {panic}")))
             });
             // Fails only if the dial has ended.

@@ -21,6 +21,7 @@ use super::events::Subscriptions;
 use super::input::Request;
 use super::resolver::Resolver;
 use super::sink::{NodeSink, NodeView};
+use super::tasks;
 use crate::config::Config;
 use crate::error::{RecvError, SendError};
 use crate::forward::plane::{Limits, Plane};
@@ -213,6 +214,11 @@ impl Shared {
     /// only in the parent.
     pub(crate) fn abandon(&self) {
         self.plane.abandon();
+    }
+
+    /// Counts and logs the panic of a thread outside of the driver.
+    pub(crate) fn note_panic(&self, task: &'static str, panic: &(dyn std::any::Any + Send)) {
+        tasks::note_panic(task, &self.counters, panic);
     }
 
     fn wake_all(&self) {

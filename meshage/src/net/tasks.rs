@@ -32,12 +32,19 @@ pub(super) async fn observe<T>(
     task: impl Future<Output = T> + Send,
 ) -> Result<T, Panicked> {
     let caught = CatchPanic(Some(Box::pin(task))).await;
-    caught.map_err(|panic| {
-        let panicked = Panicked(text(panic.as_ref()));
-        counters.tasks_panicked.one();
-        tracing::error!(task = name, panic = %panicked.0, "a task panicked");
-        panicked
-    })
+    caught.map_err(|panic| Panicked(note_panic(name, counters, panic.as_ref())))
+}
+
+/// Counts and logs the panic of a task, and returns its text.
+pub(super) fn note_panic(
+    name: &'static str,
+    counters: &Counters,
+    panic: &(dyn Any + Send),
+) -> String {
+    let panic = text(panic);
+    counters.tasks_panicked.one();
+    tracing::error!(task = name, %panic, "a task panicked");
+    panic
 }
 
 /// Runs a task that is started again, after a pause, each time that it panics.
@@ -52,7 +59,7 @@ pub(super) async fn keep_running<F: Future<Output = ()> + Send>(
 }
 
 /// The text of a panic.
-pub(crate) fn text(panic: &(dyn Any + Send)) -> String {
+fn text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a text").to_owned()
@@ -115,7 +122,6 @@ pub(super) mod inject {
 /// A point at which a test may make a task panic.
 #[cfg(not(test))]
 pub(super) mod inject {
-    #[inline(always)]
     pub(crate) fn point(_: &'static str, _: &str) {}
 }
 

@@ -218,6 +218,12 @@ impl Node {
         self.shared.plane.sink().callback_thread.join();
     }
 
+    /// Counts and logs the panic of a thread that works for the node outside of this crate. This is
+    /// for bindings.
+    pub fn note_panic(&self, task: &'static str, panic: &(dyn std::any::Any + Send)) {
+        self.shared.note_panic(task, panic);
+    }
+
     /// Frees what can be freed of a node that belongs to the parent of this process.
     pub(crate) fn abandon(&self) {
         self.shared.abandon();

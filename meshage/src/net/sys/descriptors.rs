@@ -36,14 +36,19 @@ struct Chunk {
 
 static FIRST: Chunk = Chunk::new();
 
-impl Chunk {
+impl Slot {
     const fn new() -> Self {
-        const SLOT: Slot = Slot {
+        Self {
             descriptor: AtomicI32::new(FREE),
             device: AtomicU64::new(0),
             inode: AtomicU64::new(0),
-        };
-        Self { slots: [SLOT; CHUNK_SLOTS], next: OnceLock::new() }
+        }
+    }
+}
+
+impl Chunk {
+    const fn new() -> Self {
+        Self { slots: [const { Slot::new() }; CHUNK_SLOTS], next: OnceLock::new() }
     }
 
     /// All slots of the chain.
