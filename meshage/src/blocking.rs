@@ -117,11 +117,7 @@ impl Node {
     }
 
     fn try_enter(&self) -> Option<EnterGuard<'_>> {
-        let is_possible = match Handle::try_current() {
-            Ok(_) => true,
-            Err(error) => !error.is_thread_local_destroyed(),
-        };
-        is_possible.then(|| self.handle.enter())
+        can_enter_runtime().then(|| self.handle.enter())
     }
 
     /// Polls a future of [`Node::node`] on this thread until it is ready or `deadline` passes. It
@@ -256,6 +252,14 @@ impl Drop for Node {
     }
 }
 
+/// Whether this thread can enter a runtime: its thread-locals are not destroyed.
+fn can_enter_runtime() -> bool {
+    match Handle::try_current() {
+        Ok(_) => true,
+        Err(error) => !error.is_thread_local_destroyed(),
+    }
+}
+
 /// The runtime of one node.
 struct OwnRuntime {
     runtime: Runtime,
@@ -277,11 +281,19 @@ impl OwnRuntime {
             })
             .on_thread_stop(move || ended.change(|running| running - 1))
             .enable_all();
-        // The runtime panics if the system refuses its first thread in spite of the check.
-        let built = catch_unwind(AssertUnwindSafe(|| builder.build()));
-        let runtime = built.unwrap_or_else(|_| {
-            Err(threads::refused(std::io::ErrorKind::WouldBlock.into()))
-        })?;
+        let mut build = move || {
+            // The runtime panics if the system refuses its first thread in spite of the check.
+            let built = catch_unwind(AssertUnwindSafe(|| builder.build()));
+            built.unwrap_or_else(|_| {
+                Err(threads::refused(std::io::ErrorKind::WouldBlock.into()))
+            })
+        };
+        let runtime = if can_enter_runtime() {
+            build()?
+        } else {
+            let building = threads::spawn("meshage-start", build)?;
+            building.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?
+        };
         Ok(Self { runtime, threads: io_threads })
     }
 

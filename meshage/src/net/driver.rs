@@ -289,7 +289,7 @@ impl Driver {
         if std::mem::take(&mut self.fib_outdated) {
             let fib = self.links.fib(self.routes.clone());
             self.shared.plane.install(fib, clock::now());
-            self.shared.installs.send_replace(());
+            self.shared.installs.notify_waiters();
         }
         for notification in notifications {
             self.notify(notification);

@@ -38,10 +38,11 @@ impl Node {
         condition: WaitCondition,
         passed: impl Future<Output = ()>,
     ) -> Result<Mesh, WaitError> {
-        let mut installs = self.shared.installs.subscribe();
         let mut timed_out = pin!(passed);
         let mut closed = pin!(self.shared.reached(NodeState::Closing));
         loop {
+            let mut installed = pin!(self.shared.installs.notified());
+            installed.as_mut().enable();
             if self.is_closed() {
                 return Err(WaitError::Closed);
             }
@@ -51,8 +52,7 @@ impl Node {
             };
             tokio::select! {
                 biased;
-                // The sender lives as long as the node.
-                _ = installs.changed() => {}
+                () = installed => {}
                 () = closed.as_mut() => return Err(WaitError::Closed),
                 () = timed_out.as_mut() => return Err(WaitError::Timeout(missing)),
             }
