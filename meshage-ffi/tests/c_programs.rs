@@ -7,6 +7,7 @@
 mod programs;
 
 use std::fs;
+use std::io::Write as _;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,14 +73,23 @@ fn ends(mode: Mode) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/ending.c");
     let program = compile(&source, &format!("ending-{}", mode.suffix()), C99, mode);
     let threads = ["a thread that used the library", "a thread that did not"];
-    let places =
-        ["main", "an atexit handler", "a later atexit handler", "a destructor function"];
+    let places = ["main", "an atexit handler", "a later atexit handler", "a destructor function"];
     let (arguments, places) = match mode {
         Mode::Shared | Mode::Static => (&[][..], [&threads[..], &places].concat()),
         Mode::Sanitized | Mode::Valgrind => (&["without threads"][..], places.to_vec()),
     };
     let output = spawn(&program, "run", arguments, mode).finish();
     assert_eq!(output.lines().collect::<Vec<_>>(), places);
+}
+
+#[test]
+fn without_threads_calls_fail_with_what_to_do_and_work_again_later() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/no_threads.c");
+    let program = compile(&source, "no_threads", C99, Mode::Static);
+    let output = spawn(&program, "run", &[], Mode::Static).finish();
+    if !output.is_empty() {
+        writeln!(std::io::stdout(), "{}", output.trim()).expect("standard output is open");
+    }
 }
 
 #[test]

@@ -24,7 +24,6 @@ use crate::message::{Message, Outgoing, Report};
 use crate::name::NodeName;
 use crate::net::completion::SendResult;
 use crate::net::parker::{Parker, poll_until, with_parker};
-use crate::net::sys::fork::ForkGeneration;
 use crate::net::sys::threads;
 use crate::net::{CLOSE_TIMEOUT, clock};
 use crate::node::{self, WaitCondition};
@@ -56,8 +55,6 @@ pub struct Node {
     node: node::Node,
     runtime: Option<OwnRuntime>,
     handle: Handle,
-    /// The process that started the node.
-    process: ForkGeneration,
     /// The number of threads that wait for a send.
     waiting_senders: AtomicUsize,
 }
@@ -78,7 +75,6 @@ impl Node {
                 node,
                 runtime: Some(runtime),
                 handle,
-                process: ForkGeneration::current(),
                 waiting_senders: AtomicUsize::new(0),
             }),
             Some(Ok(Err(error))) => {
@@ -105,7 +101,7 @@ impl Node {
     /// Whether this process is a fork of the one that started the node. The node does not run in
     /// it, and calls would never return.
     pub fn is_forked(&self) -> bool {
-        self.process.is_ancestor()
+        self.node.is_forked()
     }
 
     /// Runs `f` in the context of the node's runtime, which drives the timers of the futures polled
@@ -166,7 +162,8 @@ impl Node {
     /// Waits for the send that completes to this parker.
     fn wait_for_completion(&self, parker: &Parker) -> SendResult {
         let others = self.waiting_senders.fetch_add(1, Ordering::Relaxed);
-        let early = if others < YIELD_SENDERS_MIN { None } else { parker.yield_for_completion(YIELDS) };
+        let early =
+            if others < YIELD_SENDERS_MIN { None } else { parker.yield_for_completion(YIELDS) };
         let wait =
             || parker.wait(None, |cx| parker.completion.poll(cx)).unwrap_or(Err(SendError::Closed));
         let result = early.unwrap_or_else(wait);
@@ -284,9 +281,7 @@ impl OwnRuntime {
         let mut build = move || {
             // The runtime panics if the system refuses its first thread in spite of the check.
             let built = catch_unwind(AssertUnwindSafe(|| builder.build()));
-            built.unwrap_or_else(|_| {
-                Err(threads::refused(std::io::ErrorKind::WouldBlock.into()))
-            })
+            built.unwrap_or_else(|_| Err(threads::refused(std::io::ErrorKind::WouldBlock.into())))
         };
         let runtime = if can_enter_runtime() {
             build()?

@@ -204,10 +204,11 @@ async fn a_relay_can_snoop_on_messages_in_transit() {
     let nodes = line(&["a", "relay", "b"]).await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = seen.clone();
-    nodes[1].set_snoop(Some(Box::new(move |message| {
-        sink.lock().expect("unpoisoned").push(message);
-    })))
-    .expect("a thread");
+    nodes[1]
+        .set_snoop(Some(Box::new(move |message| {
+            sink.lock().expect("unpoisoned").push(message);
+        })))
+        .expect("a thread");
     for body in ["1", "2"] {
         assert!(nodes[0].set([name("b")], body).await.expect("sent").all_delivered());
     }

@@ -1,11 +1,15 @@
 /* A worker that was forked while a node lives does not keep the node's sockets: after the parent
  * closed the node or was killed, its port is free and its peers notice at once. In the worker, the
  * inherited node can be freed. */
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE
+#endif
 #include "check.h"
 
 #include <dirent.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 
@@ -148,6 +152,35 @@ static void the_parent_is_killed(void)
     close(pipes[1]);
 }
 
+/* A process that was made without the handlers of fork has the sockets, and lives. The node shuts
+ * them down when it is closed. */
+static void the_parent_closes_beside_a_process_with_its_sockets(void)
+{
+    meshage_node *a = start("a"), *b = start("b");
+    uint16_t port = meshage_node_port(a);
+    int pipes[2];
+    char byte;
+    long child;
+    join(a, b);
+    CHECK(pipe(pipes) == 0);
+    child = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+    CHECK(child >= 0);
+    if (child == 0) {
+        close(pipes[1]);
+        (void)!read(pipes[0], &byte, 1);
+        _exit(0);
+    }
+    meshage_node_free(a);
+    is_alone(b);
+    a = start_on("a", port, MESHAGE_RECEIVE_BUFFER);
+    join(a, b);
+    close(pipes[1]);
+    close(pipes[0]);
+    ends_with((pid_t)child, 0);
+    meshage_node_free(a);
+    meshage_node_free(b);
+}
+
 #define BODIES 8
 #define BODY_BYTES (4L << 20)
 
@@ -196,6 +229,7 @@ int main(void)
 {
     the_worker_frees_the_messages();
     the_parent_closes();
+    the_parent_closes_beside_a_process_with_its_sockets();
     the_parent_is_killed();
     return 0;
 }

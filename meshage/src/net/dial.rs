@@ -79,11 +79,7 @@ async fn connect(
 }
 
 /// The addresses of `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
-async fn resolve(
-    text: &str,
-    port: u16,
-    resolver: &Resolver,
-) -> Result<Vec<SocketAddr>, DialError> {
+async fn resolve(text: &str, port: u16, resolver: &Resolver) -> Result<Vec<SocketAddr>, DialError> {
     let invalid = |reason: &str| DialError::Address(text.into(), reason.into());
     let (host, port) = address::split(text, port).map_err(invalid)?;
     if let Ok(ip) = host.parse::<IpAddr>() {

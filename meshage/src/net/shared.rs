@@ -21,6 +21,7 @@ use super::events::Subscriptions;
 use super::input::Request;
 use super::resolver::Resolver;
 use super::sink::{NodeSink, NodeView};
+use super::sys::fork::ForkGeneration;
 use super::tasks;
 use crate::config::Config;
 use crate::error::{RecvError, SendError};
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     timeout: AtomicU64,
     requests: mpsc::UnboundedSender<Request>,
     next_request: AtomicU64,
+    /// The process that started the node.
+    process: ForkGeneration,
 }
 
 impl Shared {
@@ -114,6 +117,7 @@ impl Shared {
                 timeout: AtomicU64::new(nanoseconds(config.timeout)),
                 requests,
                 next_request: AtomicU64::new(1),
+                process: ForkGeneration::current(),
             }
         })
     }
@@ -222,6 +226,11 @@ impl Shared {
         self.wake_all();
         self.plane.sink().callback_thread.end();
         self.advance(NodeState::Closed);
+    }
+
+    /// Whether this process is a fork of the one that started the node.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.process.is_ancestor()
     }
 
     /// Frees what can be freed in a forked child, where the node does not run: the memory of

@@ -72,10 +72,9 @@ async fn a_listener_that_panics_listens_again() {
 
 #[tokio::test]
 async fn a_link_whose_task_panics_goes_down_at_both_ends() {
-    for (point, a, b) in [
-        ("link reader", "reader-a", "reader-b"),
-        ("link writer", "writer-a", "writer-b"),
-    ] {
+    for (point, a, b) in
+        [("link reader", "reader-a", "reader-b"), ("link writer", "writer-a", "writer-b")]
+    {
         let (a, b) = (start(a).await, start(b).await);
         a.dial(&address(&b)).await.expect("linked");
         know_each_other(&a, &b).await;

@@ -86,8 +86,7 @@ impl Drop for ReadHalf {
 impl Transport {
     /// Connects to an address.
     pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
-        let socket =
-            if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         let descriptor = Descriptor::of(&socket);
         Ok(Self::new(descriptor, socket.connect(address).await?))
     }

@@ -24,10 +24,7 @@ impl Node {
     ///
     /// # Errors
     /// The system's error if no thread could be started. Then nothing is snooped.
-    pub fn set_snoop(
-        &self,
-        snoop: Option<Box<dyn FnMut(Message) + Send>>,
-    ) -> std::io::Result<()> {
+    pub fn set_snoop(&self, snoop: Option<Box<dyn FnMut(Message) + Send>>) -> std::io::Result<()> {
         let snoop = snoop.filter(|_| !self.is_closed());
         let on = snoop.is_some();
         let started = self.shared.plane.sink().callback_thread.set_snooper(snoop);

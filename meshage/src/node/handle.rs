@@ -27,7 +27,7 @@ struct CloseOnDrop(Arc<Shared>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close();
+        if self.0.is_forked() { self.0.abandon() } else { self.0.close() }
     }
 }
 
@@ -216,6 +216,11 @@ impl Node {
     /// Waits, without a runtime, until the callback thread has ended.
     pub(crate) fn join_callbacks(&self) {
         self.shared.plane.sink().callback_thread.join();
+    }
+
+    /// Whether this process is a fork of the one that started the node.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.shared.is_forked()
     }
 
     /// Counts and logs the panic of a thread that works for the node outside of this crate. This is

@@ -146,8 +146,7 @@ mod unix {
         let mut inert: Option<RawFd> = None;
         for slot in Chunk::slots() {
             let descriptor = slot.descriptor.load(Ordering::Acquire);
-            let entered =
-                (slot.device.load(Ordering::Relaxed), slot.inode.load(Ordering::Relaxed));
+            let entered = (slot.device.load(Ordering::Relaxed), slot.inode.load(Ordering::Relaxed));
             if descriptor < 0 || identity(descriptor) != Some(entered) {
                 continue;
             }
