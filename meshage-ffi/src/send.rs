@@ -26,8 +26,8 @@ pub struct meshage_op {
 }
 
 /// Called once with the result of a send. The callback owns the report and frees it with
-/// `meshage_report_free`. The report is NULL if the status is neither a recipient's nor PARTIAL
-/// (CLOSED).
+/// `meshage_report_free`. The report is NULL if there is no outcome, which is the case if the
+/// status is CLOSED.
 pub type meshage_report_cb = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
@@ -71,8 +71,8 @@ fn send(
 ///
 /// Errors: NULL; INVALID (no recipients, a name that is not valid, the time); UTF8; SELF (the
 /// sender is the only recipient); NO_ROUTE, TIMEOUT, BUSY, LOST (with one recipient); PARTIAL (with
-/// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns when the
-/// node is closed.
+/// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns early when
+/// the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_set(
     node: *mut meshage_node,
@@ -94,10 +94,10 @@ pub unsafe extern "C" fn meshage_set(
 }
 
 /// Sends a body to all nodes that are reachable now and waits until all have acknowledged it. If
-/// there are none, returns OK and an empty report. The body is copied.
-/// `body` may be NULL if `len` is 0.
+/// no node is reachable, returns OK and an empty report. The body is copied; it may be NULL if
+/// `len` is 0.
 ///
-/// `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+/// `report` and errors: as for `meshage_set`. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_broadcast(
     node: *mut meshage_node,
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn meshage_broadcast_recipients(
 /// Sends a message and waits for the acknowledgements. A message without recipients is a broadcast.
 /// A received message can be sent too. The caller still owns the message and may send it again.
 ///
-/// `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+/// `report` and errors: as for `meshage_set`. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_send(
     node: *mut meshage_node,
@@ -194,9 +194,9 @@ pub unsafe extern "C" fn meshage_send_async(
     })
 }
 
-/// Cancels a send. It ends at once, and its callback is called, once. The outcome for a recipient
-/// to which the message has not left is CANCELED. For every other recipient it is TIMEOUT: the
-/// message may still arrive. Does nothing after the end of the send, or for NULL.
+/// Cancels a send. It ends at once, and its callback is called once. The outcome for a recipient
+/// is CANCELED if the message has not left this node for it. Otherwise it is TIMEOUT: the message
+/// may still arrive. Does nothing after the end of the send, or for NULL.
 ///
 /// Any thread. Does not block.
 #[unsafe(no_mangle)]

@@ -117,7 +117,7 @@ impl Node {
     }
 
     /// Polls a future of [`Node::node`] on this thread until it is ready or `deadline` passes. It
-    /// is polled at least once, and may be polled further afterwards.
+    /// is polled at least once. After this call returns, the future may be polled again.
     pub fn wait_until<F: Future + ?Sized>(
         &self,
         deadline: Option<Instant>,
@@ -159,7 +159,7 @@ impl Node {
         })
     }
 
-    /// Waits for the send that completes to this parker.
+    /// Waits for the send whose result goes to this parker.
     fn wait_for_completion(&self, parker: &Parker) -> SendResult {
         let others = self.waiting_senders.fetch_add(1, Ordering::Relaxed);
         let early =

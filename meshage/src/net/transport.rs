@@ -5,9 +5,9 @@
 //!                                             └─► WriteHalf ──► writer, direct writes
 //! ```
 //!
-//! Only this module knows that the stream is a TCP connection. Each socket is in the list of those
-//! that a forked child lets go ([`Descriptor`]), from its creation until it is closed. The handshake, the reader and the
-//! writer of a link work with any stream that has these operations.
+//! Only this module requires that the stream is a TCP connection. Each socket is in the list of
+//! sockets that a forked child releases ([`Descriptor`]), until it is closed. The handshake, the
+//! reader and the writer of a link work with any stream that has these operations.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};

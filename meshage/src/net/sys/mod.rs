@@ -1,4 +1,4 @@
-//! What differs between operating systems: socket options, descriptors, threads and `fork`.
+//! The parts that differ between operating systems: socket options, descriptors, threads, `fork`.
 //!
 //! Only the modules below call `libc`, `socket2` or `std::os`. The rest of [`super`] uses their
 //! functions and does not depend on the system.
