@@ -114,10 +114,16 @@ def bound_sockets():
     found = 0
     for name in os.listdir("/proc/self/fd"):
         try:
-            with socket.socket(fileno=os.dup(int(name))) as one:
-                found += one.family != socket.AF_UNIX
+            copy = os.dup(int(name))
         except OSError:
-            pass
+            continue  # the descriptor of the list
+        try:
+            one = socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)
+        else:
+            found += one.family != socket.AF_UNIX
+            one.close()
     return found
 
 def alone(node):
@@ -176,10 +182,10 @@ parent = os.fork()
 if parent == 0:
     os.close(end_writer)
     a = start("a")
-    os.write(writer, f"{a.port}\n".encode())
+    os.write(writer, f"{a.port}{os.linesep}".encode())
     a.wait_for("b", timeout=20)
     if os.fork() == 0:
-        os.write(writer, b"worker\n")
+        os.write(writer, f"worker{os.linesep}".encode())
         os.read(end_reader, 1)
         os._exit(0)
     signal.pause()
@@ -187,7 +193,7 @@ lines = os.fdopen(reader)
 port = int(lines.readline())
 with start("b") as b:
     b.dial(f"127.0.0.1:{port}")
-    assert lines.readline() == "worker\n"
+    assert lines.readline().strip() == "worker"
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
     alone(b)
