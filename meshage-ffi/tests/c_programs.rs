@@ -79,7 +79,9 @@ fn ends(mode: Mode) {
         Mode::Sanitized | Mode::Valgrind => (&["without threads"][..], places.to_vec()),
     };
     let output = spawn(&program, "run", arguments, mode).finish();
-    assert_eq!(output.lines().collect::<Vec<_>>(), places);
+    // valgrind prints what may be lost, which is no error.
+    let printed = output.lines().filter(|line| !line.starts_with("=="));
+    assert_eq!(printed.collect::<Vec<_>>(), places);
 }
 
 #[test]

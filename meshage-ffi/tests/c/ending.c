@@ -59,7 +59,7 @@ static void talk(const char *place, meshage_node *from, meshage_node *to)
     CHECK(meshage_last_error_copy(copy, sizeof copy) == strlen(meshage_last_error()));
     STATUS(MESHAGE_ERR_NOT_FOUND, meshage_hangup(from, "nobody"));
     CHECK(meshage_dial(from, "127.0.0.1:1", SOON_MS) != MESHAGE_OK);
-    CHECK(meshage_dial(from, "no-such-host.invalid", 50) != MESHAGE_OK);
+    CHECK(meshage_dial(from, "localhost:1", SOON_MS) != MESHAGE_OK);
     OK(meshage_node_mesh(from, &mesh));
     CHECK(strlen(meshage_last_error()) == 0);
     meshage_mesh_free(mesh);
