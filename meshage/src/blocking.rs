@@ -245,7 +245,7 @@ impl Drop for Node {
         // The threads of a node that is not closed in time are stopped wherever they are.
         let _ = wait(Some(DROP_TIMEOUT), self.node.closed());
         runtime.stop();
-        self.node.join_callbacks();
+        self.node.join_threads(STOP_TIMEOUT);
     }
 }
 

@@ -414,6 +414,7 @@ impl UsedAtTheEnd {
         assert_eq!(b.recv(Some(Duration::from_millis(5))), Err(RecvError::Timeout));
         let mut pending = a.start_send(Outgoing::broadcast("y")).expect("started");
         assert!(pending.wait(Some(SOON)).expect("in time").expect("sent").all_delivered());
+        assert_eq!(b.recv(Some(SOON)).expect("received").body, "y");
         let missing = WaitCondition::Nodes(vec![name("nobody")]);
         let missing = a.wait_for(missing, Some(Duration::from_millis(5)));
         assert_eq!(missing, Err(WaitError::Timeout(vec![name("nobody")])));

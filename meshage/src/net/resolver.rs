@@ -12,6 +12,7 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -44,25 +45,25 @@ struct State {
     threads: usize,
     idle: usize,
     closed: bool,
+    /// Those that may still run.
+    handles: Vec<JoinHandle<()>>,
 }
 
 struct Inner {
     state: Mutex<State>,
     wakeup: Condvar,
+    /// Notified when a thread ends.
+    ended: Condvar,
     lookup: Lookup,
     counters: Arc<Counters>,
 }
 
-/// The resolver of one node. Its idle threads end when it is dropped.
+/// The resolver of one node.
 pub(crate) struct Resolver(Arc<Inner>);
 
 impl Drop for Resolver {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.closed = true;
-        state.jobs.clear();
-        drop(state);
-        self.0.wakeup.notify_all();
+        self.close();
     }
 }
 
@@ -73,8 +74,32 @@ impl Resolver {
     }
 
     fn with_lookup(counters: Arc<Counters>, lookup: Lookup) -> Self {
-        let (state, wakeup) = (Mutex::default(), Condvar::new());
-        Self(Arc::new(Inner { state, wakeup, lookup, counters }))
+        let (wakeup, ended) = (Condvar::new(), Condvar::new());
+        Self(Arc::new(Inner { state: Mutex::default(), wakeup, ended, lookup, counters }))
+    }
+
+    /// Makes the threads end: idle ones at once, others when the system has answered.
+    pub(super) fn close(&self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        state.jobs.clear();
+        drop(state);
+        self.0.wakeup.notify_all();
+    }
+
+    /// Waits until the threads of a closed resolver have ended. Those that the system does not
+    /// answer in time end later.
+    pub(crate) fn join(&self, limit: Duration) {
+        let state = self.0.lock();
+        let waited = self.0.ended.wait_timeout_while(state, limit, |state| state.threads > 0);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let handles = std::mem::take(&mut state.handles);
+        let have_ended = state.threads == 0;
+        drop(state);
+        for handle in handles.into_iter().filter(|handle| have_ended || handle.is_finished()) {
+            // A panic of the thread was reported when it occurred.
+            let _ = handle.join();
+        }
     }
 
     /// Resolves a name.
@@ -90,6 +115,9 @@ impl Resolver {
 
     fn submit(&self, job: Job) -> io::Result<()> {
         let mut state = self.0.lock();
+        if state.closed {
+            return Err(io::Error::other("the node is closed"));
+        }
         // The dials of these have ended.
         state.jobs.retain(|job| !job.answer.is_closed());
         if state.jobs.len() >= NAMES_MAX {
@@ -99,7 +127,11 @@ impl Resolver {
         if state.jobs.len() >= state.idle && state.threads < THREADS_MAX {
             let inner = self.0.clone();
             match threads::spawn("meshage-resolve", move || inner.work()) {
-                Ok(_) => state.threads += 1,
+                Ok(handle) => {
+                    state.threads += 1;
+                    state.handles.retain(|handle| !handle.is_finished());
+                    state.handles.push(handle);
+                }
                 // The threads that there are resolve this name later.
                 Err(error) if state.threads > 0 => {
                     tracing::debug!(%error, "no further thread to resolve names");
@@ -141,8 +173,7 @@ impl Inner {
                 }
             }
             if state.closed {
-                state.threads -= 1;
-                return None;
+                return self.end(state);
             }
             state.idle += 1;
             let waited = self.wakeup.wait_timeout(state, KEEP_ALIVE);
@@ -150,10 +181,16 @@ impl Inner {
             state = relocked;
             state.idle -= 1;
             if timeout.timed_out() && state.jobs.is_empty() {
-                state.threads -= 1;
-                return None;
+                return self.end(state);
             }
         }
+    }
+
+    fn end(&self, mut state: MutexGuard<'_, State>) -> Option<Job> {
+        state.threads -= 1;
+        drop(state);
+        self.ended.notify_all();
+        None
     }
 }
 
@@ -181,6 +218,10 @@ mod tests {
         let error = resolver.resolve("panic", 7).await.expect_err("a panic is an error");
         assert!(error.to_string().contains("on purpose"), "{error}");
         resolver.resolve("there", 7).await.expect("the thread survived the panic");
+        resolver.close();
+        resolver.join(Duration::from_secs(20));
+        let state = resolver.0.lock();
+        assert_eq!((state.threads, state.handles.len()), (0, 0));
     }
 
     #[tokio::test]

@@ -62,7 +62,7 @@ pub(crate) struct Shared {
     pub(super) port_default: u16,
     pub(crate) plane: Plane<NodeSink<Self>>,
     pub(super) counters: Arc<Counters>,
-    pub(super) resolver: Resolver,
+    pub(crate) resolver: Resolver,
     pub(crate) subscriptions: Subscriptions,
     /// The tracing span of every task of the node.
     pub(super) span: Span,
@@ -225,6 +225,7 @@ impl Shared {
         self.plane.close();
         self.wake_all();
         self.plane.sink().callback_thread.end();
+        self.resolver.close();
         self.advance(NodeState::Closed);
     }
 

@@ -213,8 +213,10 @@ impl Node {
         self.shared.plane.sink().callback_thread.ended().await;
     }
 
-    /// Waits, without a runtime, until the callback thread has ended.
-    pub(crate) fn join_callbacks(&self) {
+    /// Waits, without a runtime, until the node's own threads have ended; those that resolve names
+    /// up to a limit.
+    pub(crate) fn join_threads(&self, limit: Duration) {
+        self.shared.resolver.join(limit);
         self.shared.plane.sink().callback_thread.join();
     }
 
