@@ -7,7 +7,7 @@
 //!                              └─ requests ──► driver
 //! ```
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     /// The tracing span of every task of the node.
     pub(super) span: Span,
     state: watch::Sender<NodeState>,
+    /// Whether the control plane has announcements that the routes do not reflect yet.
+    pub(super) routes_pending: AtomicBool,
     /// Notified of every new snapshot of the routes.
     pub(crate) installs: watch::Sender<()>,
     router: Mutex<Router>,
@@ -97,6 +99,7 @@ impl Shared {
                 subscriptions: Subscriptions::default(),
                 span: tracing::info_span!("node", name = %config.name),
                 state: watch::Sender::new(NodeState::Open),
+                routes_pending: AtomicBool::new(false),
                 installs: watch::Sender::new(()),
                 router: Mutex::new(router),
                 settings: Mutex::new(Settings {
