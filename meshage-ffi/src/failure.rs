@@ -116,7 +116,7 @@ fn refusal_status(reason: RefuseReason) -> meshage_status {
         RefuseReason::Full | RefuseReason::TooManyLinks | RefuseReason::Closing => {
             MESHAGE_ERR_REFUSED
         }
-        _ => MESHAGE_ERR_REFUSED,
+        RefuseReason::HungUp | _ => MESHAGE_ERR_REFUSED,
     }
 }
 

@@ -13,6 +13,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -195,6 +196,10 @@ impl Driver {
         }
         // If the routes are not computed yet, the router wakes this task in a few milliseconds.
         let settled = self.barriers.is_empty() || self.shared.router().settle_routes(now);
+        // Before the announcements are forwarded, so that a reader that receives a message which
+        // follows one of them on its way knows of it.
+        let pending = self.shared.router().has_pending_routes();
+        self.shared.routes_pending.store(pending, Ordering::Release);
         self.carry_out_outputs();
         if settled {
             for barrier in self.barriers.drain(..) {

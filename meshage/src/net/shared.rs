@@ -7,7 +7,7 @@
 //!                              └─ requests ──► driver
 //! ```
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     // destroyed.
     state: AtomicU8,
     state_changed: Notify,
+    /// Whether the control plane has announcements that the routes do not reflect yet.
+    pub(super) routes_pending: AtomicBool,
     /// Notified of every new snapshot of the routes.
     pub(crate) installs: Notify,
     router: Mutex<Router>,
@@ -108,6 +110,7 @@ impl Shared {
                 span: tracing::info_span!("node", name = %config.name),
                 state: AtomicU8::new(NodeState::Open as u8),
                 state_changed: Notify::new(),
+                routes_pending: AtomicBool::new(false),
                 installs: Notify::new(),
                 router: Mutex::new(router),
                 settings: Mutex::new(Settings {

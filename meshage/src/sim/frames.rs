@@ -154,14 +154,14 @@ impl Sim {
     /// before a message until the control frames before it have taken effect.
     fn handle_frames(&mut self, host_id: HostId, id: ConnectionId, side: Side) {
         loop {
-            let State::Link { link, reader } = &mut self.connections[id.0].end_mut(side).state
-            else {
+            let State::Link { link, reader } = &self.connections[id.0].end(side).state else {
                 return;
             };
             let link = *link;
             let Some(frame) = reader.waiting.front() else { break };
             let data = is_data_plane(frame);
-            if data && reader.control_pending && !self.apply_control(host_id, link) {
+            let waits = data && (reader.control_pending || self.lacks_routes(host_id, frame));
+            if waits && !self.apply_control(host_id, link) {
                 if let Some(incarnation) = &mut self.hosts[host_id.0].incarnation {
                     incarnation.waiting_readers.insert((id, side));
                 }
@@ -172,7 +172,12 @@ impl Sim {
             };
             reader.control_pending = !data;
             let run = reader.waiting.iter().take_while(|frame| is_data_plane(frame) == data);
-            let run = run.count();
+            // The source of each message may have to be waited for.
+            let pending = self.hosts[host_id.0]
+                .incarnation
+                .as_ref()
+                .is_some_and(|incarnation| incarnation.router.has_pending_routes());
+            let run = if data && pending { 1 } else { run.count() };
             let frames: Vec<RawFrame> = reader.waiting.drain(..run).collect();
             if data {
                 self.receive(host_id, link, &frames);
@@ -183,6 +188,14 @@ impl Sim {
             }
         }
         self.start_in_place(host_id, id, side);
+    }
+
+    /// Whether the routes do not reflect all announcements, and lack the source of a message.
+    fn lacks_routes(&self, host_id: HostId, frame: &RawFrame) -> bool {
+        self.incarnation(host_id).is_some_and(|incarnation| {
+            incarnation.router.has_pending_routes()
+                && !incarnation.plane.knows_sources(std::slice::from_ref(frame))
+        })
     }
 
     /// Whether the control frames that arrived on a link have taken effect, the routes included.

@@ -49,6 +49,17 @@ struct BatchOutput {
 }
 
 impl<S: Sink> Plane<S> {
+    /// Whether there is a route to the source of every message of a batch. For a reader that may
+    /// wait for newer routes; a frame that breaks the protocol is no reason to wait.
+    pub fn knows_sources(&self, frames: &[RawFrame]) -> bool {
+        let fib = self.fib.load();
+        let is_known = |frame: &RawFrame| {
+            let data = DataFrame::decode(frame.payload.clone());
+            data.map_or(true, |data| fib.routes.contains(data.header.instance))
+        };
+        frames.iter().filter(|frame| frame.kind == Some(FrameKind::Data)).all(is_known)
+    }
+
     /// Processes the data and acknowledgement frames of a batch that a reader has read, and ignores
     /// other frames. All acknowledgements that the batch causes are sent together. Returns whether
     /// the inbox is more than half full; the reader should then let the application run.

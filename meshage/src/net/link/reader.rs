@@ -15,6 +15,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, BytesMut};
@@ -207,7 +208,7 @@ impl Reader {
         let mut frames = std::mem::take(&mut self.frames);
         for run in frames.chunk_by(|a, b| is_data_plane(a) == is_data_plane(b)) {
             if is_data_plane(&run[0]) {
-                self.await_control_frames().await;
+                self.await_routes(run).await;
                 for batch in run.chunks(FRAMES_IN_A_ROW) {
                     if self.shared.plane.receive(self.link, batch, now)? {
                         self.yield_to_application().await;
@@ -254,9 +255,13 @@ impl Reader {
     }
 
     /// Waits until the control frames received before have taken effect, so that a reply to a
-    /// message finds the route that was announced before it on the same link.
-    async fn await_control_frames(&mut self) {
-        if std::mem::take(&mut self.control_pending) {
+    /// message finds the route that was announced before it on the same link. The announcement may
+    /// also have arrived on another link, and the routes may not reflect it yet: then waits if there
+    /// is no route to the source of a message.
+    async fn await_routes(&mut self, frames: &[RawFrame]) {
+        let pending = self.shared.routes_pending.load(Ordering::Acquire)
+            && !self.shared.plane.knows_sources(frames);
+        if std::mem::take(&mut self.control_pending) || pending {
             let (done, completed) = oneshot::channel();
             let _ = self.events.send(NetworkEvent::Barrier(done)).await;
             // Fails only when the driver has ended.

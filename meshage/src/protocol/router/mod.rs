@@ -206,11 +206,16 @@ impl Router {
         }
     }
 
+    /// Whether announcements were received that the routes do not reflect yet.
+    pub fn has_pending_routes(&self) -> bool {
+        self.timers.is_set(Timer::Routes)
+    }
+
     /// Brings a pending computation of the routes forward, because a message waits for it. Returns
     /// whether the routes reflect all announcements that were received. If they do not, a timer is
     /// set for a few milliseconds later.
     pub fn settle_routes(&mut self, now: Instant) -> bool {
-        if !self.timers.is_set(Timer::Routes) {
+        if !self.has_pending_routes() {
             return true;
         }
         let at = self.spf_throttle.next_settling_run(now, self.lsdb.len());
