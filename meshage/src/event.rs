@@ -18,6 +18,13 @@ pub enum Event {
     Topology,
     /// Two reachable nodes have this name.
     NameConflict(NodeName),
+    /// No solicitation can be sent, so that no other node can be found: no interface is up, or the
+    /// system refuses every address. Reported once for each reason until one is sent. The node goes
+    /// on trying.
+    DiscoveryFailed {
+        /// What failed, for people.
+        reason: String,
+    },
     /// The application read its events too slowly, and some were dropped: take a new snapshot.
     Overflow,
 }

@@ -72,6 +72,8 @@ counters! {
     net_out_datagrams,
     /// Datagrams that the system failed to send.
     net_out_datagrams_failed,
+    /// Datagrams not sent because this machine is connected to too many networks.
+    net_out_datagrams_limited,
     /// Messages dropped because the snoop callback was too slow.
     net_snoops_dropped,
     /// Events dropped because a subscription was full.

@@ -65,6 +65,8 @@ pub(crate) struct Shared {
     state: watch::Sender<NodeState>,
     /// Notified of every new snapshot of the routes.
     pub(crate) installs: watch::Sender<()>,
+    /// Notified when an interface or address came up.
+    pub(super) network_changes: watch::Sender<()>,
     router: Mutex<Router>,
     settings: Mutex<Settings>,
     /// The timeout of a send that sets none, in nanoseconds; `u64::MAX` is no timeout.
@@ -98,6 +100,7 @@ impl Shared {
                 span: tracing::info_span!("node", name = %config.name),
                 state: watch::Sender::new(NodeState::Open),
                 installs: watch::Sender::new(()),
+                network_changes: watch::Sender::new(()),
                 router: Mutex::new(router),
                 settings: Mutex::new(Settings {
                     degree: config.degree,

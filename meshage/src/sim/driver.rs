@@ -353,7 +353,7 @@ impl Sim {
                 );
             }
             Event::NameConflict(_) => self.counters.conflicts += 1,
-            Event::Topology | Event::Overflow => {}
+            Event::Topology | Event::DiscoveryFailed { .. } | Event::Overflow => {}
         }
     }
 

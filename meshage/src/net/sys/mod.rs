@@ -4,6 +4,7 @@
 //! functions and does not depend on the system.
 
 pub(crate) mod fork;
+pub(super) mod interface_watch;
 pub(super) mod socket;
 #[cfg(unix)]
 pub(crate) mod wakeup_fd;
