@@ -159,7 +159,7 @@ impl Udp {
                 }
             }
         }
-        attempts.finish()
+        attempts.finish(shared.port_default)
     }
 
     /// Joins the multicast groups on interfaces that came up since the last call. A failure is no
@@ -264,7 +264,7 @@ impl Attempts {
         }
     }
 
-    fn finish(mut self) -> Result<(), String> {
+    fn finish(mut self, port: u16) -> Result<(), String> {
         if self.sent > 0 || self.failures.is_empty() {
             return Ok(());
         }
@@ -273,7 +273,10 @@ impl Attempts {
         if more > 0 {
             self.failures.push(format!("and {more} more"));
         }
-        Err(self.failures.join("; "))
+        let failures = self.failures.join("; ");
+        Err(format!(
+            "{failures}; check the interfaces, and that no firewall blocks UDP port {port}"
+        ))
     }
 }
 

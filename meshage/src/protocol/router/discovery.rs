@@ -100,7 +100,6 @@ impl Router {
             self.timers.set_earlier(Timer::Solicit, now + wait);
         }
         if self.unsent_before.as_ref() != Some(&reason) {
-            tracing::warn!(node = %self.config.name, %reason, "no solicitation can be sent");
             self.event(Event::DiscoveryFailed { reason: reason.clone() });
         }
         self.unsent = Some(reason);
