@@ -54,14 +54,6 @@ impl Programs {
         Ok(Self { root: root.to_path_buf(), target, python, go })
     }
 
-    pub(crate) fn tmp(root: &Path) -> Self {
-        Self {
-            root: root.into(),
-            target: std::env::var_os("TMPT").map(Into::into).unwrap_or(shell::target(root)),
-            python: root.into(),
-            go: None,
-        }
-    }
     /// Whether there is a node program in this language. Go may not be installed.
     pub(crate) fn has(&self, language: Language) -> bool {
         language != Language::Go || self.go.is_some()

@@ -46,8 +46,8 @@ const UNREACHABLE_RETENTION: Duration = Duration::from_secs(120);
 /// or network. Longer than the delays of two local networks differ, and much shorter than the time
 /// between two solicitations of a node.
 const COPY_WINDOW: Duration = Duration::from_millis(100);
-/// The most senders of recent solicitations that are remembered: more than are processed within
-/// the window.
+/// The most senders of recent solicitations that are remembered. The limits below let no more than
+/// 220 be processed within the window, so this one is not reached.
 const RECENT_MAX: usize = 256;
 /// The most addresses that a response dial tries: one for each network that two machines share.
 const RESPONSE_ADDRESSES_MAX: usize = 4;

@@ -188,18 +188,3 @@ fn linked(what: &str, nodes: &mut [Process]) -> Result<()> {
         Err(format!("{what}: linked in {took:.2?}; the limit is {LINKED_MAX:?}"))
     }
 }
-#[cfg(test)]
-mod tmp {
-    #[test]
-    #[ignore]
-    fn all() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let programs = crate::build::Programs::tmp(root);
-        for (what, run) in super::ALL {
-            println!("{what}");
-            if let Err(e) = run(&programs) {
-                println!("FAILED {e}");
-            }
-        }
-    }
-}
