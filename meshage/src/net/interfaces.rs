@@ -107,16 +107,27 @@ pub(super) fn sources(
 }
 
 /// Says in words that there is nothing to send from.
-pub(super) fn describe_lack(interfaces: &[Interface], v4: bool, chosen: &[String]) -> String {
+pub(super) fn describe_lack(
+    interfaces: &[Interface],
+    v4: bool,
+    bind: Option<SocketAddr>,
+    chosen: &[String],
+) -> String {
     let family = if v4 { "IPv4" } else { "IPv6" };
-    let up = names(interfaces.iter().filter(|interface| interface.up));
-    let up = if up.is_empty() { "none".to_owned() } else { up };
-    if chosen.is_empty() {
-        format!("no interface has an {family} address to send from (interfaces that are up: {up})")
-    } else {
-        let chosen = chosen.join(", ");
-        format!("no chosen interface ({chosen}) is up with an {family} address (up: {up})")
-    }
+    let address = match bind {
+        Some(bind) => format!("the address {}", bind.ip()),
+        None => format!("an {family} address to send from"),
+    };
+    let which = match chosen {
+        [] => "no interface".to_owned(),
+        names => format!("no chosen interface ({})", names.join(", ")),
+    };
+    // The loopback has no IPv6 multicast.
+    let usable = interfaces.iter().filter(|it| it.up && (v4 || !it.ip.is_loopback()));
+    let up = names(usable);
+    let up = if up.is_empty() { "none is up".to_owned() } else { format!("up: {up}") };
+    let why = if v4 { "" } else { " and IPv6 multicast" };
+    format!("{which} is up with {address}{why} ({up})")
 }
 
 /// The chosen interfaces that do not exist or have no address.
@@ -248,7 +259,7 @@ mod tests {
         assert!(ips(true, None, &["eth2", "eth9"]).is_empty());
         let chosen = ["eth0".to_owned(), "eth9".to_owned()];
         assert_eq!(missing(&machine(), &chosen), ["eth9"]);
-        let lack = describe_lack(&machine(), true, &chosen[1..]);
+        let lack = describe_lack(&machine(), true, None, &chosen[1..]);
         assert!(lack.contains("eth9") && lack.contains("lo"), "{lack}");
     }
 
