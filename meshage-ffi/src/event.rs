@@ -62,7 +62,7 @@ impl From<Event> for meshage_event {
             Event::NameConflict { .. } => MESHAGE_EVENT_NAME_CONFLICT,
             Event::DiscoveryFailed { .. } => MESHAGE_EVENT_DISCOVERY_FAILED,
             Event::Overflow => MESHAGE_EVENT_OVERFLOW,
-            // An event that this version has no number for still means: something changed.
+            // An event that this version has no number for is reported as a change.
             _ => MESHAGE_EVENT_TOPOLOGY,
         };
         let node = event.node().map(|name| c_string(name.as_str())).unwrap_or_default();

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -15,7 +16,9 @@ use tokio::time::sleep;
 
 use super::input::NetworkEvent;
 use super::interfaces;
+use super::shared::Shared;
 use super::sys::interface_watch::InterfaceWatch;
+use super::tasks;
 
 /// How long changes are collected: an interface that comes up causes several messages at once.
 const SETTLE_TIME: Duration = Duration::from_millis(50);
@@ -41,7 +44,14 @@ impl NetworkWatch {
     }
 
     /// Reports every change until the task is stopped.
-    pub(super) async fn run(mut self, events: mpsc::Sender<NetworkEvent>) {
+    pub(super) async fn run(mut self, shared: Arc<Shared>, events: mpsc::Sender<NetworkEvent>) {
+        let counters = &shared.counters;
+        while tasks::observe("network watch", counters, self.report_all(&events)).await.is_err() {
+            sleep(tasks::RESTART_PAUSE).await;
+        }
+    }
+
+    async fn report_all(&mut self, events: &mpsc::Sender<NetworkEvent>) {
         loop {
             self.watch.changed().await;
             sleep(SETTLE_TIME).await;

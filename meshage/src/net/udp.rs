@@ -21,7 +21,9 @@ use tokio::sync::mpsc;
 use super::input::NetworkEvent;
 use super::interfaces::{self, Interface, Source};
 use super::shared::Shared;
+use super::sys::descriptors::Descriptor;
 use super::sys::socket;
+use super::tasks::{self, inject};
 use crate::address::ZonedIp;
 use crate::config::Config;
 use crate::protocol::io::Input;
@@ -47,6 +49,8 @@ enum Destination {
 /// The sockets of one address family.
 #[derive(Debug)]
 struct DiscoverySocket {
+    /// The first field, so that it is dropped before the socket is closed.
+    _descriptor: Descriptor,
     v4: bool,
     receiver: Arc<UdpSocket>,
     /// The one address that the node is bound to.
@@ -93,6 +97,7 @@ impl Udp {
                 .and_then(UdpSocket::from_std)
                 .map_err(|error| (address, error))?;
             sockets.push(DiscoverySocket {
+                _descriptor: Descriptor::of(&receiver),
                 v4,
                 receiver: Arc::new(receiver),
                 bind: (!bind.ip().is_unspecified() && bind.is_ipv4() == v4).then_some(bind),
@@ -314,6 +319,11 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
 ) {
+    let receive = || receive_all(&socket, &shared, &events);
+    tasks::keep_running("discovery", &shared.counters, receive).await;
+}
+
+async fn receive_all(socket: &UdpSocket, shared: &Shared, events: &mpsc::Sender<NetworkEvent>) {
     // One byte more than the longest datagram, so that a longer one is detected by its length.
     let mut buffer = [0; DATAGRAM_BYTES_MAX + 1];
     loop {
@@ -326,6 +336,7 @@ pub(super) async fn run(
             }
         };
         shared.counters.net_in_datagrams.one();
+        inject::point("discovery", shared.name.as_str());
         if length > DATAGRAM_BYTES_MAX {
             shared.counters.net_in_datagrams_malformed.one();
             continue;

@@ -51,12 +51,18 @@ mod netlink {
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
 
+    use crate::net::sys::descriptors::Descriptor;
+
     /// The changes that the kernel reports: of interfaces, and of addresses of both families.
     const GROUPS: i32 = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
 
     /// A socket that is readable after a change.
     #[derive(Debug)]
-    pub(super) struct Netlink(AsyncFd<Socket>);
+    pub(super) struct Netlink {
+        /// The first field, so that it is dropped before the socket is closed.
+        _descriptor: Descriptor,
+        socket: AsyncFd<Socket>,
+    }
 
     impl Netlink {
         pub(super) fn open() -> io::Result<Self> {
@@ -67,7 +73,8 @@ mod netlink {
             )?;
             socket.set_nonblocking(true)?;
             socket.bind(&address()?)?;
-            register(socket).map(Self)
+            let _descriptor = Descriptor::of(&socket);
+            Ok(Self { _descriptor, socket: register(socket)? })
         }
 
         /// Waits for messages and removes them. Their contents do not matter: the interfaces are
@@ -76,7 +83,7 @@ mod netlink {
             let mut buffer = [0; 8192];
             let mut changed = false;
             loop {
-                let mut ready = self.0.readable().await?;
+                let mut ready = self.socket.readable().await?;
                 loop {
                     match ready.try_io(|socket| socket.get_ref().read(&mut buffer)) {
                         Ok(Ok(_)) => changed = true,
