@@ -197,6 +197,8 @@ typedef enum meshage_event_kind {
     MESHAGE_EVENT_NAME_CONFLICT = 6,
     // Events were dropped because the queue was full: read the topology again.
     MESHAGE_EVENT_OVERFLOW = 7,
+    // No solicitation can be sent, so that no other node can be found. The node goes on trying.
+    MESHAGE_EVENT_DISCOVERY_FAILED = 8,
 } meshage_event_kind;
 
 // The configuration of a node. Not thread-safe: one thread at a time may use it.
@@ -344,16 +346,32 @@ meshage_status meshage_config_namespace(meshage_config *config, const char *ns);
 // Errors: NULL, INVALID.
 meshage_status meshage_config_degree(meshage_config *config, uint32_t degree);
 
-// Adds an IP address to which solicitations are sent. If none is added: 255.255.255.255. The
-// address 127.255.255.255 reaches all nodes on the same machine and no others.
+// Adds an IP address to which solicitations are sent. If none is added: 255.255.255.255.
 //
-// Errors: NULL, UTF8, INVALID. The string is copied.
+// 255.255.255.255 and IPv6 multicast addresses without a zone ("ff02::1") stand for every network
+// that this machine is connected to: the node sends once on each of them, from its own address
+// there, and looks anew at each solicitation. Any other address is used as it is, by the routing
+// table of the system. 127.255.255.255 reaches all nodes on the same machine and no others. An
+// address may have a zone and a port: "ff02::1%eth0", "[ff02::1%eth0]:9000".
+//
+// Errors: NULL, UTF8, INVALID (it cannot be parsed, or is link-local without a zone). The string is
+// copied.
 meshage_status meshage_config_broadcast(meshage_config *config, const char *ip);
 
-// Sets the IP address to listen on. Default: 0.0.0.0. With an IPv6 address the node listens on
-// IPv6 ("::" accepts IPv4 and IPv6).
+// Adds an interface, by name, to send solicitations on. If none is added: all that are up. It may
+// be called several times. An interface that does not exist when the node starts is used as soon as
+// it does. Addresses that do not stand for every network are not affected.
 //
-// Errors: NULL, UTF8, INVALID. The string is copied.
+// Errors: NULL, UTF8, INVALID (an empty name, or more than 64). The string is copied.
+meshage_status meshage_config_interface(meshage_config *config, const char *name);
+
+// Sets the IP address to listen on. Default: 0.0.0.0, or "::" if a broadcast address is an IPv6
+// address. "::" accepts IPv4 and IPv6. A link-local address needs its zone: "fe80::1%eth0". A port
+// ("[fe80::1%eth0]:9000") is taken as the listen port. A node that is bound to one address also
+// solicits from it.
+//
+// Errors: NULL, UTF8, INVALID (it cannot be parsed, or is link-local without a zone). The string is
+// copied.
 meshage_status meshage_config_bind(meshage_config *config, const char *ip);
 
 // Sets the port of the mesh, for TCP and UDP. Default: `MESHAGE_DEFAULT_PORT`. With 0 the node
@@ -402,12 +420,13 @@ meshage_status meshage_config_max_message(meshage_config *config, size_t bytes);
 // Errors: NULL, INVALID.
 meshage_status meshage_config_worker_threads(meshage_config *config, uint32_t threads);
 
-// Adds an address ("host", "host:port" or "[v6]:port") that the node dials until it is linked, and
-// again whenever that link breaks. A host that cannot be resolved is not an error: the node keeps
+// Adds an address ("host", "host:port", "[v6]:port" or "fe80::1%eth0") that the node dials until it
+// is linked, and again whenever that link breaks. A host that cannot be resolved is not an error: the node keeps
 // trying.
 //
 // Errors: NULL, UTF8, INVALID (the address cannot be parsed). The string is copied.
-meshage_status meshage_config_seed_address(meshage_config *config, const char *address);
+meshage_status meshage_config_seed_address(meshage_config *config,
+                                           const char *address);
 
 // Creates and starts a node. When this function returns, the node listens; it finds its links in
 // the background. The configuration is copied. Free `*out` with `meshage_node_free`.
@@ -495,7 +514,8 @@ meshage_status meshage_node_wait(meshage_node *node,
                                  int32_t timeout_ms);
 
 // Links the node to the node that listens at `address`: "host", "host:port" or "[v6]:port".
-// Without a port, this node's own mesh port is used. Returns when the link is established.
+// A link-local address has a zone: "fe80::1%eth0". Without a port, this node's own mesh port is
+// used. Returns when the link is established.
 //
 // Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
 // it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the

@@ -122,6 +122,7 @@ enum class event_kind : std::int32_t {
     topology = MESHAGE_EVENT_TOPOLOGY,
     name_conflict = MESHAGE_EVENT_NAME_CONFLICT,
     overflow = MESHAGE_EVENT_OVERFLOW,
+    discovery_failed = MESHAGE_EVENT_DISCOVERY_FAILED,
 };
 
 // The constants of meshage.h.
@@ -804,7 +805,12 @@ public:
     config &degree(std::uint32_t degree) { return set(meshage_config_degree, degree); }
     // Adds an address to which solicitations are sent.
     config &broadcast(std::string_view ip) { return text(meshage_config_broadcast, ip); }
-    // The address to listen on.
+    // Adds an interface, by name, to send solicitations on. Without any: all that are up.
+    config &interface_name(std::string_view name)
+    {
+        return text(meshage_config_interface, name);
+    }
+    // The address to listen on. A link-local one needs its zone: "fe80::1%eth0".
     config &bind(std::string_view ip) { return text(meshage_config_bind, ip); }
     // The port of the mesh, and the TCP port only.
     config &port(std::uint16_t port) { return set(meshage_config_port, port); }

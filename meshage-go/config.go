@@ -28,12 +28,19 @@ type Config struct {
 	// Degree is the number of links that the node looks for, up to 256. With fewer links it sends
 	// solicitations. With 0 it sends none.
 	Degree uint
-	// Broadcast has the addresses to which solicitations are sent. Default: 255.255.255.255.
+	// Broadcast has the addresses to which solicitations are sent. Default: 255.255.255.255. It and
+	// IPv6 multicast addresses such as ff02::1 stand for every network that this machine is
+	// connected to: the node sends once on each of them. Any other address is used as it is.
 	// 127.255.255.255 reaches the nodes of this machine only.
 	Broadcast []net.IP
-	// Bind is the address to listen on. Default: 0.0.0.0. An IPv6 address makes an IPv6 listener
-	// (:: accepts IPv4 and IPv6).
+	// Interfaces are the names of the interfaces to send solicitations on. Default: all that are
+	// up. One that does not exist when the node starts is used as soon as it does.
+	Interfaces []string
+	// Bind is the address to listen on, and to solicit from. Default: 0.0.0.0, or :: if an address
+	// in Broadcast is an IPv6 address. :: accepts IPv4 and IPv6.
 	Bind net.IP
+	// BindZone is the interface of a link-local Bind address (fe80::…), by name.
+	BindZone string
 	// Port is the port of the mesh, TCP and UDP. Default: DefaultPort. With AnyPort the node
 	// listens on any free TCP port and receives no solicitations.
 	Port int
@@ -59,7 +66,7 @@ type Config struct {
 	MaxMessage int
 	// WorkerThreads is the number of I/O threads of the node, up to 64. Default: 1.
 	WorkerThreads int
-	// Seeds are addresses ("host", "host:port", "[v6]:port") that the node dials until it is
+	// Seeds are addresses ("host", "host:port", "[v6]:port", "fe80::1%eth0") that the node dials until it is
 	// linked, and again whenever the link breaks.
 	Seeds []string
 	// Snoop is the initial value of the node's Snoop field.
@@ -162,8 +169,11 @@ func (c *Config) apply(s *setter) {
 	s.addresses("broadcast", ips(c.Broadcast), func(text *C.char) C.meshage_status {
 		return C.meshage_config_broadcast(config, text)
 	})
+	s.addresses("interface", c.Interfaces, func(text *C.char) C.meshage_status {
+		return C.meshage_config_interface(config, text)
+	})
 	if c.Bind != nil {
-		s.text("bind", c.Bind.String(), func(text *C.char) C.meshage_status {
+		s.text("bind", zoned(c.Bind, c.BindZone), func(text *C.char) C.meshage_status {
 			return C.meshage_config_bind(config, text)
 		})
 	}
@@ -194,6 +204,13 @@ func (c *Config) apply(s *setter) {
 	s.addresses("seed", c.Seeds, func(text *C.char) C.meshage_status {
 		return C.meshage_config_seed_address(config, text)
 	})
+}
+
+func zoned(ip net.IP, zone string) string {
+	if zone == "" {
+		return ip.String()
+	}
+	return ip.String() + "%" + zone
 }
 
 func ips(all []net.IP) []string {

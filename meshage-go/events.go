@@ -26,16 +26,20 @@ const (
 	EventNameConflict EventKind = C.MESHAGE_EVENT_NAME_CONFLICT
 	// EventOverflow: the queue was full and events were dropped. Read the mesh again.
 	EventOverflow EventKind = C.MESHAGE_EVENT_OVERFLOW
+	// EventDiscoveryFailed: no solicitation can be sent, so that no other node can be found. The
+	// node goes on trying.
+	EventDiscoveryFailed EventKind = C.MESHAGE_EVENT_DISCOVERY_FAILED
 )
 
 var eventNames = map[EventKind]string{
-	EventLinkUp:       "link up",
-	EventLinkDown:     "link down",
-	EventNodeJoined:   "node joined",
-	EventNodeLeft:     "node left",
-	EventTopology:     "topology",
-	EventNameConflict: "name conflict",
-	EventOverflow:     "overflow",
+	EventLinkUp:          "link up",
+	EventLinkDown:        "link down",
+	EventNodeJoined:      "node joined",
+	EventNodeLeft:        "node left",
+	EventTopology:        "topology",
+	EventNameConflict:    "name conflict",
+	EventOverflow:        "overflow",
+	EventDiscoveryFailed: "discovery failed",
 }
 
 // String returns the name of the kind.

@@ -35,6 +35,8 @@ func TestAnInvalidConfigurationIsAnError(t *testing.T) {
 		{"a message limit", meshage.Config{Name: "a", MaxMessage: 2 << 30}, meshage.ErrInvalid},
 		{"worker threads", meshage.Config{Name: "a", WorkerThreads: 65}, meshage.ErrInvalid},
 		{"a listen address", meshage.Config{Name: "a", Bind: net.IP{1, 2}}, meshage.ErrInvalid},
+		{"a link-local address without a zone", meshage.Config{Name: "a", Bind: net.ParseIP("fe80::1")}, meshage.ErrInvalid},
+		{"an interface", meshage.Config{Name: "a", Interfaces: []string{""}}, meshage.ErrInvalid},
 		{"a seed", meshage.Config{Name: "a", Seeds: []string{"a:b:c"}}, meshage.ErrInvalid},
 		{"a version", meshage.Config{Name: "a", Version: strings.Repeat("v", 257)}, meshage.ErrInvalid},
 	} {
@@ -56,7 +58,7 @@ func TestAllOptionsAreApplied(t *testing.T) {
 	node := start(t, meshage.Config{
 		Name: "ada", Namespace: "n", Degree: 2, Broadcast: []net.IP{net.IPv4(127, 255, 255, 255)}, ListenPort: meshage.AnyPort,
 		Version: "v", Timeout: time.Minute, MSATimeout: 1500 * time.Millisecond, ReceiveBuffer: 7, MaxMessage: 10,
-		WorkerThreads: 2, Seeds: []string{address(other)},
+		WorkerThreads: 2, Seeds: []string{address(other)}, Interfaces: []string{"lo"},
 	})
 	if node.GetDegree() != 2 || node.GetMSATimeout() != 1500*time.Millisecond || cap(node.Messages()) != 7 || node.Port() == 0 {
 		t.Errorf("degree %d, MSA timeout %s, receive buffer %d, port %d", node.GetDegree(), node.GetMSATimeout(), cap(node.Messages()), node.Port())

@@ -25,6 +25,8 @@ pub enum meshage_event_kind {
     MESHAGE_EVENT_NAME_CONFLICT = 6,
     /// Events were dropped because the queue was full: read the topology again.
     MESHAGE_EVENT_OVERFLOW = 7,
+    /// No solicitation can be sent, so that no other node can be found. The node goes on trying.
+    MESHAGE_EVENT_DISCOVERY_FAILED = 8,
 }
 
 use meshage_event_kind::*;
@@ -58,6 +60,7 @@ impl From<Event> for meshage_event {
             Event::NodeLeft { .. } => MESHAGE_EVENT_NODE_LEFT,
             Event::Topology => MESHAGE_EVENT_TOPOLOGY,
             Event::NameConflict { .. } => MESHAGE_EVENT_NAME_CONFLICT,
+            Event::DiscoveryFailed { .. } => MESHAGE_EVENT_DISCOVERY_FAILED,
             Event::Overflow => MESHAGE_EVENT_OVERFLOW,
             // An event that this version has no number for is reported as a change.
             Event::DiscoveryFailed { .. } | _ => MESHAGE_EVENT_TOPOLOGY,

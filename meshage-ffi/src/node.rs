@@ -226,7 +226,8 @@ pub unsafe extern "C" fn meshage_node_wait(
 }
 
 /// Links the node to the node that listens at `address`: "host", "host:port" or "[v6]:port".
-/// Without a port, this node's own mesh port is used. Returns when the link is established.
+/// A link-local address has a zone: "fe80::1%eth0". Without a port, this node's own mesh port is
+/// used. Returns when the link is established.
 ///
 /// Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
 /// it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::address::ZONE_MISSING;
 use crate::encoding::Encoding;
 use crate::name::{NameError, NodeName};
 
@@ -34,6 +35,8 @@ pub enum ConfigError {
     Name(NameError),
     /// An address cannot be parsed; carries the text.
     Address(String),
+    /// A link-local IPv6 address has no zone; carries the text. Write `fe80::1%eth0`.
+    Zone(String),
     /// A value is out of its range; carries the option's name and the range.
     Range(&'static str, &'static str),
 }
@@ -42,7 +45,7 @@ impl ConfigError {
     fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Name(error) => Some(error),
-            Self::Address(_) | Self::Range(..) => None,
+            Self::Address(_) | Self::Zone(_) | Self::Range(..) => None,
         }
     }
 }
@@ -58,6 +61,7 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Name(error) => error.fmt(f),
             Self::Address(text) => write!(f, "{text:?} is not an IP address or host:port"),
+            Self::Zone(text) => write!(f, "{text:?}: {ZONE_MISSING}"),
             Self::Range(option, range) => write!(f, "{option} is out of range: {range}"),
         }
     }

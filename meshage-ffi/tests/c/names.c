@@ -57,7 +57,17 @@ static void options(void)
     STATUS(MESHAGE_ERR_INVALID, meshage_config_degree(config, 257));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_broadcast(config, "nowhere"));
     STATUS(MESHAGE_ERR_UTF8, meshage_config_broadcast(config, BAD_UTF8));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_broadcast(config, "fe80::1"));
+    CHECK(strstr(meshage_last_error(), "needs a zone") != NULL);
+    OK(meshage_config_broadcast(config, "ff02::1"));
+    OK(meshage_config_broadcast(config, "[ff02::1%no-such-0]:9000"));
+    STATUS(MESHAGE_ERR_UTF8, meshage_config_interface(config, BAD_UTF8));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_interface(config, ""));
+    OK(meshage_config_interface(config, "no-such-0"));
+    OK(meshage_config_interface(config, "no-such-1"));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_bind(config, ""));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_bind(config, "[fe80::1]:9000"));
+    OK(meshage_config_bind(config, "fe80::1%no-such-0"));
     STATUS(MESHAGE_ERR_UTF8, meshage_config_version(config, BAD_UTF8));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_version(config, version));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_timeout(config, -3));
@@ -77,6 +87,8 @@ static void options(void)
     STATUS(MESHAGE_ERR_INVALID, meshage_config_seed_address(config, "h:99999"));
     OK(meshage_config_seed_address(config, "host"));
     OK(meshage_config_seed_address(config, "[::1]:9000"));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_seed_address(config, "fe80::1"));
+    OK(meshage_config_seed_address(config, "[fe80::1%no-such-0]:9000"));
     meshage_config_free(config);
 }
 

@@ -88,6 +88,8 @@ static void configs(void)
     STATUS(MESHAGE_ERR_NULL, meshage_config_degree(NULL, 1));
     STATUS(MESHAGE_ERR_NULL, meshage_config_broadcast(NULL, "127.0.0.1"));
     STATUS(MESHAGE_ERR_NULL, meshage_config_broadcast(config, NULL));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_interface(NULL, "eth0"));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_interface(config, NULL));
     STATUS(MESHAGE_ERR_NULL, meshage_config_bind(NULL, "127.0.0.1"));
     STATUS(MESHAGE_ERR_NULL, meshage_config_bind(config, NULL));
     STATUS(MESHAGE_ERR_NULL, meshage_config_port(NULL, 1));

@@ -29,6 +29,8 @@ class Node(NodeBase):
     def dial(self, address: str, *, timeout: float | None = None) -> None:
         """Link to the node that listens at ``host``, ``host:port`` or ``[v6]:port``.
 
+        A link-local address has a zone: ``fe80::1%eth0``.
+
         Raises ``DialError`` if no node answers or if one of the two nodes refuses the link.
         """
         self._core.dial(address, timeout)

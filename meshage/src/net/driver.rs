@@ -23,6 +23,7 @@ use tracing::Instrument as _;
 
 use super::input::{NETWORK_EVENTS_MAX, NetworkEvent, Request};
 use super::links::Links;
+use super::network_watch::NetworkWatch;
 use super::shared::Shared;
 use super::tasks::{self, inject};
 use super::transport::Listener;
@@ -57,6 +58,8 @@ pub(super) struct Driver {
     /// Readers that wait until the inputs of this round have taken effect.
     barriers: Vec<oneshot::Sender<()>>,
     udp: Udp,
+    /// Taken by the task that watches.
+    network_watch: Option<NetworkWatch>,
     /// The listener, the receivers of datagrams, the data plane's deadlines, and the dials.
     tasks: JoinSet<()>,
     routes: Arc<RouteTable>,
@@ -85,6 +88,7 @@ impl Driver {
     pub(super) fn new(
         shared: Arc<Shared>,
         udp: Udp,
+        network_watch: NetworkWatch,
         requests: mpsc::UnboundedReceiver<Request>,
     ) -> Self {
         let (event_sender, events) = mpsc::channel(NETWORK_EVENTS_MAX);
@@ -99,6 +103,7 @@ impl Driver {
             replies: HashMap::new(),
             barriers: Vec::new(),
             udp,
+            network_watch: Some(network_watch),
             tasks: JoinSet::new(),
             routes,
             fib_outdated: true,
@@ -112,6 +117,9 @@ impl Driver {
         self.spawn(listen::run(listener, shared.clone(), events.clone()));
         for socket in self.udp.receivers() {
             self.spawn(udp::run(socket, shared.clone(), events.clone()));
+        }
+        if let Some(network_watch) = self.network_watch.take() {
+            self.spawn(network_watch.run(shared.clone(), events));
         }
         self.spawn(handle_deadlines(shared));
         self.carry_out_outputs();
@@ -246,6 +254,12 @@ impl Driver {
 
     fn handle_network_event(&mut self, event: NetworkEvent) {
         match event {
+            NetworkEvent::NetworkChanged => {
+                tracing::debug!("an interface or address came up");
+                self.udp.network_changed();
+                self.shared.network_changes.send_replace(());
+                self.handle(Input::NetworkChanged);
+            }
             NetworkEvent::Barrier(done) => self.barriers.push(done),
             NetworkEvent::Input(input) => {
                 if self.is_current(&input) {
@@ -273,7 +287,11 @@ impl Driver {
             Input::Control { link, .. }
             | Input::BytesReceived { link }
             | Input::LinkUp { link, .. } => self.links.contains(*link),
-            Input::Solicited { .. } | Input::DialFailed { .. } | Input::Command(_) => true,
+            Input::Solicited { .. }
+            | Input::SolicitationUnsent { .. }
+            | Input::NetworkChanged
+            | Input::DialFailed { .. }
+            | Input::Command(_) => true,
         }
     }
 
@@ -322,7 +340,12 @@ impl Driver {
                     overflowed.push_back(link);
                 }
             }
-            Output::Solicit(solicitation) => self.udp.solicit(&solicitation, &self.shared),
+            Output::Solicit(solicitation) => {
+                if let Err(reason) = self.udp.solicit(&solicitation, &self.shared) {
+                    let beacon = solicitation.wanted == 0;
+                    self.handle(Input::SolicitationUnsent { beacon, reason });
+                }
+            }
             Output::Dial { dial, address, purpose } => {
                 let (shared, events) = (self.shared.clone(), self.event_sender.clone());
                 self.spawn(dial::run(dial, address, purpose, shared, events));

@@ -5,6 +5,7 @@
 
 pub(super) mod descriptors;
 pub(crate) mod fork;
+pub(super) mod interface_watch;
 pub(super) mod socket;
 pub(crate) mod threads;
 #[cfg(unix)]
