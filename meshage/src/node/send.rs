@@ -45,8 +45,8 @@ impl Node {
         self.send(Outgoing::broadcast(body)).await
     }
 
-    /// Sends a message with its options and waits for the acknowledgements. Dropping the future
-    /// cancels the send.
+    /// Sends a message with its options and waits for the acknowledgements, up to its timeout (see
+    /// [`Outgoing::timeout`]; with zero it does not wait). Dropping the future cancels the send.
     ///
     /// # Errors
     /// [`SendError`] if nothing was sent.
@@ -90,6 +90,8 @@ impl Node {
                 Err((error, _, _)) => return Err(error),
             }
             let in_time = match deadline {
+                // A random choice of the two must not decide for a caller that does not wait.
+                Some(deadline) if deadline <= clock::now() => false,
                 Some(deadline) => tokio::select! {
                     () = space => true,
                     () = sleep_until(deadline.into()) => false,
