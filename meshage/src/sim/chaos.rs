@@ -185,10 +185,7 @@ impl Chaos {
         PlannedSend {
             to,
             length: length as usize,
-            options: SendOptions {
-                timeout,
-                retry: rng.permille(250),
-            },
+            options: SendOptions { timeout, retry: rng.permille(250) },
             copies: if burst { rng.within(10..BURST_MAX) } else { 1 },
             cancel_after: rng
                 .permille(50)
