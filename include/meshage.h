@@ -585,7 +585,7 @@ meshage_status meshage_set_with(meshage_node *node,
 // there are none, returns OK and an empty report. The body is copied.
 // `body` may be NULL if `len` is 0.
 //
-// `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
 meshage_status meshage_broadcast(meshage_node *node,
                                  const void *body,
                                  size_t len,
@@ -611,7 +611,7 @@ meshage_status meshage_broadcast_recipients(const meshage_node *node, meshage_na
 // Sends a message and waits for the acknowledgements. A message without recipients is a broadcast.
 // A received message can be sent too. The caller still owns the message and may send it again.
 //
-// `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
 meshage_status meshage_send(meshage_node *node,
                             const meshage_message *message,
                             int32_t timeout_ms,
@@ -628,7 +628,7 @@ meshage_status meshage_send_with(meshage_node *node,
 // Starts to send a message and returns at once. `cb` is called exactly once if this function
 // returns OK, and never otherwise. It runs on the node's callback thread, possibly before this
 // function returns. It should be short: other reports and messages for the snoop callback wait for
-// it. The caller still owns the message.
+// it. The caller still owns the message. `timeout_ms`: as for `meshage_set`.
 //
 // `op` may be NULL. Free `*op` with `meshage_op_free`, at any time.
 //

@@ -190,7 +190,7 @@ pub unsafe extern "C" fn meshage_set_with(
 /// there are none, returns OK and an empty report. The body is copied.
 /// `body` may be NULL if `len` is 0.
 ///
-/// `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+/// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_broadcast(
     node: *mut meshage_node,
@@ -248,7 +248,7 @@ pub unsafe extern "C" fn meshage_broadcast_recipients(
 /// Sends a message and waits for the acknowledgements. A message without recipients is a broadcast.
 /// A received message can be sent too. The caller still owns the message and may send it again.
 ///
-/// `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+/// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_send(
     node: *mut meshage_node,
@@ -317,7 +317,7 @@ fn start(
 /// Starts to send a message and returns at once. `cb` is called exactly once if this function
 /// returns OK, and never otherwise. It runs on the node's callback thread, possibly before this
 /// function returns. It should be short: other reports and messages for the snoop callback wait for
-/// it. The caller still owns the message.
+/// it. The caller still owns the message. `timeout_ms`: as for `meshage_set`.
 ///
 /// `op` may be NULL. Free `*op` with `meshage_op_free`, at any time.
 ///
