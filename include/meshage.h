@@ -29,19 +29,21 @@
  *              failed). It may return MESHAGE_ERR_NULL if a required pointer
  *              is NULL, and MESHAGE_ERR_PANIC on a bug in the library. Its
  *              comment lists the other errors, without MESHAGE_ERR_. Accessors
- *              return NULL or 0 for NULL. meshage_last_error() returns a
- *              sentence that describes the error.
- *   Strings    NUL-terminated UTF-8. A name is 1 to 64 bytes of A-Z a-z 0-9 .
- *              _ and -. Bodies are passed as pointer and length; a NULL body
- *              is valid only with the length 0. Arguments are copied.
- *   Times      Milliseconds; MESHAGE_INFINITE; or MESHAGE_DEFAULT, which is
- *              the node's own timeout. With 0, a call does not wait. Other
- *              negative values are INVALID.
+ *              return NULL or 0 if the object is NULL ("NULL for NULL").
+ *              meshage_last_error() returns a sentence that describes the
+ *              error.
+ *   Strings    Strings are NUL-terminated UTF-8. A name is 1 to 64 bytes of
+ *              A-Z a-z 0-9 . _ and -. Bodies are passed as pointer and length;
+ *              a NULL body is valid only with the length 0. Arguments are
+ *              copied.
+ *   Times      A time is a number of milliseconds, MESHAGE_INFINITE, or
+ *              MESHAGE_DEFAULT, which is the node's own timeout. With 0, a
+ *              call does not wait. Other negative values are INVALID.
  *   Threads    Every function on a node may be called from any thread at any
  *              time, including inside a callback. Immutable objects may be
  *              read by any number of threads. A configuration, and a message
  *              that is being changed, may be used by one thread at a time.
- *              A function blocks only if its comment says so.
+ *              A function blocks only if its comment states it.
  *   Callbacks  No callback runs on an I/O thread or while the library holds a
  *              lock. A callback may call any function, including
  *              meshage_node_free for its own node. It must return: longjmp and
@@ -245,12 +247,12 @@ typedef struct meshage_stats meshage_stats;
 // are valid until the callback returns.
 typedef void (*meshage_log_cb)(void *user_data, int32_t level, const char *target, const char *text);
 
-// Called once with a callback's `user_data`, after the last use of that: frees it.
+// Frees a callback's `user_data`. Called once, after the last use of the `user_data`.
 typedef void (*meshage_drop_cb)(void *user_data);
 
 // Called once with the result of a send. The callback owns the report and frees it with
-// `meshage_report_free`. The report is NULL if the status is neither a recipient's nor PARTIAL
-// (CLOSED).
+// `meshage_report_free`. The report is NULL if there is no outcome, which is the case if the
+// status is CLOSED.
 typedef void (*meshage_report_cb)(void *user_data, meshage_status status, meshage_report *owned);
 
 // Called with a message. The callback owns it and frees it with `meshage_message_free`, at any
@@ -279,10 +281,10 @@ const char *meshage_version(void);
 // Any thread. Does not block.
 uint32_t meshage_version_number(void);
 
-// Returns what `meshage_version_number` returns. The purpose of this function is its name: a
-// library exports the one for the versions that it is compatible with. A program that calls it as
-// `MESHAGE_ABI()` fails to link with a library that is too old or too new for this header, and the
-// linker's error names the version.
+// Returns what `meshage_version_number` returns. A library exports only the function whose name
+// contains the version that it is compatible with. A program that calls it as `MESHAGE_ABI()`
+// therefore fails to link with a library that is too old or too new for this header, and the
+// linker's error contains the version.
 //
 // Any thread. Does not block.
 uint32_t meshage_abi_0_1(void);
@@ -315,8 +317,8 @@ void meshage_string_free(char *string);
 
 // Sets the callback for the log of all nodes of the process. `cb` is called with the lines of
 // levels up to `max_level` (0 none, 1 errors, 2 warnings, 3 information, 4 debugging, 5 trace), on
-// a separate thread, one line at a time. If the callback is slow, lines are dropped, and a line of
-// the log has their number.
+// a separate thread, one line at a time. If the callback is slow, lines are dropped, and a later
+// line contains the number of dropped lines.
 //
 // A new callback replaces the old one; NULL removes it. Without a callback the library logs
 // nothing. Remove the callback before anything that it uses is destroyed, at the latest before
@@ -349,7 +351,7 @@ void meshage_config_free(meshage_config *config);
 // Errors: NULL, UTF8, INVALID. The string is copied.
 meshage_status meshage_config_namespace(meshage_config *config, const char *ns);
 
-// Sets the degree, the number of links that the node wants: 0 to 256. A node with fewer links
+// Sets the degree, the number of links that the node looks for: 0 to 256. A node with fewer links
 // sends solicitations. Default: 0, which sends none.
 //
 // Errors: NULL, INVALID.
@@ -379,15 +381,15 @@ meshage_status meshage_config_port(meshage_config *config, uint16_t port);
 // Errors: NULL.
 meshage_status meshage_config_listen_port(meshage_config *config, uint16_t port);
 
-// Sets the version of the application, at most 256 bytes. The log has a warning for a peer of
-// another version; there is no other effect. Default: "".
+// Sets the version of the application, at most 256 bytes. The node logs a warning about a peer
+// with another version; there is no other effect. Default: "".
 //
 // Errors: NULL, UTF8, INVALID. The string is copied.
 meshage_status meshage_config_version(meshage_config *config, const char *version);
 
-// Sets the node's own timeout, for which `MESHAGE_DEFAULT` stands in its calls, in milliseconds: 0
-// or more, or `MESHAGE_INFINITE`. With 0 these calls do not wait; see `meshage_set` and
-// `meshage_dial`. Default: `MESHAGE_DEFAULT_TIMEOUT_MS`.
+// Sets the node's own timeout in milliseconds: 0 or more, or `MESHAGE_INFINITE`. Calls with the
+// time `MESHAGE_DEFAULT` use it. With 0 these calls do not wait (see `meshage_set`). Default:
+// `MESHAGE_DEFAULT_TIMEOUT_MS`.
 //
 // Errors: NULL, INVALID (also for `MESHAGE_DEFAULT`).
 meshage_status meshage_config_timeout(meshage_config *config, int32_t ms);
@@ -451,11 +453,12 @@ const char *meshage_node_name(const meshage_node *node);
 // Returns the TCP port that the node listens on; 0 for NULL.
 uint16_t meshage_node_port(const meshage_node *node);
 
-// Returns the node's degree, the number of links that it wants; 0 for NULL and in a forked child.
+// Returns the node's degree, the number of links that it looks for; 0 for NULL and in a forked
+// child.
 uint32_t meshage_node_degree(const meshage_node *node);
 
-// Sets the node's degree, the number of links that it wants: 0 to 256. Existing links stay. Has no
-// effect on a closed node.
+// Sets the node's degree, the number of links that it looks for: 0 to 256. Existing links stay.
+// Has no effect on a closed node.
 //
 // Errors: NULL, INVALID, FORKED. Does not block.
 meshage_status meshage_node_set_degree(meshage_node *node, uint32_t degree);
@@ -502,7 +505,7 @@ meshage_status meshage_node_stats(const meshage_node *node, meshage_stats **out)
 // Waits until all the named nodes are reachable. `names` may be NULL if `count` is 0.
 //
 // Errors: NULL; UTF8; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0; `meshage_last_error` names the
-// missing nodes); CLOSED; FORKED. Blocks; returns when the node is closed.
+// missing nodes); CLOSED; FORKED. Blocks; returns early when the node is closed.
 meshage_status meshage_node_wait(meshage_node *node,
                                  const char *const *names,
                                  size_t count,
@@ -515,7 +518,7 @@ meshage_status meshage_node_wait(meshage_node *node,
 // Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
 // it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the
 // other node's name is in use); PROTOCOL; IO (the host is not found, or the connection broke
-// before the link was established); CLOSED; FORKED. Blocks; returns when the node is closed.
+// before the link was established); CLOSED; FORKED. Blocks; returns early when the node is closed.
 meshage_status meshage_dial(meshage_node *node, const char *address, int32_t timeout_ms);
 
 // Closes the link to a peer. The node may later establish a new link to the same or another peer.
@@ -559,8 +562,8 @@ void meshage_send_options_free(meshage_send_options *options);
 //
 // Errors: NULL; INVALID (no recipients, a name that is not valid, the time); UTF8; SELF (the
 // sender is the only recipient); NO_ROUTE, TIMEOUT, BUSY, LOST (with one recipient); PARTIAL (with
-// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns when the
-// node is closed.
+// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns early when
+// the node is closed.
 meshage_status meshage_set(meshage_node *node,
                            const char *const *recipients,
                            size_t count,
@@ -572,7 +575,7 @@ meshage_status meshage_set(meshage_node *node,
 // As `meshage_set`, with options; NULL stands for the defaults.
 //
 // `report` and errors: as for `meshage_set`; with retries NO_ROUTE is returned at the timeout only,
-// and TIMEOUT instead of LOST. Blocks; returns when the node is closed.
+// and TIMEOUT instead of LOST. Blocks; returns early when the node is closed.
 meshage_status meshage_set_with(meshage_node *node,
                                 const char *const *recipients,
                                 size_t count,
@@ -582,10 +585,11 @@ meshage_status meshage_set_with(meshage_node *node,
                                 meshage_report **report);
 
 // Sends a body to all nodes that are reachable now and waits until all have acknowledged it. If
-// there are none, returns OK and an empty report. The body is copied.
-// `body` may be NULL if `len` is 0.
+// no node is reachable, returns OK and an empty report. The body is copied; it may be NULL if
+// `len` is 0.
 //
-// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns early when the node is
+// closed.
 meshage_status meshage_broadcast(meshage_node *node,
                                  const void *body,
                                  size_t len,
@@ -595,7 +599,7 @@ meshage_status meshage_broadcast(meshage_node *node,
 // As `meshage_broadcast`, with options; NULL stands for the defaults. Retries concern the nodes
 // that were reachable when the call began.
 //
-// `report` and errors: as for `meshage_set_with`. Blocks; returns when the node is closed.
+// `report` and errors: as for `meshage_set_with`. Blocks; returns early when the node is closed.
 meshage_status meshage_broadcast_with(meshage_node *node,
                                       const void *body,
                                       size_t len,
@@ -611,7 +615,8 @@ meshage_status meshage_broadcast_recipients(const meshage_node *node, meshage_na
 // Sends a message and waits for the acknowledgements. A message without recipients is a broadcast.
 // A received message can be sent too. The caller still owns the message and may send it again.
 //
-// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns early when the node is
+// closed.
 meshage_status meshage_send(meshage_node *node,
                             const meshage_message *message,
                             int32_t timeout_ms,
@@ -619,7 +624,7 @@ meshage_status meshage_send(meshage_node *node,
 
 // As `meshage_send`, with options; NULL stands for the defaults.
 //
-// `report` and errors: as for `meshage_set_with`. Blocks; returns when the node is closed.
+// `report` and errors: as for `meshage_set_with`. Blocks; returns early when the node is closed.
 meshage_status meshage_send_with(meshage_node *node,
                                  const meshage_message *message,
                                  const meshage_send_options *options,
@@ -654,9 +659,9 @@ meshage_status meshage_send_async_with(meshage_node *node,
                                        void *user_data,
                                        meshage_op **op);
 
-// Cancels a send. It ends at once, and its callback is called, once. The outcome for a recipient
-// to which the message has not left is CANCELED. For every other recipient it is TIMEOUT: the
-// message may still arrive. Does nothing after the end of the send, or for NULL.
+// Cancels a send. It ends at once, and its callback is called once. The outcome for a recipient
+// is CANCELED if the message has not left this node for it. Otherwise it is TIMEOUT: the message
+// may still arrive. Does nothing after the end of the send, or for NULL.
 //
 // Any thread. Does not block.
 void meshage_op_cancel(meshage_op *op);
@@ -755,7 +760,7 @@ void meshage_message_free(meshage_message *message);
 // that are still in the queue are returned first, then CLOSED.
 //
 // Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED; STATE (a message callback
-// is set); FORKED. Blocks; returns when the node is closed or a message callback is set.
+// is set); FORKED. Blocks; returns early when the node is closed or a message callback is set.
 meshage_status meshage_recv(meshage_node *node, int32_t timeout_ms, meshage_message **out);
 
 // Waits for a message, then calls `cb` with it and with up to `max` - 1 further messages that are
@@ -764,8 +769,8 @@ meshage_status meshage_recv(meshage_node *node, int32_t timeout_ms, meshage_mess
 // frees the node, no further call follows.
 //
 // Errors: NULL (the node or `cb`); INVALID (`max` is 0, or the time); TIMEOUT (AGAIN if
-// `timeout_ms` is 0); CLOSED; STATE (a message callback is set); FORKED. Blocks; returns when the
-// node is closed or a message callback is set.
+// `timeout_ms` is 0); CLOSED; STATE (a message callback is set); FORKED. Blocks; returns early
+// when the node is closed or a message callback is set.
 meshage_status meshage_poll(meshage_node *node,
                             int32_t timeout_ms,
                             size_t max,
@@ -792,7 +797,7 @@ meshage_status meshage_recv_fd(meshage_node *node, int *fd);
 // that is joined may be known already, and one that left may be unknown.
 //
 // Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED (and the queue is empty);
-// FORKED. Blocks; returns when the node is closed.
+// FORKED. Blocks; returns early when the node is closed.
 meshage_status meshage_next_event(meshage_node *node, int32_t timeout_ms, meshage_event **out);
 
 // Sets the callback for messages. `cb` is called with every message, including those already in
@@ -817,8 +822,8 @@ meshage_status meshage_on_message(meshage_node *node,
 
 // Sets the callback for messages in transit. `cb` is called with every complete message that the
 // node forwards and that is not addressed to it. If the callback is slow, messages are not passed
-// to it; the node's counters include their number. It runs on the node's callback thread, one
-// message at a time; the reports of `meshage_send_async` wait for it.
+// to it; the counter `net_snoops_dropped` counts them. The callback runs on the node's callback
+// thread, one message at a time; the reports of `meshage_send_async` wait for it.
 //
 // A new callback replaces the old one; NULL removes it. The old callback may still be running when
 // this function returns; its `drop` is called when it has returned.

@@ -18,15 +18,15 @@
  *   Ownership  Objects own their handles and free them. They can be moved but not copied; a message
  *              has clone(), which shares the body. A std::string_view or bytes_view that an object
  *              returns is borrowed: it is valid as long as the object.
- *   Errors     An error throws meshage::error, which has the status and a sentence. Each call that
+ *   Errors     An error throws meshage::error, which has the status and a text. Each call that
  *              waits or sends has a variant try_… that returns a result instead: true on success,
  *              with code() and what(). A send that was not delivered to all recipients throws
  *              meshage::send_error, which has the report; the result of a try_… has it too.
- *   Times      Any std::chrono duration, rounded up to milliseconds; meshage::forever;
- *              meshage::usual, the node's own timeout; meshage::at_once, with which a call does not
- *              wait: a send's message is on its way then, and its outcome is usually unknown.
- *   Bodies     bytes_view, which converts from text, from any contiguous container of bytes, from
- *              pointer and length, and since C++20 from a std::span.
+ *   Times      A time is any std::chrono duration (rounded up to milliseconds), meshage::forever,
+ *              meshage::usual (the node's own timeout), or meshage::at_once: then a call does not
+ *              wait. A message that is sent at_once is sent, and its outcome is usually unknown.
+ *   Bodies     A body is a bytes_view, which converts from text, from any contiguous container of
+ *              bytes, from pointer and length, and since C++20 from a std::span.
  *   Callbacks  Any callable, including one that can only be moved. It is moved into the library and
  *              destroyed after its last use. An exception that leaves a callback is passed to the
  *              handler of set_exception_handler, which by default prints it.
@@ -858,7 +858,7 @@ public:
 
     // Nodes discover only nodes of the same namespace.
     config &name_space(std::string_view ns) { return text(meshage_config_namespace, ns); }
-    // The number of links that the node wants.
+    // The number of links that the node looks for.
     config &degree(std::uint32_t degree) { return set(meshage_config_degree, degree); }
     // Adds an address to which solicitations are sent.
     config &broadcast(std::string_view ip) { return text(meshage_config_broadcast, ip); }
@@ -869,7 +869,7 @@ public:
     config &listen_port(std::uint16_t port) { return set(meshage_config_listen_port, port); }
     // The application's version.
     config &version(std::string_view version) { return text(meshage_config_version, version); }
-    // The node's own timeout, for which `usual` stands.
+    // The node's own timeout. Calls with the time `usual` use it.
     config &timeout(meshage::timeout time) { return set(meshage_config_timeout, time.ms()); }
     // The interval at which the node announces its links even if nothing has changed.
     config &msa_timeout(meshage::timeout time)
@@ -994,7 +994,7 @@ class pending {
 public:
     explicit pending(meshage_op *owned) noexcept : handle_(owned) {}
 
-    // Ends the send at once. Its callback is called, once.
+    // Ends the send at once. Its callback is called once.
     void cancel() const noexcept { meshage_op_cancel(handle_.get()); }
 
 private:
@@ -1021,7 +1021,7 @@ public:
     std::string_view name() const noexcept { return detail::view(meshage_node_name(get())); }
     // The TCP port that the node listens on.
     std::uint16_t port() const noexcept { return meshage_node_port(get()); }
-    // The number of links that the node wants.
+    // The number of links that the node looks for.
     std::uint32_t degree() const noexcept { return meshage_node_degree(get()); }
     void set_degree(std::uint32_t degree) const
     {

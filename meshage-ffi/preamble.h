@@ -29,19 +29,21 @@
  *              failed). It may return MESHAGE_ERR_NULL if a required pointer
  *              is NULL, and MESHAGE_ERR_PANIC on a bug in the library. Its
  *              comment lists the other errors, without MESHAGE_ERR_. Accessors
- *              return NULL or 0 for NULL. meshage_last_error() returns a
- *              sentence that describes the error.
- *   Strings    NUL-terminated UTF-8. A name is 1 to 64 bytes of A-Z a-z 0-9 .
- *              _ and -. Bodies are passed as pointer and length; a NULL body
- *              is valid only with the length 0. Arguments are copied.
- *   Times      Milliseconds; MESHAGE_INFINITE; or MESHAGE_DEFAULT, which is
- *              the node's own timeout. With 0, a call does not wait. Other
- *              negative values are INVALID.
+ *              return NULL or 0 if the object is NULL ("NULL for NULL").
+ *              meshage_last_error() returns a sentence that describes the
+ *              error.
+ *   Strings    Strings are NUL-terminated UTF-8. A name is 1 to 64 bytes of
+ *              A-Z a-z 0-9 . _ and -. Bodies are passed as pointer and length;
+ *              a NULL body is valid only with the length 0. Arguments are
+ *              copied.
+ *   Times      A time is a number of milliseconds, MESHAGE_INFINITE, or
+ *              MESHAGE_DEFAULT, which is the node's own timeout. With 0, a
+ *              call does not wait. Other negative values are INVALID.
  *   Threads    Every function on a node may be called from any thread at any
  *              time, including inside a callback. Immutable objects may be
  *              read by any number of threads. A configuration, and a message
  *              that is being changed, may be used by one thread at a time.
- *              A function blocks only if its comment says so.
+ *              A function blocks only if its comment states it.
  *   Callbacks  No callback runs on an I/O thread or while the library holds a
  *              lock. A callback may call any function, including
  *              meshage_node_free for its own node. It must return: longjmp and

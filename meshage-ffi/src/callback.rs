@@ -1,4 +1,5 @@
-//! An application's callback: a function, its `user_data`, and the `drop` function for that.
+//! An application's callback: a function, its `user_data`, and the `drop` function that frees the
+//! `user_data`.
 //!
 //! ```text
 //!   Slot ──► Arc<Callback> ◄── the thread that runs it
@@ -10,7 +11,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Called once with a callback's `user_data`, after the last use of that: frees it.
+/// Frees a callback's `user_data`. Called once, after the last use of the `user_data`.
 pub type meshage_drop_cb = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// Locks a mutex. A panic while a lock of this crate is held leaves the guarded data consistent, so

@@ -78,7 +78,7 @@ pub unsafe extern "C" fn meshage_config_namespace(
     unsafe { change_text(config, ns, "ns", ConfigBuilder::namespace) }
 }
 
-/// Sets the degree, the number of links that the node wants: 0 to 256. A node with fewer links
+/// Sets the degree, the number of links that the node looks for: 0 to 256. A node with fewer links
 /// sends solicitations. Default: 0, which sends none.
 ///
 /// Errors: NULL, INVALID.
@@ -140,8 +140,8 @@ pub extern "C" fn meshage_config_listen_port(
     status(|| change(config, |builder| builder.listen_port(port)))
 }
 
-/// Sets the version of the application, at most 256 bytes. The log has a warning for a peer of
-/// another version; there is no other effect. Default: "".
+/// Sets the version of the application, at most 256 bytes. The node logs a warning about a peer
+/// with another version; there is no other effect. Default: "".
 ///
 /// Errors: NULL, UTF8, INVALID. The string is copied.
 #[unsafe(no_mangle)]
@@ -153,9 +153,9 @@ pub unsafe extern "C" fn meshage_config_version(
     unsafe { change_text(config, version, "version", ConfigBuilder::version) }
 }
 
-/// Sets the node's own timeout, for which `MESHAGE_DEFAULT` stands in its calls, in milliseconds: 0
-/// or more, or `MESHAGE_INFINITE`. With 0 these calls do not wait; see `meshage_set` and
-/// `meshage_dial`. Default: `MESHAGE_DEFAULT_TIMEOUT_MS`.
+/// Sets the node's own timeout in milliseconds: 0 or more, or `MESHAGE_INFINITE`. Calls with the
+/// time `MESHAGE_DEFAULT` use it. With 0 these calls do not wait (see `meshage_set`). Default:
+/// `MESHAGE_DEFAULT_TIMEOUT_MS`.
 ///
 /// Errors: NULL, INVALID (also for `MESHAGE_DEFAULT`).
 #[unsafe(no_mangle)]

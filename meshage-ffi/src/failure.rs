@@ -1,4 +1,4 @@
-//! The error of a call: a status and a text. The core's errors become one here.
+//! The error of a call: a status and a text. The core's errors are converted to it here.
 
 use std::io;
 

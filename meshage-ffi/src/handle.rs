@@ -2,7 +2,7 @@
 //!
 //! The handle is reference-counted. The application holds one reference, from `meshage_node_create`
 //! to `meshage_node_free`; every call holds another while it runs. A node may therefore be freed
-//! while other threads wait in it: they return CLOSED, and the last of them frees the memory.
+//! while other threads wait in it: their calls return CLOSED, and the last call frees the memory.
 
 use std::ffi::CString;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

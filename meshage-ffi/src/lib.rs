@@ -17,7 +17,7 @@
 //! Every function obeys these rules:
 //!
 //! 1. It sets its out-parameters to NULL or 0 before it does anything else.
-//! 2. A required pointer that is NULL is `MESHAGE_ERR_NULL`; an accessor returns NULL or 0 for it.
+//! 2. If a required pointer is NULL, it returns `MESHAGE_ERR_NULL`; an accessor returns NULL or 0.
 //! 3. A panic does not cross the boundary; it becomes `MESHAGE_ERR_PANIC`.
 //! 4. No lock of this crate is held while a callback runs, and no callback runs on an I/O thread.
 //! 5. In a forked child, an inherited node is never used: a lock that another thread of the parent

@@ -32,10 +32,10 @@ pub extern "C" fn meshage_version_number() -> u32 {
     })
 }
 
-/// Returns what `meshage_version_number` returns. The purpose of this function is its name: a
-/// library exports the one for the versions that it is compatible with. A program that calls it as
-/// `MESHAGE_ABI()` fails to link with a library that is too old or too new for this header, and the
-/// linker's error names the version.
+/// Returns what `meshage_version_number` returns. A library exports only the function whose name
+/// contains the version that it is compatible with. A program that calls it as `MESHAGE_ABI()`
+/// therefore fails to link with a library that is too old or too new for this header, and the
+/// linker's error contains the version.
 ///
 /// Any thread. Does not block.
 #[unsafe(no_mangle)]

@@ -4,8 +4,9 @@
 //!   any thread ── line ──► bounded queue ──► one thread ──► the application's callback
 //! ```
 //!
-//! Logging never blocks: if the callback is slow, lines are dropped, and a line of the log has
-//! their number. The thread starts with the first callback and runs until the process ends.
+//! Logging never blocks: if the callback is slow, lines are dropped, and a later line of the log
+//! contains the number of dropped lines. The thread starts with the first callback and runs until
+//! the process ends.
 
 use std::cell::Cell;
 use std::ffi::{c_char, c_void};
@@ -82,8 +83,8 @@ thread_local! {
 
 /// Sets the callback for the log of all nodes of the process. `cb` is called with the lines of
 /// levels up to `max_level` (0 none, 1 errors, 2 warnings, 3 information, 4 debugging, 5 trace), on
-/// a separate thread, one line at a time. If the callback is slow, lines are dropped, and a line of
-/// the log has their number.
+/// a separate thread, one line at a time. If the callback is slow, lines are dropped, and a later
+/// line contains the number of dropped lines.
 ///
 /// A new callback replaces the old one; NULL removes it. Without a callback the library logs
 /// nothing. Remove the callback before anything that it uses is destroyed, at the latest before

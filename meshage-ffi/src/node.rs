@@ -85,15 +85,16 @@ pub unsafe extern "C" fn meshage_node_port(node: *const meshage_node) -> u16 {
     value(0, || unsafe { meshage_node::enter_any(node) }.map_or(0, |node| node.port))
 }
 
-/// Returns the node's degree, the number of links that it wants; 0 for NULL and in a forked child.
+/// Returns the node's degree, the number of links that it looks for; 0 for NULL and in a forked
+/// child.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_degree(node: *const meshage_node) -> u32 {
     // SAFETY: the caller's promise.
     value(0, || unsafe { meshage_node::enter(node) }.map_or(0, |node| node.node.node().degree()))
 }
 
-/// Sets the node's degree, the number of links that it wants: 0 to 256. Existing links stay. Has no
-/// effect on a closed node.
+/// Sets the node's degree, the number of links that it looks for: 0 to 256. Existing links stay.
+/// Has no effect on a closed node.
 ///
 /// Errors: NULL, INVALID, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -206,7 +207,7 @@ pub unsafe extern "C" fn meshage_node_stats(
 /// Waits until all the named nodes are reachable. `names` may be NULL if `count` is 0.
 ///
 /// Errors: NULL; UTF8; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0; `meshage_last_error` names the
-/// missing nodes); CLOSED; FORKED. Blocks; returns when the node is closed.
+/// missing nodes); CLOSED; FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_wait(
     node: *mut meshage_node,
@@ -233,7 +234,7 @@ pub unsafe extern "C" fn meshage_node_wait(
 /// Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
 /// it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the
 /// other node's name is in use); PROTOCOL; IO (the host is not found, or the connection broke
-/// before the link was established); CLOSED; FORKED. Blocks; returns when the node is closed.
+/// before the link was established); CLOSED; FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_dial(
     node: *mut meshage_node,

@@ -65,7 +65,7 @@ fn wait_to_take(
 /// that are still in the queue are returned first, then CLOSED.
 ///
 /// Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED; STATE (a message callback
-/// is set); FORKED. Blocks; returns when the node is closed or a message callback is set.
+/// is set); FORKED. Blocks; returns early when the node is closed or a message callback is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_recv(
     node: *mut meshage_node,
@@ -83,8 +83,8 @@ pub unsafe extern "C" fn meshage_recv(
 /// frees the node, no further call follows.
 ///
 /// Errors: NULL (the node or `cb`); INVALID (`max` is 0, or the time); TIMEOUT (AGAIN if
-/// `timeout_ms` is 0); CLOSED; STATE (a message callback is set); FORKED. Blocks; returns when the
-/// node is closed or a message callback is set.
+/// `timeout_ms` is 0); CLOSED; STATE (a message callback is set); FORKED. Blocks; returns early
+/// when the node is closed or a message callback is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_poll(
     node: *mut meshage_node,
@@ -158,7 +158,7 @@ pub unsafe extern "C" fn meshage_recv_fd(
 /// that is joined may be known already, and one that left may be unknown.
 ///
 /// Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED (and the queue is empty);
-/// FORKED. Blocks; returns when the node is closed.
+/// FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_next_event(
     node: *mut meshage_node,

@@ -26,8 +26,8 @@ pub struct meshage_op {
 }
 
 /// Called once with the result of a send. The callback owns the report and frees it with
-/// `meshage_report_free`. The report is NULL if the status is neither a recipient's nor PARTIAL
-/// (CLOSED).
+/// `meshage_report_free`. The report is NULL if there is no outcome, which is the case if the
+/// status is CLOSED.
 pub type meshage_report_cb = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
@@ -138,8 +138,8 @@ fn send(
 ///
 /// Errors: NULL; INVALID (no recipients, a name that is not valid, the time); UTF8; SELF (the
 /// sender is the only recipient); NO_ROUTE, TIMEOUT, BUSY, LOST (with one recipient); PARTIAL (with
-/// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns when the
-/// node is closed.
+/// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns early when
+/// the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_set(
     node: *mut meshage_node,
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn meshage_set(
 /// As `meshage_set`, with options; NULL stands for the defaults.
 ///
 /// `report` and errors: as for `meshage_set`; with retries NO_ROUTE is returned at the timeout only,
-/// and TIMEOUT instead of LOST. Blocks; returns when the node is closed.
+/// and TIMEOUT instead of LOST. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_set_with(
     node: *mut meshage_node,
@@ -187,10 +187,11 @@ pub unsafe extern "C" fn meshage_set_with(
 }
 
 /// Sends a body to all nodes that are reachable now and waits until all have acknowledged it. If
-/// there are none, returns OK and an empty report. The body is copied.
-/// `body` may be NULL if `len` is 0.
+/// no node is reachable, returns OK and an empty report. The body is copied; it may be NULL if
+/// `len` is 0.
 ///
-/// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+/// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns early when the node is
+/// closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_broadcast(
     node: *mut meshage_node,
@@ -212,7 +213,7 @@ pub unsafe extern "C" fn meshage_broadcast(
 /// As `meshage_broadcast`, with options; NULL stands for the defaults. Retries concern the nodes
 /// that were reachable when the call began.
 ///
-/// `report` and errors: as for `meshage_set_with`. Blocks; returns when the node is closed.
+/// `report` and errors: as for `meshage_set_with`. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_broadcast_with(
     node: *mut meshage_node,
@@ -248,7 +249,8 @@ pub unsafe extern "C" fn meshage_broadcast_recipients(
 /// Sends a message and waits for the acknowledgements. A message without recipients is a broadcast.
 /// A received message can be sent too. The caller still owns the message and may send it again.
 ///
-/// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns when the node is closed.
+/// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns early when the node is
+/// closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_send(
     node: *mut meshage_node,
@@ -266,7 +268,7 @@ pub unsafe extern "C" fn meshage_send(
 
 /// As `meshage_send`, with options; NULL stands for the defaults.
 ///
-/// `report` and errors: as for `meshage_set_with`. Blocks; returns when the node is closed.
+/// `report` and errors: as for `meshage_set_with`. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_send_with(
     node: *mut meshage_node,
@@ -362,9 +364,9 @@ pub unsafe extern "C" fn meshage_send_async_with(
     })
 }
 
-/// Cancels a send. It ends at once, and its callback is called, once. The outcome for a recipient
-/// to which the message has not left is CANCELED. For every other recipient it is TIMEOUT: the
-/// message may still arrive. Does nothing after the end of the send, or for NULL.
+/// Cancels a send. It ends at once, and its callback is called once. The outcome for a recipient
+/// is CANCELED if the message has not left this node for it. Otherwise it is TIMEOUT: the message
+/// may still arrive. Does nothing after the end of the send, or for NULL.
 ///
 /// Any thread. Does not block.
 #[unsafe(no_mangle)]

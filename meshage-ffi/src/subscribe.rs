@@ -68,8 +68,8 @@ pub unsafe extern "C" fn meshage_on_message(
 
 /// Sets the callback for messages in transit. `cb` is called with every complete message that the
 /// node forwards and that is not addressed to it. If the callback is slow, messages are not passed
-/// to it; the node's counters include their number. It runs on the node's callback thread, one
-/// message at a time; the reports of `meshage_send_async` wait for it.
+/// to it; the counter `net_snoops_dropped` counts them. The callback runs on the node's callback
+/// thread, one message at a time; the reports of `meshage_send_async` wait for it.
 ///
 /// A new callback replaces the old one; NULL removes it. The old callback may still be running when
 /// this function returns; its `drop` is called when it has returned.

@@ -14,10 +14,10 @@ use crate::shell::{self, Result};
 /// What the header begins with: the conventions that every function keeps.
 const PREAMBLE: &str = include_str!("../../meshage-ffi/preamble.h");
 
-/// Where the header lies, from the root of the workspace.
+/// The path of the header, relative to the root of the workspace.
 const HEADER: &str = "include/meshage.h";
 
-/// The header as the source says it.
+/// Generates the header from the source.
 pub(crate) fn generate() -> Result<String> {
     let folder = shell::root().join("meshage-ffi");
     let mut config = Config::from_file(folder.join("cbindgen.toml"))?;
@@ -30,7 +30,7 @@ pub(crate) fn generate() -> Result<String> {
     Ok(tag_enums(&text.lines().map(polish).collect::<String>()))
 }
 
-/// A line without white space at its end, and a negative constant in the brackets that C wants.
+/// Removes white space at the end of a line, and encloses a negative constant in brackets.
 fn polish(line: &str) -> String {
     let line = line.trim_end();
     match line.rsplit_once(' ') {
@@ -58,13 +58,13 @@ pub(crate) fn write(root: &Path) -> Result<()> {
     std::fs::write(&path, generate()?).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Whether the header is what the source says.
+/// Checks that the header matches the source.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let path = root.join(HEADER);
     let there = std::fs::read_to_string(&path).unwrap_or_default();
     match there == generate()? {
         true => Ok(()),
-        false => Err(format!("{HEADER} is not what the source says: cargo xtask header")),
+        false => Err(format!("{HEADER} does not match the source: run cargo xtask header")),
     }
 }
 
