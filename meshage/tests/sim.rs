@@ -333,3 +333,24 @@ fn a_relay_that_closes_passes_on_the_acknowledgements_of_what_it_forwarded() {
     assert!(!sim.report(refused).expect("ended").all_delivered());
     assert_eq!(sim.received("b").len(), 20, "a closing relay forwards no further message");
 }
+
+#[test]
+fn nodes_of_a_meshed_network_that_close_when_a_broadcast_arrives_are_all_reported_as_delivered() {
+    for seed in 1..31 {
+        let mut sim = Sim::new(seed, false);
+        sim.record_inboxes();
+        let names: Vec<String> = (0..10).map(|number| format!("n{number:03}")).collect();
+        for name in &names {
+            sim.add(NodeSpec::new(name, 3));
+        }
+        sim.settle_down();
+        sim.run_for(2 * SECOND);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let send_id = sim.broadcast(names[0], 100);
+        close_on_receipt(&mut sim, &names[1..]);
+        let ended = sim.run_until(SECOND, |sim| sim.report(send_id).is_some());
+        assert!(ended.is_some(), "seed {seed}: the send has ended");
+        let report = sim.report(send_id).expect("ended");
+        assert!(report.all_delivered(), "seed {seed}: {report:?}");
+    }
+}

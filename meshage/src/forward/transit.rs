@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// Without missing acknowledgements, nothing may have passed through for this long: longer than
 /// the acknowledgements of a stream are apart.
 const QUIET_TIME: Duration = Duration::from_millis(20);
+/// The same after a broadcast: an acknowledgement of a distant node may take its way through this
+/// node although the broadcast did not. It takes a round trip through the mesh.
+const FLOOD_QUIET_TIME: Duration = Duration::from_millis(100);
 /// A missing acknowledgement is waited for as long as something passed through within this time: a
 /// long round trip. It may never arrive: it may be lost, or may take another way.
 pub const TRANSIT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -19,20 +22,32 @@ pub const TRANSIT_TIMEOUT: Duration = Duration::from_millis(500);
 /// The transit traffic of one node.
 #[derive(Debug, Default)]
 pub struct Transit {
-    /// The origin of `last`.
+    /// The origin of the times below.
     origin: OnceLock<Instant>,
-    /// When something last passed through, in nanoseconds after the origin, plus one; 0 is never.
-    last: AtomicU64,
+    /// When something last passed through.
+    last: Time,
+    /// When a broadcast last arrived.
+    flooded: Time,
     stopped: AtomicBool,
 }
+
+/// A time in nanoseconds after the origin, plus one; 0 is never.
+#[derive(Debug, Default)]
+struct Time(AtomicU64);
 
 impl Transit {
     /// Records that a message was forwarded, or an acknowledgement passed on.
     pub fn record(&self, now: Instant) {
-        let origin = *self.origin.get_or_init(|| now);
-        let since = now.saturating_duration_since(origin).as_nanos();
-        self.last
-            .store(u64::try_from(since).map_or(u64::MAX, |since| since + 1), Ordering::Relaxed);
+        self.last.set(self.origin(now), now);
+    }
+
+    /// Records that a broadcast arrived, at a node with several links.
+    pub fn record_flood(&self, now: Instant) {
+        self.flooded.set(self.origin(now), now);
+    }
+
+    fn origin(&self, now: Instant) -> Instant {
+        *self.origin.get_or_init(|| now)
     }
 
     /// Forwards no more messages. Acknowledgements are still passed on.
@@ -47,14 +62,28 @@ impl Transit {
 
     /// Whether acknowledgements may still pass through. `missing`: a link lacks some.
     pub fn is_expecting(&self, missing: bool, now: Instant) -> bool {
-        let (Some(origin), Some(since)) =
-            (self.origin.get(), self.last.load(Ordering::Relaxed).checked_sub(1))
-        else {
-            return false;
+        let Some(origin) = self.origin.get() else { return false };
+        let since = |time: &Time| time.since(*origin, now);
+        let flooded = since(&self.flooded).filter(|since| *since < TRANSIT_TIMEOUT);
+        let limit = match (missing, flooded) {
+            (true, _) => TRANSIT_TIMEOUT,
+            (false, Some(_)) => FLOOD_QUIET_TIME,
+            (false, None) => QUIET_TIME,
         };
-        let last = *origin + Duration::from_nanos(since);
-        let limit = if missing { TRANSIT_TIMEOUT } else { QUIET_TIME };
-        now.saturating_duration_since(last) < limit
+        [since(&self.last), flooded].into_iter().flatten().min().is_some_and(|since| since < limit)
+    }
+}
+
+impl Time {
+    fn set(&self, origin: Instant, now: Instant) {
+        let since = now.saturating_duration_since(origin).as_nanos();
+        self.0.store(u64::try_from(since).map_or(u64::MAX, |since| since + 1), Ordering::Relaxed);
+    }
+
+    /// How long before `now` it is; `None` for never.
+    fn since(&self, origin: Instant, now: Instant) -> Option<Duration> {
+        let since = self.0.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(now.saturating_duration_since(origin + Duration::from_nanos(since)))
     }
 }
 
@@ -76,5 +105,22 @@ mod tests {
             assert!(transit.is_expecting(true, at + TRANSIT_TIMEOUT - millisecond));
             assert!(!transit.is_expecting(true, at + TRANSIT_TIMEOUT));
         }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the origin of the test's times")]
+    fn after_a_broadcast_the_acknowledgements_of_distant_nodes_are_waited_for() {
+        let start = Instant::now();
+        let transit = Transit::default();
+        transit.record_flood(start);
+        let millisecond = Duration::from_millis(1);
+        assert!(transit.is_expecting(false, start + FLOOD_QUIET_TIME - millisecond));
+        assert!(!transit.is_expecting(false, start + FLOOD_QUIET_TIME));
+        let passed = start + FLOOD_QUIET_TIME - millisecond;
+        transit.record(passed);
+        assert!(transit.is_expecting(false, passed + FLOOD_QUIET_TIME - millisecond));
+        let later = start + TRANSIT_TIMEOUT;
+        transit.record(later);
+        assert!(!transit.is_expecting(false, later + QUIET_TIME));
     }
 }

@@ -46,6 +46,8 @@ struct BatchOutput {
     acks: AckBatch,
     /// Whether a message was forwarded.
     forwarded: bool,
+    /// Whether a broadcast arrived.
+    flooded: bool,
     /// The number of acknowledgements and refusals that are passed on.
     acknowledgements: u32,
     /// The queues that received copies and must be flushed.
@@ -102,6 +104,9 @@ impl<S: Sink> Plane<S> {
             if verdict.is_err() {
                 break;
             }
+        }
+        if output.flooded && fib.links.len() > 1 {
+            self.transit.record_flood(now);
         }
         if output.forwarded || output.acknowledgements > 0 {
             self.transit.record(now);
@@ -180,6 +185,7 @@ impl<S: Sink> Plane<S> {
             output.acks.push(refusal);
         }
         let forwarded = !plan.copies.is_empty();
+        output.flooded |= matches!(header.targets, Targets::Flood(_));
         for copy in plan.copies {
             self.forward(fib, copy, &frame, output);
         }
