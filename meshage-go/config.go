@@ -16,6 +16,11 @@ const (
 	AnyPort = -1
 	// Forever, as a timeout, waits without a limit.
 	Forever time.Duration = -1
+	// AtOnce, as a timeout, does not wait. A message is sent, and its outcome is ErrTimeout, which
+	// says that it is unknown, unless it is known at once: ErrNoRoute, or ErrBusy if the node's own
+	// queue is full. It is never a success. The message stays on its way for up to 10 s; Close
+	// flushes it.
+	AtOnce time.Duration = -2
 )
 
 // A Config has the options of a node. Only the name is required. Each other option has a default.
@@ -51,8 +56,11 @@ type Config struct {
 	// node logs a warning; there is no other effect.
 	Version string
 	// Timeout is how long a send and a dial wait if their context has no deadline, in whole
-	// milliseconds. Forever waits without a limit. Default: DEFAULT_TIMEOUT seconds.
+	// milliseconds. Forever waits without a limit, and AtOnce does not wait (a dial then fails with
+	// ErrAgain). Default: DEFAULT_TIMEOUT seconds.
 	Timeout time.Duration
+	// Retry makes every send of the node retry, as SendOptions.Retry does for one.
+	Retry bool
 	// MSATimeout is the interval at which the node announces its links even if nothing has changed:
 	// 100 ms to one day.
 	// Default: DEFAULT_MSA_TIMEOUT seconds.
@@ -121,14 +129,30 @@ func (s *setter) port(what string, port int, set func(C.uint16_t) C.meshage_stat
 	s.number(what, int64(port), math.MaxUint16, func() C.meshage_status { return set(C.uint16_t(port)) })
 }
 
-// time sets a duration option, which may be Forever.
+// time sets a duration option, which may be Forever or AtOnce.
 func (s *setter) time(what string, value time.Duration, set func(C.int32_t) C.meshage_status) {
-	if value == Forever {
+	switch value {
+	case Forever:
 		s.check(set(C.MESHAGE_INFINITE))
 		return
+	case AtOnce:
+		s.check(set(0))
+		return
 	}
-	ms := int64((value + time.Millisecond - 1) / time.Millisecond)
+	ms := milliseconds(value)
 	s.number(what, ms, math.MaxInt32, func() C.meshage_status { return set(C.int32_t(ms)) })
+}
+
+// milliseconds rounds a duration up, away from zero, so that only a duration of 0 is 0.
+func milliseconds(value time.Duration) int64 {
+	ms := int64(value / time.Millisecond)
+	switch remainder := value % time.Millisecond; {
+	case remainder > 0:
+		ms++
+	case remainder < 0:
+		ms--
+	}
+	return ms
 }
 
 // addresses adds the strings of an option one by one.

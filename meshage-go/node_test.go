@@ -151,12 +151,17 @@ func TestEventsReportChanges(t *testing.T) {
 	first, second := nodes[0].Events(ctx), nodes[0].Events(context.Background())
 	linkInLine(t, nodes...)
 	for _, events := range []<-chan meshage.Event{first, second} {
-		seen := map[meshage.Event]bool{}
-		for !seen[meshage.Event{Kind: meshage.EventNodeJoined, Node: "bob"}] {
-			seen[<-events] = true
+		seen := map[meshage.EventKind]meshage.Event{}
+		for seen[meshage.EventNodeJoined].Node != "bob" {
+			event := <-events
+			seen[event.Kind] = event
 		}
-		if !seen[meshage.Event{Kind: meshage.EventLinkUp, Node: "bob"}] {
-			t.Errorf("no link event in %v", seen)
+		link, joined := seen[meshage.EventLinkUp], seen[meshage.EventNodeJoined]
+		if link.Node != "bob" || link.Instance == 0 || link.Instance != joined.Instance {
+			t.Errorf("%+v, %+v", link, joined)
+		}
+		if link.Reason != "" || joined.Failed {
+			t.Errorf("%+v, %+v", link, joined)
 		}
 	}
 	done()
@@ -164,7 +169,13 @@ func TestEventsReportChanges(t *testing.T) {
 	}
 	nodes[1].Close()
 	for event := range second {
-		if event == (meshage.Event{Kind: meshage.EventNodeLeft, Node: "bob"}) {
+		if event.Kind == meshage.EventLinkDown && event.Reason == "" {
+			t.Errorf("no reason: %+v", event)
+		}
+		if event.Kind == meshage.EventNodeLeft && event.Node == "bob" {
+			if event.Failed || event.Instance == 0 || event.Reason == "" {
+				t.Errorf("%+v", event)
+			}
 			break
 		}
 	}

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use meshage::config::{Config, ConfigBuilder, DEFAULT_MSA_TIMEOUT, DEFAULT_TIMEOUT};
+use meshage::config::{Config, ConfigBuilder};
 
 use crate::boundary::{create, free, status};
 use crate::convert::{Wait, required, text};
@@ -177,16 +177,17 @@ pub unsafe extern "C" fn meshage_config_version(
 }
 
 /// Sets the node's own timeout in milliseconds: 0 or more, or `MESHAGE_INFINITE`. Calls with the
-/// time `MESHAGE_DEFAULT` use it. Default: `MESHAGE_DEFAULT_TIMEOUT_MS`.
+/// time `MESHAGE_DEFAULT` use it. With 0 these calls do not wait (see `meshage_set`). Default:
+/// `MESHAGE_DEFAULT_TIMEOUT_MS`.
 ///
-/// Errors: NULL, INVALID.
+/// Errors: NULL, INVALID (also for `MESHAGE_DEFAULT`).
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_config_timeout(
     config: Option<&mut meshage_config>,
     ms: i32,
 ) -> meshage_status {
     status(|| {
-        let timeout = Wait::parse(ms)?.setting(DEFAULT_TIMEOUT);
+        let timeout = Wait::parse(ms)?.setting("timeout")?;
         change(config, |builder| builder.timeout(timeout))
     })
 }
@@ -194,14 +195,14 @@ pub extern "C" fn meshage_config_timeout(
 /// Sets the interval at which the node announces its links even if nothing has changed, in
 /// milliseconds: 100 to 86,400,000 (one day). Default: `MESHAGE_DEFAULT_MSA_TIMEOUT_MS`.
 ///
-/// Errors: NULL, INVALID.
+/// Errors: NULL, INVALID (also for `MESHAGE_INFINITE` and `MESHAGE_DEFAULT`).
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_config_msa_timeout(
     config: Option<&mut meshage_config>,
     ms: i32,
 ) -> meshage_status {
     status(|| {
-        let period = Wait::parse(ms)?.setting(DEFAULT_MSA_TIMEOUT);
+        let period = Wait::parse(ms)?.setting("msa_timeout")?;
         change(config, |builder| builder.msa_timeout(period))
     })
 }

@@ -149,6 +149,11 @@ pub unsafe extern "C" fn meshage_recv_fd(
 /// are dropped and one `MESHAGE_EVENT_OVERFLOW` takes their place. Free `*out` with
 /// `meshage_event_free`.
 ///
+/// A node is alone when it is created. So the events alone, from the first one on, say which nodes
+/// are on the mesh; no node is missed, whenever the first call is made. After an OVERFLOW, continue
+/// from a new snapshot (`meshage_node_mesh`): what changes while it is taken is in both, so a node
+/// that is joined may be known already, and one that left may be unknown.
+///
 /// Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED (and the queue is empty);
 /// FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]

@@ -49,6 +49,10 @@ class Node(NodeBase):
     ) -> list[str]:
         """Send to the named nodes, wait until all have the message, and return their names.
 
+        With a ``timeout`` of 0 the message is sent and the call does not wait. An outcome is then
+        ``TIMEOUT``, which says that it is unknown, unless it is known at once: ``NO_ROUTE``, or
+        ``BUSY`` if the node's own queue is full.
+
         With ``retry`` the send is repeated until the deadline, along the current route. Raises
         ``SendError``, which has the outcome for each recipient; with one recipient also
         ``MeshageTimeout`` or ``NoRoute``.

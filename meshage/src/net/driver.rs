@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep_until, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::input::{NETWORK_EVENTS_MAX, NetworkEvent, Request};
@@ -30,6 +30,7 @@ use super::transport::Listener;
 use super::udp::Udp;
 use super::{clock, dial, listen, udp};
 use crate::event::{Event, LinkEnd};
+use crate::forward::transit::TRANSIT_TIMEOUT;
 use crate::name::LinkId;
 use crate::protocol::io::{Command, Input, Output, Reply, RequestId};
 use crate::route::RouteTable;
@@ -128,9 +129,18 @@ impl Driver {
         let close_deadline = clock::now() + CLOSE_TIMEOUT;
         let was_idle = self.is_idle();
         // While the last sends end, the node does everything else as before.
-        let flushed = timeout(CLOSE_TIMEOUT - LEAVE_TIMEOUT, self.run_until_flushed()).await;
+        let sends_timeout = CLOSE_TIMEOUT - LEAVE_TIMEOUT - TRANSIT_TIMEOUT;
+        let _ =
+            timeout(sends_timeout, self.run_until(|driver| driver.shared.plane.is_idle())).await;
+        // Then it forwards acknowledgements only, until none is expected any more.
+        self.shared.plane.stop_forwarding();
+        let is_flushed = |driver: &Self| {
+            driver.is_idle() && !driver.shared.plane.expects_acknowledgements(clock::now())
+        };
+        let transit_deadline = close_deadline - LEAVE_TIMEOUT;
+        let flushed = timeout_at(transit_deadline.into(), self.run_until(is_flushed)).await;
         if flushed.is_err() {
-            tracing::debug!("closing with sends or frames outstanding");
+            tracing::debug!("closing with sends, frames or acknowledgements outstanding");
         }
         let left = close_deadline.saturating_duration_since(clock::now());
         self.leave(if was_idle { LEAVE_TIMEOUT } else { left.max(LEAVE_TIMEOUT) }).await;
@@ -153,10 +163,11 @@ impl Driver {
         }
     }
 
-    async fn run_until_flushed(&mut self) {
+    /// Runs the node until the condition holds, which is checked every [`FLUSH_INTERVAL`].
+    async fn run_until(&mut self, holds: impl Fn(&Self) -> bool) {
         let sleep = sleep_until(clock::now().into());
         tokio::pin!(sleep);
-        while !self.is_idle() {
+        while !holds(self) {
             let _ = timeout(FLUSH_INTERVAL, self.run_round(sleep.as_mut())).await;
         }
     }
