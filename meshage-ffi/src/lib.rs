@@ -39,6 +39,7 @@ mod handle;
 pub mod constants;
 
 pub mod status;
+mod system;
 
 pub mod callback;
 

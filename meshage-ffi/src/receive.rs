@@ -21,6 +21,7 @@ use crate::node::limit;
 use crate::status::meshage_status::{
     self, MESHAGE_ERR_CLOSED, MESHAGE_ERR_INVALID, MESHAGE_ERR_IO, MESHAGE_ERR_STATE,
 };
+use crate::system::c_descriptor;
 
 /// Takes one message from the queue, unless a callback takes them, or comes to while this waits.
 fn take(node: &Arc<meshage_node>, wait: Wait) -> Result<Message, Failure> {
@@ -151,7 +152,8 @@ pub unsafe extern "C" fn meshage_recv_fd(
         let node = unsafe { meshage_node::enter(node)? };
         let fd = required(fd, "fd")?;
         let opened = node.node.node().recv_fd();
-        *fd = opened.map_err(|error| Failure::new(MESHAGE_ERR_IO, error))?;
+        let opened = opened.map_err(|error| Failure::new(MESHAGE_ERR_IO, error))?;
+        *fd = c_descriptor(opened)?;
         Ok(())
     })
 }

@@ -400,7 +400,7 @@ impl Core {
         Ok(dict)
     }
 
-    fn fileno(&self) -> PyResult<i32> {
+    fn fileno(&self) -> PyResult<meshage::Descriptor> {
         Ok(self.node.unforked()?.node().recv_fd()?)
     }
 

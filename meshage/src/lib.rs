@@ -77,6 +77,8 @@ pub use event::Event;
 pub use message::{Command, Message, Outcome, Outgoing, Recipients, Report};
 pub use name::{Instance, LOLLIPOP_LENGTH, MessageId, NameError, Namespace, NodeName};
 #[cfg(feature = "net")]
+pub use net::sys::descriptor::Descriptor;
+#[cfg(feature = "net")]
 pub use node::{Events, Messages, Node, Pending, WaitCondition};
 pub use stats::Stats;
 pub use topology::Mesh;

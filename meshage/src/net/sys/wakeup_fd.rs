@@ -6,32 +6,29 @@
 //! of two concurrent calls therefore leaves the descriptor in the right state.
 
 use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd as _, RawFd};
-use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
+use super::descriptor::{self, Descriptor, PairEnd};
 use super::socket;
 
 /// The descriptor and the other end of its socket pair.
 #[derive(Debug)]
 pub(crate) struct WakeupFd {
-    reader: UnixStream,
-    writer: UnixStream,
+    reader: PairEnd,
+    writer: PairEnd,
     raised: Mutex<bool>,
 }
 
 impl WakeupFd {
     /// Creates a descriptor that is not readable.
     pub(crate) fn new() -> io::Result<Self> {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
+        let (reader, writer) = descriptor::pair()?;
         Ok(Self { reader, writer, raised: Mutex::new(false) })
     }
 
     /// The descriptor to wait for.
-    pub(crate) fn descriptor(&self) -> RawFd {
-        self.reader.as_raw_fd()
+    pub(crate) fn descriptor(&self) -> Descriptor {
+        descriptor::number(&self.reader)
     }
 
     /// Makes the descriptor readable if `ready` returns true, and not readable otherwise.
