@@ -4,7 +4,7 @@ use std::os::raw::c_int;
 
 use meshage::Descriptor;
 
-use crate::boundary::Failure;
+use crate::failure::Failure;
 
 /// A descriptor as C programs wait for it: it is a C `int` on Unix.
 #[cfg(unix)]

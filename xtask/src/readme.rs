@@ -127,10 +127,9 @@ impl Reader {
         let node_names = starts_nodes(block).then(|| NODES.map(unique));
         let block = &renamed(block, unique);
         let mut script = format!("set -e\n. {}\n", quoted(&self.state));
-        match &node_names {
+        if node_names.is_some() {
             // If one node does not start, the script does not wait for the other.
-            Some(_) => script.push_str("trap 'kill 0' EXIT\n"),
-            None => {}
+            script.push_str("trap 'kill 0' EXIT\n");
         }
         script.push_str(block);
         let state = quoted(&self.state);

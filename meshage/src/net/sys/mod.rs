@@ -1,4 +1,4 @@
-//! What differs between operating systems: socket options, descriptors and fork detection.
+//! The parts that differ between operating systems: socket options, descriptors, fork detection.
 //!
 //! Only the modules below use `libc`, `socket2`, `std::os` or a `cfg` on the system. The rest of the
 //! crate uses their functions and does not depend on the system; `cargo xtask verify` checks this.
