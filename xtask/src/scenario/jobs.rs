@@ -16,8 +16,8 @@ const JOBS: usize = 30;
 const DONE_MAX: Duration = Duration::from_secs(60);
 
 pub(super) fn run(root: &Path, programs: &Programs) -> Result<()> {
-    // Use the same packages as the node programs, so that nothing is built twice.
-    let build = ["build", "--quiet", "--release", "-p", "meshage-ffi", "-p", "meshage"];
+    // The tests of the core have built it already, with the same options.
+    let build = ["build", "--quiet", "--profile", "test", "-p", "meshage", "--features", "sim"];
     shell::run(shell::cargo(root, &build).args(["--example", "job_worker"]))?;
     let queue_name = random::namespace("jobs");
     let python = |role: &str| {
@@ -26,7 +26,7 @@ pub(super) fn run(root: &Path, programs: &Programs) -> Result<()> {
         command
     };
     let rust = || {
-        let program = shell::target(root).join("release/examples/job_worker");
+        let program = shell::target(root).join("debug/examples/job_worker");
         let mut command = shell::command(root, program);
         command.arg(&queue_name);
         command
