@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use meshage::Descriptor;
+use meshage::RawDescriptor;
 use pyo3::prelude::*;
 
 use crate::handle::NodeHandle;
@@ -129,7 +129,7 @@ impl Completions {
     }
 
     /// The descriptor: readable while an operation can be collected.
-    fn fileno(&self) -> Descriptor {
+    fn fileno(&self) -> RawDescriptor {
         system::number(&self.reader)
     }
 

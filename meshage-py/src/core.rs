@@ -400,7 +400,7 @@ impl Core {
         Ok(dict)
     }
 
-    fn fileno(&self) -> PyResult<meshage::Descriptor> {
+    fn fileno(&self) -> PyResult<meshage::RawDescriptor> {
         Ok(self.node.unforked()?.node().recv_fd()?)
     }
 

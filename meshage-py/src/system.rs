@@ -2,7 +2,7 @@
 
 use std::io;
 
-use meshage::Descriptor;
+use meshage::RawDescriptor;
 
 /// The number of the error "address in use".
 pub(crate) const ADDRESS_IN_USE: i32 = libc::EADDRINUSE;
@@ -38,7 +38,7 @@ fn loopback_pair() -> io::Result<(PairEnd, PairEnd)> {
 }
 
 /// The number of one end, to wait for.
-pub(crate) fn number(end: &PairEnd) -> Descriptor {
+pub(crate) fn number(end: &PairEnd) -> RawDescriptor {
     #[cfg(unix)]
     return std::os::fd::AsRawFd::as_raw_fd(end);
     #[cfg(windows)]

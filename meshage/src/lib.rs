@@ -77,7 +77,7 @@ pub use event::Event;
 pub use message::{Command, Message, Outcome, Outgoing, Recipients, Report};
 pub use name::{Instance, LOLLIPOP_LENGTH, MessageId, NameError, Namespace, NodeName};
 #[cfg(feature = "net")]
-pub use net::sys::descriptor::Descriptor;
+pub use net::sys::socket_pair::RawDescriptor;
 #[cfg(feature = "net")]
 pub use node::{Events, Messages, Node, Pending, WaitCondition};
 pub use stats::Stats;

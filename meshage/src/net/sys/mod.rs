@@ -5,16 +5,17 @@
 //! Each function has a way for Linux, macOS and Windows.
 //!
 //! ```text
-//!                        Linux                    macOS               Windows
-//!   no SIGPIPE           MSG_NOSIGNAL             SO_NOSIGPIPE        no such signal
-//!   shared UDP port      SO_REUSEPORT             SO_REUSEPORT        SO_REUSEADDR
-//!   dead connection      TCP_USER_TIMEOUT, too    the dead interval   the dead interval
-//!   short send queue     TCP_NOTSENT_LOWAT        as the system has   as the system has
-//!   wakeup descriptor    socket pair              socket pair         connected loopback sockets
-//!   fork detection       pthread_atfork           pthread_atfork      no fork
+//!                        Linux                         macOS               Windows
+//!   no SIGPIPE           MSG_NOSIGNAL                  SO_NOSIGPIPE        there is no such signal
+//!   shared UDP port      SO_REUSEPORT                  SO_REUSEPORT        SO_REUSEADDR
+//!   dead connection      TCP_USER_TIMEOUT, and the     the control         the control
+//!                        control plane's interval      plane's interval    plane's interval
+//!   unsent bytes         TCP_NOTSENT_LOWAT             the system's limit  the system's limit
+//!   wakeup descriptor    a socket pair                 a socket pair       a pair of UDP sockets
+//!   fork detection       pthread_atfork                pthread_atfork      there is no fork
 //! ```
 
-pub(crate) mod descriptor;
 pub(crate) mod fork;
 pub(super) mod socket;
+pub(crate) mod socket_pair;
 pub(crate) mod wakeup_fd;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::descriptor::AsSocket;
+use super::socket_pair::AsSocket;
 
 /// The length of the accept queue: a thousand nodes may respond to one solicitation.
 const BACKLOG: i32 = 1024;

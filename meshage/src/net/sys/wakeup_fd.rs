@@ -8,8 +8,8 @@
 use std::io::{self, Read as _};
 use std::sync::{Mutex, PoisonError};
 
-use super::descriptor::{self, Descriptor, PairEnd};
 use super::socket;
+use super::socket_pair::{self, PairEnd, RawDescriptor};
 
 /// The descriptor and the other end of its socket pair.
 #[derive(Debug)]
@@ -22,13 +22,13 @@ pub(crate) struct WakeupFd {
 impl WakeupFd {
     /// Creates a descriptor that is not readable.
     pub(crate) fn new() -> io::Result<Self> {
-        let (reader, writer) = descriptor::pair()?;
+        let (reader, writer) = socket_pair::pair()?;
         Ok(Self { reader, writer, raised: Mutex::new(false) })
     }
 
     /// The descriptor to wait for.
-    pub(crate) fn descriptor(&self) -> Descriptor {
-        descriptor::number(&self.reader)
+    pub(crate) fn descriptor(&self) -> RawDescriptor {
+        socket_pair::number(&self.reader)
     }
 
     /// Makes the descriptor readable if `ready` returns true, and not readable otherwise.

@@ -1,9 +1,9 @@
 //! The system's numbers of sockets, and a connected pair of sockets.
 //!
 //! ```text
-//!             Descriptor   AsSocket   a pair is
-//!   Unix      RawFd        AsFd       a socket pair of the system
-//!   Windows   RawSocket    AsSocket   two UDP sockets of the loopback, connected to each other
+//!             RawDescriptor   AsSocket   a pair is
+//!   Unix      RawFd           AsFd       a socket pair of the system
+//!   Windows   RawSocket       AsSocket   two UDP sockets of the loopback, connected to each other
 //! ```
 
 use std::io;
@@ -16,11 +16,11 @@ pub(in crate::net) use std::os::windows::io::AsSocket;
 /// The system's number of a socket, for functions that wait for one: a file descriptor on Unix, a
 /// `SOCKET` on Windows.
 #[cfg(unix)]
-pub type Descriptor = std::os::fd::RawFd;
+pub type RawDescriptor = std::os::fd::RawFd;
 /// The system's number of a socket, for functions that wait for one: a file descriptor on Unix, a
 /// `SOCKET` on Windows.
 #[cfg(windows)]
-pub type Descriptor = std::os::windows::io::RawSocket;
+pub type RawDescriptor = std::os::windows::io::RawSocket;
 
 /// One end of a pair.
 #[cfg(unix)]
@@ -38,7 +38,7 @@ pub(super) fn pair() -> io::Result<(PairEnd, PairEnd)> {
 }
 
 /// The number of one end.
-pub(super) fn number(end: &PairEnd) -> Descriptor {
+pub(super) fn number(end: &PairEnd) -> RawDescriptor {
     #[cfg(unix)]
     return std::os::fd::AsRawFd::as_raw_fd(end);
     #[cfg(windows)]
