@@ -33,14 +33,18 @@ class Queue:
         self.held: dict[str, int] = {}  # the job of each worker
         self.idle: set[str] = set()  # the workers for which there was no job
         self.sends: dict[str, asyncio.Task[None]] = {}  # the jobs on their way
+        self.tasks = asyncio.TaskGroup()  # an error in one task ends them all
 
     async def run(self) -> None:
         # The events start before the first job is given, so that the end of no worker is missed.
-        watcher = asyncio.create_task(self.watch(self.node.events()))
-        while self.unfinished:
-            message = await self.node.recv()
-            self.handle(message.source, message.text())
-        watcher.cancel()
+        events = self.node.events()
+        async with self.tasks:
+            watcher = self.tasks.create_task(self.watch(events))
+            while self.unfinished:
+                message = await self.node.recv()
+                self.handle(message.source, message.text())
+            for task in [watcher, *self.sends.values()]:
+                task.cancel()
         with contextlib.suppress(meshage.SendError, meshage.MeshageTimeout):
             await self.node.broadcast("stop")
 
@@ -57,7 +61,7 @@ class Queue:
 
     def give_job(self, worker: str) -> None:
         if worker in self.sends:
-            return
+            return  # it asks again
         if worker not in self.held:
             while self.waiting and self.waiting[0] not in self.unfinished:
                 self.waiting.popleft()
@@ -66,7 +70,7 @@ class Queue:
                 return
             self.held[worker] = self.waiting.popleft()
         # A worker that asks although it holds a job did not receive it: it gets the same job.
-        self.sends[worker] = asyncio.create_task(self.send_job(worker, self.held[worker]))
+        self.sends[worker] = self.tasks.create_task(self.send_job(worker, self.held[worker]))
 
     async def send_job(self, worker: str, job: int) -> None:
         try:
@@ -74,7 +78,7 @@ class Queue:
         except (meshage.SendError, meshage.MeshageTimeout) as error:
             outcome = error.failed.get(worker)
             certain = outcome is None or outcome.is_certain_failure
-            # Otherwise the worker may have the job. It keeps it until it sends the result or leaves.
+            # Otherwise the worker may have it, and keeps it until it sends the result or leaves.
             if certain or worker not in self.node.mesh():
                 self.take_back(worker)
         finally:
