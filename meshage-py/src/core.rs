@@ -418,14 +418,16 @@ impl Core {
                 dropped.fetch_add(1, Ordering::Relaxed);
             }
         };
-        self.node.open()?.set_snoop(Some(Box::new(snoop)));
+        let started = self.node.open()?.set_snoop(Some(Box::new(snoop)));
+        started.map_err(|error| errors::system(&error))?;
         Ok(queue)
     }
 
     /// Stops snooping.
     fn stop_snooping(&self) {
         if !self.node.is_forked() {
-            self.node.node().set_snoop(None);
+            // Only starting a thread can fail.
+            let _ = self.node.node().set_snoop(None);
         }
     }
 

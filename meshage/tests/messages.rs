@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{SOON, count, know_all, line, link, name, node, quiet, soon, start, until};
+use common::{
+    SOON, count, know_all, line, link, name, node, quiet, soon, start, until, until_event,
+};
 use meshage::{Encoding, Event, Message, Node, NodeName, Outcome, Outgoing, RecvError, SendError};
 
 async fn recv(node: &Node) -> Message {
@@ -56,7 +58,11 @@ async fn a_request_to_a_distant_node_that_just_joined_is_acknowledged() {
         let joins = node("joins").await;
         let mut events = nodes[0].events();
         link(&joins, &nodes[3]).await;
-        while soon(events.next()).await.expect("an event") != Event::NodeJoined(name("joins")) {}
+        until_event(
+            &mut events,
+            |event| matches!(event, Event::NodeJoined { node, .. } if *node == name("joins")),
+        )
+        .await;
         let report = nodes[0].set([name("joins")], "request").await.expect("sent");
         assert!(report.all_delivered(), "round {round}: {report:?}");
         let report = joins.set([recv(&joins).await.source], "reply").await.expect("sent");
@@ -204,15 +210,17 @@ async fn a_relay_can_snoop_on_messages_in_transit() {
     let nodes = line(&["a", "relay", "b"]).await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = seen.clone();
-    nodes[1].set_snoop(Some(Box::new(move |message| {
-        sink.lock().expect("unpoisoned").push(message);
-    })));
+    nodes[1]
+        .set_snoop(Some(Box::new(move |message| {
+            sink.lock().expect("unpoisoned").push(message);
+        })))
+        .expect("a thread");
     for body in ["1", "2"] {
         assert!(nodes[0].set([name("b")], body).await.expect("sent").all_delivered());
     }
     assert!(nodes[0].set([name("relay")], "not this").await.expect("sent").all_delivered());
     until("both are snooped", || seen.lock().expect("unpoisoned").len() == 2).await;
-    nodes[1].set_snoop(None);
+    nodes[1].set_snoop(None).expect("no thread is needed");
     assert!(nodes[0].set([name("b")], "3").await.expect("sent").all_delivered());
     let seen = seen.lock().expect("unpoisoned");
     assert_eq!(seen.iter().map(|m| m.text().expect("text")).collect::<Vec<_>>(), ["1", "2"]);

@@ -15,7 +15,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until, timeout};
@@ -24,9 +23,11 @@ use tracing::Instrument as _;
 use super::input::{NETWORK_EVENTS_MAX, NetworkEvent, Request};
 use super::links::Links;
 use super::shared::Shared;
+use super::tasks::{self, inject};
+use super::transport::Listener;
 use super::udp::Udp;
 use super::{clock, dial, listen, udp};
-use crate::event::Event;
+use crate::event::{Event, LinkEnd};
 use crate::name::LinkId;
 use crate::protocol::io::{Command, Input, Output, Reply, RequestId};
 use crate::route::RouteTable;
@@ -105,7 +106,7 @@ impl Driver {
     }
 
     /// Runs the node until it is closed.
-    pub(super) async fn run(mut self, listener: TcpListener) {
+    pub(super) async fn run(mut self, listener: Listener) {
         let (shared, events) = (self.shared.clone(), self.event_sender.clone());
         self.spawn(listen::run(listener, shared.clone(), events.clone()));
         for socket in self.udp.receivers() {
@@ -192,10 +193,14 @@ impl Driver {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.shared.router().handle_timeout(now);
         }
+        // If the routes are not computed yet, the router wakes this task in a few milliseconds.
+        let settled = self.barriers.is_empty() || self.shared.router().settle_routes(now);
         self.carry_out_outputs();
-        for barrier in self.barriers.drain(..) {
-            // Fails only if the reader was closed meanwhile.
-            let _ = barrier.send(());
+        if settled {
+            for barrier in self.barriers.drain(..) {
+                // Fails only if the reader was closed meanwhile.
+                let _ = barrier.send(());
+            }
         }
         while self.tasks.try_join_next().is_some() {}
     }
@@ -223,6 +228,7 @@ impl Driver {
                 command
             }
             Request::Close => {
+                inject::point("control", self.shared.name.as_str());
                 self.closing = true;
                 return;
             }
@@ -253,8 +259,8 @@ impl Driver {
     /// Whether the router has to handle an input. Input from a closed link is ignored.
     fn is_current(&mut self, input: &Input) -> bool {
         match input {
-            Input::LinkDown { link, reason, .. } => {
-                tracing::debug!(%link, %reason, "link broken");
+            Input::LinkDown { link, end } => {
+                tracing::debug!(%link, %end, "link broken");
                 let was_open = self.links.remove(*link);
                 self.fib_outdated |= was_open;
                 was_open
@@ -287,7 +293,7 @@ impl Driver {
         if std::mem::take(&mut self.fib_outdated) {
             let fib = self.links.fib(self.routes.clone());
             self.shared.plane.install(fib, clock::now());
-            self.shared.installs.send_replace(());
+            self.shared.installs.notify_waiters();
         }
         for notification in notifications {
             self.notify(notification);
@@ -336,8 +342,8 @@ impl Driver {
         if self.links.remove(link) {
             self.shared.counters.net_control_overflows.one();
             self.fib_outdated = true;
-            let reason = "the queue of control frames is full".into();
-            self.handle(Input::LinkDown { link, reason, breach: false });
+            let end = LinkEnd::Broken("the queue of control frames is full".into());
+            self.handle(Input::LinkDown { link, end });
         }
     }
 
@@ -366,29 +372,34 @@ enum Notification {
 
 fn log(event: &Event) {
     match event {
-        Event::LinkUp(peer) => tracing::info!(%peer, "link up"),
-        Event::LinkDown(peer) => tracing::info!(%peer, "link down"),
-        Event::NodeJoined(node) => tracing::info!(%node, "node joined"),
-        Event::NodeLeft(node) => tracing::info!(%node, "node left"),
+        Event::LinkUp { peer, instance } => tracing::info!(%peer, %instance, "link up"),
+        Event::LinkDown { peer, instance, reason } => {
+            tracing::info!(%peer, %instance, %reason, "link down");
+        }
+        Event::NodeJoined { node, instance } => tracing::info!(%node, %instance, "node joined"),
+        Event::NodeLeft { node, instance, departure } => {
+            tracing::info!(%node, %instance, %departure, "node left");
+        }
         Event::Topology => tracing::debug!("topology changed"),
-        Event::NameConflict(name) => tracing::warn!(%name, "two nodes have the same name"),
+        Event::NameConflict { name, reason } => tracing::warn!(%name, reason, "name conflict"),
+        Event::DiscoveryFailed { reason } => tracing::warn!(reason, "discovery failed"),
         Event::Overflow => {}
     }
 }
 
 /// Calls the data plane at its deadlines.
 async fn handle_deadlines(shared: Arc<Shared>) {
+    let handle = || handle_deadlines_of(&shared);
+    tasks::keep_running("deadlines", &shared.counters, handle).await;
+}
+
+async fn handle_deadlines_of(shared: &Shared) {
     let sink = shared.plane.sink();
     loop {
         let deadline = sink.set_timer(|| shared.plane.poll_timeout());
-        let elapsed = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
-        };
+        inject::point("deadlines", shared.name.as_str());
         tokio::select! {
-            () = elapsed => shared.plane.handle_timeout(clock::now()),
+            () = clock::passed(deadline) => shared.plane.handle_timeout(clock::now()),
             () = sink.deadline.notified() => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The parts that differ between operating systems: socket options, descriptors, fork detection.
+//! The parts that differ between operating systems: socket options, descriptors, threads, `fork`.
 //!
 //! Only the modules below use `libc`, `socket2`, `std::os` or a `cfg` on the system. The rest of the
 //! crate uses their functions and does not depend on the system; `cargo xtask verify` checks this.
@@ -15,7 +15,9 @@
 //!   fork detection       pthread_atfork                pthread_atfork      there is no fork
 //! ```
 
+pub(super) mod descriptors;
 pub(crate) mod fork;
 pub(super) mod socket;
 pub(crate) mod socket_pair;
+pub(crate) mod threads;
 pub(crate) mod wakeup_fd;

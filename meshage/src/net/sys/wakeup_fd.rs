@@ -8,12 +8,14 @@
 use std::io::{self, Read as _};
 use std::sync::{Mutex, PoisonError};
 
+use super::descriptors::Descriptor;
 use super::socket;
 use super::socket_pair::{self, PairEnd, RawDescriptor};
 
 /// The descriptor and the other end of its socket pair.
 #[derive(Debug)]
 pub(crate) struct WakeupFd {
+    _descriptors: [Descriptor; 2],
     reader: PairEnd,
     writer: PairEnd,
     raised: Mutex<bool>,
@@ -23,7 +25,8 @@ impl WakeupFd {
     /// Creates a descriptor that is not readable.
     pub(crate) fn new() -> io::Result<Self> {
         let (reader, writer) = socket_pair::pair()?;
-        Ok(Self { reader, writer, raised: Mutex::new(false) })
+        let _descriptors = [Descriptor::of(&reader), Descriptor::of(&writer)];
+        Ok(Self { _descriptors, reader, writer, raised: Mutex::new(false) })
     }
 
     /// The descriptor to wait for.

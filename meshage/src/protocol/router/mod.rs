@@ -8,6 +8,7 @@
 //!  admission      a connection becomes a link, or is refused; a link ends
 //!  exchange       the two ends of a new link synchronise their databases
 //!  announcements  announcements are originated, installed and flooded
+//!  names          one name, one holder
 //!  discovery      solicitations, beacons, response dials, seeds, dials
 //!  routing        the routes are computed and installed; changes are reported
 //! ```
@@ -16,6 +17,7 @@ mod admission;
 mod announcements;
 mod discovery;
 mod exchange;
+mod names;
 mod routing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +30,7 @@ use rand::rngs::ChaCha8Rng;
 use super::adjacency::{KEEP_ALIVE_INTERVAL, Links};
 use super::announce::OwnAnnouncement;
 use super::backoff::Backoff;
+use super::claims::FormerHolders;
 use super::counters::Counters;
 use super::discovery::Discovery;
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
@@ -38,7 +41,7 @@ use super::timer::{Timer, Timers};
 use crate::config::{Config, LINKS_MAX};
 use crate::error::{DialError, HangupError, RefuseReason};
 use crate::event::Event;
-use crate::name::{Instance, LinkId, Namespace, NodeName};
+use crate::name::{Claim, Instance, LinkId, Namespace, NodeName};
 use crate::route::RouteTable;
 use crate::stats::Stats;
 use crate::wire::control::ControlFrame;
@@ -100,6 +103,7 @@ pub struct Router {
     seeds: Seeds,
     own_announcement: OwnAnnouncement,
     lsdb: Lsdb,
+    former_holders: FormerHolders,
     spf_throttle: SpfThrottle,
     routes: Arc<RouteTable>,
     /// When each dial of the application began that has no reply yet.
@@ -132,8 +136,9 @@ impl Router {
             backoff: Backoff::default(),
             discovery: Discovery::new(now),
             seeds: Seeds::new(config.seeds.len()),
-            own_announcement: OwnAnnouncement::new(config.name.clone(), instance),
+            own_announcement: OwnAnnouncement::new(config.name.clone(), instance, now),
             lsdb: Lsdb::default(),
+            former_holders: FormerHolders::default(),
             spf_throttle: SpfThrottle::default(),
             routes,
             started: now,
@@ -159,12 +164,7 @@ impl Router {
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::LinkUp { link, role, hello } => self.link_up(link, role, hello, now),
-            Input::LinkDown { link, reason, breach: false } => {
-                self.link_ended(link, DialError::Broken(reason), now);
-            }
-            Input::LinkDown { link, reason, breach: true } => {
-                self.link_ended(link, DialError::Handshake(reason), now);
-            }
+            Input::LinkDown { link, end } => self.link_down(link, end, now),
             Input::Control { link, frame } => {
                 self.links.received(link, now);
                 self.receive_control(link, frame, now);
@@ -206,6 +206,22 @@ impl Router {
         }
     }
 
+    /// Brings a pending computation of the routes forward, because a message waits for it. Returns
+    /// whether the routes reflect all announcements that were received. If they do not, a timer is
+    /// set for a few milliseconds later.
+    pub fn settle_routes(&mut self, now: Instant) -> bool {
+        if !self.timers.is_set(Timer::Routes) {
+            return true;
+        }
+        let at = self.spf_throttle.next_settling_run(now, self.lsdb.len());
+        if at > now {
+            self.timers.set_earlier(Timer::Routes, at);
+            return false;
+        }
+        self.compute_routes(now);
+        true
+    }
+
     /// Returns the next output. Drain it to `None` after every call that takes `now`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -226,6 +242,11 @@ impl Router {
             capabilities: 0,
             purpose,
         }
+    }
+
+    /// The node's claim to its name.
+    pub fn claim(&self) -> Claim {
+        self.own_announcement.announcement().claim
     }
 
     /// How many links the node looks for.
@@ -300,6 +321,7 @@ impl Router {
             }
             ControlFrame::Synced => self.receive_synced(link, now),
             ControlFrame::Leaving => self.peer_leaves(link, now),
+            ControlFrame::Claims { entries } => self.receive_claims(link, entries, now),
         }
     }
 
@@ -347,16 +369,21 @@ impl Router {
             (false, false) => Ok(()),
         };
         for link in links {
+            self.send(link, ControlFrame::Refuse { reason: RefuseReason::HungUp });
             self.close_link(link, CloseReason::Hangup, now);
         }
         self.reply(request, Reply::Hangup(result));
     }
 
-    /// Informs every peer that this node leaves, and stops.
+    /// Informs the mesh and every peer that this node leaves, and stops.
     fn close(&mut self) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
+        // With this announcement the links are withdrawn everywhere, and every node learns that this
+        // one did not fail.
+        let last = self.own_announcement.leave().clone();
+        self.flood(&last, None);
         let links: Vec<LinkId> = self.links.iter().map(|(id, _)| id).collect();
         self.discovery.close();
         self.dials_awaiting_route.clear();
@@ -375,8 +402,6 @@ impl Router {
         self.timers.stop_all();
         self.routes = Arc::new(RouteTable::alone(&self.config.name, self.instance));
         self.outputs.push_back(Output::Install(self.routes.clone()));
-        // The announcement no longer matters, but must match the links (invariant C7).
-        self.own_announcement.reissue(Vec::new());
     }
 
     fn keep_alive(&mut self, now: Instant) {
@@ -408,8 +433,8 @@ impl Router {
         }
     }
 
-    /// Two nodes have this name. Reports it, unless it was reported recently.
-    fn name_conflict(&mut self, name: &NodeName, now: Instant) {
+    /// A name is in conflict. Reports it with the reason, unless it was reported recently.
+    fn name_conflict(&mut self, name: &NodeName, reason: &str, now: Instant) {
         self.counters.name_conflicts += 1;
         if self
             .conflicts_reported
@@ -426,7 +451,7 @@ impl Router {
             self.conflicts_reported.pop_first();
         }
         self.conflicts_reported.insert(name.clone(), now);
-        tracing::warn!(node = %self.config.name, %name, "two nodes have the same name");
-        self.event(Event::NameConflict(name.clone()));
+        tracing::warn!(node = %self.config.name, %name, reason, "name conflict");
+        self.event(Event::NameConflict { name: name.clone(), reason: reason.into() });
     }
 }
