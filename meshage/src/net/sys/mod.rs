@@ -15,6 +15,7 @@
 //!   fork detection       pthread_atfork                pthread_atfork      there is no fork
 //! ```
 
+#[cfg_attr(not(unix), allow(dead_code, reason = "only a system with `fork` needs the list"))]
 pub(super) mod descriptors;
 pub(crate) mod fork;
 pub(super) mod socket;
