@@ -1,5 +1,5 @@
-//! A job queue in Python with workers in Python and Rust. Two workers are killed in the middle of a
-//! job. Every job ends, and each result counts once.
+//! A job queue in Python with workers in Python and Rust. One worker after the other is killed in the
+//! middle of a job. Every job ends, and each result counts once.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -34,23 +34,22 @@ pub(super) fn run(root: &Path, programs: &Programs) -> Result<()> {
     let start = Instant::now();
     let deadline = start + DONE_MAX;
     let mut queue = Process::spawn("the queue", python("queue"))?;
-    let mut victims = [
-        Process::spawn("a Rust worker", rust())?,
-        Process::spawn("a Python worker", python("work"))?,
-    ];
+    let mut lines = Vec::new();
+    for victim in [rust(), python("work")] {
+        let mut victim = Process::spawn("a worker to be killed", victim)?;
+        read_until(&mut victim, deadline, |line| line.contains(" works on job "))?;
+        victim.kill()?;
+        lines.extend(read_until(&mut queue, deadline, is_taken_back)?);
+    }
     let _others = [
         Process::spawn("a Rust worker", rust())?,
         Process::spawn("a Python worker", python("work"))?,
     ];
-    for victim in &mut victims {
-        read_until(victim, deadline, |line| line.contains(" works on job "))?;
-        victim.kill()?;
-    }
     let end = format!("all {JOBS} jobs are done");
-    let lines = read_until(&mut queue, deadline, |line| line == end)?;
+    lines.extend(read_until(&mut queue, deadline, |line| line == end)?);
     let done: Vec<&str> = lines.iter().filter_map(|line| done_job(line)).collect();
     let distinct: BTreeSet<&str> = done.iter().copied().collect();
-    let taken_back = lines.iter().filter(|line| line.contains(" taken back from ")).count();
+    let taken_back = lines.iter().filter(|line| is_taken_back(line)).count();
     println!(
         "   {JOBS} jobs, two workers killed, {taken_back} jobs taken back: {:.1} s",
         start.elapsed().as_secs_f64()
@@ -61,6 +60,10 @@ pub(super) fn run(root: &Path, programs: &Programs) -> Result<()> {
             Err(format!("{all} results of {distinct} jobs, {taken_back} taken back: {lines:?}"))
         }
     }
+}
+
+fn is_taken_back(line: &str) -> bool {
+    line.contains(" taken back from ")
 }
 
 /// The number in `job 7 done by worker-1: …`.
