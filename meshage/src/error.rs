@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::encoding::Encoding;
-use crate::name::{NameError, NodeName};
+use crate::name::{NameError, NameSummary, NodeName};
 
 macro_rules! errors {
     ($($name:ident),*) => { $(impl std::error::Error for $name {
@@ -290,8 +290,7 @@ impl fmt::Display for WaitError {
                 f.write_str("too few nodes became reachable in time")
             }
             Self::Timeout(missing) => {
-                f.write_str("not reachable in time:")?;
-                missing.iter().try_for_each(|name| write!(f, " {name}"))
+                write!(f, "not reachable in time: {}", NameSummary(missing))
             }
             Self::Closed => f.write_str("the node is closed"),
         }
@@ -330,5 +329,21 @@ impl fmt::Display for BodyError {
             Self::Decode(error) => write!(f, "the body does not decode as this type: {error}"),
             Self::Encode(error) => write!(f, "the value cannot be serialised: {error}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_failed_wait_lists_some_of_the_missing_nodes() {
+        let missing = |count: usize| {
+            let names = (0..count).map(|number| NodeName::new(&format!("node-{number}")));
+            WaitError::Timeout(names.collect::<Result<_, _>>().expect("valid names")).to_string()
+        };
+        assert_eq!(missing(2), "not reachable in time: node-0, node-1");
+        let text = missing(10_000);
+        assert!(text.ends_with(", node-9 and 9990 more") && text.len() < 200, "{text}");
     }
 }

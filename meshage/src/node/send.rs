@@ -91,6 +91,8 @@ impl Node {
             }
             let in_time = match deadline {
                 Some(deadline) => tokio::select! {
+                    // In this order: once the node has closed, its timers are not used any more.
+                    biased;
                     () = space => true,
                     () = sleep_until(deadline.into()) => false,
                 },

@@ -48,9 +48,11 @@ impl Node {
                 Err(missing) => missing,
             };
             tokio::select! {
+                // In this order: once the node has closed, its timers are not used any more.
+                biased;
+                () = closed.as_mut() => return Err(WaitError::Closed),
                 // The sender lives as long as the node.
                 _ = installs.changed() => {}
-                () = closed.as_mut() => return Err(WaitError::Closed),
                 () = timed_out.as_mut() => return Err(WaitError::Timeout(missing)),
             }
         }

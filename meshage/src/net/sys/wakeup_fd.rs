@@ -8,47 +8,62 @@
 use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::socket;
 
 /// The descriptor and the other end of its socket pair.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct WakeupFd {
+    /// `None` before the first use and after a release.
+    pair: Mutex<Option<Pair>>,
+}
+
+#[derive(Debug)]
+struct Pair {
     reader: UnixStream,
     writer: UnixStream,
-    raised: Mutex<bool>,
+    raised: bool,
 }
 
 impl WakeupFd {
-    /// Creates a descriptor that is not readable.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// The descriptor to wait for. It is opened if it is not open.
+    pub(crate) fn open(&self) -> io::Result<RawFd> {
+        let mut pair = self.lock();
+        if let Some(pair) = &*pair {
+            return Ok(pair.reader.as_raw_fd());
+        }
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        Ok(Self { reader, writer, raised: Mutex::new(false) })
+        Ok(pair.insert(Pair { reader, writer, raised: false }).reader.as_raw_fd())
     }
 
-    /// The descriptor to wait for.
-    pub(crate) fn descriptor(&self) -> RawFd {
-        self.reader.as_raw_fd()
+    /// Closes the descriptor.
+    pub(crate) fn release(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Pair>> {
+        self.pair.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the descriptor readable if `ready` returns true, and not readable otherwise.
     pub(crate) fn sync(&self, ready: impl FnOnce() -> bool) {
-        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pair = self.lock();
+        let Some(pair) = &mut *pair else { return };
         let wanted = ready();
-        if wanted == *raised {
+        if wanted == pair.raised {
             return;
         }
         // Neither call fails for want of room or of a byte, unless the application itself read from
         // the descriptor. In that case there is nothing to repair either.
         if wanted {
-            let _ = socket::send_vectored(&self.writer, &[io::IoSlice::new(&[1])]);
+            let _ = socket::send_vectored(&pair.writer, &[io::IoSlice::new(&[1])]);
         } else {
-            let _ = (&self.reader).read(&mut [0]);
+            let _ = (&pair.reader).read(&mut [0]);
         }
-        *raised = wanted;
+        pair.raised = wanted;
     }
 }
 
@@ -58,12 +73,15 @@ mod tests {
 
     fn readable(wakeup_fd: &WakeupFd) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        socket2::SockRef::from(&wakeup_fd.reader).peek(&mut byte).is_ok()
+        let pair = wakeup_fd.lock();
+        pair.as_ref()
+            .is_some_and(|pair| socket2::SockRef::from(&pair.reader).peek(&mut byte).is_ok())
     }
 
     #[test]
     fn the_descriptor_is_readable_exactly_while_it_should_be() {
-        let wakeup_fd = WakeupFd::new().expect("descriptors");
+        let wakeup_fd = WakeupFd::default();
+        wakeup_fd.open().expect("descriptors");
         assert!(!readable(&wakeup_fd));
         for _ in 0..100_000 {
             wakeup_fd.sync(|| true);
@@ -71,6 +89,19 @@ mod tests {
         assert!(readable(&wakeup_fd));
         wakeup_fd.sync(|| false);
         assert!(!readable(&wakeup_fd));
+        wakeup_fd.sync(|| true);
+        assert!(readable(&wakeup_fd));
+    }
+
+    #[test]
+    fn a_released_descriptor_is_opened_anew_and_shows_the_current_state() {
+        let wakeup_fd = WakeupFd::default();
+        wakeup_fd.open().expect("descriptors");
+        wakeup_fd.sync(|| true);
+        wakeup_fd.release();
+        wakeup_fd.sync(|| true);
+        assert!(!readable(&wakeup_fd));
+        wakeup_fd.open().expect("descriptors");
         wakeup_fd.sync(|| true);
         assert!(readable(&wakeup_fd));
     }
