@@ -23,6 +23,7 @@ mod events;
 mod handle;
 mod log;
 mod message;
+mod notifier;
 mod queue;
 mod reply;
 mod sending;

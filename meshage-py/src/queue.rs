@@ -1,23 +1,31 @@
 //! A bounded queue from the core's threads to one Python thread. The core never waits for it: an
 //! item that does not fit is dropped and counted.
+//!
+//! The Python thread waits with `recv` on a socket of Python's own, never in native code. Where a
+//! program has replaced threads and sockets by cooperative ones (gevent, eventlet), the thread is a
+//! cooperative one too, and so is its wait.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::io;
+use std::os::fd::{IntoRawFd as _, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::prelude::*;
-
-use crate::block::{in_slices, now};
+use crate::notifier::Notifier;
 
 /// The receiving end.
-pub(crate) struct Receiver<T>(Arc<Shared<T>>);
+pub(crate) struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    /// The descriptor to wait for, until Python has taken it.
+    readable: Mutex<Option<UnixStream>>,
+}
 
 /// The sending end. Dropping it ends the queue.
 pub(crate) struct Sender<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
     state: Mutex<State<T>>,
-    filled: Condvar,
+    notifier: Notifier,
     items_max: usize,
     bytes_max: usize,
     size: fn(&T) -> usize,
@@ -39,21 +47,26 @@ impl<T> Shared<T> {
 
     fn end(&self) {
         self.lock().ended = true;
-        self.filled.notify_all();
+        self.notifier.end();
     }
 }
 
 /// Creates a queue of at most `items_max` items and `bytes_max` bytes. `size` gives an item's
 /// bytes.
+///
+/// # Errors
+/// The system has no free descriptors.
 pub(crate) fn bounded<T>(
     items_max: usize,
     bytes_max: usize,
     size: fn(&T) -> usize,
-) -> (Sender<T>, Receiver<T>) {
+) -> io::Result<(Sender<T>, Receiver<T>)> {
+    let (notifier, readable) = Notifier::new()?;
     let state = State { items: VecDeque::new(), bytes: 0, dropped: 0, ended: false };
     let state = Mutex::new(state);
-    let shared = Arc::new(Shared { state, filled: Condvar::new(), items_max, bytes_max, size });
-    (Sender(Arc::clone(&shared)), Receiver(shared))
+    let shared = Arc::new(Shared { state, notifier, items_max, bytes_max, size });
+    let receiver = Receiver { shared: Arc::clone(&shared), readable: Mutex::new(Some(readable)) };
+    Ok((Sender(shared), receiver))
 }
 
 impl<T> Sender<T> {
@@ -71,7 +84,7 @@ impl<T> Sender<T> {
         state.bytes = bytes;
         state.items.push_back(item);
         if state.items.len() == 1 {
-            self.0.filled.notify_one();
+            self.0.notifier.notify();
         }
         true
     }
@@ -83,40 +96,29 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-impl<T: Send> Receiver<T> {
-    /// Waits for items and takes all of them. Returns none once the queue has ended.
-    ///
-    /// # Errors
-    /// The exception that a signal handler raised.
-    pub(crate) fn take(&self, py: Python<'_>) -> PyResult<Vec<T>> {
-        let taken = in_slices(py, None, |until| self.take_until(until))?;
-        Ok(taken.unwrap_or_default())
+impl<T> Receiver<T> {
+    /// The descriptor to wait for; the caller closes it. It is readable when the queue is no longer
+    /// empty, and at the end of its stream once the queue has ended. A second call returns `None`.
+    pub(crate) fn detach(&self) -> Option<RawFd> {
+        let mut readable = self.readable.lock().unwrap_or_else(PoisonError::into_inner);
+        readable.take().map(UnixStream::into_raw_fd)
     }
 
-    fn take_until(&self, until: Instant) -> Option<Vec<T>> {
-        let mut state = self.0.lock();
+    /// Takes all items.
+    pub(crate) fn take(&self) -> Vec<T> {
+        let mut state = self.shared.lock();
         // The receiver takes the next batch only after it has processed the previous one.
-        state.bytes = state.items.iter().map(self.0.size).sum();
-        loop {
-            if !state.items.is_empty() || state.ended {
-                return Some(state.items.drain(..).collect());
-            }
-            let left = until.saturating_duration_since(now());
-            if left.is_zero() {
-                return None;
-            }
-            let waited = self.0.filled.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        state.bytes = state.items.iter().map(self.shared.size).sum();
+        state.items.drain(..).collect()
     }
 
     /// The number of items that were dropped.
     pub(crate) fn dropped(&self) -> u64 {
-        self.0.lock().dropped
+        self.shared.lock().dropped
     }
 
-    /// Ends the queue. A waiting receiver gets the remaining items, then none.
+    /// Ends the queue. The receiver still takes the remaining items.
     pub(crate) fn end(&self) {
-        self.0.end();
+        self.shared.end();
     }
 }

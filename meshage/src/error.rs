@@ -26,6 +26,21 @@ errors!(
     BodyError
 );
 
+/// The most characters of a caller's own text that an error repeats: more than any address has.
+const QUOTED_CHARS_MAX: usize = 100;
+
+/// A caller's text in an error: quoted, and shortened if it is long.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(QUOTED_CHARS_MAX) {
+            None => write!(f, "{:?}", self.0),
+            Some((end, _)) => write!(f, "{:?}… ({} bytes)", &self.0[..end], self.0.len()),
+        }
+    }
+}
+
 /// A configuration is not valid. Nothing was started.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -57,7 +72,7 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => error.fmt(f),
-            Self::Address(text) => write!(f, "{text:?} is not an IP address or host:port"),
+            Self::Address(text) => write!(f, "{} is not an IP address or host:port", Quoted(text)),
             Self::Range(option, range) => write!(f, "{option} is out of range: {range}"),
         }
     }
@@ -229,8 +244,8 @@ impl DialError {
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(text, why) => write!(f, "cannot dial {text:?}: {why}"),
-            Self::Resolve(text, why) => write!(f, "cannot resolve {text:?}: {why}"),
+            Self::Address(text, why) => write!(f, "cannot dial {}: {why}", Quoted(text)),
+            Self::Resolve(text, why) => write!(f, "cannot resolve {}: {why}", Quoted(text)),
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
             Self::Timeout(after) => write!(f, "no link within {after:?}"),
             Self::Handshake(what) => write!(f, "the handshake with the other end failed: {what}"),
@@ -260,7 +275,7 @@ impl HangupError {
 impl fmt::Display for HangupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAPeer(name) => write!(f, "no link to {name:?}"),
+            Self::NotAPeer(name) => write!(f, "no link to {}", Quoted(name)),
             Self::Closed => f.write_str("the node is closed"),
         }
     }
@@ -345,5 +360,14 @@ mod tests {
         assert_eq!(missing(2), "not reachable in time: node-0, node-1");
         let text = missing(10_000);
         assert!(text.ends_with(", node-9 and 9990 more") && text.len() < 200, "{text}");
+    }
+
+    #[test]
+    fn an_error_repeats_only_the_start_of_a_long_text() {
+        let text = "ü".repeat(1_000_000);
+        let error = DialError::Address(text, "no port".into()).to_string();
+        assert!(error.len() < 400 && error.contains("(2000000 bytes): no port"), "{error}");
+        let error = HangupError::NotAPeer("bob".into()).to_string();
+        assert_eq!(error, "no link to \"bob\"");
     }
 }

@@ -18,10 +18,12 @@ Nothing is durable: messages are kept in memory only.
 from meshage._async import AsyncEvents, AsyncNode
 from meshage._errors import (
     BindError,
+    BusyError,
     DialError,
     DialTimeout,
     ForkError,
     HandshakeError,
+    InternalError,
     InvalidArgument,
     MeshageError,
     MeshageTimeout,
@@ -30,6 +32,7 @@ from meshage._errors import (
     NoRoute,
     NotAPeer,
     RecipientError,
+    ResourceError,
     SendError,
 )
 from meshage._events import Event, EventKind, Events
@@ -72,6 +75,7 @@ __all__ = [
     "AsyncNode",
     "BindError",
     "Body",
+    "BusyError",
     "DialError",
     "DialTimeout",
     "Encoding",
@@ -80,6 +84,7 @@ __all__ = [
     "Events",
     "ForkError",
     "HandshakeError",
+    "InternalError",
     "InvalidArgument",
     "Mesh",
     "MeshDiff",
@@ -94,6 +99,7 @@ __all__ = [
     "Outcome",
     "RecipientError",
     "Recipients",
+    "ResourceError",
     "SendError",
     "Sending",
     "__version__",
@@ -125,6 +131,9 @@ for _public in (
     HandshakeError,
     NotAPeer,
     BindError,
+    ResourceError,
+    InternalError,
+    BusyError,
     NodeClosed,
     ForkError,
 ):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from meshage._mesh import Mesh
+
 if TYPE_CHECKING:
     from meshage._meshage import EventStream
 
@@ -38,16 +40,34 @@ class Event:
     node: str = ""
 
 
-class Events(Iterator[Event]):
-    """A subscription to a node's events, from its creation until the node closes.
+class Subscription:
+    """The common base of ``Events`` and ``AsyncEvents``; not public."""
 
-    One thread at a time may wait on it. Up to 4,096 events are queued.
-    """
-
-    __slots__ = ("_stream",)
+    __slots__ = ("_mesh", "_stream")
 
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream
+        self._mesh: Mesh | None = None
+
+    @property
+    def mesh(self) -> Mesh:
+        """The topology at the moment of the subscription.
+
+        The events are the changes since then, each exactly once: no node is missed between the two.
+        """
+        if self._mesh is None:
+            self._mesh = Mesh(self._stream.mesh())
+        return self._mesh
+
+
+class Events(Subscription, Iterator[Event]):
+    """A subscription to a node's events, from its creation until the node closes.
+
+    It begins with the changes after ``mesh``: earlier events are not repeated. One thread at a time
+    may wait on it; a second one gets ``BusyError``. Up to 4,096 events are queued.
+    """
+
+    __slots__ = ()
 
     def __iter__(self) -> Events:
         return self

@@ -134,6 +134,10 @@ impl Node {
         address: &str,
         limit: Duration,
     ) -> Result<NodeName, DialError> {
+        // A closed node may have no runtime any more, and the timer below needs one.
+        if self.is_closed() {
+            return Err(DialError::Closed);
+        }
         let address = address.to_owned();
         let (request, reply) = self.shared.request(|request| Command::Dial { request, address });
         let mut cancel = DropGuard::new(|| self.shared.command(Command::CancelDial { request }));
