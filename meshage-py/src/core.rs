@@ -462,7 +462,7 @@ impl Core {
         if block_on(py, &self.node, self.node.node().closed(), limit)?.is_none() {
             return Ok(false);
         }
-        self.node.release();
+        py.detach(|| self.node.release_here());
         let left = limit.map(|limit| limit.saturating_sub(begin.elapsed()));
         Ok(in_slices(py, left, |until| self.node.ended().wait_until(until))?.is_some())
     }

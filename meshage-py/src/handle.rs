@@ -121,6 +121,14 @@ impl NodeHandle {
         self.release_descriptor(&self.descriptor());
     }
 
+    /// As [`NodeHandle::release`], on this thread if nothing else uses the runtime, which takes up
+    /// to a second.
+    pub(crate) fn release_here(&self) {
+        let running = self.running.swap(None).and_then(Arc::into_inner);
+        drop(running.and_then(Running::into_stop));
+        self.release();
+    }
+
     /// Completes when [`NodeHandle::release`] has taken effect.
     pub(crate) fn ended(&self) -> &Ended {
         &self.ended
@@ -183,20 +191,29 @@ impl Running {
     fn node(&self) -> &blocking::Node {
         self.node.as_ref().expect("present until it is dropped")
     }
+
+    /// Closes the node. Its runtime is stopped when the result is dropped.
+    fn into_stop(mut self) -> Option<StopOnDrop> {
+        self.take_stop()
+    }
+
+    fn take_stop(&mut self) -> Option<StopOnDrop> {
+        let node = self.node.take()?;
+        if node.is_forked() {
+            // The node's threads exist only in the parent: there is nothing to wait for here.
+            std::mem::forget(node);
+            return None;
+        }
+        node.node().close();
+        Some(StopOnDrop { node: Some(node), ended: Arc::clone(&self.ended) })
+    }
 }
 
 impl Drop for Running {
     /// Closing takes up to 2 s, and the last reference may be dropped by the garbage collector or
     /// by an event loop. A separate thread does the waiting.
     fn drop(&mut self) {
-        let Some(node) = self.node.take() else { return };
-        if node.is_forked() {
-            // The node's threads exist only in the parent: there is nothing to wait for here.
-            std::mem::forget(node);
-            return;
-        }
-        node.node().close();
-        let stop = StopOnDrop { node: Some(node), ended: Arc::clone(&self.ended) };
+        let Some(stop) = self.take_stop() else { return };
         // If the thread cannot be started, the closure and the node in it are dropped here.
         let _ = thread::Builder::new().name("meshage-close".into()).spawn(move || drop(stop));
     }

@@ -1,7 +1,6 @@
 //! Makes a descriptor readable for a Python thread or an event loop.
 
 use std::io;
-use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
 use socket2::SockRef;
@@ -12,7 +11,7 @@ const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: i32 = 0;
 
-/// The writing end of a socket pair.
+/// The writing end of a socket pair. Dropping it ends the stream of the other end.
 pub(crate) struct Notifier(UnixStream);
 
 impl Notifier {
@@ -31,10 +30,5 @@ impl Notifier {
     /// Writes one byte. If that fails, the socket is full, thus readable already, or closed.
     pub(crate) fn notify(&self) {
         let _ = SockRef::from(&self.0).send_with_flags(&[1], SEND_FLAGS);
-    }
-
-    /// Makes the descriptor readable for ever: at the end of the stream.
-    pub(crate) fn end(&self) {
-        let _ = self.0.shutdown(Shutdown::Write);
     }
 }

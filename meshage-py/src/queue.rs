@@ -25,7 +25,6 @@ pub(crate) struct Sender<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
     state: Mutex<State<T>>,
-    notifier: Notifier,
     items_max: usize,
     bytes_max: usize,
     size: fn(&T) -> usize,
@@ -37,7 +36,8 @@ struct State<T> {
     /// use.
     bytes: usize,
     dropped: u64,
-    ended: bool,
+    /// `None` once the queue has ended. Dropping it ends the stream of the descriptor.
+    notifier: Option<Notifier>,
 }
 
 impl<T> Shared<T> {
@@ -46,8 +46,7 @@ impl<T> Shared<T> {
     }
 
     fn end(&self) {
-        self.lock().ended = true;
-        self.notifier.end();
+        self.lock().notifier = None;
     }
 }
 
@@ -62,9 +61,9 @@ pub(crate) fn bounded<T>(
     size: fn(&T) -> usize,
 ) -> io::Result<(Sender<T>, Receiver<T>)> {
     let (notifier, readable) = Notifier::new()?;
-    let state = State { items: VecDeque::new(), bytes: 0, dropped: 0, ended: false };
+    let state = State { items: VecDeque::new(), bytes: 0, dropped: 0, notifier: Some(notifier) };
     let state = Mutex::new(state);
-    let shared = Arc::new(Shared { state, notifier, items_max, bytes_max, size });
+    let shared = Arc::new(Shared { state, items_max, bytes_max, size });
     let receiver = Receiver { shared: Arc::clone(&shared), readable: Mutex::new(Some(readable)) };
     Ok((Sender(shared), receiver))
 }
@@ -73,7 +72,7 @@ impl<T> Sender<T> {
     /// Adds an item. Returns `false` if the queue has no room for it.
     pub(crate) fn push(&self, item: T) -> bool {
         let mut state = self.0.lock();
-        if state.ended {
+        if state.notifier.is_none() {
             return true;
         }
         let bytes = state.bytes.saturating_add((self.0.size)(&item));
@@ -83,8 +82,8 @@ impl<T> Sender<T> {
         }
         state.bytes = bytes;
         state.items.push_back(item);
-        if state.items.len() == 1 {
-            self.0.notifier.notify();
+        if let (1, Some(notifier)) = (state.items.len(), &state.notifier) {
+            notifier.notify();
         }
         true
     }

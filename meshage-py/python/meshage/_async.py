@@ -194,6 +194,7 @@ class AsyncNode(NodeBase):
         finally:
             driver.stop()
             self._drivers.pop(driver.loop, None)
+            self._snooper = None
 
     async def __aenter__(self) -> Self:
         self._core.check_open()
