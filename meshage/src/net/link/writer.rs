@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::task::yield_now;
 
-use crate::forward::outbound::{Batch, Direct, Outbound};
+use crate::forward::outbound::{Batch, DirectWrite, Outbound};
 use crate::name::LinkId;
 use crate::net::clock;
 use crate::net::counters::Counters;
@@ -40,7 +40,7 @@ pub(in crate::net) async fn run(
             yield_now().await;
             outbound.try_take(WRITE_BYTES_MAX, &mut batch);
         }
-        if std::mem::take(&mut batch.relieved) {
+        if std::mem::take(&mut batch.writable) {
             shared.plane.writable(link, clock::now());
         }
         shared.counters.net_out_frames.add(std::mem::take(&mut batch.frames));
@@ -52,8 +52,8 @@ pub(in crate::net) async fn run(
     transport.shutdown(how);
 }
 
-/// Allows direct writes to the idle link while it lives. A writer task that is aborted thereby
-/// releases the transport too.
+/// Allows direct writes to the idle link until it is dropped. A writer task that is aborted drops
+/// it, and so releases the transport.
 struct Attached<'a>(&'a Outbound);
 
 impl<'a> Attached<'a> {
@@ -91,7 +91,7 @@ struct DirectWriter {
     counters: Arc<Counters>,
 }
 
-impl Direct for DirectWriter {
+impl DirectWrite for DirectWriter {
     fn write(&self, batch: &Batch) -> usize {
         let mut slices = [IoSlice::new(&[]); BUFFERS_MAX];
         let count = batch.slices(&mut slices);

@@ -1,4 +1,4 @@
-//! What differs between operating systems: socket options, descriptors and fork detection.
+//! The parts that differ between operating systems: socket options, descriptors, fork detection.
 //!
 //! Only the modules below call `libc`, `socket2` or `std::os`. The rest of [`super`] uses their
 //! functions and does not depend on the system.
