@@ -4,7 +4,6 @@ use std::ffi::{CString, c_char, c_void};
 use std::ptr;
 
 use meshage::event::Event;
-use meshage::name::NodeName;
 
 use crate::boundary::{c_string, free, read};
 
@@ -52,21 +51,19 @@ impl meshage_event {
 
 impl From<Event> for meshage_event {
     fn from(event: Event) -> Self {
-        let of = |kind: meshage_event_kind, node: Option<&NodeName>| Self {
-            kind: kind as i32,
-            node: node.map(|name| c_string(name.as_str())).unwrap_or_default(),
-        };
-        match &event {
-            Event::LinkUp(node) => of(MESHAGE_EVENT_LINK_UP, Some(node)),
-            Event::LinkDown(node) => of(MESHAGE_EVENT_LINK_DOWN, Some(node)),
-            Event::NodeJoined(node) => of(MESHAGE_EVENT_NODE_JOINED, Some(node)),
-            Event::NodeLeft(node) => of(MESHAGE_EVENT_NODE_LEFT, Some(node)),
-            Event::Topology => of(MESHAGE_EVENT_TOPOLOGY, None),
-            Event::NameConflict(node) => of(MESHAGE_EVENT_NAME_CONFLICT, Some(node)),
-            Event::Overflow => of(MESHAGE_EVENT_OVERFLOW, None),
+        let kind = match &event {
+            Event::LinkUp { .. } => MESHAGE_EVENT_LINK_UP,
+            Event::LinkDown { .. } => MESHAGE_EVENT_LINK_DOWN,
+            Event::NodeJoined { .. } => MESHAGE_EVENT_NODE_JOINED,
+            Event::NodeLeft { .. } => MESHAGE_EVENT_NODE_LEFT,
+            Event::Topology => MESHAGE_EVENT_TOPOLOGY,
+            Event::NameConflict { .. } => MESHAGE_EVENT_NAME_CONFLICT,
+            Event::Overflow => MESHAGE_EVENT_OVERFLOW,
             // An event that this version has no number for is reported as a change.
-            _ => of(MESHAGE_EVENT_TOPOLOGY, None),
-        }
+            _ => MESHAGE_EVENT_TOPOLOGY,
+        };
+        let node = event.node().map(|name| c_string(name.as_str())).unwrap_or_default();
+        Self { kind: kind as i32, node }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use meshage::event::Event;
+use meshage::event::{Departure, Event};
 use meshage::message::Encoding;
 use meshage::name::{Names, NodeName};
 use meshage::node::WaitCondition;
@@ -199,20 +199,31 @@ pub(crate) fn adjacency<'py>(py: Python<'py>, mesh: &Mesh) -> PyResult<Bound<'py
     Ok(dict)
 }
 
-/// An event for Python: its number in `meshage.EventKind`, and the node that it concerns ("" if
-/// none).
-pub(crate) type EventParts = (u8, String);
+/// An event for Python: its number in `meshage.EventKind`, the node that it concerns ("" if none)
+/// and its instance, the reason ("" if none), and how a node departed.
+pub(crate) type EventParts = (u8, String, Option<u64>, String, Option<&'static str>);
 
 /// The parts of an event.
 pub(crate) fn event_parts(event: &Event) -> EventParts {
-    let (kind, node) = match event {
-        Event::LinkUp(node) => (1, Some(node)),
-        Event::LinkDown(node) => (2, Some(node)),
-        Event::NodeJoined(node) => (3, Some(node)),
-        Event::NodeLeft(node) => (4, Some(node)),
-        Event::Topology => (5, None),
-        Event::NameConflict(node) => (6, Some(node)),
-        Event::Overflow | _ => (7, None),
+    let kind = match event {
+        Event::LinkUp { .. } => 1,
+        Event::LinkDown { .. } => 2,
+        Event::NodeJoined { .. } => 3,
+        Event::NodeLeft { .. } => 4,
+        Event::Topology => 5,
+        Event::NameConflict { .. } => 6,
+        Event::DiscoveryFailed { .. } => 8,
+        Event::Overflow | _ => 7,
     };
-    (kind, node.map(ToString::to_string).unwrap_or_default())
+    let departure = event.departure().map(|departure| match departure {
+        Departure::Left => "left",
+        Departure::Failed => "failed",
+    });
+    (
+        kind,
+        event.node().map(ToString::to_string).unwrap_or_default(),
+        event.instance().map(|instance| instance.0),
+        event.reason().unwrap_or_default(),
+        departure,
+    )
 }

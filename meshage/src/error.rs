@@ -188,6 +188,8 @@ pub enum RefuseReason {
     TooManyLinks,
     /// The node is closing.
     Closing,
+    /// The application at the other end hung up.
+    HungUp,
 }
 
 impl fmt::Display for RefuseReason {
@@ -199,6 +201,7 @@ impl fmt::Display for RefuseReason {
             Self::Full => "the node has enough links by now",
             Self::TooManyLinks => "the node has the maximum number of links",
             Self::Closing => "the node is closing",
+            Self::HungUp => "the other end hung up",
         })
     }
 }

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{SOON, address, count, know_all, line, link, name, node, quiet, soon, start, until};
+use common::{
+    SOON, address, count, know_all, line, link, name, node, quiet, soon, start, until, until_event,
+};
 use meshage::{
-    DialError, Event, HangupError, Node, Outgoing, RecvError, SendError, WaitCondition, WaitError,
-    blocking,
+    Departure, DialError, Event, HangupError, Node, Outgoing, RecvError, SendError, WaitCondition,
+    WaitError, blocking,
 };
 
 #[tokio::test]
@@ -76,7 +78,7 @@ async fn a_node_that_closes_finishes_its_sends_and_leaves_in_order() {
         assert!(result.expect("sent").all_delivered());
     }
     let begin = Instant::now();
-    while soon(events.next()).await.expect("an event") != Event::NodeLeft(name("a")) {}
+    until_event(&mut events, |event| matches!(event, Event::NodeLeft { node, departure: Departure::Left, .. } if *node == name("a"))).await;
     assert!(
         begin.elapsed() < Duration::from_secs(2),
         "the node left in order and was not declared dead"

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{SOON, count, know_all, line, link, name, node, quiet, soon, start, until};
+use common::{
+    SOON, count, know_all, line, link, name, node, quiet, soon, start, until, until_event,
+};
 use meshage::{Encoding, Event, Message, Node, NodeName, Outcome, Outgoing, RecvError, SendError};
 
 async fn recv(node: &Node) -> Message {
@@ -56,7 +58,11 @@ async fn a_request_to_a_distant_node_that_just_joined_is_acknowledged() {
         let joins = node("joins").await;
         let mut events = nodes[0].events();
         link(&joins, &nodes[3]).await;
-        while soon(events.next()).await.expect("an event") != Event::NodeJoined(name("joins")) {}
+        until_event(
+            &mut events,
+            |event| matches!(event, Event::NodeJoined { node, .. } if *node == name("joins")),
+        )
+        .await;
         let report = nodes[0].set([name("joins")], "request").await.expect("sent");
         assert!(report.all_delivered(), "round {round}: {report:?}");
         let report = joins.set([recv(&joins).await.source], "reply").await.expect("sent");

@@ -30,6 +30,7 @@ impl RawPeer {
             name: name("a"),
             instance: Instance(7),
             sequence: meshage::name::Sequence(LOLLIPOP_LENGTH),
+            leaving: false,
             peers: vec![node.instance()],
         };
         for frame in [

@@ -125,6 +125,7 @@ fn controls() -> Vec<(&'static str, ControlFrame)> {
                 name: name("ada"),
                 instance: Instance(7),
                 sequence: Sequence(17),
+                leaving: false,
                 peers: vec![Instance(8), Instance(300)],
             }),
         ),

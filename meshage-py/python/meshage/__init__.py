@@ -35,7 +35,7 @@ from meshage._errors import (
     ResourceError,
     SendError,
 )
-from meshage._events import Event, EventKind, Events
+from meshage._events import Departure, Event, EventKind, Events
 from meshage._logging import disable_logging, enable_logging
 from meshage._mesh import Mesh, MeshDiff
 from meshage._meshage import VERSION as __version__
@@ -76,6 +76,7 @@ __all__ = [
     "BindError",
     "Body",
     "BusyError",
+    "Departure",
     "DialError",
     "DialTimeout",
     "Encoding",

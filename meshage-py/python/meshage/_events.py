@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from meshage._mesh import Mesh
 
@@ -30,14 +30,27 @@ class EventKind(IntEnum):
     """Two reachable nodes have the same name."""
     OVERFLOW = 7
     """The queue was full and events were dropped: take a new snapshot of the mesh."""
+    DISCOVERY_FAILED = 8
+    """No solicitation could be sent: the node finds no others until the cause is removed."""
+
+
+Departure: TypeAlias = Literal["left", "failed"]
+"""How a node departed: it was closed and announced that, or it can no longer be reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event on the mesh, and the node that it concerns ("" if none)."""
+    """An event on the mesh."""
 
     kind: EventKind
     node: str = ""
+    """The name of the node that it concerns; empty if there is none."""
+    instance: int | None = None
+    """The incarnation of that node: a node that was restarted joins with another one."""
+    reason: str = ""
+    """Why it happened, in words, for example why a link ended; empty if there is no reason."""
+    departure: Departure | None = None
+    """With ``NODE_LEFT``, whether the node ``"left"`` in order or ``"failed"``."""
 
 
 class Subscription:
@@ -86,6 +99,10 @@ class Events(Subscription, Iterator[Event]):
         return event_of(self._stream.next(timeout))
 
 
-def event_of(parts: tuple[int, str] | None) -> Event | None:
-    """Make an event from the core's kind and node name."""
-    return None if parts is None else Event(EventKind(parts[0]), parts[1])
+EventParts: TypeAlias = tuple[int, str, int | None, str, Departure | None]
+"""An event as the core passes it: the fields of ``Event``."""
+
+
+def event_of(parts: EventParts | None) -> Event | None:
+    """Make an event from its parts."""
+    return None if parts is None else Event(EventKind(parts[0]), *parts[1:])

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final, final
 
+from meshage._events import EventParts
 from meshage._types import Body, Recipients
 
 __all__ = [
@@ -203,9 +204,9 @@ class EventStream:
     """A subscription to a node's events."""
 
     def mesh(self) -> dict[str, tuple[str, ...]]: ...
-    def next(self, timeout: float | None) -> tuple[int, str] | None: ...
+    def next(self, timeout: float | None) -> EventParts | None: ...
     def begin_wait(self, completions: Completions) -> int: ...
-    def try_next(self) -> tuple[int, str] | None: ...
+    def try_next(self) -> EventParts | None: ...
 
 @final
 class SnoopQueue:

@@ -27,7 +27,7 @@ use super::links::Links;
 use super::shared::Shared;
 use super::udp::Udp;
 use super::{clock, dial, listen, udp};
-use crate::event::Event;
+use crate::event::{Event, LinkEnd};
 use crate::name::LinkId;
 use crate::protocol::io::{Command, Input, Output, Reply, RequestId};
 use crate::route::RouteTable;
@@ -254,8 +254,8 @@ impl Driver {
     /// Whether the router has to handle an input. Input from a closed link is ignored.
     fn is_current(&mut self, input: &Input) -> bool {
         match input {
-            Input::LinkDown { link, reason, .. } => {
-                tracing::debug!(%link, %reason, "link broken");
+            Input::LinkDown { link, end } => {
+                tracing::debug!(%link, %end, "link broken");
                 let was_open = self.links.remove(*link);
                 self.fib_outdated |= was_open;
                 was_open
@@ -345,8 +345,8 @@ impl Driver {
         if self.links.remove(link) {
             self.shared.counters.net_control_overflows.one();
             self.fib_outdated = true;
-            let reason = "the queue of control frames is full".into();
-            self.handle(Input::LinkDown { link, reason, breach: false });
+            let end = LinkEnd::Broken("the queue of control frames is full".into());
+            self.handle(Input::LinkDown { link, end });
         }
     }
 
@@ -373,12 +373,17 @@ enum Notification {
 
 fn log(event: &Event) {
     match event {
-        Event::LinkUp(peer) => tracing::info!(%peer, "link up"),
-        Event::LinkDown(peer) => tracing::info!(%peer, "link down"),
-        Event::NodeJoined(node) => tracing::info!(%node, "node joined"),
-        Event::NodeLeft(node) => tracing::info!(%node, "node left"),
+        Event::LinkUp { peer, instance } => tracing::info!(%peer, %instance, "link up"),
+        Event::LinkDown { peer, instance, reason } => {
+            tracing::info!(%peer, %instance, %reason, "link down");
+        }
+        Event::NodeJoined { node, instance } => tracing::info!(%node, %instance, "node joined"),
+        Event::NodeLeft { node, instance, departure } => {
+            tracing::info!(%node, %instance, %departure, "node left");
+        }
         Event::Topology => tracing::debug!("topology changed"),
-        Event::NameConflict(name) => tracing::warn!(%name, "two nodes have the same name"),
+        Event::NameConflict { name, reason } => tracing::warn!(%name, reason, "name conflict"),
+        Event::DiscoveryFailed { reason } => tracing::warn!(reason, "discovery failed"),
         Event::Overflow => {}
     }
 }

@@ -55,7 +55,8 @@ pub(super) struct OwnAnnouncement {
 impl OwnAnnouncement {
     pub(super) fn new(name: NodeName, instance: Instance) -> Self {
         let sequence = Sequence::FIRST;
-        let announcement = Announcement { name, instance, sequence, peers: Vec::new() };
+        let announcement =
+            Announcement { name, instance, sequence, leaving: false, peers: Vec::new() };
         Self { announcement, hold: HOLD_MIN, last: None, credit: CREDIT_MAX, credit_since: None }
     }
 
@@ -104,6 +105,12 @@ impl OwnAnnouncement {
         self.announcement.peers = peers;
         self.announcement.sequence = self.announcement.sequence.next();
         &self.announcement
+    }
+
+    /// The last announcement of this node: it has no peers and leaves the mesh.
+    pub(super) fn leave(&mut self) -> &Announcement {
+        self.announcement.leaving = true;
+        self.reissue(Vec::new())
     }
 
     /// Compares with a received announcement that bears this node's instance. If other nodes would

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{DialError, HangupError, RefuseReason};
-use crate::event::Event;
+use crate::event::{Event, LinkEnd};
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
 use crate::wire::control::ControlFrame;
@@ -47,10 +47,9 @@ pub enum Input {
     LinkDown {
         /// The link.
         link: LinkId,
-        /// The reason, for the log.
-        reason: String,
-        /// Whether the other end violated the protocol, as a program that is no mesh node does.
-        breach: bool,
+        /// Why it ended: [`LinkEnd::Closed`], [`LinkEnd::Broken`] or, if the other end violated the
+        /// protocol, as a program that is no mesh node does, [`LinkEnd::Breach`].
+        end: LinkEnd,
     },
     /// A control frame arrived.
     Control {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use crate::event::Departure;
 use crate::name::{Age, Instance, NodeName, Sequence};
 use crate::route::{Record, RouteTable};
 use crate::wire::control::Announcement;
@@ -94,6 +95,7 @@ impl Lsdb {
         // An instance keeps its first name: a different name would be another node's.
         entry.announcement.sequence = announcement.sequence;
         entry.announcement.peers = announcement.peers;
+        entry.announcement.leaving = announcement.leaving;
         if changed { Verdict::Changed } else { Verdict::Refreshed }
     }
 
@@ -184,6 +186,14 @@ impl Lsdb {
         self.entries[index as usize].as_ref().map(|entry| &entry.announcement)
     }
 
+    /// How a node departed that is no longer reachable.
+    pub(super) fn departure(&self, instance: Instance) -> Departure {
+        match self.announcement(instance) {
+            Some(known) if known.leaving => Departure::Left,
+            Some(_) | None => Departure::Failed,
+        }
+    }
+
     /// The number of known nodes, reachable or not.
     pub(super) fn len(&self) -> usize {
         self.by_instance.len()
@@ -252,6 +262,7 @@ mod tests {
             name: NodeName::new(&format!("n{instance}")).expect("valid"),
             instance: Instance(instance),
             sequence: Sequence(sequence),
+            leaving: false,
             peers: peers.iter().copied().map(Instance).collect(),
         }
     }

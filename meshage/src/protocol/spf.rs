@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::lsdb::Lsdb;
-use crate::event::Event;
+use crate::event::{Departure, Event};
 use crate::name::{Instance, LinkId, NodeName};
 use crate::route::RouteTable;
 
@@ -62,20 +62,29 @@ pub(super) fn compute(
 }
 
 /// The events that a new table causes: nodes that joined or left, then the change of topology.
-pub(super) fn events(old: &RouteTable, new: &RouteTable) -> Vec<Event> {
+/// `departure` returns how a node departed.
+pub(super) fn events(
+    old: &RouteTable,
+    new: &RouteTable,
+    departure: impl Fn(Instance) -> Departure,
+) -> Vec<Event> {
     let mut events = Vec::new();
     let (mut olds, mut news) = (name_holders(old).peekable(), name_holders(new).peekable());
-    let left = |name: &NodeName| Event::NodeLeft(name.clone());
-    let joined = |name: &NodeName| Event::NodeJoined(name.clone());
+    let left = |node: &NodeName, instance| Event::NodeLeft {
+        node: node.clone(),
+        instance,
+        departure: departure(instance),
+    };
+    let joined = |node: &NodeName, instance| Event::NodeJoined { node: node.clone(), instance };
     loop {
         match (olds.peek().copied(), news.peek().copied()) {
             (None, None) => break,
-            (Some((gone, _)), next) if next.is_none_or(|(came, _)| gone < came) => {
-                events.push(left(gone));
+            (Some((gone, instance)), next) if next.is_none_or(|(came, _)| gone < came) => {
+                events.push(left(gone, instance));
                 olds.next();
             }
-            (before, Some((came, _))) if before.is_none_or(|(gone, _)| came < gone) => {
-                events.push(joined(came));
+            (before, Some((came, instance))) if before.is_none_or(|(gone, _)| came < gone) => {
+                events.push(joined(came, instance));
                 news.next();
             }
             (before, after) => {
@@ -83,7 +92,7 @@ pub(super) fn events(old: &RouteTable, new: &RouteTable) -> Vec<Event> {
                 if let (Some((name, was)), Some((_, is))) = (before, after)
                     && was != is
                 {
-                    events.extend([left(name), joined(name)]);
+                    events.extend([left(name, was), joined(name, is)]);
                 }
                 olds.next();
                 news.next();
@@ -115,7 +124,7 @@ pub(super) fn conflicts(table: &RouteTable, me: &NodeName) -> Vec<NodeName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::tests::{node, table};
+    use crate::route::tests::{instance, node, table};
 
     #[test]
     fn a_burst_is_held_down_until_a_quiet_period() {
@@ -138,8 +147,17 @@ mod tests {
     fn a_new_table_causes_events_for_nodes_that_joined_or_left() {
         let old = table("a", &[("a", "b"), ("b", "c")]);
         let new = table("a", &[("a", "b"), ("b", "d")]);
-        let expected = [Event::NodeLeft(node("c")), Event::NodeJoined(node("d")), Event::Topology];
-        assert_eq!(events(&old, &new), expected);
+        let left = |gone| if gone == instance("c") { Departure::Left } else { Departure::Failed };
+        let expected = [
+            Event::NodeLeft {
+                node: node("c"),
+                instance: instance("c"),
+                departure: Departure::Left,
+            },
+            Event::NodeJoined { node: node("d"), instance: instance("d") },
+            Event::Topology,
+        ];
+        assert_eq!(events(&old, &new, left), expected);
         assert!(conflicts(&new, &node("a")).is_empty());
     }
 
@@ -168,7 +186,7 @@ mod tests {
             peers.dedup();
             let name = NodeName::new(&format!("node-{at}")).expect("valid");
             let (instance, sequence) = (instances[at], Sequence::FIRST);
-            lsdb.install(Announcement { name, instance, sequence, peers }, now);
+            lsdb.install(Announcement { name, instance, sequence, leaving: false, peers }, now);
         }
         let me = NodeName::new("node-0").expect("valid");
         let links = peers[0].iter().zip(1..).map(|(&to, link)| (to, LinkId(link))).collect();

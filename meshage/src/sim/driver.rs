@@ -334,26 +334,26 @@ impl Sim {
             return;
         };
         match event {
-            Event::LinkUp(peer) => {
+            Event::LinkUp { peer, .. } => {
                 incarnation.reported_peers.insert(peer);
             }
-            Event::LinkDown(peer) => {
+            Event::LinkDown { peer, .. } => {
                 incarnation.reported_peers.remove(&peer);
             }
-            Event::NodeJoined(node) => {
+            Event::NodeJoined { node, .. } => {
                 assert!(
                     incarnation.reported_nodes.insert(node.clone()),
                     "invariant S12: {name} received NodeJoined twice for {node}"
                 );
             }
-            Event::NodeLeft(node) => {
+            Event::NodeLeft { node, .. } => {
                 assert!(
                     incarnation.reported_nodes.remove(&node),
                     "invariant S12: {name} received NodeLeft for {node}, which had not joined"
                 );
             }
-            Event::NameConflict(_) => self.counters.conflicts += 1,
-            Event::Topology | Event::Overflow => {}
+            Event::NameConflict { .. } => self.counters.conflicts += 1,
+            Event::Topology | Event::DiscoveryFailed { .. } | Event::Overflow => {}
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::DialError;
+use crate::event::LinkEnd;
 use crate::forward::outbound::Batch;
 use crate::name::LinkId;
 use crate::protocol::io::{Address, CloseReason, DialId, Input};
@@ -266,7 +267,7 @@ impl Sim {
         sim_link.outbound.close();
         incarnation.open.remove(&(sim_link.connection, sim_link.side));
         self.connections[sim_link.connection.0].end_mut(sim_link.side).state = State::Closed;
-        self.feed(host_id, Input::LinkDown { link, reason: reason.into(), breach: false });
+        self.feed(host_id, Input::LinkDown { link, end: LinkEnd::Closed });
     }
 
     /// Closes a link for the router: queued frames are still sent.

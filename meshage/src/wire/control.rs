@@ -24,6 +24,8 @@ pub struct Announcement {
     pub instance: Instance,
     /// Orders the announcements of one instance. A newer one replaces an older one.
     pub sequence: Sequence,
+    /// Whether the node leaves the mesh: this is its last announcement, and it has no peers.
+    pub leaving: bool,
     /// The node's peers, in ascending order.
     pub peers: Vec<Instance>,
 }
@@ -68,6 +70,7 @@ impl Encode for RefuseReason {
             Self::Full => 4,
             Self::TooManyLinks => 5,
             Self::Closing => 6,
+            Self::HungUp => 7,
         };
         number.encode(encoder)
     }
@@ -84,6 +87,7 @@ impl<C> Decode<C> for RefuseReason {
             4 => Self::Full,
             5 => Self::TooManyLinks,
             6 => Self::Closing,
+            7 => Self::HungUp,
             other => {
                 return Err(bincode::error::DecodeError::OtherString(format!(
                     "unknown reason of a refusal: {other}"
@@ -155,6 +159,7 @@ mod tests {
             name: NodeName::new("a").expect("valid"),
             instance: Instance(1),
             sequence: Sequence::FIRST,
+            leaving: false,
             peers,
         })
     }
@@ -169,6 +174,7 @@ mod tests {
         for frame in [
             ControlFrame::Admit { other_link: true },
             ControlFrame::Refuse { reason: RefuseReason::NameInUse },
+            ControlFrame::Refuse { reason: RefuseReason::HungUp },
             ControlFrame::Digest { entries, last: false },
             announcement((1..=256).map(|i| Instance(u64::MAX - 256 + i - 1)).collect()),
             ControlFrame::Synced,

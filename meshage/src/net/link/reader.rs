@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
+use crate::event::LinkEnd;
 use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
 use crate::name::LinkId;
 use crate::net::clock;
@@ -67,10 +68,8 @@ pub(in crate::net) enum Phase {
 enum StopReason {
     /// The driver closes the link.
     Closed(Phase),
-    /// The link broke.
-    Broken(String),
-    /// The other end broke the protocol.
-    Breach(String),
+    /// The link ended without this node closing it.
+    Ended(LinkEnd),
 }
 
 /// Reads until the link ends.
@@ -93,21 +92,20 @@ pub(in crate::net) async fn run(
     let stop = tokio::select! {
         biased;
         phase = closed(&mut phase) => StopReason::Closed(phase),
-        stop = reader.read_all(&mut transport) => stop,
+        end = reader.read_all(&mut transport) => StopReason::Ended(end),
     };
-    let (reason, breach) = match stop {
+    let end = match stop {
         StopReason::Closed(Phase::Draining) => {
             // A socket that is closed with unread bytes makes the kernel discard the bytes that it
             // has not sent yet. So read to the end of the stream, within a time limit.
             let _ = timeout(LINGER, discard(&mut transport)).await;
-            (None, false)
+            None
         }
-        StopReason::Closed(Phase::Open | Phase::Closed) => (None, false),
-        StopReason::Broken(reason) => (Some(reason), false),
-        StopReason::Breach(reason) => (Some(reason), true),
+        StopReason::Closed(Phase::Open | Phase::Closed) => None,
+        StopReason::Ended(end) => Some(end),
     };
-    if let Some(reason) = reason {
-        reader.notify(Input::LinkDown { link, reason, breach }).await;
+    if let Some(end) = end {
+        reader.notify(Input::LinkDown { link, end }).await;
     }
     // The writer may be waiting for the socket.
     transport.shutdown(Shutdown::Both);
@@ -143,19 +141,19 @@ struct Reader {
 
 impl Reader {
     /// Reads until the link breaks, and returns the reason.
-    async fn read_all(&mut self, transport: &mut ReadHalf) -> StopReason {
+    async fn read_all(&mut self, transport: &mut ReadHalf) -> LinkEnd {
         let mut read_buffer = ReadBuffer::default();
         loop {
             let length = match self.read(transport, &mut read_buffer).await {
-                Ok(0) => return StopReason::Broken("closed by the other end".into()),
+                Ok(0) => return LinkEnd::Closed,
                 Ok(length) => length,
-                Err(error) => return StopReason::Broken(error.to_string()),
+                Err(error) => return LinkEnd::Broken(error.to_string()),
             };
             self.shared.counters.net_in_bytes.add(length);
             if let Err(breach) = self.process(&mut read_buffer).await {
                 self.shared.counters.net_breaches.one();
                 tracing::warn!(%breach, "the peer broke the protocol");
-                return StopReason::Breach(breach.0);
+                return LinkEnd::Breach(breach.0);
             }
             if !self.control_pending {
                 read_buffer.start_in_place(&self.shared.plane, self.link, clock::now());

@@ -73,7 +73,8 @@ impl Router {
             self.breach(id, "an announcement before both ends admitted the link", now);
             return;
         }
-        let instance = announcement.instance;
+        let (instance, leaving) = (announcement.instance, announcement.leaving);
+        let link_instance = link.instance;
         if instance == self.instance {
             if self.own_announcement.supersede(&announcement) {
                 self.must_reissue = true;
@@ -99,7 +100,9 @@ impl Router {
             Verdict::New | Verdict::Changed => {
                 self.schedule_expiry();
                 let edge_changed = before != self.announces_me(instance);
-                if edge_changed && self.links.is_full_to(instance) {
+                // A peer that announces that it leaves closes its link next, which is reported first.
+                let leaves = link_instance == instance && leaving;
+                if edge_changed && !leaves && self.links.is_full_to(instance) {
                     self.compute_routes(now);
                 } else {
                     self.timers.set_earlier(Timer::Routes, self.spf_throttle.next_run(now));
@@ -120,7 +123,7 @@ impl Router {
     }
 
     /// Sends an announcement over every admitted link except the one that it arrived on.
-    fn flood(&mut self, announcement: &Announcement, arrived_on: Option<LinkId>) {
+    pub(super) fn flood(&mut self, announcement: &Announcement, arrived_on: Option<LinkId>) {
         for (link, _) in self.links.admitted().filter(|(link, _)| Some(*link) != arrived_on) {
             self.counters.announcements_sent += 1;
             let frame = ControlFrame::Announce(announcement.clone());

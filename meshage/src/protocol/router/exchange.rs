@@ -95,7 +95,7 @@ impl Router {
         self.seeds.link_full(instance);
         tracing::info!(node = %self.config.name, link = %id, %peer, "link up");
         if first {
-            self.event(Event::LinkUp(peer));
+            self.event(Event::LinkUp { peer, instance });
         }
         self.update_discovery(now);
         self.announce_change(now);

@@ -159,12 +159,7 @@ impl Router {
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::LinkUp { link, role, hello } => self.link_up(link, role, hello, now),
-            Input::LinkDown { link, reason, breach: false } => {
-                self.link_ended(link, DialError::Broken(reason), now);
-            }
-            Input::LinkDown { link, reason, breach: true } => {
-                self.link_ended(link, DialError::Handshake(reason), now);
-            }
+            Input::LinkDown { link, end } => self.link_down(link, end, now),
             Input::Control { link, frame } => {
                 self.links.received(link, now);
                 self.receive_control(link, frame, now);
@@ -347,16 +342,21 @@ impl Router {
             (false, false) => Ok(()),
         };
         for link in links {
+            self.send(link, ControlFrame::Refuse { reason: RefuseReason::HungUp });
             self.close_link(link, CloseReason::Hangup, now);
         }
         self.reply(request, Reply::Hangup(result));
     }
 
-    /// Informs every peer that this node leaves, and stops.
+    /// Informs the mesh and every peer that this node leaves, and stops.
     fn close(&mut self) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
+        // With this announcement the links are withdrawn everywhere, and every node learns that this
+        // one did not fail.
+        let last = self.own_announcement.leave().clone();
+        self.flood(&last, None);
         let links: Vec<LinkId> = self.links.iter().map(|(id, _)| id).collect();
         self.discovery.close();
         self.dials_awaiting_route.clear();
@@ -375,8 +375,6 @@ impl Router {
         self.timers.stop_all();
         self.routes = Arc::new(RouteTable::alone(&self.config.name, self.instance));
         self.outputs.push_back(Output::Install(self.routes.clone()));
-        // The announcement no longer matters, but must match the links (invariant C7).
-        self.own_announcement.reissue(Vec::new());
     }
 
     fn keep_alive(&mut self, now: Instant) {
@@ -408,8 +406,8 @@ impl Router {
         }
     }
 
-    /// Two nodes have this name. Reports it, unless it was reported recently.
-    fn name_conflict(&mut self, name: &NodeName, now: Instant) {
+    /// A name is in conflict. Reports it with the reason, unless it was reported recently.
+    fn name_conflict(&mut self, name: &NodeName, reason: &str, now: Instant) {
         self.counters.name_conflicts += 1;
         if self
             .conflicts_reported
@@ -426,7 +424,7 @@ impl Router {
             self.conflicts_reported.pop_first();
         }
         self.conflicts_reported.insert(name.clone(), now);
-        tracing::warn!(node = %self.config.name, %name, "two nodes have the same name");
-        self.event(Event::NameConflict(name.clone()));
+        tracing::warn!(node = %self.config.name, %name, reason, "name conflict");
+        self.event(Event::NameConflict { name: name.clone(), reason: reason.into() });
     }
 }

@@ -25,7 +25,8 @@ impl Router {
         if !table.is_same_as(&self.routes) {
             let old = std::mem::replace(&mut self.routes, Arc::new(table));
             self.outputs.push_back(Output::Install(self.routes.clone()));
-            for event in spf::events(&old, &self.routes) {
+            let departure = |instance| self.lsdb.departure(instance);
+            for event in spf::events(&old, &self.routes, departure) {
                 self.event(event);
             }
             self.discovery.routes_changed(&self.routes);
@@ -49,7 +50,7 @@ impl Router {
         let conflicting = spf::conflicts(&self.routes, &self.config.name);
         for name in &conflicting {
             if self.conflicting_names.binary_search(name).is_err() {
-                self.name_conflict(name, now);
+                self.name_conflict(name, "two reachable nodes have this name", now);
             }
         }
         self.conflicting_names = conflicting;

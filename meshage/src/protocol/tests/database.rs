@@ -130,6 +130,7 @@ fn a_false_copy_of_the_own_announcement_is_superseded() {
         name: name("c"),
         instance: harness.instance(2),
         sequence: Sequence(1000),
+        leaving: false,
         peers: Vec::new(),
     };
     let link = LinkId(1);

@@ -13,7 +13,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::config::DEFAULT_MSA_TIMEOUT;
 use crate::error::DialError;
-use crate::event::Event;
+use crate::event::{Event, LinkEnd};
 use crate::name::{Instance, LinkId, Namespace, NodeName};
 use crate::protocol::io::{
     Address, CloseReason, Command, DialId, Input, Output, Reply, RequestId, Role,
@@ -305,8 +305,7 @@ impl Harness {
                 if node.ends.remove(&link).is_none() {
                     return;
                 }
-                node.router
-                    .handle(Input::LinkDown { link, reason: "closed".into(), breach: false }, now);
+                node.router.handle(Input::LinkDown { link, end: LinkEnd::Closed }, now);
             }
             HarnessEvent::Connect(from, dial, hello) => self.accept(id, from, dial, hello),
         }

@@ -2,6 +2,7 @@
 
 use super::harness::{Harness, config};
 use super::{linked, ms, name, secs};
+use crate::event::LinkEnd;
 use crate::name::Instance;
 use crate::name::LinkId;
 use crate::name::Sequence;
@@ -51,6 +52,7 @@ fn no_order_of_inputs_breaks_a_router() {
                     name: peer.clone(),
                     instance,
                     sequence,
+                    leaving: rng.random_range(0..8) == 0,
                     peers,
                 }),
                 7 => ControlFrame::Synced,
@@ -81,7 +83,7 @@ fn no_order_of_inputs_breaks_a_router() {
                     Input::LinkUp { link: LinkId(links), role, hello }
                 }
                 6..28 => Input::Control { link, frame },
-                28 => Input::LinkDown { link, reason: "gone".into(), breach: false },
+                28 => Input::LinkDown { link, end: LinkEnd::Closed },
                 29..33 => Input::BytesReceived { link },
                 33 => Input::Solicited { from, solicitation },
                 34 => Input::DialFailed { dial, error: DialError::Closed },
