@@ -256,7 +256,10 @@ fn apply(event: &Event, nodes: &mut BTreeSet<NodeName>) -> bool {
         Event::NodeJoined { node, .. } => nodes.insert(node.clone()),
         Event::NodeLeft { node, .. } => nodes.remove(node),
         Event::LinkUp { .. } | Event::LinkDown { .. } | Event::Topology => true,
-        other => panic!("unexpected: {other:?}"),
+        other @ (Event::NameConflict { .. }
+        | Event::DiscoveryFailed { .. }
+        | Event::Overflow
+        | _) => panic!("unexpected: {other:?}"),
     }
 }
 

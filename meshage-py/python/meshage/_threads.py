@@ -15,18 +15,18 @@ from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 from meshage._errors import ResourceError
 
-T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 WAKEUPS_MAX = 64
 """How many wakeups are read at once; usually there is one."""
 
 
-class Queue(Protocol[T_co]):
+class Queue(Protocol[T]):
     """A queue of the native module."""
 
     def detach(self) -> int | None: ...
-    def take(self) -> list[T_co]: ...
+    def take(self) -> list[T]: ...
 
 
 def start(
