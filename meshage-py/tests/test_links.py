@@ -10,7 +10,7 @@ import time
 import meshage
 import pytest
 from conftest import WAIT, Line, Make, address, free_port
-from meshage import EventKind
+from meshage import Departure, EventKind
 
 
 def test_invalid_dials_raise_a_dial_error(line: Line, make: Make) -> None:
@@ -53,7 +53,7 @@ def test_a_hang_up_closes_the_link(line: Line) -> None:
     a.hangup("b")
     while (event := events.next(WAIT)) is not None and event.kind != EventKind.NODE_LEFT:
         pass
-    assert event == meshage.Event(EventKind.NODE_LEFT, "a", a.instance, "failed", "failed")
+    assert event == meshage.Event(EventKind.NODE_LEFT, "a", a.instance, "failed", Departure.FAILED)
     assert a.peers() == [] and b.peers() == []
     for unknown in ("b", "unknown", ""):
         with pytest.raises(meshage.NotAPeer):

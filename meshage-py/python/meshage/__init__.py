@@ -112,6 +112,7 @@ __all__ = [
 for _public in (
     AsyncEvents,
     AsyncNode,
+    Departure,
     Event,
     EventKind,
     Events,

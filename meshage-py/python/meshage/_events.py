@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, TypeAlias
 
 from meshage._mesh import Mesh
 
@@ -34,8 +34,13 @@ class EventKind(IntEnum):
     """No solicitation could be sent: the node finds no others until the cause is removed."""
 
 
-Departure: TypeAlias = Literal["left", "failed"]
-"""How a node departed: it was closed and announced that, or it can no longer be reached."""
+class Departure(StrEnum):
+    """How a node departed; equal to the strings ``"left"`` and ``"failed"``."""
+
+    LEFT = "left"
+    """It was closed, and announced that it leaves."""
+    FAILED = "failed"
+    """It can no longer be reached, and did not announce that it leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Event:
     reason: str = ""
     """Why it happened, in words, for example why a link ended; empty if there is no reason."""
     departure: Departure | None = None
-    """With ``NODE_LEFT``, whether the node ``"left"`` in order or ``"failed"``."""
+    """With ``NODE_LEFT``, whether the node left in order or failed."""
 
 
 class Subscription:
@@ -99,10 +104,14 @@ class Events(Subscription, Iterator[Event]):
         return event_of(self._stream.next(timeout))
 
 
-EventParts: TypeAlias = tuple[int, str, int | None, str, Departure | None]
+EventParts: TypeAlias = tuple[int, str, int | None, str, str | None]
 """An event as the core passes it: the fields of ``Event``."""
 
 
 def event_of(parts: EventParts | None) -> Event | None:
     """Make an event from its parts."""
-    return None if parts is None else Event(EventKind(parts[0]), *parts[1:])
+    if parts is None:
+        return None
+    kind, node, instance, reason, departure = parts
+    departed = None if departure is None else Departure(departure)
+    return Event(EventKind(kind), node, instance, reason, departed)

@@ -11,12 +11,11 @@ import errno
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeVar
 
 from meshage._errors import ResourceError
 
 T = TypeVar("T")
-Arguments = TypeVarTuple("Arguments")
 
 WAKEUPS_MAX = 64
 """How many wakeups are read at once; usually there is one."""
@@ -30,7 +29,7 @@ class Queue(Protocol[T]):
 
 
 def start(
-    what: str, target: Callable[[*Arguments], object], arguments: tuple[*Arguments], name: str
+    what: str, target: Callable[..., object], arguments: tuple[object, ...], name: str
 ) -> threading.Thread:
     """Start a daemon thread; raises ``ResourceError``, which names ``what`` the thread is for."""
     thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
