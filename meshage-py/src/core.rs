@@ -451,6 +451,13 @@ impl Core {
         }
     }
 
+    /// Gives back the node's threads and descriptors as soon as it has closed. Does not wait.
+    fn release(&self) {
+        if !self.node.is_forked() {
+            self.node.release();
+        }
+    }
+
     /// Waits until the node has closed and has given back its threads and descriptors. Returns
     /// `False` if `timeout` passes first.
     fn join(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<bool> {

@@ -26,6 +26,8 @@ pub(crate) struct NodeHandle {
     running: ArcSwapOption<Running>,
     ended: Arc<Ended>,
     descriptor: Mutex<DescriptorUse>,
+    /// The id of the process that started the node.
+    process: u32,
 }
 
 /// Who uses the wakeup descriptor.
@@ -48,6 +50,7 @@ impl NodeHandle {
             }),
             ended,
             descriptor: Mutex::default(),
+            process: std::process::id(),
         }
     }
 
@@ -58,7 +61,11 @@ impl NodeHandle {
 
     /// Whether the node runs in a parent process.
     pub(crate) fn is_forked(&self) -> bool {
-        self.running.load().as_ref().is_some_and(|running| running.node().is_forked())
+        match &*self.running.load() {
+            Some(running) => running.node().is_forked(),
+            // Asking for the id is a system call, which only a closed node makes.
+            None => std::process::id() != self.process,
+        }
     }
 
     /// The node, if it was started in this process.
@@ -114,7 +121,7 @@ impl NodeHandle {
         }
     }
 
-    /// Gives back the threads and descriptors of a closed node. Does not wait.
+    /// Gives back the threads and descriptors of a node as soon as it is closed. Does not wait.
     pub(crate) fn release(&self) {
         // Calls that are about to return may still hold the runtime. The last of them releases it.
         drop(self.running.swap(None));

@@ -116,6 +116,36 @@ back_to(before)
     )
 
 
+def test_the_close_of_an_asyncio_node_gives_back_threads_and_descriptors() -> None:
+    run_quickly(
+        COUNT
+        + """
+start("warm-up").close()
+asyncio.run(asyncio.sleep(0))
+before = count()
+a, b = start("a", meshage.AsyncNode), start("b")
+b.dial(f"127.0.0.1:{a.port}")
+events = a.events()
+async def main():
+    await a.wait_for("b", timeout=20)
+    a.snoop = print
+    await a.set("b", "x")
+    a.close()
+    try:
+        await a.recv()
+        sys.exit("no error")
+    except meshage.NodeClosed:
+        pass
+asyncio.run(main())
+b.close()
+a.snoop = None
+back_to(before)
+assert b.recv().text() == "x" and a.closed
+""",
+        limit=30,
+    )
+
+
 def test_aclose_gives_back_what_other_event_loops_used() -> None:
     run_quickly(
         COUNT

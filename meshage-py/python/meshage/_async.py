@@ -46,7 +46,12 @@ class AsyncNode(NodeBase):
         if driver is None:
             for other in [other for other in list(self._drivers) if other.is_closed()]:
                 self._drop_driver(other)
-            driver = self._drivers[loop] = LoopDriver(loop, self._core)
+            driver = LoopDriver(loop, self._core)
+            if self._core.closed:
+                # Nothing would stop it: it detaches from the loop after its first use.
+                driver.stop()
+            else:
+                self._drivers[loop] = driver
         return driver
 
     def _drop_driver(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -172,8 +177,14 @@ class AsyncNode(NodeBase):
         )
 
     def close(self) -> None:
-        """Start to close and return at once, from any thread. All waiting calls are woken."""
+        """Start to close and return at once, from any thread. All waiting calls are woken.
+
+        When the node is closed, its threads and descriptors are given back.
+        """
         self._begin_close()
+        for loop in list(self._drivers):
+            self._drop_driver(loop)
+        self._core.release()
 
     async def aclose(self) -> None:
         """Leave the mesh and wait until this is done, for 2 s at most. Idempotent.
@@ -184,16 +195,12 @@ class AsyncNode(NodeBase):
         if self._core.forked:
             return
         driver = self._driver()
-        for other in [other for other in list(self._drivers) if other is not driver.loop]:
-            self._drop_driver(other)
         try:
             token = self._core.begin_join(driver.completions)
             await driver.result(token, Deadline(CLOSE_SECONDS_MAX))
         except MeshageTimeout:
             pass
         finally:
-            driver.stop()
-            self._drivers.pop(driver.loop, None)
             self._snooper = None
 
     async def __aenter__(self) -> Self:

@@ -72,6 +72,8 @@ class LoopDriver:
         finally:
             if timer is not None:
                 timer.cancel()
+            if self._stopped and not self._receivers:
+                self._stop_receiving()
 
     def _readable(self) -> None:
         while self._receivers:
