@@ -134,7 +134,8 @@ fn install_loops(root: &Path) {
     }
 }
 
-/// Compiles the module for a Python without the global lock.
+/// Compiles the module for a Python without the global lock, which needs no such interpreter. The
+/// file contains what PyO3 would find out from one.
 fn free_threaded_check(root: &Path) -> (&'static str, Command) {
     let mut check =
         shell::cargo(root, &["check", "--quiet", "-p", "meshage-py", "--no-default-features"]);
