@@ -40,9 +40,11 @@
  *              MESHAGE_DEFAULT, which is the node's own timeout. With 0, a
  *              call does not wait. Other negative values are INVALID.
  *   Threads    Every function on a node may be called from any thread at any
- *              time, including inside a callback. Immutable objects may be
- *              read by any number of threads. A configuration, and a message
- *              that is being changed, may be used by one thread at a time.
+ *              time, including inside a callback, in an atexit handler and
+ *              in a destructor at the end of a thread or of the program.
+ *              Immutable objects may be read by any number of threads. A
+ *              configuration, and a message that is being changed, may be
+ *              used by one thread at a time.
  *              A function blocks only if its comment states it.
  *   Callbacks  No callback runs on an I/O thread or while the library holds a
  *              lock. A callback may call any function, including
@@ -55,8 +57,10 @@
  *   Signals    No function raises a signal (including SIGPIPE) or installs a
  *              signal handler.
  *   fork()     In the child, calls on inherited nodes return
- *              MESHAGE_ERR_FORKED. The child may free them and may create its
- *              own nodes.
+ *              MESHAGE_ERR_FORKED. The child may free them, which frees the
+ *              memory of their messages, and may create its own nodes. It
+ *              keeps none of their sockets open; the descriptor from
+ *              meshage_recv_fd has ended there.
  *   Exit       A program may exit without freeing anything.
  */
 
@@ -426,7 +430,8 @@ void meshage_node_close(meshage_node *node);
 //
 // Other threads may be waiting in the node: their calls return CLOSED. No call with this handle
 // may *begin* after this one: stop the calling threads first, or close the node and free it when
-// they have ended. In a forked child: does nothing.
+// they have ended. In a forked child: frees what can be freed there, and leaves the parent's node
+// as it is. May be called at the end of a thread or of the program, as by `atexit`.
 void meshage_node_free(meshage_node *node);
 
 // Returns the node's name; NULL for NULL. Borrowed: valid as long as the node.
@@ -735,7 +740,7 @@ meshage_status meshage_on_message(meshage_node *node,
 // `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
 // use of `user_data`, or at once if `cb` is NULL or this function fails.
 //
-// Errors: NULL (the node), CLOSED, FORKED. Does not block.
+// Errors: NULL (the node), CLOSED, IO (the thread cannot be started), FORKED. Does not block.
 meshage_status meshage_on_snoop(meshage_node *node,
                                 meshage_snoop_cb cb,
                                 void *user_data,

@@ -59,6 +59,7 @@ impl From<SendError> for Failure {
             SendError::SelfOnly => MESHAGE_ERR_SELF,
             SendError::Again => MESHAGE_ERR_AGAIN,
             SendError::Closed => MESHAGE_ERR_CLOSED,
+            SendError::NoThread(_) => MESHAGE_ERR_IO,
             _ => MESHAGE_ERR_UNSUPPORTED,
         };
         Self::new(status, error)

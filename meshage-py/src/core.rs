@@ -433,14 +433,16 @@ impl Core {
             }
         };
         let node = self.node.open()?;
-        guarded(|| node.set_snoop(Some(Box::new(snoop))))?;
+        let started = guarded(|| node.set_snoop(Some(Box::new(snoop))))?;
+        started.map_err(|error| errors::system(&error))?;
         Ok(queue)
     }
 
     /// Stops snooping.
     fn stop_snooping(&self) {
         if !self.node.is_forked() {
-            self.node.node().set_snoop(None);
+            // Only starting a thread can fail.
+            let _ = self.node.node().set_snoop(None);
         }
     }
 

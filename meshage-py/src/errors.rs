@@ -133,12 +133,19 @@ pub(crate) fn start(error: &StartError) -> PyErr {
     }
 }
 
+/// The error of the system for a call that needs a thread.
+pub(crate) fn system(error: &std::io::Error) -> PyErr {
+    let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
+    class::ResourceError::new_err((errno, error.to_string()))
+}
+
 pub(crate) fn send(error: &SendError) -> PyErr {
     let text = error.to_string();
     match error {
         SendError::TooLarge(..) => class::MessageTooLarge::new_err(text),
         SendError::NoRecipients | SendError::SelfOnly => class::RecipientError::new_err(text),
         SendError::Closed => closed(),
+        SendError::NoThread(_) => class::ResourceError::new_err((libc::EAGAIN, text)),
         SendError::Again | _ => class::SendError::new_err(text),
     }
 }

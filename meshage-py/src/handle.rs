@@ -177,11 +177,7 @@ impl NodeHandle {
 
 impl Drop for NodeHandle {
     fn drop(&mut self) {
-        if self.is_forked() {
-            // Dropping the last reference would close the node, which takes locks that another
-            // thread may have held at the fork.
-            std::mem::forget(self.node.clone());
-        } else {
+        if !self.is_forked() {
             self.node.close();
         }
     }
@@ -207,8 +203,9 @@ impl Running {
     fn take_stop(&mut self) -> Option<StopOnDrop> {
         let node = self.node.take()?;
         if node.is_forked() {
-            // The node's threads exist only in the parent: there is nothing to wait for here.
-            std::mem::forget(node);
+            // The node's threads exist only in the parent: this frees what can be freed, and does
+            // not wait.
+            drop(node);
             return None;
         }
         node.node().close();

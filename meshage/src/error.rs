@@ -86,7 +86,8 @@ pub enum StartError {
     AddressInUse(std::net::SocketAddr),
     /// The socket could not be opened.
     Bind(std::net::SocketAddr, io::Error),
-    /// The runtime's threads could not be started.
+    /// The node's threads could not be started, or the system lacks something else that they need;
+    /// carries the reason and what to do.
     Runtime(io::Error),
 }
 
@@ -106,7 +107,7 @@ impl fmt::Display for StartError {
                 write!(f, "{addr} is in use: choose another port, or a listen port of 0")
             }
             Self::Bind(addr, error) => write!(f, "cannot listen on {addr}: {error}"),
-            Self::Runtime(error) => write!(f, "cannot start the node's threads: {error}"),
+            Self::Runtime(error) => write!(f, "cannot start the node: {error}"),
         }
     }
 }
@@ -125,6 +126,8 @@ pub enum SendError {
     Again,
     /// The node is closed. If the message was already in flight, its outcome is unknown.
     Closed,
+    /// No thread could be started for the callback; carries the reason and what to do.
+    NoThread(String),
 }
 
 impl SendError {
@@ -143,6 +146,7 @@ impl fmt::Display for SendError {
             Self::SelfOnly => f.write_str("a node cannot send to itself"),
             Self::Again => f.write_str("the local queue is full: try again later"),
             Self::Closed => f.write_str("the node is closed"),
+            Self::NoThread(reason) => f.write_str(reason),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::{HashMap, HashMapExt as _};
 
-use crate::name::{Instance, LinkId, NodeName};
+use crate::name::{Claim, Instance, LinkId, NodeName};
 use crate::topology::Mesh;
 
 /// The announcement of one node, as input of the route computation.
@@ -21,6 +21,8 @@ pub struct Record<'a> {
     pub name: &'a NodeName,
     /// The node's instance.
     pub instance: Instance,
+    /// Its claim to the name.
+    pub claim: Claim,
     /// The peers it announces.
     pub peers: &'a [Instance],
 }
@@ -42,6 +44,7 @@ pub struct Route {
 struct Entry {
     name: NodeName,
     instance: Instance,
+    claim: Claim,
     parent: u32,
     hops: u32,
     /// The link to the next hop; `None` for this node itself.
@@ -91,7 +94,9 @@ impl RouteTable {
         if !all.is_sorted_by(|a, b| by_name(a, b).is_lt()) {
             all.sort_unstable_by(by_name);
         }
-        let own_record = Record { name, instance: me, peers: &own_peers };
+        // This node's own claim does not matter: it routes its own name to itself.
+        let claim = Claim::FIRST;
+        let own_record = Record { name, instance: me, claim, peers: &own_peers };
         all.insert(all.partition_point(|other| by_name(other, &own_record).is_lt()), own_record);
 
         let graph = Graph::new(&all);
@@ -132,6 +137,7 @@ impl RouteTable {
             table.entries.push(Entry {
                 name: record.name.clone(),
                 instance: record.instance,
+                claim: record.claim,
                 parent: if parent == NONE { NONE } else { new_index[parent as usize] },
                 hops: tree.hops[old],
                 link: first_hop[old],
@@ -139,10 +145,15 @@ impl RouteTable {
             table.edges.extend(graph.neighbors(old as u32).iter().map(|&n| new_index[n as usize]));
             table.starts.push(table.edges.len() as u32);
             table.by_instance.insert(record.instance, new as u32);
-            // Of two nodes with the same name, every node routes the name to the lesser instance.
-            // This node's own name is never routed to another node.
-            table.by_name.entry(record.name.clone()).or_insert(new as u32);
+            // Of two nodes with the same name, every node routes the name to the one with the
+            // higher claim, or to the lesser instance. Instances ascend here.
+            let new = new as u32;
+            let holder = table.by_name.entry(record.name.clone()).or_insert(new);
+            if record.claim > table.entries[*holder as usize].claim {
+                *holder = new;
+            }
         }
+        // This node's own name is never routed to another node.
         table.by_name.insert(name.clone(), table.me);
         table
     }
@@ -195,6 +206,16 @@ impl RouteTable {
             .iter()
             .enumerate()
             .filter(move |(index, _)| *index != me)
+            .map(|(_, entry)| (&entry.name, entry.instance))
+    }
+
+    /// The names of the other reachable nodes, sorted, each with the instance that holds it.
+    pub fn holders(&self) -> impl Iterator<Item = (&NodeName, Instance)> {
+        let holds = |index, name| self.by_name.get(name) == Some(&(index as u32));
+        let me = self.me as usize;
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(move |(index, entry)| *index != me && holds(*index, &entry.name))
             .map(|(_, entry)| (&entry.name, entry.instance))
     }
 
@@ -376,6 +397,7 @@ pub(crate) mod tests {
         let records = peers.iter().map(|(name, peers)| Record {
             name,
             instance: instance(name.as_str()),
+            claim: Claim::FIRST,
             peers,
         });
         let links =
@@ -404,7 +426,8 @@ pub(crate) mod tests {
     #[test]
     fn an_edge_that_only_one_end_announces_does_not_count() {
         let (a, b) = (node("a"), node("b"));
-        let records = [Record { name: &b, instance: instance("b"), peers: &[] }];
+        let records =
+            [Record { name: &b, instance: instance("b"), claim: Claim::FIRST, peers: &[] }];
         let links = BTreeMap::from([(instance("b"), LinkId(1))]);
         let table = RouteTable::compute(&a, instance("a"), records, &links);
         assert!(table.is_alone());
@@ -436,15 +459,20 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn all_nodes_route_a_duplicate_name_to_the_same_instance() {
+    fn all_nodes_route_a_duplicate_name_to_the_higher_claim_and_then_to_the_lesser_instance() {
         let (a, b) = (node("a"), node("b"));
-        let records = [
-            Record { name: &b, instance: Instance(9), peers: &[Instance(1)] },
-            Record { name: &b, instance: Instance(5), peers: &[Instance(1)] },
-        ];
         let links = BTreeMap::from([(Instance(9), LinkId(9)), (Instance(5), LinkId(5))]);
-        let table = RouteTable::compute(&a, Instance(1), records, &links);
-        assert_eq!(table.route("b").expect("reachable").instance, Instance(5));
-        assert_eq!(table.nodes(), 3);
+        for (claim, holder) in [(1, 5), (2, 9)] {
+            let claim = Claim(claim);
+            let peers = &[Instance(1)];
+            let records = [
+                Record { name: &b, instance: Instance(9), claim, peers },
+                Record { name: &b, instance: Instance(5), claim: Claim::FIRST, peers },
+            ];
+            let table = RouteTable::compute(&a, Instance(1), records, &links);
+            assert_eq!(table.route("b").expect("reachable").instance, Instance(holder));
+            assert_eq!(table.holders().collect::<Vec<_>>(), [(&b, Instance(holder))]);
+            assert_eq!(table.nodes(), 3);
+        }
     }
 }

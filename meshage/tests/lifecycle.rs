@@ -386,3 +386,74 @@ async fn messages_and_events_are_streams() {
     assert_eq!(soon(std::future::poll_fn(|cx| messages.as_mut().poll_next(cx))).await, None);
     drop(start(quiet("c")).await);
 }
+
+/// Two linked blocking nodes that are used, and dropped, when their thread has ended.
+struct UsedAtTheEnd {
+    a: blocking::Node,
+    b: blocking::Node,
+    done: mpsc::Sender<&'static str>,
+}
+
+fn start_blocking(name: &str) -> blocking::Node {
+    blocking::Node::start(quiet(name).build().expect("valid")).expect("started")
+}
+
+impl UsedAtTheEnd {
+    fn new(done: mpsc::Sender<&'static str>) -> Self {
+        let (a, b) = (start_blocking("a"), start_blocking("b"));
+        let nodes = Self { a, b, done };
+        nodes.a.dial(&address(nodes.b.node()), Some(SOON)).expect("linked");
+        nodes.use_them();
+        nodes
+    }
+
+    fn use_them(&self) {
+        let Self { a, b, .. } = self;
+        a.wait_for(WaitCondition::Count(2), Some(SOON)).expect("linked");
+        let report = a.send(Outgoing::set([name("b")], "x").timeout(SOON)).expect("sent");
+        assert!(report.all_delivered());
+        assert_eq!(b.recv(Some(SOON)).expect("received").body, "x");
+        assert_eq!(b.recv(Some(Duration::from_millis(5))), Err(RecvError::Timeout));
+        let mut pending = a.start_send(Outgoing::broadcast("y")).expect("started");
+        assert!(pending.wait(Some(SOON)).expect("in time").expect("sent").all_delivered());
+        assert_eq!(b.recv(Some(SOON)).expect("received").body, "y");
+        let missing = WaitCondition::Nodes(vec![name("nobody")]);
+        let missing = a.wait_for(missing, Some(Duration::from_millis(5)));
+        assert_eq!(missing, Err(WaitError::Timeout(vec![name("nobody")])));
+        let dialled = a.dial("127.0.0.1:1", Some(SOON));
+        assert!(matches!(dialled, Err(DialError::Connect(_))), "{dialled:?}");
+        let mut events = a.events();
+        assert_eq!(events.next(Some(Duration::ZERO)), Err(RecvError::Timeout));
+    }
+}
+
+impl Drop for UsedAtTheEnd {
+    fn drop(&mut self) {
+        self.use_them();
+        let late = start_blocking("late");
+        late.dial(&address(self.a.node()), Some(SOON)).expect("linked");
+        assert_eq!(self.a.hangup("nobody"), Err(HangupError::NotAPeer("nobody".into())));
+        drop(late);
+        let _ = self.done.send("used");
+    }
+}
+
+#[test]
+fn a_blocking_node_works_in_the_destructor_of_a_thread_local() {
+    use std::cell::OnceCell;
+    thread_local! {
+        /// Destroyed after the thread-locals of the library, because it is registered before.
+        static REGISTERED_BEFORE: OnceCell<OnceCell<UsedAtTheEnd>> = const { OnceCell::new() };
+        static REGISTERED_AFTER: OnceCell<UsedAtTheEnd> = const { OnceCell::new() };
+    }
+    let (done, used) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        REGISTERED_BEFORE.with(|cell| {
+            let cell = cell.get_or_init(OnceCell::new);
+            assert!(cell.set(UsedAtTheEnd::new(done.clone())).is_ok());
+        });
+        REGISTERED_AFTER.with(|cell| assert!(cell.set(UsedAtTheEnd::new(done)).is_ok()));
+    });
+    thread.join().expect("no panic");
+    assert_eq!(used.iter().collect::<Vec<_>>(), ["used", "used"]);
+}

@@ -210,15 +210,17 @@ async fn a_relay_can_snoop_on_messages_in_transit() {
     let nodes = line(&["a", "relay", "b"]).await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = seen.clone();
-    nodes[1].set_snoop(Some(Box::new(move |message| {
-        sink.lock().expect("unpoisoned").push(message);
-    })));
+    nodes[1]
+        .set_snoop(Some(Box::new(move |message| {
+            sink.lock().expect("unpoisoned").push(message);
+        })))
+        .expect("a thread");
     for body in ["1", "2"] {
         assert!(nodes[0].set([name("b")], body).await.expect("sent").all_delivered());
     }
     assert!(nodes[0].set([name("relay")], "not this").await.expect("sent").all_delivered());
     until("both are snooped", || seen.lock().expect("unpoisoned").len() == 2).await;
-    nodes[1].set_snoop(None);
+    nodes[1].set_snoop(None).expect("no thread is needed");
     assert!(nodes[0].set([name("b")], "3").await.expect("sent").all_delivered());
     let seen = seen.lock().expect("unpoisoned");
     assert_eq!(seen.iter().map(|m| m.text().expect("text")).collect::<Vec<_>>(), ["1", "2"]);

@@ -152,17 +152,53 @@ fn two_islands_with_one_name_in_both_merge_and_agree_on_its_holder() {
     sim.network().heal_all();
     sim.release();
     sim.dial("a", "b");
-    let joined = sim.run_until_full(20 * SECOND);
-    assert!(joined.is_some(), "all four are in every table");
-    let holder = |sim: &Sim, host_name: &str| {
-        let routes = sim.routes(sim.host(host_name)).expect("it runs");
-        routes.route("x").expect("held").instance
-    };
-    assert_eq!(holder(&sim, "a"), holder(&sim, "b"), "the same everywhere");
+    sim.run_for(5 * SECOND);
+    // Neither knew of the other, so that the lesser instance holds the name. The other is refused.
+    let (x, other) = (sim.host("x"), sim.host("other-x"));
+    let holder = if sim.instance(x) < sim.instance(other) { x } else { other };
+    let refused = if holder == x { other } else { x };
+    assert_eq!((sim.known_nodes(holder), sim.known_nodes(refused)), (3, 1));
+    sim.check_holder(holder);
     assert!(sim.counters().conflicts > 0, "applications receive an event");
     let send_id = sim.send_to("a", ["x"], 10);
     sim.run_for(SECOND);
     assert!(sim.report(send_id).expect("ended").all_delivered());
+}
+
+#[test]
+fn a_former_holder_that_comes_back_does_not_get_its_name_back() {
+    for seed in 1..21 {
+        for island in [&["x"][..], &["x", "i", "j"]] {
+            let mut sim = Sim::new(seed, false);
+            for name in ["a", "b", "c", "i", "j", "x"] {
+                sim.add(NodeSpec::new(name, 2));
+            }
+            sim.settle_down();
+            for name in island {
+                let host_id = sim.host(name);
+                sim.network().set_group(host_id, 1);
+            }
+            sim.run_for(5 * SECOND);
+            let spec = NodeSpec { host_name: "replacement".into(), ..NodeSpec::new("x", 2) };
+            let replacement = sim.add(spec);
+            sim.run_for(10 * SECOND);
+            sim.network().heal_all();
+            sim.release();
+            // Beacons join the two meshes, in a minute at most.
+            sim.run_for(70 * SECOND);
+            sim.check_holder(replacement);
+            let old = sim.host("x");
+            assert_eq!(sim.known_nodes(old), 1, "seed {seed}: the former holder is refused");
+            for name in ["a", "b", "c", "i", "j"] {
+                assert_eq!(sim.known_nodes(sim.host(name)), 6, "seed {seed}: at {name}");
+            }
+            assert!(sim.counters().conflicts > 0);
+            // When the replacement leaves, the name is free.
+            sim.leave(replacement);
+            let back = sim.run_until(15 * SECOND, |sim| sim.known_nodes(old) == 6);
+            assert!(back.is_some(), "seed {seed}: accepted again");
+        }
+    }
 }
 
 #[test]

@@ -183,6 +183,13 @@ impl Outbound {
         self.flush(false);
     }
 
+    /// Frees what is queued, unless the queue is locked. For a link that is not used any more.
+    pub fn abandon(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            state.queues = Queues::default();
+        }
+    }
+
     /// How many bytes wait, of all classes. It is not zero while a caller is writing.
     pub fn waiting_bytes(&self) -> usize {
         let state = self.lock();

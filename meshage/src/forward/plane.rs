@@ -293,6 +293,27 @@ impl<S: Sink> Plane<S> {
         });
     }
 
+    /// Frees the messages that were received, are in transit or wait for a link, and leaves out
+    /// what is locked. For a forked child, in which the node does not run and the holder of a lock
+    /// may not exist. Outstanding sends keep theirs: their callers may look at them.
+    pub fn abandon(&self) {
+        let Ok(mut state) = self.state.try_lock() else { return };
+        // Bodies give their memory to the pool.
+        if !state.reassembly.try_release_pool() || !state.snoop.try_release_pool() {
+            return;
+        }
+        state.inbox = Inbox::new(0);
+        state.reassembly = Reassembly::new(0, 0, 0);
+        state.snoop = Reassembly::new(0, 0, 0);
+        state.dedup = Dedup::default();
+        state.refused_sources.clear();
+        state.snooped = Vec::new();
+        drop(state);
+        for link in self.fib.load().links.values() {
+            link.abandon();
+        }
+    }
+
     /// How many copies of messages in transit this node has refused.
     pub fn refused_in_transit(&self) -> u64 {
         self.counters.refused_in_transit.load(Ordering::Relaxed)

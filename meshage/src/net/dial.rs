@@ -9,14 +9,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::counters::Counters;
 use super::handshake;
 use super::input::NetworkEvent;
+use super::resolver::Resolver;
 use super::shared::Shared;
+use super::tasks::{self, inject};
 use super::transport::Transport;
 use crate::address;
 use crate::error::DialError;
@@ -38,9 +40,17 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
 ) {
-    let own_hello = shared.hello(purpose);
-    let connected = timeout(DIAL_TIMEOUT, connect(&address, shared.port_default, &own_hello)).await;
-    let event = match connected.unwrap_or(Err(DialError::Timeout(DIAL_TIMEOUT))) {
+    let dialling = async {
+        inject::point("dial", shared.name.as_str());
+        let own_hello = shared.hello(purpose);
+        let connecting = connect(&address, &shared, &own_hello);
+        timeout(DIAL_TIMEOUT, connecting).await.unwrap_or(Err(DialError::Timeout(DIAL_TIMEOUT)))
+    };
+    let connected = match tasks::observe("dial", &shared.counters, dialling).await {
+        Ok(connected) => connected,
+        Err(panicked) => Err(DialError::Broken(panicked.to_string())),
+    };
+    let event = match connected {
         Ok((transport, hello)) => {
             NetworkEvent::Connected { transport, role: Role::Dialler(dial), hello }
         }
@@ -55,29 +65,31 @@ pub(super) async fn run(
 
 async fn connect(
     address: &Address,
-    port: u16,
+    shared: &Shared,
     own_hello: &Hello,
 ) -> Result<(Transport, Hello), DialError> {
     let addresses = match address {
         Address::Socket(address) => vec![*address],
-        Address::Named(text) => resolve(text, port).await?,
+        Address::Named(text) => resolve(text, shared.port_default, &shared.resolver).await?,
     };
-    let mut transport = first_connection(addresses).await.map_err(DialError::Connect)?;
+    let connecting = first_connection(addresses, &shared.counters);
+    let mut transport = connecting.await.map_err(DialError::Connect)?;
     let hello = handshake::exchange(&mut transport, own_hello).await?;
     Ok((transport, hello))
 }
 
 /// The addresses of `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
-async fn resolve(text: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+async fn resolve(text: &str, port: u16, resolver: &Resolver) -> Result<Vec<SocketAddr>, DialError> {
     let invalid = |reason: &str| DialError::Address(text.into(), reason.into());
     let (host, port) = address::split(text, port).map_err(invalid)?;
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let unresolved = |reason: String| DialError::Resolve(text.into(), reason);
-    let found = lookup_host((host, port)).await.map_err(|error| unresolved(error.to_string()))?;
+    let found = resolver.resolve(host, port).await;
+    let found = found.map_err(|error| unresolved(error.to_string()))?;
     let mut addresses = Vec::new();
-    for address in found.take(ADDRESSES_MAX) {
+    for address in found.into_iter().take(ADDRESSES_MAX) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -89,13 +101,20 @@ async fn resolve(text: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
 }
 
 /// Tries the addresses in order, each a short time after the one before, until one connects.
-async fn first_connection(addresses: Vec<SocketAddr>) -> io::Result<Transport> {
+async fn first_connection(
+    addresses: Vec<SocketAddr>,
+    counters: &Arc<Counters>,
+) -> io::Result<Transport> {
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     let mut attempts = JoinSet::new();
     let mut remaining = addresses.into_iter().peekable();
     loop {
         if let Some(address) = remaining.next() {
-            attempts.spawn(attempt(address));
+            let counters = counters.clone();
+            attempts.spawn(async move {
+                let attempt = tasks::observe("dial attempt", &counters, attempt(address)).await;
+                attempt.unwrap_or_else(|panicked| Err(io::Error::other(panicked.to_string())))
+            });
         }
         let finished = tokio::select! {
             finished = attempts.join_next() => finished,

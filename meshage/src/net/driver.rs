@@ -15,7 +15,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until, timeout};
@@ -25,6 +24,8 @@ use super::events::Publication;
 use super::input::{NETWORK_EVENTS_MAX, NetworkEvent, Request};
 use super::links::Links;
 use super::shared::Shared;
+use super::tasks::{self, inject};
+use super::transport::Listener;
 use super::udp::Udp;
 use super::{clock, dial, listen, udp};
 use crate::event::{Event, LinkEnd};
@@ -106,7 +107,7 @@ impl Driver {
     }
 
     /// Runs the node until it is closed.
-    pub(super) async fn run(mut self, listener: TcpListener) {
+    pub(super) async fn run(mut self, listener: Listener) {
         let (shared, events) = (self.shared.clone(), self.event_sender.clone());
         self.spawn(listen::run(listener, shared.clone(), events.clone()));
         for socket in self.udp.receivers() {
@@ -193,10 +194,14 @@ impl Driver {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
             self.shared.router().handle_timeout(now);
         }
+        // If the routes are not computed yet, the router wakes this task in a few milliseconds.
+        let settled = self.barriers.is_empty() || self.shared.router().settle_routes(now);
         self.carry_out_outputs();
-        for barrier in self.barriers.drain(..) {
-            // Fails only if the reader was closed meanwhile.
-            let _ = barrier.send(());
+        if settled {
+            for barrier in self.barriers.drain(..) {
+                // Fails only if the reader was closed meanwhile.
+                let _ = barrier.send(());
+            }
         }
         while self.tasks.try_join_next().is_some() {}
     }
@@ -224,6 +229,7 @@ impl Driver {
                 command
             }
             Request::Close => {
+                inject::point("control", self.shared.name.as_str());
                 self.closing = true;
                 return;
             }
@@ -293,7 +299,7 @@ impl Driver {
         if std::mem::take(&mut self.fib_outdated) {
             let fib = self.links.fib(self.routes.clone());
             self.shared.plane.install(fib, clock::now());
-            self.shared.installs.send_replace(());
+            self.shared.installs.notify_waiters();
         }
         for notification in notifications {
             self.notify(notification, &mut publication);
@@ -390,17 +396,17 @@ fn log(event: &Event) {
 
 /// Calls the data plane at its deadlines.
 async fn handle_deadlines(shared: Arc<Shared>) {
+    let handle = || handle_deadlines_of(&shared);
+    tasks::keep_running("deadlines", &shared.counters, handle).await;
+}
+
+async fn handle_deadlines_of(shared: &Shared) {
     let sink = shared.plane.sink();
     loop {
         let deadline = sink.set_timer(|| shared.plane.poll_timeout());
-        let elapsed = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
-        };
+        inject::point("deadlines", shared.name.as_str());
         tokio::select! {
-            () = elapsed => shared.plane.handle_timeout(clock::now()),
+            () = clock::passed(deadline) => shared.plane.handle_timeout(clock::now()),
             () = sink.deadline.notified() => {}
         }
     }

@@ -11,11 +11,13 @@ use super::input::NetworkEvent;
 use super::link::reader::{self, Phase};
 use super::link::writer;
 use super::shared::Shared;
+use super::tasks;
 use super::transport::Transport;
+use crate::event::LinkEnd;
 use crate::forward::fib::Fib;
 use crate::forward::outbound::{Class, Full, Outbound};
 use crate::name::LinkId;
-use crate::protocol::io::CloseReason;
+use crate::protocol::io::{CloseReason, Input};
 use crate::route::RouteTable;
 use crate::wire::frame::WireFrame;
 
@@ -50,8 +52,10 @@ impl Links {
         let (read_half, write_half) = transport.into_split();
         let span = tracing::info_span!(parent: &shared.span, "link", number = link.0);
         let writer = writer::run(link, write_half, outbound.clone(), shared.clone());
+        let writer = observe("link writer", link, writer, shared.clone(), events.clone());
         self.tasks.spawn(writer.instrument(span.clone()));
         let reader = reader::run(link, read_half, watched, shared.clone(), events.clone());
+        let reader = observe("link reader", link, reader, shared.clone(), events.clone());
         self.tasks.spawn(reader.instrument(span));
         self.handles.insert(link, Handle { outbound, phase });
         while self.tasks.try_join_next().is_some() {}
@@ -121,5 +125,20 @@ impl Links {
     pub(super) async fn abort(&mut self) {
         self.handles.clear();
         self.tasks.shutdown().await;
+    }
+}
+
+/// Runs a task of a link. If it panics, the link is broken: the driver then ends the other task.
+async fn observe(
+    name: &'static str,
+    link: LinkId,
+    task: impl Future<Output = ()> + Send,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<NetworkEvent>,
+) {
+    if let Err(panicked) = tasks::observe(name, &shared.counters, task).await {
+        let down = Input::LinkDown { link, end: LinkEnd::Broken(panicked.to_string()) };
+        // The send fails only while the node closes.
+        let _ = events.send(NetworkEvent::Input(down)).await;
     }
 }

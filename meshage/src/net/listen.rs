@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
@@ -16,7 +15,8 @@ use tracing::Instrument as _;
 use super::handshake;
 use super::input::NetworkEvent;
 use super::shared::Shared;
-use super::transport::Transport;
+use super::tasks::{self, inject};
+use super::transport::{Listener, Transport};
 use crate::protocol::io::Role;
 use crate::wire::hello::Purpose;
 
@@ -70,14 +70,23 @@ impl Drop for Permit {
 
 /// Accepts connections until the task is stopped.
 pub(super) async fn run(
-    listener: TcpListener,
+    listener: Listener,
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
+) {
+    let accept = || accept_all(&listener, &shared, &events);
+    tasks::keep_running("listener", &shared.counters, accept).await;
+}
+
+async fn accept_all(
+    listener: &Listener,
+    shared: &Arc<Shared>,
+    events: &mpsc::Sender<NetworkEvent>,
 ) {
     let half_open = Arc::new(HalfOpen::default());
     let mut handshakes = JoinSet::new();
     loop {
-        let (stream, from) = match listener.accept().await {
+        let (transport, from) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 shared.counters.net_accept_errors.one();
@@ -87,24 +96,31 @@ pub(super) async fn run(
             }
         };
         while handshakes.try_join_next().is_some() {}
+        inject::point("listener", shared.name.as_str());
         shared.counters.net_accepted.one();
         let Some(permit) = half_open.try_acquire(from.ip()) else {
             shared.counters.net_accepts_refused.one();
             tracing::debug!(%from, "too many handshakes in progress");
             continue;
         };
-        let handshake = complete_handshake(stream, permit, shared.clone(), events.clone());
+        let (this, events) = (shared.clone(), events.clone());
+        let handshake = async move {
+            let handshake = complete_handshake(transport, permit, this.clone(), events);
+            if tasks::observe("handshake", &this.counters, handshake).await.is_err() {
+                this.counters.net_handshakes_failed.one();
+            }
+        };
         handshakes.spawn(handshake.instrument(shared.span.clone()));
     }
 }
 
 async fn complete_handshake(
-    stream: TcpStream,
+    mut transport: Transport,
     permit: Permit,
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
 ) {
-    let mut transport = Transport::from(stream);
+    inject::point("handshake", shared.name.as_str());
     let own_hello = shared.hello(Purpose::Dialled);
     match handshake::exchange(&mut transport, &own_hello).await {
         Ok(hello) => {

@@ -27,9 +27,14 @@ mod input;
 mod link;
 mod links;
 mod listen;
+pub(crate) mod parker;
+mod resolver;
 pub(crate) mod shared;
 pub(crate) mod sink;
 pub(crate) mod sys;
+mod tasks;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod udp;
 
@@ -40,7 +45,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
@@ -50,16 +54,15 @@ use crate::protocol::router::{Router, RouterConfig};
 
 use self::driver::Driver;
 use self::shared::Shared;
-use self::sys::socket;
+use self::transport::Listener;
 use self::udp::Udp;
 
 /// Opens the sockets and starts the tasks on the current runtime.
 pub(crate) fn start(config: &Config) -> Result<Arc<Shared>, StartError> {
     let address = config.listen_addr();
     let failed = |error| bind_error(address, error);
-    let listener = socket::listen_tcp(address).map_err(failed)?;
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
-    let port = listener.local_addr().map_err(failed)?.port();
+    let listener = Listener::open(address).map_err(failed)?;
+    let port = listener.port().map_err(failed)?;
     let udp = Udp::open(config).map_err(|(address, error)| bind_error(address, error))?;
 
     let instance = clock::instance().map_err(StartError::Runtime)?;
@@ -69,7 +72,12 @@ pub(crate) fn start(config: &Config) -> Result<Arc<Shared>, StartError> {
     let shared = Shared::new(config, instance, port, router, requests);
     let driver = Driver::new(shared.clone(), udp, request_receiver);
     tracing::info!(parent: &shared.span, %instance, port, "started");
-    tokio::spawn(driver.run(listener).instrument(shared.span.clone()));
+    let counters = shared.counters.clone();
+    let task = async move {
+        // If the control task panics, dropping the driver closes the node.
+        let _ = tasks::observe("control", &counters, driver.run(listener)).await;
+    };
+    tokio::spawn(task.instrument(shared.span.clone()));
     Ok(shared)
 }
 

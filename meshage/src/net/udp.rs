@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 
 use super::input::NetworkEvent;
 use super::shared::Shared;
+use super::sys::descriptors::Descriptor;
 use super::sys::socket;
+use super::tasks::{self, inject};
 use crate::config::Config;
 use crate::protocol::io::Input;
 use crate::wire::solicitation::{DATAGRAM_BYTES_MAX, Solicitation};
@@ -25,6 +27,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// The sockets of one address family.
 #[derive(Debug)]
 struct DiscoverySocket {
+    /// The first field, so that it is dropped before the sockets are closed.
+    _descriptors: [Descriptor; 2],
     receiver: Arc<UdpSocket>,
     sender: Arc<UdpSocket>,
     destinations: Vec<SocketAddr>,
@@ -99,7 +103,8 @@ impl DiscoverySocket {
         };
         let destinations =
             destinations.iter().map(|&ip| SocketAddr::new(ip, config.port)).collect();
-        Ok(Self { receiver, sender, destinations })
+        let _descriptors = [Descriptor::of(&receiver), Descriptor::of(&sender)];
+        Ok(Self { _descriptors, receiver, sender, destinations })
     }
 }
 
@@ -109,6 +114,11 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
 ) {
+    let receive = || receive_all(&socket, &shared, &events);
+    tasks::keep_running("discovery", &shared.counters, receive).await;
+}
+
+async fn receive_all(socket: &UdpSocket, shared: &Shared, events: &mpsc::Sender<NetworkEvent>) {
     // One byte more than the longest datagram, so that a longer one is detected by its length.
     let mut buffer = [0; DATAGRAM_BYTES_MAX + 1];
     loop {
@@ -121,6 +131,7 @@ pub(super) async fn run(
             }
         };
         shared.counters.net_in_datagrams.one();
+        inject::point("discovery", shared.name.as_str());
         if length > DATAGRAM_BYTES_MAX {
             shared.counters.net_in_datagrams_malformed.one();
             continue;

@@ -57,6 +57,8 @@ counters! {
     breaches,
     /// Announcements that this node originated.
     announcements_originated,
+    /// Changes of this node's links whose announcement waited because of a limit.
+    announcements_limited,
     /// Announcements of other nodes that were new.
     announcements_installed,
     /// Announcements received that were not new.
@@ -69,6 +71,8 @@ counters! {
     nodes_expired,
     /// Computations of the routes.
     routes_computed,
+    /// Names of failed nodes that were forgotten because too many had failed.
+    former_holders_limited,
     /// Name conflicts detected.
     name_conflicts,
     /// Timers that ran so late that the silence of all links was measured anew.

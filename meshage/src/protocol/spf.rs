@@ -2,7 +2,8 @@
 //!
 //! The first change after a quiet period waits 5 ms for changes that arrive together with it. Each
 //! further computation in a burst lengthens the hold-down, up to 100 ms. Changes of this node's own
-//! links are not held down: no route may lead over a link that is gone.
+//! links are not held down: no route may lead over a link that is gone. A message that follows
+//! announcements on a link does not wait for the hold-down: it brings the computation forward.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,6 +19,11 @@ const INITIAL_DELAY: Duration = Duration::from_millis(5);
 const HOLD_MIN: Duration = Duration::from_millis(10);
 /// The longest. With 10,000 nodes, a computation takes a twentieth of it.
 const HOLD_MAX: Duration = Duration::from_millis(100);
+/// The shortest time between two computations that messages wait for: a flood of announcements
+/// cannot cost a computation for each message.
+const SETTLING_GAP: Duration = Duration::from_millis(5);
+/// The same for each node in the database: four times what the computation takes.
+const SETTLING_GAP_PER_NODE: Duration = Duration::from_micros(2);
 /// A burst is over when no routes were computed for this long.
 const QUIET_PERIOD: Duration = Duration::from_millis(500);
 
@@ -39,6 +45,13 @@ impl SpfThrottle {
     pub(super) fn next_run(&self, now: Instant) -> Instant {
         let held = self.last.map_or(now, |last| last + self.hold);
         held.max(now + INITIAL_DELAY)
+    }
+
+    /// When to compute the routes if a message waits for it, with so many nodes in the database.
+    pub(super) fn next_settling_run(&self, now: Instant, nodes: usize) -> Instant {
+        let gap =
+            SETTLING_GAP.max(SETTLING_GAP_PER_NODE * u32::try_from(nodes).unwrap_or(u32::MAX));
+        self.last.map_or(now, |last| now.max(last + gap))
     }
 
     /// Records a computation, and adjusts the hold-down.
@@ -69,7 +82,7 @@ pub(super) fn events(
     departure: impl Fn(Instance) -> Departure,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let (mut olds, mut news) = (name_holders(old).peekable(), name_holders(new).peekable());
+    let (mut olds, mut news) = (old.holders().peekable(), new.holders().peekable());
     let left = |node: &NodeName, instance| Event::NodeLeft {
         node: node.clone(),
         instance,
@@ -101,12 +114,6 @@ pub(super) fn events(
     }
     events.push(Event::Topology);
     events
-}
-
-/// Each name once, with the instance that has it.
-fn name_holders(table: &RouteTable) -> impl Iterator<Item = (&NodeName, Instance)> {
-    let mut last: Option<&NodeName> = None;
-    table.others().filter(move |(name, _)| last.replace(*name) != Some(*name))
 }
 
 /// The names that more than one reachable node has, sorted.
@@ -186,7 +193,17 @@ mod tests {
             peers.dedup();
             let name = NodeName::new(&format!("node-{at}")).expect("valid");
             let (instance, sequence) = (instances[at], Sequence::FIRST);
-            lsdb.install(Announcement { name, instance, sequence, leaving: false, peers }, now);
+            lsdb.install(
+                Announcement {
+                    name,
+                    instance,
+                    sequence,
+                    claim: crate::name::Claim::FIRST,
+                    leaving: false,
+                    peers,
+                },
+                now,
+            );
         }
         let me = NodeName::new("node-0").expect("valid");
         let links = peers[0].iter().zip(1..).map(|(&to, link)| (to, LinkId(link))).collect();

@@ -95,6 +95,19 @@ impl Sim {
         length: usize,
         options: SendOptions,
     ) -> Result<SendId, SendError> {
+        let result = self.start_send(from, to, length, options);
+        self.settle(from);
+        result
+    }
+
+    /// As [`Sim::send`], from within the settling of a node.
+    pub(super) fn start_send(
+        &mut self,
+        from: HostId,
+        to: Recipients,
+        length: usize,
+        options: SendOptions,
+    ) -> Result<SendId, SendError> {
         if !self.is_running(from) {
             return Err(SendError::Closed);
         }
@@ -136,7 +149,8 @@ impl Sim {
         });
         let outgoing = outgoing.retry(options.retry).timeout(options.timeout);
         let sent = incarnation.plane.send(outgoing, Some(now + options.timeout), send_id, now);
-        let answer = match sent {
+
+        match sent {
             Ok(id) => {
                 self.history.set_message_id(send_id, id);
                 Ok(send_id)
@@ -145,9 +159,7 @@ impl Sim {
                 self.history.remove_last(send_id);
                 Err(error)
             }
-        };
-        self.settle(from);
-        answer
+        }
     }
 
     /// Cancels a send.

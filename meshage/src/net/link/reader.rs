@@ -28,6 +28,7 @@ use crate::name::LinkId;
 use crate::net::clock;
 use crate::net::input::NetworkEvent;
 use crate::net::shared::Shared;
+use crate::net::tasks::inject;
 use crate::net::transport::ReadHalf;
 use crate::protocol::io::Input;
 use crate::wire::WireError;
@@ -200,6 +201,7 @@ impl Reader {
             self.frames.push(frame);
             read_buffer.next_frame_began();
         }
+        inject::point("link reader", self.shared.name.as_str());
         let now = clock::now();
         self.shared.counters.net_in_frames.add(self.frames.len());
         let mut frames = std::mem::take(&mut self.frames);

@@ -12,6 +12,7 @@ use crate::name::LinkId;
 use crate::net::clock;
 use crate::net::counters::Counters;
 use crate::net::shared::Shared;
+use crate::net::tasks::inject;
 use crate::net::transport::WriteHalf;
 
 /// The limit on the bytes taken from the queue at a time: what a loopback carries in 50 µs.
@@ -40,6 +41,7 @@ pub(in crate::net) async fn run(
             yield_now().await;
             outbound.try_take(WRITE_BYTES_MAX, &mut batch);
         }
+        inject::point("link writer", shared.name.as_str());
         if std::mem::take(&mut batch.writable) {
             shared.plane.writable(link, clock::now());
         }

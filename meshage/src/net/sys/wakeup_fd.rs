@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::descriptors::Descriptor;
 use super::socket;
 
 /// The descriptor and the other end of its socket pair.
@@ -21,6 +22,7 @@ pub(crate) struct WakeupFd {
 
 #[derive(Debug)]
 struct Pair {
+    _descriptors: [Descriptor; 2],
     reader: UnixStream,
     writer: UnixStream,
     raised: bool,
@@ -36,7 +38,9 @@ impl WakeupFd {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        Ok(pair.insert(Pair { reader, writer, raised: false }).reader.as_raw_fd())
+        let _descriptors = [Descriptor::of(&reader), Descriptor::of(&writer)];
+        let new = Pair { _descriptors, reader, writer, raised: false };
+        Ok(pair.insert(new).reader.as_raw_fd())
     }
 
     /// Closes the descriptor.

@@ -90,7 +90,7 @@ impl Router {
         }
         if self.is_name_taken(&link.peer, link.instance) {
             let reason = format!(
-                "a node with this name was refused, because another reachable node has it: {}",
+                "instance {} was refused, because another reachable node has the name",
                 link.instance
             );
             self.name_conflict(&link.peer, &reason, now);
@@ -218,8 +218,10 @@ impl Router {
     }
 
     /// Refuses a connection.
-    fn refuse(&mut self, id: LinkId, reason: RefuseReason, now: Instant) {
-        self.counters.links_refused += 1;
+    pub(super) fn refuse(&mut self, id: LinkId, reason: RefuseReason, now: Instant) {
+        if !self.links.find(id).is_some_and(Link::is_admitted) {
+            self.counters.links_refused += 1;
+        }
         self.send(id, ControlFrame::Refuse { reason });
         self.outputs.push_back(Output::Close { link: id, reason: CloseReason::Refused(reason) });
         self.link_ended(id, DialError::Refused(reason), refused(reason), now);
@@ -237,10 +239,12 @@ impl Router {
             );
             let name = self.config.name.clone();
             self.name_conflict(&name, &why, now);
-            self.solicit_after_name_conflict(now);
         }
         self.outputs.push_back(Output::Close { link: id, reason: CloseReason::Refused(reason) });
         self.link_ended(id, DialError::Refused(reason), refused(reason), now);
+        if reason == RefuseReason::NameInUse {
+            self.solicit_after_name_conflict(now);
+        }
     }
 
     pub(super) fn peer_leaves(&mut self, id: LinkId, now: Instant) {
@@ -342,6 +346,7 @@ impl Router {
         }
         if full && !self.links.is_full_to(instance) {
             tracing::info!(node = %self.config.name, peer = %link.peer, %end, "link down");
+            self.own_announcement.peer_lost(&link.peer, now);
             self.event(Event::LinkDown { peer: link.peer.clone(), instance, reason: end });
         }
         if self.links.to(instance).next().is_none() {

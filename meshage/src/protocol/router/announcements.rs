@@ -23,17 +23,25 @@ impl Router {
         self.announce_change(now);
     }
 
-    /// Announces the links if they changed, now or as soon as the hold permits.
+    /// Announces the links if they changed, now or as soon as the limits permit.
     pub(super) fn announce_change(&mut self, now: Instant) {
         let peers: Vec<Instance> = self.links.full().into_keys().collect();
         if self.own_announcement.announcement().peers == peers && !self.must_reissue {
             self.timers.stop(Timer::Announce);
             return;
         }
-        match self.own_announcement.next_time(now) {
-            AnnounceTime::At(at) => self.timers.set(Timer::Announce, at),
+        let links = &self.links;
+        let name_of = |peer| links.to(peer).next().map(|(_, link)| &link.peer);
+        match self.own_announcement.next_time(&peers, name_of, now) {
+            AnnounceTime::Gathered(at) => self.timers.set(Timer::Announce, at),
+            AnnounceTime::Limited(at) => {
+                if !self.timers.is_set(Timer::Announce) {
+                    self.counters.announcements_limited += 1;
+                }
+                self.timers.set(Timer::Announce, at);
+            }
             AnnounceTime::Now => {
-                self.own_announcement.update(peers, now);
+                self.own_announcement.update(peers, name_of, now);
                 self.flood_own(now);
             }
         }

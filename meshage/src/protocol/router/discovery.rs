@@ -12,6 +12,9 @@ use crate::protocol::io::{Address, CloseReason, DialId, Output, Reply, RequestId
 use crate::protocol::timer::Timer;
 use crate::wire::solicitation::Solicitation;
 
+/// The longest wait before a solicitation after a name conflict: so soon after its name is free, a
+/// node is linked again.
+const NAME_CONFLICT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The shortest wait before a solicitation after a name conflict: several nodes may refuse at once.
 const NAME_CONFLICT_WAIT_MIN: Duration = Duration::from_millis(250);
 
@@ -65,12 +68,18 @@ impl Router {
     }
 
     /// A node that has just restarted may be refused because its former incarnation still has the
-    /// name, for no longer than the dead interval. It restarts the back-off of its solicitations.
+    /// name, for no longer than the dead interval. It restarts the back-off of its solicitations. A
+    /// node whose name another one has taken over solicits until the name is free.
     pub(super) fn solicit_after_name_conflict(&mut self, now: Instant) {
-        if now < self.started + DEAD_INTERVAL * 2 && self.wanted() > 0 {
+        if self.wanted() == 0 {
+            return;
+        }
+        if now < self.started + DEAD_INTERVAL * 2 {
             self.backoff.reset_solicitations();
             let wait = self.backoff.next_solicitation_wait(&mut self.rng);
             self.timers.set_earlier(Timer::Solicit, now + wait.max(NAME_CONFLICT_WAIT_MIN));
+        } else {
+            self.timers.set_earlier(Timer::Solicit, now + NAME_CONFLICT_WAIT_MAX);
         }
     }
 

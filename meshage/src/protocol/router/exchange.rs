@@ -59,6 +59,7 @@ impl Router {
                 self.send(id, ControlFrame::Announce(announcement));
             }
         }
+        self.send_claims(id);
         self.send(id, ControlFrame::Synced);
         if synchronised {
             self.link_full(id, now);

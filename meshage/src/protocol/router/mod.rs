@@ -8,6 +8,7 @@
 //!  admission      a connection becomes a link, or is refused; a link ends
 //!  exchange       the two ends of a new link synchronise their databases
 //!  announcements  announcements are originated, installed and flooded
+//!  names          one name, one holder
 //!  discovery      solicitations, beacons, response dials, seeds, dials
 //!  routing        the routes are computed and installed; changes are reported
 //! ```
@@ -16,6 +17,7 @@ mod admission;
 mod announcements;
 mod discovery;
 mod exchange;
+mod names;
 mod routing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +30,7 @@ use rand::rngs::ChaCha8Rng;
 use super::adjacency::{KEEP_ALIVE_INTERVAL, Links};
 use super::announce::OwnAnnouncement;
 use super::backoff::Backoff;
+use super::claims::FormerHolders;
 use super::counters::Counters;
 use super::discovery::Discovery;
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
@@ -38,7 +41,7 @@ use super::timer::{Timer, Timers};
 use crate::config::{Config, LINKS_MAX};
 use crate::error::{DialError, HangupError, RefuseReason};
 use crate::event::Event;
-use crate::name::{Instance, LinkId, Namespace, NodeName};
+use crate::name::{Claim, Instance, LinkId, Namespace, NodeName};
 use crate::route::RouteTable;
 use crate::stats::Stats;
 use crate::wire::control::ControlFrame;
@@ -100,6 +103,7 @@ pub struct Router {
     seeds: Seeds,
     own_announcement: OwnAnnouncement,
     lsdb: Lsdb,
+    former_holders: FormerHolders,
     spf_throttle: SpfThrottle,
     routes: Arc<RouteTable>,
     /// When each dial of the application began that has no reply yet.
@@ -132,8 +136,9 @@ impl Router {
             backoff: Backoff::default(),
             discovery: Discovery::new(now),
             seeds: Seeds::new(config.seeds.len()),
-            own_announcement: OwnAnnouncement::new(config.name.clone(), instance),
+            own_announcement: OwnAnnouncement::new(config.name.clone(), instance, now),
             lsdb: Lsdb::default(),
+            former_holders: FormerHolders::default(),
             spf_throttle: SpfThrottle::default(),
             routes,
             started: now,
@@ -201,6 +206,22 @@ impl Router {
         }
     }
 
+    /// Brings a pending computation of the routes forward, because a message waits for it. Returns
+    /// whether the routes reflect all announcements that were received. If they do not, a timer is
+    /// set for a few milliseconds later.
+    pub fn settle_routes(&mut self, now: Instant) -> bool {
+        if !self.timers.is_set(Timer::Routes) {
+            return true;
+        }
+        let at = self.spf_throttle.next_settling_run(now, self.lsdb.len());
+        if at > now {
+            self.timers.set_earlier(Timer::Routes, at);
+            return false;
+        }
+        self.compute_routes(now);
+        true
+    }
+
     /// Returns the next output. Drain it to `None` after every call that takes `now`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -221,6 +242,11 @@ impl Router {
             capabilities: 0,
             purpose,
         }
+    }
+
+    /// The node's claim to its name.
+    pub fn claim(&self) -> Claim {
+        self.own_announcement.announcement().claim
     }
 
     /// How many links the node looks for.
@@ -295,6 +321,7 @@ impl Router {
             }
             ControlFrame::Synced => self.receive_synced(link, now),
             ControlFrame::Leaving => self.peer_leaves(link, now),
+            ControlFrame::Claims { entries } => self.receive_claims(link, entries, now),
         }
     }
 

@@ -52,6 +52,7 @@ fn no_order_of_inputs_breaks_a_router() {
                     name: peer.clone(),
                     instance,
                     sequence,
+                    claim: crate::name::Claim(rng.random_range(0..3)),
                     leaving: rng.random_range(0..8) == 0,
                     peers,
                 }),
