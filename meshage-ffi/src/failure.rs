@@ -113,10 +113,11 @@ fn refusal_status(reason: RefuseReason) -> meshage_status {
     match reason {
         RefuseReason::Myself => MESHAGE_ERR_SELF,
         RefuseReason::Duplicate | RefuseReason::NameInUse => MESHAGE_ERR_EXISTS,
-        RefuseReason::Full | RefuseReason::TooManyLinks | RefuseReason::Closing => {
-            MESHAGE_ERR_REFUSED
-        }
-        RefuseReason::HungUp | _ => MESHAGE_ERR_REFUSED,
+        RefuseReason::Full
+        | RefuseReason::TooManyLinks
+        | RefuseReason::Closing
+        | RefuseReason::HungUp => MESHAGE_ERR_REFUSED,
+        _ => MESHAGE_ERR_REFUSED,
     }
 }
 

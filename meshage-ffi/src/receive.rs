@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::handle::{call, meshage_node, query};
 use crate::message::{meshage_message, meshage_message_cb};
 use crate::status::meshage_status::{self, MESHAGE_ERR_INVALID, MESHAGE_ERR_IO, MESHAGE_ERR_STATE};
+use crate::system::c_descriptor;
 
 /// Takes one message from the queue. Fails if a message callback is set, or is set while this
 /// waits.
@@ -139,7 +140,8 @@ pub unsafe extern "C" fn meshage_recv_fd(
     call(node, |node| {
         let fd = required(fd, "fd")?;
         let opened = node.node.node().recv_fd();
-        *fd = opened.map_err(|error| Failure::new(MESHAGE_ERR_IO, error))?;
+        let opened = opened.map_err(|error| Failure::new(MESHAGE_ERR_IO, error))?;
+        *fd = c_descriptor(opened)?;
         Ok(())
     })
 }
@@ -148,6 +150,11 @@ pub unsafe extern "C" fn meshage_recv_fd(
 /// is returned once, in order. The queue holds up to 4,096 events; if it is full, further events
 /// are dropped and one `MESHAGE_EVENT_OVERFLOW` takes their place. Free `*out` with
 /// `meshage_event_free`.
+///
+/// A node is alone when it is created. So the events alone, from the first one on, say which nodes
+/// are on the mesh; no node is missed, whenever the first call is made. After an OVERFLOW, continue
+/// from a new snapshot (`meshage_node_mesh`): what changes while it is taken is in both, so a node
+/// that is joined may be known already, and one that left may be unknown.
 ///
 /// Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED (and the queue is empty);
 /// FORKED. Blocks; returns early when the node is closed.

@@ -48,7 +48,8 @@ fn set<F>(
 /// `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
 /// use of `user_data`, or at once if `cb` is NULL or this function fails.
 ///
-/// Errors: NULL (the node), CLOSED, IO (the thread cannot be started), FORKED. Does not block.
+/// Errors: NULL (the node), CLOSED (not if `cb` is NULL: a closed node too lets its callback be
+/// removed), IO (the thread cannot be started), FORKED. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_on_message(
     node: *mut meshage_node,
@@ -76,7 +77,8 @@ pub unsafe extern "C" fn meshage_on_message(
 /// `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
 /// use of `user_data`, or at once if `cb` is NULL or this function fails.
 ///
-/// Errors: NULL (the node), CLOSED, IO (the thread cannot be started), FORKED. Does not block.
+/// Errors: NULL (the node), CLOSED (not if `cb` is NULL: a closed node too lets its callback be
+/// removed), IO (the thread cannot be started), FORKED. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_on_snoop(
     node: *mut meshage_node,
@@ -120,13 +122,18 @@ pub unsafe extern "C" fn meshage_on_snoop(
 /// dispatch thread, one at a time. `meshage_next_event` returns all events as well: the two are
 /// independent.
 ///
+/// To know the whole mesh from the start, set the callback first and take a snapshot with
+/// `meshage_node_mesh` afterwards: what changes in between is in both, and nothing is missed. So a
+/// node that is joined may be known already, and one that left may be unknown.
+///
 /// A new callback replaces the old one; NULL removes it. The old callback may still be running when
 /// this function returns; its `drop` is called when it has returned.
 ///
 /// `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
 /// use of `user_data`, or at once if `cb` is NULL or this function fails.
 ///
-/// Errors: NULL (the node), CLOSED, IO (the thread cannot be started), FORKED. Does not block.
+/// Errors: NULL (the node), CLOSED (not if `cb` is NULL: a closed node too lets its callback be
+/// removed), IO (the thread cannot be started), FORKED. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_on_event(
     node: *mut meshage_node,

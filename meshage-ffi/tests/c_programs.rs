@@ -52,6 +52,9 @@ programs! {
     bad_names_and_numbers_are_errors: "names", Shared Sanitized Valgrind;
     links_topology_and_events: "links", Shared Sanitized Valgrind;
     sends_and_their_reports: "send", Shared Static Sanitized Valgrind;
+    options_of_a_send: "options", Shared Static Sanitized Valgrind;
+    a_closed_node_answers_as_the_header_says: "closed", Shared Sanitized Valgrind;
+    events_say_who_and_why: "events", Shared Sanitized;
     all_ways_to_receive: "receive", Shared Sanitized Valgrind;
     a_node_may_be_freed_anywhere: "lifetime", Shared Static Sanitized Valgrind;
     inherited_nodes_are_errors_in_a_forked_child: "fork", Shared Sanitized;

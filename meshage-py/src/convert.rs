@@ -176,8 +176,9 @@ pub(crate) fn event_parts(event: &Event) -> (u8, String) {
         Event::LinkDown { .. } => 2,
         Event::NodeJoined { .. } => 3,
         Event::NodeLeft { .. } => 4,
-        Event::Topology | Event::DiscoveryFailed { .. } => 5,
+        Event::Topology => 5,
         Event::NameConflict { .. } => 6,
+        Event::DiscoveryFailed { .. } => 8,
         Event::Overflow | _ => 7,
     };
     (kind, event.node().map(ToString::to_string).unwrap_or_default())

@@ -103,7 +103,7 @@ impl Core {
 impl Core {
     #[new]
     #[pyo3(signature = (name, namespace, degree, broadcast, bind, port, listen_port, version,
-                        timeout, msa_timeout, receive_buffer, max_message, seeds))]
+                        timeout, msa_timeout, receive_buffer, max_message, seeds, interfaces))]
     #[expect(clippy::too_many_arguments, reason = "the options of the public constructor")]
     fn new(
         py: Python<'_>,
@@ -120,6 +120,7 @@ impl Core {
         receive_buffer: &Bound<'_, PyAny>,
         max_message: &Bound<'_, PyAny>,
         seeds: Vec<String>,
+        interfaces: Vec<String>,
     ) -> PyResult<Self> {
         const PORTS: &str = "0 to 65535";
         let mut builder = Config::builder(name)
@@ -131,7 +132,8 @@ impl Core {
             .timeout(timeout.0)
             .msa_timeout(msa_timeout.0)
             .receive_buffer(integer(receive_buffer, "receive_buffer", "1 to 1,048,576")?)
-            .max_message(integer(max_message, "max_message", "1 byte to 1 GiB")?);
+            .max_message(integer(max_message, "max_message", "1 byte to 1 GiB")?)
+            .interfaces(interfaces);
         if let Some(port) = listen_port {
             builder = builder.listen_port(integer(port, "listen_port", PORTS)?);
         }
@@ -400,7 +402,7 @@ impl Core {
         Ok(dict)
     }
 
-    fn fileno(&self) -> PyResult<i32> {
+    fn fileno(&self) -> PyResult<meshage::RawDescriptor> {
         Ok(self.node.unforked()?.node().recv_fd()?)
     }
 

@@ -51,7 +51,8 @@ pub enum Event {
         /// What happened, in words.
         reason: String,
     },
-    /// No solicitation could be sent: this node finds no others until the cause is removed.
+    /// No solicitation can be sent: this node finds no others until the cause is removed. Reported
+    /// once for each cause until a solicitation is sent. The node goes on trying.
     DiscoveryFailed {
         /// The cause, and what to do, in words.
         reason: String,

@@ -51,6 +51,15 @@ struct Entry {
     link: Option<LinkId>,
 }
 
+/// A part of a broadcast's tree that begins with a link of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Branch {
+    /// The link.
+    pub link: LinkId,
+    /// The number of nodes behind it.
+    pub nodes: u32,
+}
+
 /// The most broadcast trees of other nodes in the cache. It is cleared when it is full.
 const TREES_MAX: usize = 4096;
 
@@ -66,7 +75,7 @@ pub struct RouteTable {
     edges: Vec<u32>,
     by_name: HashMap<NodeName, u32>,
     by_instance: HashMap<Instance, u32>,
-    trees: Mutex<BTreeMap<u32, Arc<[LinkId]>>>,
+    trees: Mutex<BTreeMap<u32, Arc<[Branch]>>>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -242,26 +251,37 @@ impl RouteTable {
 
     /// The links over which this node forwards a broadcast of `source`; none if the source cannot
     /// be reached from here, or no node is downstream of this one.
-    pub fn broadcast_links(&self, source: Instance) -> Arc<[LinkId]> {
+    pub fn broadcast_branches(&self, source: Instance) -> Arc<[Branch]> {
         let Some(&root) = self.by_instance.get(&source) else {
             return Arc::new([]);
         };
         let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(links) = trees.get(&root) {
-            return links.clone();
+        if let Some(branches) = trees.get(&root) {
+            return branches.clone();
         }
-        let parent = tree(&self.starts, &self.edges, root).parent;
-        let links: Arc<[LinkId]> = self
+        let tree = tree(&self.starts, &self.edges, root);
+        let mut nodes = vec![1; self.entries.len()];
+        for &node in tree.order.iter().rev() {
+            if let Some(parent) = Some(tree.parent[node as usize]).filter(|&parent| parent != NONE)
+            {
+                nodes[parent as usize] += nodes[node as usize];
+            }
+        }
+        let branch = |&node: &u32| {
+            let link = self.entries[node as usize].link?;
+            Some(Branch { link, nodes: nodes[node as usize] })
+        };
+        let branches: Arc<[Branch]> = self
             .neighbors(self.me)
             .iter()
-            .filter(|&&n| parent[n as usize] == self.me)
-            .filter_map(|&n| self.entries[n as usize].link)
+            .filter(|&&node| tree.parent[node as usize] == self.me)
+            .filter_map(branch)
             .collect();
         if trees.len() >= TREES_MAX {
             trees.clear();
         }
-        trees.insert(root, links.clone());
-        links
+        trees.insert(root, branches.clone());
+        branches
     }
 
     /// The nodes that a broadcast of `source` reaches over one link of this node. A relay that
@@ -438,9 +458,12 @@ pub(crate) mod tests {
     fn a_broadcast_reaches_each_node_once() {
         let mut crossed = 0;
         for relay in ["a", "b", "c", "d", "e"] {
-            crossed += table(relay, SQUARE).broadcast_links(instance("a")).len();
+            crossed += table(relay, SQUARE).broadcast_branches(instance("a")).len();
         }
         assert_eq!(crossed, 4, "five nodes, four links");
+        let branch = |link, nodes| Branch { link: LinkId(link), nodes };
+        let branches = table("a", SQUARE).broadcast_branches(instance("a"));
+        assert_eq!(*branches, [branch(2, 3), branch(3, 1)], "b has d and e behind it");
     }
 
     #[test]

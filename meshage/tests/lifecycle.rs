@@ -387,6 +387,37 @@ async fn messages_and_events_are_streams() {
     drop(start(quiet("c")).await);
 }
 
+/// Receives a message, then closes.
+async fn close_on_receipt(node: Node) {
+    soon(node.recv()).await.expect("a message");
+    node.close();
+    soon(node.closed()).await;
+}
+
+#[tokio::test]
+async fn nodes_that_close_when_a_broadcast_arrives_are_all_reported_as_delivered() {
+    for round in 0..60 {
+        let nodes = line(&["a", "r", "b"]).await;
+        let closing: Vec<_> =
+            nodes[1..].iter().map(|node| tokio::spawn(close_on_receipt(node.clone()))).collect();
+        let report = nodes[0].broadcast("stop").await.expect("sent");
+        assert!(report.all_delivered(), "round {round}: {report:?}");
+        for closing in closing {
+            closing.await.expect("no panic");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_closes_leaves_as_soon_as_its_last_message_is_acknowledged() {
+    let nodes = line(&["a", "r", "b"]).await;
+    assert!(nodes[0].set([name("b")], "x").await.expect("sent").all_delivered());
+    let begin = Instant::now();
+    nodes[1].close();
+    soon(nodes[1].closed()).await;
+    assert!(begin.elapsed() < Duration::from_millis(400), "{:?}", begin.elapsed());
+}
+
 /// Two linked blocking nodes that are used, and dropped, when their thread has ended.
 struct UsedAtTheEnd {
     a: blocking::Node,

@@ -13,6 +13,7 @@ mod batch;
 mod queues;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -61,6 +62,8 @@ struct State {
 #[derive(Default)]
 pub struct Outbound {
     state: Mutex<State>,
+    /// How many acknowledgements are missing of the last message that was forwarded over the link.
+    unacknowledged: AtomicU32,
 }
 
 impl Outbound {
@@ -76,6 +79,22 @@ impl Outbound {
     /// Leaves all writing to the link's writer again.
     pub fn detach(&self) {
         self.lock().direct = None;
+    }
+
+    /// Records that a message is being forwarded that this many nodes acknowledge or refuse.
+    pub fn expect_acknowledgements(&self, nodes: u32) {
+        self.unacknowledged.store(nodes, Ordering::Relaxed);
+    }
+
+    /// Records acknowledgements and refusals that were received over the link, to be passed on.
+    pub fn received_acknowledgements(&self, count: u32) {
+        let subtract = |missing: u32| Some(missing.saturating_sub(count));
+        let _ = self.unacknowledged.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
+    }
+
+    /// Whether acknowledgements of the last message that was forwarded are missing.
+    pub fn lacks_acknowledgements(&self) -> bool {
+        self.unacknowledged.load(Ordering::Relaxed) > 0
     }
 
     /// Queues a frame: the payload that `write` appends, then `body`. This does not wake the
@@ -209,7 +228,7 @@ impl fmt::Debug for Outbound {
 mod tests {
     use super::*;
     use crate::wire::frame;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     fn push(outbound: &Outbound, class: Class, len: usize) -> Result<(), Full> {

@@ -5,7 +5,7 @@
 //! ```
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +16,12 @@ use tokio::time::{sleep, timeout};
 use super::counters::Counters;
 use super::handshake;
 use super::input::NetworkEvent;
+use super::interfaces;
 use super::resolver::Resolver;
 use super::shared::Shared;
 use super::tasks::{self, inject};
 use super::transport::Transport;
-use crate::address;
+use crate::address::{self, ZONE_MISSING, ZonedIp};
 use crate::error::DialError;
 use crate::protocol::io::{Address, DialId, Input, Role};
 use crate::wire::hello::{Hello, Purpose};
@@ -29,6 +30,9 @@ use crate::wire::hello::{Hello, Purpose};
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The delay before the next address of a host is tried, unless the attempt before fails sooner.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// The most restarts of one dial: on a machine where interfaces come and go all the time, a dial to a
+/// slow host must not start again for ever.
+const RESTARTS_MAX: usize = 4;
 /// The limit on the addresses tried for one host: those that the time allows, 250 ms apart.
 const ADDRESSES_MAX: usize = 32;
 
@@ -43,7 +47,7 @@ pub(super) async fn run(
     let dialling = async {
         inject::point("dial", shared.name.as_str());
         let own_hello = shared.hello(purpose);
-        let connecting = connect(&address, &shared, &own_hello);
+        let connecting = connect_anew_after_changes(&address, &shared, &own_hello);
         timeout(DIAL_TIMEOUT, connecting).await.unwrap_or(Err(DialError::Timeout(DIAL_TIMEOUT)))
     };
     let connected = match tasks::observe("dial", &shared.counters, dialling).await {
@@ -63,13 +67,30 @@ pub(super) async fn run(
     let _ = events.send(event).await;
 }
 
+/// Connects. When the network changes, starts again: the system would repeat a packet that was lost
+/// before the change only after up to 8 s.
+async fn connect_anew_after_changes(
+    address: &Address,
+    shared: &Shared,
+    own_hello: &Hello,
+) -> Result<(Transport, Hello), DialError> {
+    let mut changes = shared.network_changes.subscribe();
+    for _ in 0..RESTARTS_MAX {
+        tokio::select! {
+            connected = connect(address, shared, own_hello) => return connected,
+            Ok(()) = changes.changed() => {}
+        }
+    }
+    connect(address, shared, own_hello).await
+}
+
 async fn connect(
     address: &Address,
     shared: &Shared,
     own_hello: &Hello,
 ) -> Result<(Transport, Hello), DialError> {
     let addresses = match address {
-        Address::Socket(address) => vec![*address],
+        Address::Sockets(addresses) => addresses.clone(),
         Address::Named(text) => resolve(text, shared.port_default, &shared.resolver).await?,
     };
     let connecting = first_connection(addresses, &shared.counters);
@@ -78,14 +99,18 @@ async fn connect(
     Ok((transport, hello))
 }
 
-/// The addresses of `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
+/// The addresses of `host`, `host:port`, `[v6]:port` or a bare IPv6 address, which may have a zone.
 async fn resolve(text: &str, port: u16, resolver: &Resolver) -> Result<Vec<SocketAddr>, DialError> {
     let invalid = |reason: &str| DialError::Address(text.into(), reason.into());
     let (host, port) = address::split(text, port).map_err(invalid)?;
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
     let unresolved = |reason: String| DialError::Resolve(text.into(), reason);
+    if let Some(ip) = ZonedIp::parse(host) {
+        if ip.lacks_zone() {
+            return Err(invalid(ZONE_MISSING));
+        }
+        let address = interfaces::resolve(&ip, port);
+        return address.map(|address| vec![address]).map_err(|error| unresolved(error.to_string()));
+    }
     let found = resolver.resolve(host, port).await;
     let found = found.map_err(|error| unresolved(error.to_string()))?;
     let mut addresses = Vec::new();

@@ -18,17 +18,19 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep_until, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::input::{NETWORK_EVENTS_MAX, NetworkEvent, Request};
 use super::links::Links;
+use super::network_watch::NetworkWatch;
 use super::shared::Shared;
 use super::tasks::{self, inject};
 use super::transport::Listener;
 use super::udp::Udp;
 use super::{clock, dial, listen, udp};
 use crate::event::{Event, LinkEnd};
+use crate::forward::transit::TRANSIT_TIMEOUT;
 use crate::name::LinkId;
 use crate::protocol::io::{Command, Input, Output, Reply, RequestId};
 use crate::route::RouteTable;
@@ -57,6 +59,8 @@ pub(super) struct Driver {
     /// Readers that wait until the inputs of this round have taken effect.
     barriers: Vec<oneshot::Sender<()>>,
     udp: Udp,
+    /// Taken by the task that watches.
+    network_watch: Option<NetworkWatch>,
     /// The listener, the receivers of datagrams, the data plane's deadlines, and the dials.
     tasks: JoinSet<()>,
     routes: Arc<RouteTable>,
@@ -85,6 +89,7 @@ impl Driver {
     pub(super) fn new(
         shared: Arc<Shared>,
         udp: Udp,
+        network_watch: NetworkWatch,
         requests: mpsc::UnboundedReceiver<Request>,
     ) -> Self {
         let (event_sender, events) = mpsc::channel(NETWORK_EVENTS_MAX);
@@ -99,6 +104,7 @@ impl Driver {
             replies: HashMap::new(),
             barriers: Vec::new(),
             udp,
+            network_watch: Some(network_watch),
             tasks: JoinSet::new(),
             routes,
             fib_outdated: true,
@@ -113,6 +119,9 @@ impl Driver {
         for socket in self.udp.receivers() {
             self.spawn(udp::run(socket, shared.clone(), events.clone()));
         }
+        if let Some(network_watch) = self.network_watch.take() {
+            self.spawn(network_watch.run(shared.clone(), events));
+        }
         self.spawn(handle_deadlines(shared));
         self.carry_out_outputs();
         self.run_until_closing().await;
@@ -120,9 +129,18 @@ impl Driver {
         let close_deadline = clock::now() + CLOSE_TIMEOUT;
         let was_idle = self.is_idle();
         // While the last sends end, the node does everything else as before.
-        let flushed = timeout(CLOSE_TIMEOUT - LEAVE_TIMEOUT, self.run_until_flushed()).await;
+        let sends_timeout = CLOSE_TIMEOUT - LEAVE_TIMEOUT - TRANSIT_TIMEOUT;
+        let _ =
+            timeout(sends_timeout, self.run_until(|driver| driver.shared.plane.is_idle())).await;
+        // Then it forwards acknowledgements only, until none is expected any more.
+        self.shared.plane.stop_forwarding();
+        let is_flushed = |driver: &Self| {
+            driver.is_idle() && !driver.shared.plane.expects_acknowledgements(clock::now())
+        };
+        let transit_deadline = close_deadline - LEAVE_TIMEOUT;
+        let flushed = timeout_at(transit_deadline.into(), self.run_until(is_flushed)).await;
         if flushed.is_err() {
-            tracing::debug!("closing with sends or frames outstanding");
+            tracing::debug!("closing with sends, frames or acknowledgements outstanding");
         }
         let left = close_deadline.saturating_duration_since(clock::now());
         self.leave(if was_idle { LEAVE_TIMEOUT } else { left.max(LEAVE_TIMEOUT) }).await;
@@ -145,10 +163,11 @@ impl Driver {
         }
     }
 
-    async fn run_until_flushed(&mut self) {
+    /// Runs the node until the condition holds, which is checked every [`FLUSH_INTERVAL`].
+    async fn run_until(&mut self, holds: impl Fn(&Self) -> bool) {
         let sleep = sleep_until(clock::now().into());
         tokio::pin!(sleep);
-        while !self.is_idle() {
+        while !holds(self) {
             let _ = timeout(FLUSH_INTERVAL, self.run_round(sleep.as_mut())).await;
         }
     }
@@ -246,6 +265,12 @@ impl Driver {
 
     fn handle_network_event(&mut self, event: NetworkEvent) {
         match event {
+            NetworkEvent::NetworkChanged => {
+                tracing::debug!("an interface or address came up");
+                self.udp.network_changed();
+                self.shared.network_changes.send_replace(());
+                self.handle(Input::NetworkChanged);
+            }
             NetworkEvent::Barrier(done) => self.barriers.push(done),
             NetworkEvent::Input(input) => {
                 if self.is_current(&input) {
@@ -273,7 +298,11 @@ impl Driver {
             Input::Control { link, .. }
             | Input::BytesReceived { link }
             | Input::LinkUp { link, .. } => self.links.contains(*link),
-            Input::Solicited { .. } | Input::DialFailed { .. } | Input::Command(_) => true,
+            Input::Solicited { .. }
+            | Input::SolicitationUnsent { .. }
+            | Input::NetworkChanged
+            | Input::DialFailed { .. }
+            | Input::Command(_) => true,
         }
     }
 
@@ -322,7 +351,12 @@ impl Driver {
                     overflowed.push_back(link);
                 }
             }
-            Output::Solicit(solicitation) => self.udp.solicit(&solicitation, &self.shared),
+            Output::Solicit(solicitation) => {
+                if let Err(reason) = self.udp.solicit(&solicitation, &self.shared) {
+                    let beacon = solicitation.wanted == 0;
+                    self.handle(Input::SolicitationUnsent { beacon, reason });
+                }
+            }
             Output::Dial { dial, address, purpose } => {
                 let (shared, events) = (self.shared.clone(), self.event_sender.clone());
                 self.spawn(dial::run(dial, address, purpose, shared, events));

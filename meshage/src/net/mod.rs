@@ -24,9 +24,11 @@ mod driver;
 pub(crate) mod events;
 mod handshake;
 mod input;
+mod interfaces;
 mod link;
 mod links;
 mod listen;
+mod network_watch;
 pub(crate) mod parker;
 mod resolver;
 pub(crate) mod shared;
@@ -53,24 +55,27 @@ use crate::error::StartError;
 use crate::protocol::router::{Router, RouterConfig};
 
 use self::driver::Driver;
+use self::network_watch::NetworkWatch;
 use self::shared::Shared;
 use self::transport::Listener;
 use self::udp::Udp;
 
 /// Opens the sockets and starts the tasks on the current runtime.
 pub(crate) fn start(config: &Config) -> Result<Arc<Shared>, StartError> {
-    let address = config.listen_addr();
+    let unresolved = |error| bind_error(config.bind.with(config.listen_port, 0), error);
+    let address = interfaces::resolve(&config.bind, config.listen_port).map_err(unresolved)?;
     let failed = |error| bind_error(address, error);
     let listener = Listener::open(address).map_err(failed)?;
     let port = listener.port().map_err(failed)?;
-    let udp = Udp::open(config).map_err(|(address, error)| bind_error(address, error))?;
+    let udp = Udp::open(config, address).map_err(|(address, error)| bind_error(address, error))?;
 
     let instance = clock::instance().map_err(StartError::Runtime)?;
     let seed = clock::seed().map_err(StartError::Runtime)?;
     let router = Router::new(RouterConfig::new(config, port), instance, seed, clock::now());
     let (requests, request_receiver) = mpsc::unbounded_channel();
     let shared = Shared::new(config, instance, port, router, requests);
-    let driver = Driver::new(shared.clone(), udp, request_receiver);
+    let network_watch = NetworkWatch::new();
+    let driver = Driver::new(shared.clone(), udp, network_watch, request_receiver);
     tracing::info!(parent: &shared.span, %instance, port, "started");
     let counters = shared.counters.clone();
     let task = async move {

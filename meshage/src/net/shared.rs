@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::Span;
 
 use super::clock;
@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     pub(super) routes_pending: AtomicBool,
     /// Notified of every new snapshot of the routes.
     pub(crate) installs: Notify,
+    /// Notified when an interface or address came up. Only tasks of the runtime wait on it.
+    pub(super) network_changes: watch::Sender<()>,
     router: Mutex<Router>,
     settings: Mutex<Settings>,
     /// The timeout of a send that sets none, in nanoseconds; `u64::MAX` is no timeout.
@@ -112,6 +114,7 @@ impl Shared {
                 state_changed: Notify::new(),
                 routes_pending: AtomicBool::new(false),
                 installs: Notify::new(),
+                network_changes: watch::Sender::new(()),
                 router: Mutex::new(router),
                 settings: Mutex::new(Settings {
                     degree: config.degree,

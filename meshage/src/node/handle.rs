@@ -115,7 +115,7 @@ impl Node {
     }
 
     /// Establishes a link to the node that listens at `host`, `host:port` or `[v6]:port`, and
-    /// returns its name. Times out after 10 s.
+    /// returns its name. A link-local address has a zone: `fe80::1%eth0`. Times out after 10 s.
     ///
     /// # Errors
     /// [`DialError`].

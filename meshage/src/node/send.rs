@@ -44,8 +44,8 @@ impl Node {
         self.send(Outgoing::broadcast(body)).await
     }
 
-    /// Sends a message with its options and waits for the acknowledgements. Dropping the future
-    /// cancels the send.
+    /// Sends a message with its options and waits for the acknowledgements, up to its timeout (see
+    /// [`Outgoing::timeout`]; with zero it does not wait). Dropping the future cancels the send.
     ///
     /// # Errors
     /// [`SendError`] if nothing was sent.

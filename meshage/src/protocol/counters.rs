@@ -29,6 +29,12 @@ counters! {
     solicitations_own,
     /// Solicitations received without a port.
     solicitations_malformed,
+    /// Copies of a solicitation that arrived over a further interface.
+    solicitations_copied,
+    /// Solicitations and beacons that could not be sent to any address.
+    solicitations_unsent,
+    /// Interfaces or addresses of this machine that came up, counted together if close in time.
+    network_changes,
     /// Solicitations dropped because too many arrived.
     solicitations_limited,
     /// Response dials not scheduled because too many were pending.

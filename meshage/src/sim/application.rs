@@ -186,7 +186,8 @@ impl Sim {
         self.history.entry(send_id).id
     }
 
-    /// The messages that the application took from its inbox. Only [`Sim::line`] records them.
+    /// The messages that the application took from its inbox. [`Sim::line`] and
+    /// [`Sim::record_inboxes`] record them.
     pub fn received(&self, host_name: &str) -> &[Message] {
         let host_id = self.host(host_name);
         self.inboxes.as_ref().and_then(|all| all.get(&host_id)).map_or(&[], Vec::as_slice)
@@ -195,6 +196,12 @@ impl Sim {
     /// The messages that a node snooped in transit.
     pub fn snooped(&self, host_name: &str) -> &[Message] {
         self.snooped.get(&self.host(host_name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Records the messages that applications take from their inboxes from now on, for
+    /// [`Sim::received`].
+    pub fn record_inboxes(&mut self) {
+        self.inboxes.get_or_insert_default();
     }
 
     /// Turns snooping on or off.

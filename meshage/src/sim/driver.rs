@@ -80,6 +80,9 @@ impl Sim {
                 let error = DialError::Resolve(address, "no such host".into());
                 self.dial_failed(host_id, incarnation, dial, error);
             }
+            SimEvent::FlushCheck { host_id, incarnation, until } => {
+                self.check_flush(host_id, incarnation, until);
+            }
             SimEvent::Datagram { from, to, solicitation } => {
                 self.datagram(from, to, solicitation);
             }

@@ -45,9 +45,10 @@ impl Sim {
         self.counters.hosts[host_id.0].dials += 1;
         self.trace_hash.line(self.now, || format!("dial {} {address:?} {purpose:?}", host_id.0));
         let target = match &address {
-            Address::Socket(address) => {
-                HostId::of(*address).filter(|target| target.0 < self.hosts.len())
-            }
+            Address::Sockets(addresses) => addresses
+                .first()
+                .and_then(|address| HostId::of(*address))
+                .filter(|target| target.0 < self.hosts.len()),
             Address::Named(name) => self.resolve(name),
         };
         let Some(target) = target else {

@@ -5,8 +5,10 @@
 
 mod eight;
 mod islands;
+mod jobs;
 mod many;
 mod netns;
+mod networks;
 mod relay;
 
 use std::path::Path;
@@ -28,16 +30,25 @@ pub(crate) fn run(root: &Path, programs: &Programs, tally: &mut Tally) {
         "numbered messages cross a relay in both directions, in order and without loss",
         || relay::run(root),
     );
+    scenario(tally, "a job queue loses no job when workers are killed", || {
+        jobs::run(root, programs)
+    });
     match netns::unavailable_reason() {
         Some(because) => {
             tally.skip("32 nodes in network namespaces", &because);
             tally.skip("the merge of two full groups", &because);
+            for (what, _) in networks::ALL {
+                tally.skip(what, &because);
+            }
         }
         None => {
             scenario(tally, "32 nodes in network namespaces form one mesh of degree 3", || {
                 many::run(programs)
             });
             scenario(tally, "two full groups merge", || islands::run(programs));
+            for (what, run) in networks::ALL {
+                scenario(tally, what, || run(programs));
+            }
         }
     }
 }

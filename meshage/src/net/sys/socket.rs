@@ -1,29 +1,32 @@
 //! Opens sockets, sets their options, and moves bytes without raising SIGPIPE.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
-use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::os::fd::AsFd;
-use std::time::Duration;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::socket_pair::AsSocket;
 
 /// The length of the accept queue: a thousand nodes may respond to one solicitation.
 const BACKLOG: i32 = 1024;
 /// The limit on the time that sent bytes stay unacknowledged by the other kernel. It is a little
 /// longer than the control plane's dead interval (3 s), so that the control plane decides first.
-const USER_TIMEOUT: Duration = Duration::from_secs(4);
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const USER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(4);
 /// The limit on the bytes in the kernel that are not yet sent: enough to keep a loopback busy, and
 /// few enough that a small message does not wait behind many bytes of large ones.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
-/// Suppresses SIGPIPE, which would end a program that is not written in Rust.
-#[cfg(not(target_vendor = "apple"))]
+/// Suppresses SIGPIPE, which would end a program that is not written in Rust. Apple's systems have
+/// an option of the socket for this ([`set_tcp_options`]), and Windows has no such signal.
+#[cfg(all(unix, not(target_vendor = "apple")))]
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL;
-#[cfg(target_vendor = "apple")]
+#[cfg(any(not(unix), target_vendor = "apple"))]
 const SEND_FLAGS: i32 = 0;
 
 /// Writes to a socket and returns the number of bytes that it accepted.
 pub(in crate::net) fn send_vectored(
-    socket: &impl AsFd,
+    socket: &impl AsSocket,
     buffers: &[IoSlice<'_>],
 ) -> io::Result<usize> {
     SockRef::from(socket).send_vectored_with_flags(buffers, SEND_FLAGS)
@@ -31,14 +34,14 @@ pub(in crate::net) fn send_vectored(
 
 /// Reads from a socket and returns the number of bytes, 0 at the end of the stream.
 pub(in crate::net) fn recv_vectored(
-    socket: &impl AsFd,
+    socket: &impl AsSocket,
     buffers: &mut [IoSliceMut<'_>],
 ) -> io::Result<usize> {
     (&*SockRef::from(socket)).read_vectored(buffers)
 }
 
 /// Sets the options of a TCP connection. An option that the system does not support is left out.
-pub(in crate::net) fn set_tcp_options(stream: &impl AsFd) {
+pub(in crate::net) fn set_tcp_options(stream: &impl AsSocket) {
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_nodelay(true);
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -50,7 +53,7 @@ pub(in crate::net) fn set_tcp_options(stream: &impl AsFd) {
 }
 
 /// Closes a connection in one direction or both. A connection that is already closed is no error.
-pub(in crate::net) fn shutdown(socket: &impl AsFd, how: Shutdown) {
+pub(in crate::net) fn shutdown(socket: &impl AsSocket, how: Shutdown) {
     let _ = SockRef::from(socket).shutdown(how);
 }
 
@@ -60,7 +63,9 @@ pub(in crate::net) fn listen_tcp(address: SocketAddr) -> io::Result<std::net::Tc
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
-    // A port is free even if its last connections are still in TIME_WAIT.
+    // A port is free even if its last connections are still in TIME_WAIT. Windows does so without
+    // the option, which there lets a second program take a port that is in use.
+    #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -75,6 +80,8 @@ pub(in crate::net) fn bind_shared_udp(address: SocketAddr) -> io::Result<std::ne
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    // On Windows the option above is enough.
+    #[cfg(unix)]
     socket.set_reuse_port(true)?;
     socket.set_broadcast(true)?;
     socket.set_nonblocking(true)?;
@@ -83,9 +90,34 @@ pub(in crate::net) fn bind_shared_udp(address: SocketAddr) -> io::Result<std::ne
 }
 
 /// Opens a UDP socket that sends from one address of this machine.
-pub(in crate::net) fn bind_source_udp(address: IpAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = std::net::UdpSocket::bind((address, 0))?;
+pub(in crate::net) fn bind_source_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind(address)?;
     socket.set_broadcast(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// The address that reaches every node on the network of the socket's own address, given that
+/// network's broadcast address.
+///
+/// On Linux and Windows, 255.255.255.255 leaves by the interface of the address that the socket is
+/// bound to, and also reaches nodes that have another network mask. Other systems send it by the
+/// default route.
+pub(in crate::net) fn broadcast_address(of_network: Option<Ipv4Addr>) -> Ipv4Addr {
+    if cfg!(any(target_os = "linux", target_os = "android", windows)) {
+        Ipv4Addr::BROADCAST
+    } else {
+        of_network.unwrap_or(Ipv4Addr::BROADCAST)
+    }
+}
+
+/// Sets the interface by which a socket sends IPv6 multicast; 0 leaves it to the system.
+pub(in crate::net) fn set_multicast_interface(
+    socket: &impl AsSocket,
+    index: u32,
+) -> io::Result<()> {
+    if index == 0 {
+        return Ok(());
+    }
+    SockRef::from(socket).set_multicast_if_v6(index)
 }

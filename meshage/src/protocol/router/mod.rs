@@ -110,6 +110,10 @@ pub struct Router {
     application_dials: BTreeMap<RequestId, Instant>,
     /// The application's dials whose link is full but does not carry a route yet.
     dials_awaiting_route: BTreeMap<RequestId, LinkId>,
+    /// Why the last solicitation or beacon was not sent; `None` if it was.
+    unsent: Option<String>,
+    /// The same for the one before.
+    unsent_before: Option<String>,
     /// The next announcement is sent even if nothing changed: a false one was received.
     must_reissue: bool,
     /// Names in conflict, and when each conflict was reported last.
@@ -143,6 +147,8 @@ impl Router {
             routes,
             started: now,
             application_dials: BTreeMap::new(),
+            unsent: None,
+            unsent_before: None,
             dials_awaiting_route: BTreeMap::new(),
             must_reissue: false,
             conflicts_reported: BTreeMap::new(),
@@ -173,6 +179,10 @@ impl Router {
             Input::Solicited { from, solicitation } => {
                 self.receive_solicitation(from, solicitation, now)
             }
+            Input::SolicitationUnsent { beacon, reason } => {
+                self.solicitation_unsent(beacon, reason, now)
+            }
+            Input::NetworkChanged => self.network_changed(now),
             Input::DialFailed { dial, error } => self.dial_failed(dial, error, now),
             Input::Command(command) => self.execute(command, now),
         }

@@ -38,6 +38,8 @@ pub(super) struct Node {
     alive: bool,
     frozen: bool,
     unplugged: bool,
+    /// Why its datagrams cannot be sent.
+    pub(super) unsent: Option<&'static str>,
     group: usize,
     deferred: Vec<HarnessEvent>,
     ends: BTreeMap<LinkId, End>,
@@ -130,6 +132,7 @@ impl Harness {
             alive: true,
             frozen: false,
             unplugged: false,
+            unsent: None,
             group: 0,
             deferred: Vec::new(),
             ends: BTreeMap::new(),
@@ -396,6 +399,14 @@ impl Harness {
     }
 
     fn broadcast(&mut self, id: NodeId, solicitation: &Solicitation) {
+        if let Some(reason) = self.nodes[id].unsent {
+            let input = Input::SolicitationUnsent {
+                beacon: solicitation.wanted == 0,
+                reason: reason.into(),
+            };
+            self.nodes[id].router.handle(input, self.now);
+            return;
+        }
         let from = SocketAddr::new(ip(id), 9000);
         for other in 0..self.nodes.len() {
             let (here, there) = (&self.nodes[id], &self.nodes[other]);
@@ -413,7 +424,7 @@ impl Harness {
             node.alive
                 && match address {
                     Address::Named(name) => node.name == *name,
-                    Address::Socket(socket) => socket.ip() == ip(at),
+                    Address::Sockets(sockets) => sockets.iter().any(|socket| socket.ip() == ip(at)),
                 }
         });
         let here = &self.nodes[id];

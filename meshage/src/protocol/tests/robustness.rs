@@ -77,7 +77,7 @@ fn no_order_of_inputs_breaks_a_router() {
                 wanted: rng.random_range(0..3),
             };
             let request = RequestId(rng.random_range(0..9));
-            let input = match rng.random_range(0..40) {
+            let input = match rng.random_range(0..42) {
                 0..6 => {
                     links += 1;
                     let role = if rng.random() { Role::Listener } else { Role::Dialler(dial) };
@@ -92,6 +92,8 @@ fn no_order_of_inputs_breaks_a_router() {
                 36 => Input::Command(Command::CancelDial { request }),
                 37 => Input::Command(Command::Hangup { request, peer }),
                 38 => Input::Command(Command::SetDegree(rng.random_range(0..5))),
+                39 => Input::NetworkChanged,
+                40 => Input::SolicitationUnsent { beacon: rng.random(), reason: "x".into() },
                 _ if step > 590 => Input::Command(Command::Close),
                 _ => Input::Command(Command::Announce),
             };
