@@ -242,7 +242,7 @@ impl Driver {
                 }
             }
             NetworkEvent::Connected { transport, role, hello } => {
-                let link = self.links.open(transport, &self.shared, &self.event_sender);
+                let link = self.links.open(transport, role, &self.shared, &self.event_sender);
                 self.fib_outdated = true;
                 tracing::debug!(%link, peer = %hello.name, ?role, "connected");
                 self.handle(Input::LinkUp { link, role, hello });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
@@ -15,7 +15,7 @@ use super::transport::Transport;
 use crate::forward::outbound::{Class, Full, Outbound};
 use crate::forward::plane::Fib;
 use crate::name::LinkId;
-use crate::protocol::io::CloseReason;
+use crate::protocol::io::{CloseReason, Role};
 use crate::route::RouteTable;
 use crate::wire::frame::WireFrame;
 
@@ -24,6 +24,7 @@ use crate::wire::frame::WireFrame;
 struct Handle {
     outbound: Arc<Outbound>,
     phase: watch::Sender<Phase>,
+    role: Role,
 }
 
 /// All links, with their reader and writer tasks.
@@ -40,6 +41,7 @@ impl Links {
     pub(super) fn open(
         &mut self,
         transport: Transport,
+        role: Role,
         shared: &Arc<Shared>,
         events: &mpsc::Sender<NetworkEvent>,
     ) -> LinkId {
@@ -49,11 +51,17 @@ impl Links {
         let (phase, watched) = watch::channel(Phase::Open);
         let (read_half, write_half) = transport.into_split();
         let span = tracing::info_span!(parent: &shared.span, "link", number = link.0);
-        let writer = writer::run(link, write_half, outbound.clone(), shared.clone());
+        let (reader_alive, reader_ended) = oneshot::channel();
+        let end = writer::End { phase: watched.clone(), reader_ended };
+        let writer = writer::run(link, write_half, outbound.clone(), end, shared.clone());
         self.tasks.spawn(writer.instrument(span.clone()));
         let reader = reader::run(link, read_half, watched, shared.clone(), events.clone());
+        let reader = async move {
+            reader.await;
+            drop(reader_alive);
+        };
         self.tasks.spawn(reader.instrument(span));
-        self.handles.insert(link, Handle { outbound, phase });
+        self.handles.insert(link, Handle { outbound, phase, role });
         while self.tasks.try_join_next().is_some() {}
         link
     }
@@ -73,17 +81,38 @@ impl Links {
 
     /// Closes a link, after its queue is written or at once, depending on the reason. Returns
     /// whether the link was open.
+    ///
+    /// The end of a TCP connection that closes first keeps its port in TIME_WAIT for a minute. That
+    /// must not be the listening port, as long as the link was not in use.
     pub(super) fn close(&mut self, link: LinkId, reason: CloseReason) -> bool {
-        match reason {
-            CloseReason::Refused(_)
-            | CloseReason::Hangup
-            | CloseReason::Left
-            | CloseReason::Leaving => self.end(link, Phase::Draining),
-            CloseReason::Silent
-            | CloseReason::AdmissionTimeout
-            | CloseReason::Breach
-            | CloseReason::Replaced => self.end(link, Phase::Closed),
-        }
+        let Some(handle) = self.handles.get(&link) else {
+            return false;
+        };
+        let phase = match (reason, handle.role) {
+            (CloseReason::Refused(_), Role::Listener) => Phase::Declined,
+            (
+                CloseReason::Refused(_)
+                | CloseReason::Hangup
+                | CloseReason::Left
+                | CloseReason::Leaving,
+                _,
+            ) => Phase::Draining,
+            (
+                CloseReason::Silent
+                | CloseReason::AdmissionTimeout
+                | CloseReason::Breach
+                | CloseReason::Replaced,
+                Role::Listener,
+            ) => Phase::Reset,
+            (
+                CloseReason::Silent
+                | CloseReason::AdmissionTimeout
+                | CloseReason::Breach
+                | CloseReason::Replaced,
+                Role::Dialler(_),
+            ) => Phase::Closed,
+        };
+        self.end(link, phase)
     }
 
     /// Removes a broken link. Returns whether it was open.
@@ -95,8 +124,9 @@ impl Links {
         let Some(handle) = self.handles.remove(&link) else {
             return false;
         };
-        handle.outbound.close();
+        // The writer reads the phase once its queue is closed and empty.
         handle.phase.send_replace(phase);
+        handle.outbound.close();
         true
     }
 

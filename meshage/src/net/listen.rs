@@ -1,72 +1,43 @@
 //! Accepts connections and exchanges hellos over them, a limited number at a time.
 //!
-//! One task accepts and never waits for a handshake. Each handshake runs in its own task, and
-//! all of them end with the accepting task.
+//! ```text
+//!  backlog ──► waiting (one, while all places are taken) ──► handshake ──► driver
+//!                       └── after 250 ms: the oldest handshake gives its place
+//! ```
+//!
+//! One task accepts and gives complete connections to the driver. Each handshake runs in its own
+//! task, and all of them end with the accepting task. While all places are taken, new connections
+//! wait in the kernel's backlog. An address is not counted: behind one address there may be a
+//! network, or all containers of a machine.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::{sleep, sleep_until};
 use tracing::Instrument as _;
 
+use super::clock;
 use super::handshake;
 use super::input::NetworkEvent;
 use super::shared::Shared;
 use super::transport::Transport;
+use crate::error::DialError;
 use crate::protocol::io::Role;
-use crate::wire::hello::Purpose;
+use crate::wire::hello::{Hello, Purpose};
 
-/// The limit on concurrent handshakes: 64 slow strangers cost one socket each.
-pub(super) const HALF_OPEN_MAX: usize = 64;
-/// The limit for one address, so that one stranger does not lock out all others.
-pub(super) const HALF_OPEN_PER_ADDRESS_MAX: usize = 8;
+/// The limit on concurrent handshakes: 64 silent connections cost one socket each.
+const HALF_OPEN_MAX: usize = 64;
+/// The time that a handshake has before it may be evicted. A node sends its hello as soon as the
+/// connection is made, so the hello arrives with the connection or a lost packet later (200 ms).
+/// Connections that stay silent take a place for 250 ms each, so it takes more than 256 of them a
+/// second to keep all places.
+const EVICT_AFTER: Duration = Duration::from_millis(250);
 /// The pause after a failure to accept, which is usually a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// The number of connections in the handshake, by address.
-#[derive(Debug, Default)]
-struct HalfOpen {
-    per_address: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// The permit for one handshake, returned when it is dropped.
-struct Permit {
-    half_open: Arc<HalfOpen>,
-    address: IpAddr,
-}
-
-impl HalfOpen {
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.per_address.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A permit for a connection from this address, unless a limit is reached.
-    fn try_acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
-        let address = address.to_canonical();
-        let mut per_address = self.lock();
-        let total: usize = per_address.values().sum();
-        let of_address = per_address.get(&address).copied().unwrap_or(0);
-        if total >= HALF_OPEN_MAX || of_address >= HALF_OPEN_PER_ADDRESS_MAX {
-            return None;
-        }
-        per_address.insert(address, of_address + 1);
-        Some(Permit { half_open: self.clone(), address })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut per_address = self.half_open.lock();
-        match per_address.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
-            Some(_) | None => drop(per_address.remove(&self.address)),
-        }
-    }
-}
 
 /// Accepts connections until the task is stopped.
 pub(super) async fn run(
@@ -74,70 +45,167 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
 ) {
-    let half_open = Arc::new(HalfOpen::default());
-    let mut handshakes = JoinSet::new();
+    let counters = shared.counters.clone();
+    let own_hello = Arc::new(shared.hello(Purpose::Dialled));
+    let mut half_open = HalfOpen::default();
+    // A connection that was accepted while all places were taken.
+    let mut waiting = None;
     loop {
-        let (stream, from) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                shared.counters.net_accept_errors.one();
-                tracing::warn!(%error, "accepting a connection failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        while handshakes.try_join_next().is_some() {}
-        shared.counters.net_accepted.one();
-        let Some(permit) = half_open.try_acquire(from.ip()) else {
-            shared.counters.net_accepts_refused.one();
-            tracing::debug!(%from, "too many handshakes in progress");
-            continue;
-        };
-        let handshake = complete_handshake(stream, permit, shared.clone(), events.clone());
-        handshakes.spawn(handshake.instrument(shared.span.clone()));
+        if half_open.has_room()
+            && let Some(stream) = waiting.take()
+        {
+            let handshake = complete_handshake(stream, own_hello.clone());
+            half_open.begin(handshake.instrument(shared.span.clone()), clock::now());
+        }
+        let evictable = half_open.evictable();
+        tokio::select! {
+            biased;
+            finished = half_open.finished() => match finished {
+                Ok(Ok((transport, hello))) => {
+                    let role = Role::Listener;
+                    let connected = NetworkEvent::Connected { transport, role, hello };
+                    // The send fails only while the node closes.
+                    let _ = events.send(connected).await;
+                }
+                Ok(Err(error)) => {
+                    counters.net_handshakes_failed.one();
+                    tracing::debug!(%error, "handshake failed");
+                }
+                Err(stopped) if stopped.is_cancelled() => {
+                    counters.net_handshakes_evicted.one();
+                    tracing::debug!("handshake given up: others wait for its place");
+                }
+                Err(panicked) => {
+                    counters.net_handshakes_failed.one();
+                    tracing::error!(%panicked, "a handshake ended with a panic");
+                }
+            },
+            () = evictable, if waiting.is_some() => half_open.evict_oldest(),
+            accepted = listener.accept(), if waiting.is_none() => match accepted {
+                Ok((stream, _)) => {
+                    counters.net_accepted.one();
+                    waiting = Some(stream);
+                }
+                Err(error) => {
+                    counters.net_accept_errors.one();
+                    tracing::warn!(%error, "accepting a connection failed");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
     }
 }
 
-async fn complete_handshake(
-    stream: TcpStream,
-    permit: Permit,
-    shared: Arc<Shared>,
-    events: mpsc::Sender<NetworkEvent>,
-) {
-    let mut transport = Transport::from(stream);
-    let own_hello = shared.hello(Purpose::Dialled);
-    match handshake::exchange(&mut transport, &own_hello).await {
-        Ok(hello) => {
-            drop(permit);
-            let connected = NetworkEvent::Connected { transport, role: Role::Listener, hello };
-            // The send fails only while the node closes.
-            let _ = events.send(connected).await;
-        }
-        Err(error) => {
-            shared.counters.net_handshakes_failed.one();
-            tracing::debug!(%error, "handshake failed");
+/// The result of a handshake.
+type Completed = Result<(Transport, Hello), DialError>;
+
+/// The connections in the handshake.
+#[derive(Debug, Default)]
+struct HalfOpen {
+    tasks: JoinSet<Completed>,
+    /// Those that have a place, the oldest first.
+    places: VecDeque<Place>,
+}
+
+/// The place of one handshake.
+#[derive(Debug)]
+struct Place {
+    since: Instant,
+    task: AbortHandle,
+}
+
+impl HalfOpen {
+    fn has_room(&self) -> bool {
+        self.places.len() < HALF_OPEN_MAX
+    }
+
+    fn begin(
+        &mut self,
+        handshake: impl Future<Output = Completed> + Send + 'static,
+        since: Instant,
+    ) {
+        let task = self.tasks.spawn(handshake);
+        self.places.push_back(Place { since, task });
+    }
+
+    /// Waits for the end of a handshake, and returns its place. Cancel safe.
+    async fn finished(&mut self) -> Result<Completed, JoinError> {
+        let Some(finished) = self.tasks.join_next_with_id().await else {
+            return std::future::pending().await;
+        };
+        match finished {
+            Ok((id, completed)) => {
+                self.vacate(id);
+                Ok(completed)
+            }
+            Err(error) => {
+                self.vacate(error.id());
+                Err(error)
+            }
         }
     }
+
+    /// Waits until the handshake that is now the oldest may be evicted.
+    fn evictable(&self) -> impl Future<Output = ()> + use<> {
+        let at = self.places.front().map(|oldest| oldest.since + EVICT_AFTER);
+        async move {
+            match at {
+                Some(at) => sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Ends the oldest handshake. Its place is free at once.
+    fn evict_oldest(&mut self) {
+        if let Some(oldest) = self.places.pop_front() {
+            oldest.task.abort();
+        }
+    }
+
+    fn vacate(&mut self, task: Id) {
+        self.places.retain(|place| place.task.id() != task);
+    }
+}
+
+async fn complete_handshake(stream: TcpStream, own_hello: Arc<Hello>) -> Completed {
+    let mut transport = Transport::from(stream);
+    // A connection that ends here must not leave the listening port in TIME_WAIT.
+    transport.reset_when_dropped(true);
+    let hello = handshake::exchange(&mut transport, &own_hello).await?;
+    transport.reset_when_dropped(false);
+    Ok((transport, hello))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn permits_are_limited_in_total_and_per_address_and_are_returned() {
-        let half_open = Arc::new(HalfOpen::default());
-        let address = |last: usize| IpAddr::from([10, 0, 0, last as u8]);
-        let permits: Vec<_> = (0..HALF_OPEN_PER_ADDRESS_MAX)
-            .filter_map(|_| half_open.try_acquire(address(0)))
-            .collect();
-        assert_eq!(permits.len(), HALF_OPEN_PER_ADDRESS_MAX);
-        assert!(half_open.try_acquire(address(0)).is_none());
-        let others: Vec<_> = (1..).map_while(|i| half_open.try_acquire(address(i))).collect();
-        assert_eq!(permits.len() + others.len(), HALF_OPEN_MAX);
-        drop(permits);
-        assert!(half_open.try_acquire(address(0)).is_some());
-        drop(others);
-        assert!(half_open.lock().is_empty());
+    #[tokio::test]
+    async fn the_oldest_handshake_gives_its_place_after_a_while_and_no_other_does() {
+        let mut half_open = HalfOpen::default();
+        let begin = clock::now();
+        for _ in 0..HALF_OPEN_MAX {
+            assert!(half_open.has_room());
+            half_open.begin(std::future::pending(), clock::now());
+        }
+        assert!(!half_open.has_room());
+        let oldest = half_open.places[0].task.id();
+        half_open.evictable().await;
+        assert!(clock::now() - begin >= EVICT_AFTER);
+        half_open.evict_oldest();
+        assert!(half_open.has_room());
+        let evicted = half_open.finished().await.expect_err("aborted");
+        assert!(evicted.is_cancelled() && evicted.id() == oldest);
+        assert_eq!(half_open.places.len(), HALF_OPEN_MAX - 1);
+    }
+
+    #[tokio::test]
+    async fn a_finished_handshake_returns_its_place() {
+        let mut half_open = HalfOpen::default();
+        half_open.begin(std::future::pending(), clock::now());
+        half_open.begin(async { Err(DialError::Closed) }, clock::now());
+        assert!(matches!(half_open.finished().await, Ok(Err(DialError::Closed))));
+        assert_eq!(half_open.places.len(), 1);
     }
 }

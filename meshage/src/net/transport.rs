@@ -48,6 +48,12 @@ impl Transport {
         Ok(self.stream.local_addr()? == self.stream.peer_addr()?)
     }
 
+    /// Sets whether the stream is reset when it is dropped, instead of closed in order. A reset
+    /// leaves no connection in TIME_WAIT at either end, and discards what was not sent yet.
+    pub(super) fn reset_when_dropped(&self, reset: bool) {
+        socket::reset_when_closed(&self.stream, reset);
+    }
+
     /// Writes all bytes.
     pub(super) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
@@ -105,6 +111,12 @@ impl ReadHalf {
     /// the end of the stream.
     pub(super) async fn read_buf(&mut self, buffer: &mut impl BufMut) -> io::Result<usize> {
         self.stream.read_buf(buffer).await
+    }
+
+    /// Resets the stream when both halves are dropped (see [`Transport::reset_when_dropped`]).
+    pub(super) fn reset_when_dropped(&self) {
+        let stream: &TcpStream = self.stream.as_ref();
+        socket::reset_when_closed(stream, true);
     }
 
     /// Closes the stream in one direction or both.

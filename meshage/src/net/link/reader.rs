@@ -59,6 +59,10 @@ pub(in crate::net) enum Phase {
     Open,
     /// The queued frames are written; arriving bytes are discarded.
     Draining,
+    /// As [`Phase::Draining`], but the other end closes first. If it does not, the link is reset.
+    Declined,
+    /// Reset at once.
+    Reset,
     /// Closed at once.
     Closed,
 }
@@ -100,6 +104,16 @@ pub(in crate::net) async fn run(
             // A socket that is closed with unread bytes makes the kernel discard the bytes that it
             // has not sent yet. So read to the end of the stream, within a time limit.
             let _ = timeout(LINGER, discard(&mut transport)).await;
+            (None, false)
+        }
+        StopReason::Closed(Phase::Declined) => {
+            if timeout(LINGER, discard(&mut transport)).await.is_err() {
+                transport.reset_when_dropped();
+            }
+            (None, false)
+        }
+        StopReason::Closed(Phase::Reset) => {
+            transport.reset_when_dropped();
             (None, false)
         }
         StopReason::Closed(Phase::Open | Phase::Closed) => (None, false),

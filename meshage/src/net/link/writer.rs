@@ -5,12 +5,14 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::sync::Arc;
 
+use tokio::sync::{oneshot, watch};
 use tokio::task::yield_now;
 
 use crate::forward::outbound::{Batch, Direct, Outbound};
 use crate::name::LinkId;
 use crate::net::clock;
 use crate::net::counters::Counters;
+use crate::net::link::reader::Phase;
 use crate::net::shared::Shared;
 use crate::net::transport::WriteHalf;
 
@@ -19,11 +21,20 @@ const WRITE_BYTES_MAX: usize = 256 << 10;
 /// The limit on the buffers of one system call. Linux accepts 1,024; 64 large bodies are enough.
 const BUFFERS_MAX: usize = 64;
 
+/// What a writer needs to end in the order that the driver wants.
+pub(in crate::net) struct End {
+    /// The state of the link.
+    pub(in crate::net) phase: watch::Receiver<Phase>,
+    /// Completes when the reader of the link has ended.
+    pub(in crate::net) reader_ended: oneshot::Receiver<()>,
+}
+
 /// Writes what is queued until the link is closed and everything is written, or until it breaks.
 pub(in crate::net) async fn run(
     link: LinkId,
     transport: WriteHalf,
     outbound: Arc<Outbound>,
+    end: End,
     shared: Arc<Shared>,
 ) {
     let transport = Arc::new(transport);
@@ -49,6 +60,10 @@ pub(in crate::net) async fn run(
             break Shutdown::Both;
         }
     };
+    if *end.phase.borrow() == Phase::Declined {
+        // The other end closes first. Fails when the reader has ended, which has a time limit.
+        let _ = end.reader_ended.await;
+    }
     transport.shutdown(how);
 }
 

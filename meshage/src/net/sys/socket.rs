@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-/// The length of the accept queue: a thousand nodes may respond to one solicitation.
-const BACKLOG: i32 = 1024;
+/// The length of the accept queue. Connections wait there while all handshakes are taken, and a
+/// thousand nodes may respond to one solicitation. The kernel cuts it to its own limit.
+const BACKLOG: i32 = 4096;
 /// The limit on the time that sent bytes stay unacknowledged by the other kernel. It is a little
 /// longer than the control plane's dead interval (3 s), so that the control plane decides first.
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
@@ -47,6 +48,12 @@ pub(in crate::net) fn set_tcp_options(stream: &impl AsFd) {
     let _ = socket.set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX);
     #[cfg(target_vendor = "apple")]
     let _ = socket.set_nosigpipe(true);
+}
+
+/// Sets whether closing the socket resets the connection. A connection that is reset does not leave
+/// its port in TIME_WAIT, and what is not sent yet is discarded.
+pub(in crate::net) fn reset_when_closed(socket: &impl AsFd, reset: bool) {
+    let _ = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO));
 }
 
 /// Closes a connection in one direction or both. A connection that is already closed is no error.
