@@ -57,7 +57,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The version that this header belongs to. */
+/* The version of this header. */
 #define MESHAGE_VERSION_MAJOR 0
 #define MESHAGE_VERSION_MINOR 1
 #define MESHAGE_VERSION_PATCH 0
@@ -65,7 +65,7 @@
     (MESHAGE_VERSION_MAJOR << 16 | MESHAGE_VERSION_MINOR << 8 | MESHAGE_VERSION_PATCH)
 #define MESHAGE_VERSION_STRING "0.1.0"
 
-/* The function that a library has where it serves programs compiled with this header. */
+/* The function that every library has that is compatible with this header. */
 #define MESHAGE_ABI meshage_abi_0_1
 
 // As a time: wait for ever.

@@ -1,5 +1,5 @@
-//! The pieces of a message's way, each alone: plan, encode, decode, dedup, the tracker of sends, and
-//! all of them between two data planes without a socket.
+//! The steps of a message, each by itself: plan, encode, decode, duplicate detection, outstanding
+//! sends; and all of them between two data planes without a socket.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -10,9 +10,10 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use meshage::config::{MAX_MESSAGE, RECEIVE_BUFFER};
 use meshage::forward::dedup::{Arrival, Dedup};
+use meshage::forward::fib::Fib;
 use meshage::forward::outbound::{Batch, Outbound};
 use meshage::forward::plan::plan;
-use meshage::forward::plane::{Fib, Limits, Plane, Sink};
+use meshage::forward::plane::{Limits, Plane, Sink};
 use meshage::name::LinkId;
 use meshage::route::{Record, RouteTable};
 use meshage::wire::ack::{AckEntry, AckFrame, Verdict};
@@ -23,14 +24,14 @@ use meshage::wire::deframe::{Deframer, RawFrame};
 use meshage::wire::frame::{FrameKind, PREFIX_BYTES, WireFrame};
 use meshage::{Instance, Message, NodeName, Outgoing, Report, SendError};
 
-/// As many messages as come in one read of a busy link.
+/// As many messages as one read of a busy link returns.
 const BATCH: usize = 64;
-/// More than a batch takes.
+/// More than the frames of one batch.
 const TAKEN_BYTES: usize = 1 << 20;
 const BODY: &[u8] = &[7; 64];
 const SMALL_SET: Channel = Channel { broadcast: false, large: false };
 
-/// Nodes `a`, `b`, `c` in a line; their instances are 1, 2, 3, and a link bears its peer's number.
+/// Nodes `a`, `b`, `c` in a line. Their instances are 1, 2, 3, and a link has its peer's number.
 const LINE: [&str; 3] = ["a", "b", "c"];
 
 fn name(text: &str) -> NodeName {
@@ -65,7 +66,7 @@ fn header(to: &str, number: u64) -> DataHeader {
     }
 }
 
-/// A frame as a reader gives it on.
+/// A frame as a reader passes it on.
 fn raw(frame: &WireFrame) -> RawFrame {
     let mut deframer = Deframer::default();
     deframer.buffer().extend_from_slice(&frame.head);
@@ -132,13 +133,13 @@ fn deduplicating(criterion: &mut Criterion) {
     });
 }
 
-/// Hears of what happens, and does nothing about it.
-struct Deaf;
+/// Ignores all notifications.
+struct NullSink;
 
-impl Sink for Deaf {
+impl Sink for NullSink {
     type Completion = ();
-    fn complete(&self, ended: &mut Vec<((), Result<Report, SendError>)>) {
-        for ((), result) in ended.drain(..) {
+    fn complete(&self, completed: &mut Vec<((), Result<Report, SendError>)>) {
+        for ((), result) in completed.drain(..) {
             assert!(result.is_ok_and(|report| report.all_delivered()), "it is delivered");
         }
     }
@@ -150,7 +151,7 @@ impl Sink for Deaf {
 
 /// One end of a link between `a` and `b`.
 struct End {
-    plane: Plane<Deaf>,
+    plane: Plane<NullSink>,
     outbound: Arc<Outbound>,
     peer: LinkId,
     taken: Batch,
@@ -159,7 +160,7 @@ struct End {
 impl End {
     fn new(me: usize, peer: LinkId, now: Instant) -> Self {
         let limits = Limits { max_message: MAX_MESSAGE, receive_buffer: RECEIVE_BUFFER };
-        let plane = Plane::new(name(LINE[me]), Instance(me as u64 + 1), limits, Deaf);
+        let plane = Plane::new(name(LINE[me]), Instance(me as u64 + 1), limits, NullSink);
         let outbound = Arc::new(Outbound::default());
         let links = BTreeMap::from([(peer, outbound.clone())]);
         plane.install(Fib { routes: Arc::new(routes(me)), links }, now);
@@ -171,13 +172,13 @@ impl End {
         assert!(self.plane.send(outgoing, None, (), now).is_ok(), "there is room");
     }
 
-    /// What it has for the link, as the other end's reader gives it on.
+    /// The frames that wait for the link, as the reader at the other end passes them on.
     fn crossing(&mut self) -> Vec<RawFrame> {
         self.outbound.try_take(TAKEN_BYTES, &mut self.taken);
         let mut deframer = Deframer::default();
-        for run in &self.taken.runs {
-            deframer.buffer().extend_from_slice(&run.bytes);
-            deframer.buffer().extend_from_slice(&run.body);
+        for buffer in &self.taken.buffers {
+            deframer.buffer().extend_from_slice(&buffer.bytes);
+            deframer.buffer().extend_from_slice(&buffer.body);
         }
         self.taken.advance(self.taken.bytes);
         let mut frames = Vec::new();
@@ -188,10 +189,10 @@ impl End {
     }
 }
 
-fn tracking(criterion: &mut Criterion) {
+fn sending(criterion: &mut Criterion) {
     let now = Instant::now();
     let (mut end, to, mut number) = (End::new(0, LinkId(2), now), name("b"), 0);
-    criterion.bench_function("tracker/send and acknowledgement", |bencher| {
+    criterion.bench_function("outstanding/send and acknowledgement", |bencher| {
         bencher.iter(|| {
             number += 1;
             end.send(&to, now);
@@ -231,5 +232,5 @@ fn crossing(criterion: &mut Criterion) {
     assert!(a.plane.is_idle(), "every send was acknowledged");
 }
 
-criterion_group!(benches, planning, coding, deduplicating, tracking, crossing);
+criterion_group!(benches, planning, coding, deduplicating, sending, crossing);
 criterion_main!(benches);

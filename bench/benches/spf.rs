@@ -1,18 +1,18 @@
-//! The routes of meshes of 100, 1,000 and 10,000 nodes, whole and with one half cut off.
+//! Measures the routes of meshes of 100, 1,000 and 10,000 nodes, whole and with one half cut off.
 
-#[path = "../src/bin/worker/world.rs"]
-mod world;
+#[path = "../src/bin/worker/mesh_setup.rs"]
+mod mesh_setup;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use world::World;
+use mesh_setup::SyntheticMesh;
 
 fn routes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("spf");
     for nodes in [100, 1_000, 10_000] {
         for (parts, what) in [(1, "whole"), (2, "half")] {
-            let world = World::new(nodes, parts).expect("valid names");
+            let mesh = SyntheticMesh::new(nodes, parts).expect("valid names");
             group.bench_function(BenchmarkId::new(what, nodes), |bencher| {
-                bencher.iter(|| world.compute());
+                bencher.iter(|| mesh.compute());
             });
         }
     }

@@ -1,4 +1,4 @@
-/* The worker's end of the bench's protocol (bench/README.md): arguments, rounds, figures. */
+/* The worker's side of the bench protocol (bench/README.md): arguments, rounds, figures. */
 
 #ifndef PROTOCOL_H
 #define PROTOCOL_H
@@ -9,18 +9,18 @@
 #include <string.h>
 #include <time.h>
 
-/* The round before the first: every path and every buffer has been used before it is measured. */
+/* The warm-up round: every path and every buffer is used before the first measured round. */
 #define WARM_UP_MS 200
 
-/* What the harness wants of this process: CASE ROLE [key=value ...]. */
+/* The arguments that the harness passes to this process: CASE ROLE [key=value ...]. */
 struct job {
     const char *name;
     const char *role;
-    int count;
-    char **words;
+    int option_count;
+    char **options;
 };
 
-/* What a round measured: times in microseconds, or the rate of the round and no times. */
+/* The measurements of a round: times in microseconds, or a rate and no times. */
 struct figures {
     double rate;
     size_t count;
@@ -33,35 +33,35 @@ static inline void fail(const char *what, const char *why)
     exit(EXIT_FAILURE);
 }
 
-static inline struct job job_of(int argc, char **argv)
+static inline struct job parse_job(int argc, char **argv)
 {
     if (argc < 3)
         fail(argv[0], "CASE serve|drive [to=ADDRESS] [key=value ...]");
     return (struct job){argv[1], argv[2], argc - 3, argv + 3};
 }
 
-static inline int is(const char *one, const char *other)
+static inline int equals(const char *one, const char *other)
 {
     return strcmp(one, other) == 0;
 }
 
-/* The value of a key, or what it is where it is not given. */
-static inline const char *word_of(const struct job *job, const char *key, const char *otherwise)
+/* The value of an option, or the fallback if it is not given. */
+static inline const char *text_option(const struct job *job, const char *key, const char *fallback)
 {
     size_t length = strlen(key);
-    for (int i = 0; i < job->count; i++)
-        if (strncmp(job->words[i], key, length) == 0 && job->words[i][length] == '=')
-            return job->words[i] + length + 1;
-    return otherwise;
+    for (int i = 0; i < job->option_count; i++)
+        if (strncmp(job->options[i], key, length) == 0 && job->options[i][length] == '=')
+            return job->options[i] + length + 1;
+    return fallback;
 }
 
-static inline size_t number_of(const struct job *job, const char *key, size_t otherwise)
+static inline size_t number_option(const struct job *job, const char *key, size_t fallback)
 {
-    const char *word = word_of(job, key, NULL);
-    return word == NULL ? otherwise : strtoul(word, NULL, 10);
+    const char *text = text_option(job, key, NULL);
+    return text == NULL ? fallback : strtoul(text, NULL, 10);
 }
 
-/* Microseconds of a clock that never goes back. */
+/* Microseconds of the monotonic clock. */
 static inline double now_us(void)
 {
     struct timespec time;
@@ -75,7 +75,7 @@ static inline void wait_for_end_of_input(void)
     }
 }
 
-static inline int by_size(const void *one, const void *other)
+static inline int compare(const void *one, const void *other)
 {
     double a = *(const double *)one, b = *(const double *)other;
     return (a > b) - (a < b);
@@ -88,17 +88,17 @@ static inline void print_figures(const struct figures *figures)
         return;
     }
     if (figures->count == 0)
-        fail("round", "not one round trip");
+        fail("round", "no round trip was completed");
     double *times = figures->times, last = (double)(figures->count - 1);
-    qsort(times, figures->count, sizeof *times, by_size);
+    qsort(times, figures->count, sizeof *times, compare);
     printf("{\"median\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"count\":%zu}\n",
            times[(size_t)(last * 0.5)], times[(size_t)(last * 0.99)],
            times[(size_t)(last * 0.999)], figures->count);
 }
 
-/* Warms up, says `ready`, and runs a round of so many milliseconds whenever it is told to. */
-static inline void rounds(struct figures (*round)(void *context, double milliseconds),
-                          void *context)
+/* Warms up, prints `ready`, and runs a round for each line `round MILLISECONDS` that it reads. */
+static inline void run_rounds(struct figures (*round)(void *context, double milliseconds),
+                              void *context)
 {
     struct figures figures = round(context, WARM_UP_MS);
     free(figures.times);
@@ -108,7 +108,7 @@ static inline void rounds(struct figures (*round)(void *context, double millisec
     while (fgets(line, sizeof line, stdin) != NULL) {
         double milliseconds;
         if (sscanf(line, "round %lf", &milliseconds) != 1)
-            fail("no round", line);
+            fail("expected a round", line);
         figures = round(context, milliseconds);
         print_figures(&figures);
         fflush(stdout);

@@ -10,36 +10,36 @@ import (
 	"time"
 )
 
-// warmUp is the round before the first: every path and every buffer has been used before it is
-// measured.
+// warmUp is the length of the warm-up round: every path and every buffer is used before the first
+// measured round.
 const warmUp = 200 * time.Millisecond
 
-// A job is what the harness wants of this process: CASE ROLE [key=value …].
+// A job holds the arguments that the harness passes to this process: CASE ROLE [key=value …].
 type job struct {
 	name, role string
-	words      map[string]string
+	options    map[string]string
 }
 
-func jobOf(arguments []string) job {
+func parseJob(arguments []string) job {
 	if len(arguments) < 2 {
 		fail("CASE serve|drive [to=ADDRESS] [key=value …]")
 	}
-	j := job{name: arguments[0], role: arguments[1], words: map[string]string{}}
+	j := job{name: arguments[0], role: arguments[1], options: map[string]string{}}
 	for _, word := range arguments[2:] {
 		if key, value, ok := strings.Cut(word, "="); ok {
-			j.words[key] = value
+			j.options[key] = value
 		}
 	}
 	return j
 }
 
-// number is the value of a key, or what it is where it is not given.
-func (j job) number(key string, otherwise int) int {
-	word, ok := j.words[key]
+// number returns the value of an option, or the fallback if it is not given.
+func (j job) number(key string, fallback int) int {
+	text, ok := j.options[key]
 	if !ok {
-		return otherwise
+		return fallback
 	}
-	number, err := strconv.Atoi(word)
+	number, err := strconv.Atoi(text)
 	check(err)
 	return number
 }
@@ -55,20 +55,20 @@ func check(err error) {
 	}
 }
 
-// A round gives its times, or its rate and how many there were.
+// A round returns its times, or its rate and the number of messages.
 type round func(time.Duration) (times []time.Duration, rate float64, count int)
 
-// rounds warms up, says ready, and runs a round whenever it is told to.
-func rounds(run round) {
+// runRounds warms up, prints ready, and runs a round for each line "round MILLISECONDS" that it reads.
+func runRounds(run round) {
 	run(warmUp)
 	fmt.Println("ready")
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		word, ok := strings.CutPrefix(lines.Text(), "round ")
+		text, ok := strings.CutPrefix(lines.Text(), "round ")
 		if !ok {
-			fail("no round:", lines.Text())
+			fail("expected a round:", lines.Text())
 		}
-		milliseconds, err := strconv.ParseFloat(word, 64)
+		milliseconds, err := strconv.ParseFloat(text, 64)
 		check(err)
 		times, rate, count := run(time.Duration(milliseconds * float64(time.Millisecond)))
 		if times == nil {

@@ -1,8 +1,8 @@
-// The bench's worker for the Go package (bench/README.md has the protocol).
+// The bench's worker for the Go package (bench/README.md describes the protocol).
 //
 //	set_rtt    one goroutine, Set
 //	set_64     64 goroutines, Set
-//	memory     a node to look at
+//	memory     a node whose memory is measured
 //
 //	go build -tags meshage_tree
 package main
@@ -28,12 +28,11 @@ const (
 
 var recipients = []string{server}
 
-// start starts a node of degree 0 on a free port of the loopback: it links to what it dials, and
-// nothing else.
+// start starts a node of degree 0 on a free loopback port. It links only to the nodes that it dials.
 func start(name string) *meshage.Node {
 	node, err := meshage.New(meshage.Config{
 		Name: name,
-		// The processes of one run have one parent.
+		// All processes of a run have the same parent.
 		Namespace: fmt.Sprintf("bench-%d", os.Getppid()),
 		Bind:      net.IPv4(127, 0, 0, 1),
 		Port:      meshage.AnyPort,
@@ -42,9 +41,9 @@ func start(name string) *meshage.Node {
 	return node
 }
 
-func joined(j job) *meshage.Node {
+func linkedNode(j job) *meshage.Node {
 	node := start(fmt.Sprintf("driver-%d", os.Getpid()))
-	check(node.Dial(j.words["to"]))
+	check(node.Dial(j.options["to"]))
 	ctx, done := context.WithTimeout(context.Background(), linkedMax)
 	defer done()
 	check(node.WaitFor(ctx, server))
@@ -63,10 +62,10 @@ func serve() {
 }
 
 func roundTrips(node *meshage.Node, body []byte) round {
-	return func(long time.Duration) ([]time.Duration, float64, int) {
+	return func(length time.Duration) ([]time.Duration, float64, int) {
 		times := make([]time.Duration, 0, 1<<16)
 		start := time.Now()
-		for before := start; before.Sub(start) < long; {
+		for before := start; before.Sub(start) < length; {
 			_, err := node.Set(recipients, body)
 			check(err)
 			after := time.Now()
@@ -78,16 +77,16 @@ func roundTrips(node *meshage.Node, body []byte) round {
 }
 
 func callers(node *meshage.Node, body []byte, window int) round {
-	return func(long time.Duration) ([]time.Duration, float64, int) {
-		var all sync.WaitGroup
+	return func(length time.Duration) ([]time.Duration, float64, int) {
+		var group sync.WaitGroup
 		var count atomic.Int64
 		start := time.Now()
 		for range window {
-			all.Add(1)
+			group.Add(1)
 			go func() {
-				defer all.Done()
+				defer group.Done()
 				sent := 0
-				for time.Since(start) < long {
+				for time.Since(start) < length {
 					_, err := node.Set(recipients, body)
 					check(err)
 					sent++
@@ -95,25 +94,25 @@ func callers(node *meshage.Node, body []byte, window int) round {
 				count.Add(int64(sent))
 			}()
 		}
-		all.Wait()
+		group.Wait()
 		sent := int(count.Load())
 		return nil, float64(sent) / time.Since(start).Seconds(), sent
 	}
 }
 
 func drive(j job) {
-	node := joined(j)
+	node := linkedNode(j)
 	body := bytes.Repeat([]byte("x"), j.number("size", small))
 	if j.name == "set_rtt" {
-		rounds(roundTrips(node, body))
+		runRounds(roundTrips(node, body))
 	} else {
-		rounds(callers(node, body, j.number("window", 64)))
+		runRounds(callers(node, body, j.number("window", 64)))
 	}
 	check(node.Close())
 }
 
 func main() {
-	j := jobOf(os.Args[1:])
+	j := parseJob(os.Args[1:])
 	known := j.name == "set_rtt" || j.name == "set_64" || j.name == "memory"
 	switch {
 	case known && j.role == "serve":
@@ -121,6 +120,6 @@ func main() {
 	case known && j.role == "drive" && j.name != "memory":
 		drive(j)
 	default:
-		fail(j.name + ": no such case or role")
+		fail(j.name + ": this case or role is not supported")
 	}
 }

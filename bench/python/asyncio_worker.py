@@ -1,8 +1,8 @@
-"""The bench's worker for our asyncio node in Python.
+"""The bench's worker for the asyncio node in Python.
 
     set_rtt      one coroutine, AsyncNode.set
-    set_window   so many tasks, each of which awaits AsyncNode.set
-    recv_for     the receiver, ``async for``; what sends to it is the worker in Rust
+    set_window   concurrent tasks, each of which awaits AsyncNode.set
+    recv_for     the receiver, ``async for``; the sender is the worker in Rust
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from protocol import BODY, Job
 
 SERVER = "server"
 BATCH = 1024
-"""How many messages the receiver takes at once."""
+"""The number of messages that the receiver takes at once."""
 
 
 def start(name: str) -> meshage.AsyncNode:
-    """A node that links to what it dials, and nothing else. The processes of a run have one parent."""
+    """A node that links only to the nodes that it dials. All processes of a run have the same parent."""
     return meshage.AsyncNode(name, f"bench-{os.getppid()}", bind="127.0.0.1", port=0)
 
 
 async def serve(one_by_one: bool) -> None:
     node = start(SERVER)
     protocol.at_end_of_input(node.close)
-    protocol.reached_at(f"127.0.0.1:{node.port}")
+    protocol.print_ready(f"127.0.0.1:{node.port}")
     if one_by_one:
         async for _ in node:
             pass
@@ -38,7 +38,7 @@ async def serve(one_by_one: bool) -> None:
 
 
 async def round_trips(node: meshage.AsyncNode) -> None:
-    async def round(milliseconds: int) -> dict[str, float]:
+    async def run_round(milliseconds: int) -> dict[str, float]:
         times = []
         end = protocol.end_of(milliseconds)
         before = perf_counter_ns()
@@ -47,9 +47,9 @@ async def round_trips(node: meshage.AsyncNode) -> None:
             after = perf_counter_ns()
             times.append(after - before)
             before = after
-        return protocol.trips(times)
+        return protocol.summarize(times)
 
-    await protocol.async_rounds(round)
+    await protocol.run_async_rounds(run_round)
 
 
 async def windowed(node: meshage.AsyncNode, window: int) -> None:
@@ -60,12 +60,12 @@ async def windowed(node: meshage.AsyncNode, window: int) -> None:
             sent += 1
         return sent
 
-    async def round(milliseconds: int) -> dict[str, float]:
+    async def run_round(milliseconds: int) -> dict[str, float]:
         begin, end = perf_counter_ns(), protocol.end_of(milliseconds)
         sent = sum(await asyncio.gather(*(call(end) for _ in range(window))))
         return protocol.rate(sent, perf_counter_ns() - begin)
 
-    await protocol.async_rounds(round)
+    await protocol.run_async_rounds(run_round)
 
 
 async def main(job: Job) -> None:
@@ -81,8 +81,8 @@ async def main(job: Job) -> None:
             case "set_64" | "set_window":
                 await windowed(node, job.number("window", 1000))
             case _:
-                job.unknown()
+                job.unsupported()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(protocol.job()))
+    asyncio.run(main(protocol.parse_job()))

@@ -1,4 +1,4 @@
-"""The worker's end of the bench's protocol (bench/README.md): arguments, rounds, figures."""
+"""The worker's side of the bench protocol (bench/README.md): arguments, rounds, figures."""
 
 import json
 import sys
@@ -12,47 +12,47 @@ BODY = b"x" * 64
 """The body of every message."""
 
 WARM_UP_MS = 300
-"""The round before the first: every path and every buffer has been used before it is measured."""
+"""The warm-up round: every path and every buffer is used before the first measured round."""
 
-BETWEEN_LOOKS = 64
-"""The clock is read after so many messages of a stream."""
+CLOCK_INTERVAL = 64
+"""The clock is read once in this many messages of a stream."""
 
 
 @dataclass
 class Job:
-    """What the harness wants of this process: ``CASE ROLE [key=value …]``."""
+    """The arguments that the harness passes to this process: ``CASE ROLE [key=value …]``."""
 
     case: str
     role: str
     to: list[str] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
 
-    def number(self, key: str, otherwise: int) -> int:
-        """The value of an option, or what it is where it is not given."""
-        return int(self.options.get(key, otherwise))
+    def number(self, key: str, fallback: int) -> int:
+        """The value of an option, or the fallback if it is not given."""
+        return int(self.options.get(key, fallback))
 
-    def unknown(self) -> NoReturn:
-        """Ends the process: this system has no such part of no such case."""
-        sys.exit(f"no {self.role} of the case {self.case}")
+    def unsupported(self) -> NoReturn:
+        """Ends the process: this system does not support the case or the role."""
+        sys.exit(f"the role {self.role} of the case {self.case} is not supported")
 
 
-def job() -> Job:
-    """The job that the command line says."""
+def parse_job() -> Job:
+    """The job on the command line."""
     if len(sys.argv) < 3:
         sys.exit("CASE serve|drive [to=ADDRESS,…] [key=value …]")
-    case, role, *words = sys.argv[1:]
-    options = dict(word.split("=", 1) for word in words)
+    case, role, *arguments = sys.argv[1:]
+    options = dict(argument.split("=", 1) for argument in arguments)
     to = [address for address in options.pop("to", "").split(",") if address]
     return Job(case, role, to, options)
 
 
-def reached_at(*addresses: str) -> None:
-    """Says where this process is reached from now on."""
+def print_ready(*addresses: str) -> None:
+    """Prints that the process is ready, and its addresses."""
     print("ready", ",".join(addresses), flush=True)
 
 
 def at_end_of_input(act: Callable[[], object]) -> None:
-    """Does something once standard input closes, in a thread of its own."""
+    """Calls a function in a separate thread when standard input closes."""
 
     def wait() -> None:
         sys.stdin.read()
@@ -61,16 +61,16 @@ def at_end_of_input(act: Callable[[], object]) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def rounds(round: Callable[[int], dict[str, float]]) -> None:
-    """Warms up, says ``ready``, and runs a round of so many milliseconds whenever it is told to."""
+def run_rounds(round: Callable[[int], dict[str, float]]) -> None:
+    """Warms up, prints ``ready``, and runs a round for each line ``round MILLISECONDS``."""
     round(WARM_UP_MS)
     print("ready", flush=True)
     for line in sys.stdin:
         print(json.dumps(round(milliseconds(line))), flush=True)
 
 
-async def async_rounds(round: Callable[[int], Awaitable[dict[str, float]]]) -> None:
-    """The same with coroutines; nothing else happens in the loop while it waits for a line."""
+async def run_async_rounds(round: Callable[[int], Awaitable[dict[str, float]]]) -> None:
+    """The same with coroutines. The event loop is blocked while it waits for a line."""
     await round(WARM_UP_MS)
     print("ready", flush=True)
     for line in sys.stdin:
@@ -78,20 +78,20 @@ async def async_rounds(round: Callable[[int], Awaitable[dict[str, float]]]) -> N
 
 
 def milliseconds(line: str) -> int:
-    """How long the round is to be that a line asks for."""
-    word, number = line.split()
-    if word != "round":
-        sys.exit(f"{line!r} is no round")
+    """The length of the round that a line requests."""
+    command, number = line.split()
+    if command != "round":
+        sys.exit(f"expected a round, got {line!r}")
     return int(number)
 
 
 def end_of(milliseconds: int) -> int:
-    """When a round that begins now is over."""
+    """The end of a round that starts now."""
     return perf_counter_ns() + milliseconds * 1_000_000
 
 
-def trips(nanoseconds: list[int]) -> dict[str, float]:
-    """What the times of a round's round trips come to, in microseconds."""
+def summarize(nanoseconds: list[int]) -> dict[str, float]:
+    """The figures of a round from its round-trip times, in microseconds."""
     nanoseconds.sort()
     last = len(nanoseconds) - 1
 
@@ -102,7 +102,7 @@ def trips(nanoseconds: list[int]) -> dict[str, float]:
 
 
 def time_trips(milliseconds: int, trip: Callable[[], object]) -> dict[str, float]:
-    """Times ``trip`` again and again until the round is over."""
+    """Times ``trip`` repeatedly until the end of the round."""
     times = []
     end = end_of(milliseconds)
     before = perf_counter_ns()
@@ -111,7 +111,7 @@ def time_trips(milliseconds: int, trip: Callable[[], object]) -> dict[str, float
         after = perf_counter_ns()
         times.append(after - before)
         before = after
-    return trips(times)
+    return summarize(times)
 
 
 def rate(count: int, nanoseconds: int) -> dict[str, float]:

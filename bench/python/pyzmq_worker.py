@@ -1,8 +1,8 @@
-"""The bench's worker for pyzmq, with the sockets and options of the one for ZeroMQ.
+"""The bench's worker for pyzmq, with the sockets and options of the Rust worker for ZeroMQ.
 
     set_rtt          REQ ────► REP
-    set_window       DEALER ─► ROUTER    so many requests under way
-    recv_many        PUSH ───► PULL      and what came back to the pusher, who may be the one in Rust
+    set_window       DEALER ─► ROUTER    a window of outstanding requests
+    recv_many        PUSH ───► PULL      and a report back to the pusher, which may be the one in Rust
 """
 
 import os
@@ -12,39 +12,39 @@ from time import perf_counter_ns
 import zmq
 
 import protocol
-from protocol import BETWEEN_LOOKS, BODY, Job
+from protocol import CLOCK_INTERVAL, BODY, Job
 
 END = b"end"
 """The body that ends a round of a stream."""
 
 REFILL = 100
-"""The window is filled up after so many answers: one by one costs twice as many turns."""
+"""The window is refilled after this many replies: refilling it one by one takes twice as long."""
 
 CONTEXT = zmq.Context()
 
 
 def socket(kind: int) -> zmq.Socket[bytes]:
-    """A socket without high-water marks: ROUTER drops silently at its own."""
-    made = CONTEXT.socket(kind)
-    made.set_hwm(0)
-    made.linger = 0
-    return made
+    """A socket without high-water marks, at which ROUTER drops messages silently."""
+    created = CONTEXT.socket(kind)
+    created.set_hwm(0)
+    created.linger = 0
+    return created
 
 
-def bound(made: zmq.Socket[bytes]) -> str:
-    """Where the socket is reached from now on."""
-    made.bind("tcp://127.0.0.1:*")
-    return made.get_string(zmq.LAST_ENDPOINT)
+def bind(server: zmq.Socket[bytes]) -> str:
+    """Binds a socket to a free port. Returns its address."""
+    server.bind("tcp://127.0.0.1:*")
+    return server.get_string(zmq.LAST_ENDPOINT)
 
 
-def answer() -> None:
+def reply() -> None:
     rep = socket(zmq.REP)
-    protocol.reached_at(bound(rep))
+    protocol.print_ready(bind(rep))
     while True:
         rep.send(rep.recv())
 
 
-def ask(address: str) -> None:
+def request(address: str) -> None:
     req = socket(zmq.REQ)
     req.connect(address)
 
@@ -52,12 +52,12 @@ def ask(address: str) -> None:
         req.send(BODY)
         req.recv()
 
-    protocol.rounds(lambda milliseconds: protocol.time_trips(milliseconds, trip))
+    protocol.run_rounds(lambda milliseconds: protocol.time_trips(milliseconds, trip))
 
 
 def route() -> None:
     router = socket(zmq.ROUTER)
-    protocol.reached_at(bound(router))
+    protocol.print_ready(bind(router))
     while True:
         sender, _ = router.recv_multipart()
         router.send_multipart((sender, b""))
@@ -68,7 +68,7 @@ def windowed(address: str, window: int) -> None:
     dealer.connect(address)
     refill = min(REFILL, window)
 
-    def round(milliseconds: int) -> dict[str, float]:
+    def run_round(milliseconds: int) -> dict[str, float]:
         start, end = perf_counter_ns(), protocol.end_of(milliseconds)
         for _ in range(window):
             dealer.send(BODY)
@@ -83,14 +83,14 @@ def windowed(address: str, window: int) -> None:
             dealer.recv()
         return protocol.rate(sent, perf_counter_ns() - start)
 
-    protocol.rounds(round)
+    protocol.run_rounds(run_round)
 
 
-def take() -> None:
-    # The default marks: PUSH waits at its own.
+def receive_stream() -> None:
+    # The default high-water marks: PUSH blocks at its own.
     pull = CONTEXT.socket(zmq.PULL)
     report = socket(zmq.PUSH)
-    protocol.reached_at(bound(pull), bound(report))
+    protocol.print_ready(bind(pull), bind(report))
     while True:
         pull.recv()
         start, count = perf_counter_ns(), 1
@@ -99,25 +99,25 @@ def take() -> None:
         report.send_string(f"{count} {perf_counter_ns() - start}")
 
 
-def push(address: str, report_address: str) -> None:
+def send_stream(address: str, report_address: str) -> None:
     push = CONTEXT.socket(zmq.PUSH)
     push.connect(address)
     report = socket(zmq.PULL)
     report.connect(report_address)
 
-    def round(milliseconds: int) -> dict[str, float]:
+    def run_round(milliseconds: int) -> dict[str, float]:
         end, sent = protocol.end_of(milliseconds), 0
         while perf_counter_ns() < end:
-            for _ in range(BETWEEN_LOOKS):
+            for _ in range(CLOCK_INTERVAL):
                 push.send(BODY)
-            sent += BETWEEN_LOOKS
+            sent += CLOCK_INTERVAL
         push.send(END)
         count, nanoseconds = map(int, report.recv_string().split())
         if count != sent:
-            sys.exit(f"of {sent} messages {count} came")
+            sys.exit(f"{count} of {sent} messages arrived")
         return protocol.rate(count, nanoseconds)
 
-    protocol.rounds(round)
+    protocol.run_rounds(run_round)
 
 
 def main(job: Job) -> None:
@@ -125,20 +125,20 @@ def main(job: Job) -> None:
         protocol.at_end_of_input(lambda: os._exit(0))
     match job.case, job.role:
         case "set_rtt", "serve":
-            answer()
+            reply()
         case "set_rtt", "drive":
-            ask(job.to[0])
+            request(job.to[0])
         case "set_window" | "memory", "serve":
             route()
         case "set_window", "drive":
             windowed(job.to[0], job.number("window", 1000))
         case "stream_unacked" | "recv_many", "serve":
-            take()
+            receive_stream()
         case "stream_unacked" | "recv_many", "drive":
-            push(job.to[0], job.to[1])
+            send_stream(job.to[0], job.to[1])
         case _:
-            job.unknown()
+            job.unsupported()
 
 
 if __name__ == "__main__":
-    main(protocol.job())
+    main(protocol.parse_job())

@@ -1,7 +1,7 @@
-"""The bench's worker for Zenoh's Python package, with the settings of the one in Rust.
+"""The bench's worker for Zenoh's Python package, with the settings of the Rust worker.
 
     set_rtt      put ───► subscriber that puts back
-    recv_many    put ───► subscriber that counts; what puts may be the worker in Rust
+    recv_many    put ───► subscriber that counts; the sender may be the worker in Rust
 """
 
 import json
@@ -14,7 +14,7 @@ from time import perf_counter_ns
 import zenoh
 
 import protocol
-from protocol import BETWEEN_LOOKS, BODY, Job
+from protocol import CLOCK_INTERVAL, BODY, Job
 
 PING, PONG = "bench/ping", "bench/pong"
 STREAM, REPORT = "bench/stream", "bench/report"
@@ -23,7 +23,7 @@ END = b"end"
 
 
 def open_session(low_latency: bool, to: list[str], at: str | None = None) -> zenoh.Session:
-    """A session in peer mode that is connected to what it is told, and to nothing else."""
+    """A session in peer mode that connects only to the given addresses."""
     config = zenoh.Config()
     for key, value in {
         "mode": "peer",
@@ -31,7 +31,7 @@ def open_session(low_latency: bool, to: list[str], at: str | None = None) -> zen
         "listen/endpoints": [at] if at else [],
         "scouting/multicast/enabled": False,
         "scouting/gossip/enabled": False,
-        # The two exclude each other.
+        # These two settings exclude each other.
         "transport/unicast/lowlatency": low_latency,
         "transport/unicast/qos/enabled": not low_latency,
     }.items():
@@ -40,7 +40,7 @@ def open_session(low_latency: bool, to: list[str], at: str | None = None) -> zen
 
 
 def free_address() -> str:
-    """Where a session can listen: its own choice of a port is not to be asked for."""
+    """A free address to listen on. A session does not report a port that it chose itself."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"tcp/127.0.0.1:{server.getsockname()[1]}"
 
@@ -51,48 +51,48 @@ def publisher(session: zenoh.Session, key: str) -> zenoh.Publisher:
 
 
 def wait_for_subscriber(stream: zenoh.Publisher) -> None:
-    """Waits until somebody takes what is put."""
-    taken = threading.Event()
+    """Waits until a subscriber exists."""
+    subscribed = threading.Event()
     listener = stream.declare_matching_listener(
-        lambda status: taken.set() if status.matching else None
+        lambda status: subscribed.set() if status.matching else None
     )
-    # The package's own types are wrong of the one, and missing of the other.
+    # The package's type hints are wrong for the first call and missing for the second.
     if not stream.matching_status.matching:  # type: ignore[attr-defined]
-        taken.wait()
+        subscribed.wait()
     listener.undeclare()  # type: ignore[no-untyped-call]
 
 
 def put_back(session: zenoh.Session) -> None:
     back = publisher(session, PONG)
-    with session.declare_subscriber(PING) as asked:
-        for sample in asked:
+    with session.declare_subscriber(PING) as requests:
+        for sample in requests:
             back.put(sample.payload)
 
 
-def ask(session: zenoh.Session) -> None:
-    answers = session.declare_subscriber(PONG)
-    asked = publisher(session, PING)
-    wait_for_subscriber(asked)
+def request(session: zenoh.Session) -> None:
+    replies = session.declare_subscriber(PONG)
+    requests = publisher(session, PING)
+    wait_for_subscriber(requests)
 
     def trip() -> None:
-        asked.put(BODY)
-        answers.recv()
+        requests.put(BODY)
+        replies.recv()
 
-    protocol.rounds(lambda milliseconds: protocol.time_trips(milliseconds, trip))
+    protocol.run_rounds(lambda milliseconds: protocol.time_trips(milliseconds, trip))
 
 
 def count(session: zenoh.Session) -> None:
     report = publisher(session, REPORT)
     with session.declare_subscriber(STREAM) as stream:
-        had, start = 0, 0
+        received, start = 0, 0
         for sample in stream:
             if len(sample.payload) == len(END):
-                report.put(f"{had} {perf_counter_ns() - start}")
-                had = 0
+                report.put(f"{received} {perf_counter_ns() - start}")
+                received = 0
                 continue
-            if had == 0:
+            if received == 0:
                 start = perf_counter_ns()
-            had += 1
+            received += 1
 
 
 def put(session: zenoh.Session) -> None:
@@ -100,43 +100,43 @@ def put(session: zenoh.Session) -> None:
     stream = publisher(session, STREAM)
     wait_for_subscriber(stream)
 
-    def round(milliseconds: int) -> dict[str, float]:
+    def run_round(milliseconds: int) -> dict[str, float]:
         end, sent = protocol.end_of(milliseconds), 0
         while perf_counter_ns() < end:
-            for _ in range(BETWEEN_LOOKS):
+            for _ in range(CLOCK_INTERVAL):
                 stream.put(BODY)
-            sent += BETWEEN_LOOKS
+            sent += CLOCK_INTERVAL
         stream.put(END)
-        had, nanoseconds = map(int, reports.recv().payload.to_string().split())
-        if had != sent:
-            sys.exit(f"of {sent} messages {had} came")
-        return protocol.rate(had, nanoseconds)
+        received, nanoseconds = map(int, reports.recv().payload.to_string().split())
+        if received != sent:
+            sys.exit(f"{received} of {sent} messages arrived")
+        return protocol.rate(received, nanoseconds)
 
-    protocol.rounds(round)
+    protocol.run_rounds(run_round)
 
 
 def main(job: Job) -> None:
-    # As in Rust: round trips are faster over the one, streams over the other.
+    # As in Rust: round trips are faster with low latency, streams are faster without.
     low_latency = job.case == "set_rtt"
     if job.role == "serve":
         address = free_address()
         session = open_session(low_latency, [], address)
         protocol.at_end_of_input(lambda: os._exit(0))
-        protocol.reached_at(address)
+        protocol.print_ready(address)
     else:
         session = open_session(low_latency, job.to)
     match job.case, job.role:
         case "set_rtt", "serve":
             put_back(session)
         case "set_rtt", "drive":
-            ask(session)
+            request(session)
         case "stream_unacked" | "recv_many" | "memory", "serve":
             count(session)
         case "stream_unacked" | "recv_many", "drive":
             put(session)
         case _:
-            job.unknown()
+            job.unsupported()
 
 
 if __name__ == "__main__":
-    main(protocol.job())
+    main(protocol.parse_job())

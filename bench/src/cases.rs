@@ -1,8 +1,8 @@
-//! The cases: what is measured, with which processes, and in which unit.
+//! The cases: what each measures, with which processes, and in which unit.
 //!
-//! Cases of one group run together, in turn, since their figures are compared with each other.
+//! The cases of a group run together, in turn, because their figures are compared with each other.
 
-/// What a figure is counted in.
+/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// µs
@@ -18,7 +18,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// As it is written.
+    /// The unit as it is written in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Micros => "µs",
@@ -29,15 +29,15 @@ impl Unit {
         }
     }
 
-    /// Whether less is better.
-    pub(crate) fn less_is_better(self) -> bool {
+    /// Whether a lower figure is better.
+    pub(crate) fn lower_is_better(self) -> bool {
         match self {
             Self::Micros | Self::Millis | Self::Megabytes => true,
             Self::Messages | Self::MegabytesPerSecond => false,
         }
     }
 
-    /// Whether each round has percentiles.
+    /// Whether it is a unit of time, whose rounds have percentiles.
     pub(crate) fn is_time(self) -> bool {
         match self {
             Self::Micros | Self::Millis => true,
@@ -46,23 +46,24 @@ impl Unit {
     }
 }
 
-/// Which processes a case has.
+/// The processes of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// A driver and a server, with so many relays between.
+    /// A driver and a server, with this number of relays between them.
     Driven { relays: usize },
-    /// A driver alone.
-    Alone,
-    /// A server whose size is looked at; with a driver to link to it, or without.
-    Looked { driven: bool },
+    /// A driver without a server.
+    DriverOnly,
+    /// A server whose memory is measured, with or without a driver that links to it.
+    Memory { with_driver: bool },
 }
 
-/// Whose driver drives a system.
+/// The driver that a case uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Driver {
-    /// Each its own.
+    /// The system's own driver.
     Own,
-    /// That of its kind in Rust (`System::driver`): the receiver is what is measured.
+    /// The driver of the Rust system of the same kind (`System::driver`), because the case measures
+    /// the receiver.
     Rust,
 }
 
@@ -71,29 +72,29 @@ pub(crate) enum Driver {
 pub(crate) struct Case {
     /// Its name, with the variant: `set_rtt@same`.
     pub(crate) name: &'static str,
-    /// Cases of one group run together.
+    /// The group: its cases run together.
     pub(crate) group: &'static str,
-    /// What it is, in a sentence.
-    pub(crate) is: &'static str,
+    /// A description for tables.
+    pub(crate) description: &'static str,
     pub(crate) unit: Unit,
     pub(crate) shape: Shape,
     pub(crate) driver: Driver,
-    /// What the workers are told besides.
+    /// Further arguments of the workers.
     pub(crate) keys: &'static [&'static str],
 }
 
 impl Case {
-    /// Its name without the variant, which the workers know it by.
+    /// Its name without the variant. The workers know only this name.
     pub(crate) fn base(&self) -> &'static str {
         self.name.split('@').next().unwrap_or(self.name)
     }
 
-    /// Whether all its processes run on one core.
+    /// Whether all of its processes run on one core.
     pub(crate) fn is_pinned(&self) -> bool {
         self.name.ends_with("@same")
     }
 
-    /// The case of this name.
+    /// The case with this name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         ALL.iter().find(|case| case.name == name)
     }
@@ -109,20 +110,21 @@ const fn case(
     unit: Unit,
     shape: Shape,
     keys: &'static [&'static str],
-    is: &'static str,
+    description: &'static str,
 ) -> Case {
-    Case { name, group, is, unit, shape, driver: Driver::Own, keys }
+    Case { name, group, description, unit, shape, driver: Driver::Own, keys }
 }
 
-/// The same with a driver in Rust for systems in other languages.
+/// The same case with a Rust driver for systems in other languages.
 const fn driven_by_rust(case: Case) -> Case {
     Case { driver: Driver::Rust, ..case }
 }
 
-/// So many callers, and so many messages under way. 64 and 1,000 are the issue's.
+/// The number of concurrent callers, and of outstanding messages. The project's targets are stated
+/// for 64 and 1,000.
 const CALLERS: &[&str] = &["window=64"];
 const WINDOW: &[&str] = &["window=1000"];
-/// Large bodies, with as many under way as keep a link busy.
+/// Large bodies, with enough of them outstanding to keep a link busy.
 const MIB_1: &[&str] = &["size=1048576", "window=4"];
 const MIB_64: &[&str] = &["size=67108864", "window=2"];
 const NO_BODY: &[&str] = &["size=0"];
@@ -150,8 +152,15 @@ pub(crate) const ALL: &[Case] = &{
             "1,000 outstanding, 64 B, acknowledged",
         ),
         case("window", "relay_window@1", Messages, ONE_RELAY, WINDOW, "the same through one relay"),
-        case("window", "relay_window@3", Messages, THREE_RELAYS, WINDOW, "the same through three"),
-        case("window", "stream_unacked", Messages, PAIR, &[], "64 B, one way, never acknowledged"),
+        case(
+            "window",
+            "relay_window@3",
+            Messages,
+            THREE_RELAYS,
+            WINDOW,
+            "the same through three relays",
+        ),
+        case("window", "stream_unacked", Messages, PAIR, &[], "64 B, one way, unacknowledged"),
         case(
             "large",
             "large",
@@ -168,7 +177,14 @@ pub(crate) const ALL: &[Case] = &{
             MIB_64,
             "64 MiB, acknowledged, 2 outstanding",
         ),
-        case("beside", "large_beside@alone", Micros, PAIR, NO_BODY, "64 B, the link to itself"),
+        case(
+            "beside",
+            "large_beside@alone",
+            Micros,
+            PAIR,
+            NO_BODY,
+            "64 B, no other traffic on the link",
+        ),
         case("beside", "large_beside@1MiB", Micros, PAIR, MIB_1, "64 B beside bodies of 1 MiB"),
         case("beside", "large_beside@64MiB", Micros, PAIR, MIB_64, "64 B beside bodies of 64 MiB"),
         case("relay", "relay_rtt@1", Micros, ONE_RELAY, &[], "64 B, one relay; two cores"),
@@ -188,16 +204,23 @@ pub(crate) const ALL: &[Case] = &{
             Micros,
             PAIR,
             NEIGHBOURS,
-            "64 B to 16 neighbours, until the last",
+            "64 B to 16 neighbours, until the last has it",
         ),
-        case("fanout", "fanout@mesh64", Micros, PAIR, MESH, "64 B to 63 nodes, until the last"),
+        case(
+            "fanout",
+            "fanout@mesh64",
+            Micros,
+            PAIR,
+            MESH,
+            "64 B to 63 nodes, until the last has it",
+        ),
         driven_by_rust(case(
             "recv",
             "recv_many",
             Messages,
             PAIR,
             WINDOW,
-            "64 B from a Rust sender, taken in batches",
+            "64 B from a Rust sender, received in batches",
         )),
         driven_by_rust(case(
             "recv",
@@ -205,34 +228,48 @@ pub(crate) const ALL: &[Case] = &{
             Messages,
             PAIR,
             WINDOW,
-            "64 B from a Rust sender, taken one by one",
+            "64 B from a Rust sender, received one by one",
         )),
-        case("spf", "spf@100", Millis, Shape::Alone, &["nodes=100"], "routes of 100 nodes"),
-        case("spf", "spf@1000", Millis, Shape::Alone, &["nodes=1000"], "routes of 1,000 nodes"),
-        case("spf", "spf@10000", Millis, Shape::Alone, &["nodes=10000"], "routes of 10,000 nodes"),
+        case("spf", "spf@100", Millis, Shape::DriverOnly, &["nodes=100"], "routes of 100 nodes"),
+        case(
+            "spf",
+            "spf@1000",
+            Millis,
+            Shape::DriverOnly,
+            &["nodes=1000"],
+            "routes of 1,000 nodes",
+        ),
+        case(
+            "spf",
+            "spf@10000",
+            Millis,
+            Shape::DriverOnly,
+            &["nodes=10000"],
+            "routes of 10,000 nodes",
+        ),
         case(
             "spf",
             "spf@10000-half",
             Millis,
-            Shape::Alone,
+            Shape::DriverOnly,
             &["nodes=10000", "cut=half"],
-            "routes of 10,000 nodes of which half are cut off",
+            "routes of 10,000 nodes, half of them cut off",
         ),
         case(
             "memory",
             "memory@idle",
             Megabytes,
-            Shape::Looked { driven: false },
+            Shape::Memory { with_driver: false },
             NO_LINKS,
-            "resident after 2 s without a link",
+            "resident size after 2 s without a link",
         ),
         driven_by_rust(case(
             "memory",
             "memory@16",
             Megabytes,
-            Shape::Looked { driven: true },
+            Shape::Memory { with_driver: true },
             LINKS,
-            "resident after 2 s with 16 links",
+            "resident size after 2 s with 16 links",
         )),
     ]
 };
@@ -244,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_case_has_a_name_of_its_own_and_its_group_is_in_one_piece() {
+    fn names_of_cases_are_unique_and_the_cases_of_a_group_are_adjacent() {
         let names: BTreeSet<&str> = ALL.iter().map(|case| case.name).collect();
         assert_eq!(names.len(), ALL.len());
         let groups: BTreeSet<&str> = ALL.iter().map(|case| case.group).collect();

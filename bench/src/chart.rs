@@ -1,29 +1,29 @@
-//! Bar charts as SVG: a row for each system, a bar for each case of the chart.
+//! Bar charts as SVG. Each system has a row, and each case of the chart has a bar in it.
 //!
 //! ```text
 //!  title                                     ■ one core  ■ two cores
 //!  raw-tokio      ▇▇▇▇▇▇ 15.6
-//!  meshage-rust   ▇▇▇▇▇▇▇ 16.3               ours in colour, the others grey, the best first
+//!  meshage-rust   ▇▇▇▇▇▇▇ 16.3               ours coloured, others grey, best first
 //!  zeromq         ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇ 40.8
-//!                 0        20        40  µs  powers of ten where the figures are far apart
+//!                 0        20        40  µs  logarithmic where figures are far apart
 //! ```
 
 use std::fmt::Write as _;
 
 use crate::cases::Case;
 use crate::figures::{Figure, Figures};
+use crate::format::number;
 use crate::systems::System;
-use crate::table::number;
 
-/// What a chart shows.
+/// The contents of a chart.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chart {
-    /// Its file's name, without the ending.
+    /// The name of its file, without the extension.
     pub(crate) file: &'static str,
     pub(crate) title: &'static str,
-    /// Whether the 99th percentiles are shown, not the medians.
+    /// Whether it shows 99th percentiles instead of medians.
     p99: bool,
-    /// The cases, with what the legend calls them.
+    /// The cases, with their names in the legend.
     cases: &'static [(&'static str, &'static str)],
 }
 
@@ -85,12 +85,12 @@ pub(crate) const ALL: &[Chart] = &[
     ),
     chart(
         "recv",
-        "64 B as a Python or Rust receiver takes them",
+        "64 B received by a Python or Rust program",
         &[("recv_many", "in batches"), ("recv_for", "one by one")],
     ),
     chart(
         "spf",
-        "Routes of a whole mesh, median",
+        "Route computation for a whole mesh, median",
         &[
             ("spf@100", "100 nodes"),
             ("spf@1000", "1,000"),
@@ -102,20 +102,20 @@ pub(crate) const ALL: &[Chart] = &[
 ];
 
 const WIDTH: f64 = 760.0;
-/// Left of the titles and right of the legend.
+/// The margin left of the titles and right of the legend.
 const MARGIN: f64 = 8.0;
-/// Where the bars begin, right of the systems' names.
+/// The left end of the bars, right of the systems' names.
 const LEFT: f64 = 156.0;
-/// Where the longest bar ends, left of its figure.
+/// The right end of the longest bar, left of its figure.
 const RIGHT: f64 = WIDTH - 90.0;
 const TOP: f64 = 62.0;
 const BAR: f64 = 13.0;
-/// Between two systems.
+/// The gap between two systems.
 const GAP: f64 = 9.0;
-/// Figures further apart than this are drawn on a scale of powers of ten.
+/// The scale is logarithmic if the ratio of the largest to the smallest figure is higher than this.
 const LINEAR_MAX: f64 = 30.0;
 
-/// Light and dark follow the reader's setting.
+/// Light or dark colours follow the reader's setting.
 const STYLE: &str = "
   text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #1f2328 }
   .title { font-size: 15px; font-weight: 600 }
@@ -134,7 +134,7 @@ const STYLE: &str = "
 ";
 
 impl Chart {
-    /// The chart, or `None` where nothing of it was measured.
+    /// Draws the chart. Returns `None` if none of its cases was measured.
     pub(crate) fn svg(&self, systems: &[&System], figures: &Figures) -> Option<String> {
         let rows = self.rows(systems, figures);
         let values: Vec<f64> =
@@ -150,8 +150,8 @@ impl Chart {
              viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n<title>{}</title>\n<style>{STYLE}</style>\n",
             self.title
         );
-        let better = if unit.less_is_better() { "less is better" } else { "more is better" };
-        let log = if scale.is_log() { ", powers of ten" } else { "" };
+        let better = if unit.lower_is_better() { "lower is better" } else { "higher is better" };
+        let log = if scale.is_log() { ", logarithmic" } else { "" };
         let unit = unit.name();
         text(&mut svg, MARGIN, 18.0, "title", "start", self.title);
         text(&mut svg, MARGIN, 38.0, "small", "start", &format!("{unit}{log}; {better}"));
@@ -175,7 +175,7 @@ impl Chart {
         Some(svg)
     }
 
-    /// The systems that have a figure, the best first.
+    /// The systems that have a figure, best first.
     fn rows(&self, systems: &[&System], figures: &Figures) -> Vec<Row> {
         let shown = |figure: &Figure| if self.p99 { figure.p99 } else { figure.median };
         let row = |system: &&System| Row {
@@ -184,21 +184,21 @@ impl Chart {
             values: self
                 .cases
                 .iter()
-                .map(|(case, _)| figures.of(case, system.name).map(shown))
+                .map(|(case, _)| figures.get(case, system.name).map(shown))
                 .collect(),
         };
         let mut rows: Vec<Row> = systems.iter().map(row).collect();
         rows.retain(|row| row.values.iter().any(Option::is_some));
-        let less_is_better = self
+        let lower_is_better = self
             .cases
             .iter()
             .find_map(|(case, _)| Case::named(case))
-            .is_none_or(|case| case.unit.less_is_better());
+            .is_none_or(|case| case.unit.lower_is_better());
         rows.sort_by(|a, b| {
-            // By the first case that both have; whoever has an earlier one comes first.
+            // Compare the first case that either system has. A system without it comes last.
             let both = a.values.iter().zip(&b.values).find(|(a, b)| a.is_some() || b.is_some());
             match both {
-                Some((Some(a), Some(b))) if less_is_better => a.total_cmp(b),
+                Some((Some(a), Some(b))) if lower_is_better => a.total_cmp(b),
                 Some((Some(a), Some(b))) => b.total_cmp(a),
                 Some((a, b)) => b.is_some().cmp(&a.is_some()),
                 None => std::cmp::Ordering::Equal,
@@ -207,7 +207,7 @@ impl Chart {
         rows
     }
 
-    /// The cases from right to left, each behind its colour.
+    /// Draws the legend from right to left: each name with its colour in front.
     fn legend(&self, svg: &mut String, rows: &[Row]) {
         let family = if rows.iter().any(|row| row.is_ours) { 'o' } else { 'n' };
         let mut x = WIDTH - MARGIN;
@@ -215,7 +215,7 @@ impl Chart {
             if rows.iter().all(|row| row.values[at].is_none()) {
                 continue;
             }
-            // About as wide as a letter of this size is on average.
+            // 6.2 is about the average width of a character of this size.
             x -= 6.2 * name.chars().count() as f64;
             text(svg, x, 38.0, "small", "start", name);
             x -= 15.0;
@@ -225,7 +225,7 @@ impl Chart {
     }
 }
 
-/// A system's bars.
+/// The bars of one system.
 struct Row {
     system: &'static str,
     is_ours: bool,
@@ -233,7 +233,7 @@ struct Row {
 }
 
 impl Row {
-    /// Draws it; gives where it ends.
+    /// Draws the row. Returns its lower end.
     fn draw(&self, svg: &mut String, scale: &Scale, top: f64) -> f64 {
         let family = if self.is_ours { 'o' } else { 'n' };
         let mut y = top;
@@ -250,12 +250,12 @@ impl Row {
     }
 }
 
-/// From figures to places.
+/// Maps figures to coordinates.
 enum Scale {
     Linear {
         max: f64,
     },
-    /// Powers of ten.
+    /// Logarithmic, with powers of ten as ticks.
     Log {
         from: i32,
         to: f64,
@@ -269,7 +269,7 @@ impl Scale {
         if max <= min * LINEAR_MAX {
             return Some(Self::Linear { max });
         }
-        // The shortest bar keeps a length that can be seen.
+        // The lower end leaves a visible length for the shortest bar.
         Some(Self::Log { from: (min.log10() - 0.1).floor() as i32, to: max.log10() })
     }
 
@@ -288,7 +288,7 @@ impl Scale {
     fn ticks(&self) -> Vec<f64> {
         match *self {
             Self::Linear { max } => {
-                // Four to eight steps of 1, 2 or 5.
+                // Use four to eight steps of 1, 2 or 5 times a power of ten.
                 let power = 10_f64.powf((max / 4.0).log10().floor());
                 let steps = [5.0, 2.0, 1.0].map(|step| step * power);
                 let step = steps.into_iter().find(|step| max / step >= 4.0).unwrap_or(power);
@@ -301,7 +301,7 @@ impl Scale {
     }
 }
 
-/// A tick's figure, short.
+/// The short label of a tick.
 fn label(value: f64) -> String {
     let (part, unit) = match value {
         value if value >= 1e6 => (value / 1e6, " M"),
@@ -312,11 +312,11 @@ fn label(value: f64) -> String {
     format!("{}{unit}", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
-fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, words: &str) {
+fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, content: &str) {
     // Writing to a string never fails.
     let _ = writeln!(
         svg,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\" text-anchor=\"{anchor}\">{words}</text>"
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\" text-anchor=\"{anchor}\">{content}</text>"
     );
 }
 
@@ -337,7 +337,12 @@ mod tests {
 
     fn figures(all: &[(&str, &'static str, f64)]) -> Figures {
         let figure = |&(case, system, median): &(&str, _, _)| {
-            Figure::of(case, system, Unit::Micros, &[Round { median, p99: None, p999: None }])
+            Figure::from_rounds(
+                case,
+                system,
+                Unit::Micros,
+                &[Round { median, p99: None, p999: None }],
+            )
         };
         Figures { all: all.iter().filter_map(figure).collect(), ..Figures::default() }
     }
@@ -347,17 +352,17 @@ mod tests {
     }
 
     #[test]
-    fn every_chart_is_of_cases_that_exist_in_one_unit() {
+    fn the_cases_of_a_chart_exist_and_have_one_unit() {
         for chart in ALL {
             let units: Vec<Unit> =
                 chart.cases.iter().map(|(case, _)| Case::named(case).expect(case).unit).collect();
             assert!(units.windows(2).all(|pair| pair[0] == pair[1]), "{}", chart.file);
-            assert!(chart.cases.len() <= 4, "there are four shades");
+            assert!(chart.cases.len() <= 4, "there are only four shades");
         }
     }
 
     #[test]
-    fn the_best_comes_first_and_what_lacks_a_case_last() {
+    fn the_best_system_comes_first_and_systems_without_the_case_last() {
         let figures = figures(&[
             ("set_rtt@same", "meshage-rust", 16.0),
             ("set_rtt@same", "raw-std", 12.0),
@@ -369,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_far_apart_are_drawn_on_powers_of_ten() {
+    fn figures_far_apart_use_a_logarithmic_scale() {
         assert!(!Scale::of(&[1.0, 30.0]).expect("values").is_log());
         let scale = Scale::of(&[2.0, 61.0]).expect("values");
         assert_eq!(scale.ticks(), [1.0, 10.0]);

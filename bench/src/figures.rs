@@ -1,4 +1,4 @@
-//! What was measured: the rounds of each system in each case, put together.
+//! The measured figures: the combined rounds of each system in each case.
 
 use serde::Serialize;
 
@@ -14,28 +14,28 @@ pub(crate) struct Figure {
     pub(crate) unit: Unit,
     /// The median of the rounds' medians.
     pub(crate) median: f64,
-    /// The median of the rounds' 99th percentiles; of a rate or a size the worst round's.
+    /// The median of the rounds' 99th percentiles. For a rate or a size: the worst round.
     pub(crate) p99: f64,
-    /// The median of the rounds' 99.9th percentiles, where there are any.
+    /// The median of the rounds' 99.9th percentiles, if the case measures times.
     pub(crate) p999: Option<f64>,
     /// The least and the greatest of the rounds' medians.
     pub(crate) range: (f64, f64),
     pub(crate) rounds: usize,
 }
 
-/// Something that should have been measured and was not.
+/// A system or case that could not be measured, with the reason.
 #[derive(Debug, Clone)]
 pub(crate) struct Missing {
     pub(crate) what: String,
     pub(crate) why: String,
 }
 
-/// All that a run has found out.
+/// All results of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     /// In the order of the cases.
     pub(crate) all: Vec<Figure>,
-    /// How large the largest process of a case became: `memory@` and the case.
+    /// The peak size of the largest process of each case, named `memory@` and the case.
     pub(crate) peaks: Vec<Figure>,
     pub(crate) missing: Vec<Missing>,
 }
@@ -52,8 +52,8 @@ struct Line<'a> {
 }
 
 impl Figure {
-    /// Puts rounds together; `None` where there are none.
-    pub(crate) fn of(
+    /// Combines rounds. Returns `None` if there are none.
+    pub(crate) fn from_rounds(
         case: impl Into<String>,
         system: &'static str,
         unit: Unit,
@@ -62,7 +62,7 @@ impl Figure {
         let medians: Vec<f64> = rounds.iter().map(|round| round.median).collect();
         let least = medians.iter().copied().reduce(f64::min)?;
         let greatest = medians.iter().copied().reduce(f64::max)?;
-        let worst = if unit.less_is_better() { greatest } else { least };
+        let worst = if unit.lower_is_better() { greatest } else { least };
         let part = |of: fn(&Round) -> Option<f64>| {
             median(rounds.iter().map(of).collect::<Option<Vec<_>>>()?)
         };
@@ -81,7 +81,7 @@ impl Figure {
 
 impl Figures {
     /// The figure of a system in a case.
-    pub(crate) fn of(&self, case: &str, system: &str) -> Option<&Figure> {
+    pub(crate) fn get(&self, case: &str, system: &str) -> Option<&Figure> {
         self.all.iter().find(|figure| figure.case == case && figure.system == system)
     }
 
@@ -90,8 +90,8 @@ impl Figures {
         self.all.iter().filter(move |figure| figure.case == case)
     }
 
-    /// Notes that something is not there, and why.
-    pub(crate) fn miss(&mut self, what: impl Into<String>, why: impl Into<String>) {
+    /// Records that something was not measured, and why.
+    pub(crate) fn add_missing(&mut self, what: impl Into<String>, why: impl Into<String>) {
         self.missing.push(Missing { what: what.into(), why: why.into() });
     }
 
@@ -112,7 +112,7 @@ impl Figures {
     }
 }
 
-/// The middle one; of an even number the mean of the two.
+/// The median: the middle value, or the mean of the two middle values.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
@@ -131,23 +131,26 @@ mod tests {
     #[test]
     fn a_figure_is_the_median_of_its_rounds() {
         let rounds = [3.0, 1.0, 9.0].map(|median| round(median, Some(median * 10.0)));
-        let figure = Figure::of("set_rtt", "raw-std", Unit::Micros, &rounds).expect("rounds");
+        let figure =
+            Figure::from_rounds("set_rtt", "raw-std", Unit::Micros, &rounds).expect("rounds");
         assert_eq!((figure.median, figure.p99, figure.range), (3.0, 30.0, (1.0, 9.0)));
-        assert_eq!(Figure::of("set_rtt", "raw-std", Unit::Micros, &[]), None);
+        assert_eq!(Figure::from_rounds("set_rtt", "raw-std", Unit::Micros, &[]), None);
     }
 
     #[test]
     fn the_99th_percentile_of_a_rate_is_its_worst_round() {
         let rounds = [3.0, 1.0, 9.0, 5.0].map(|median| round(median, None));
-        let figure = Figure::of("set_64", "raw-std", Unit::Messages, &rounds).expect("rounds");
+        let figure =
+            Figure::from_rounds("set_64", "raw-std", Unit::Messages, &rounds).expect("rounds");
         assert_eq!((figure.median, figure.p99), (4.0, 1.0));
     }
 
     #[test]
-    fn the_json_is_a_list_of_six_keys_each() {
+    fn each_entry_of_the_json_list_has_six_keys() {
         let mut figures = Figures::default();
         assert!(serde_json::from_str::<Vec<u8>>(&figures.json()).is_ok_and(|l| l.is_empty()));
-        let figure = Figure::of("large", "raw-std", Unit::MegabytesPerSecond, &[round(2.0, None)]);
+        let figure =
+            Figure::from_rounds("large", "raw-std", Unit::MegabytesPerSecond, &[round(2.0, None)]);
         figures.all.extend(figure);
         assert_eq!(
             figures.json(),

@@ -1,12 +1,12 @@
-//! When and where a run was made, and with which versions.
+//! The date, the machine and the versions of a run.
 
 use std::fs;
 use std::process::Command;
 
-use crate::places::Places;
+use crate::paths::Paths;
 
-/// The core that the processes of an `@same` case share: the last that this process may use, since
-/// the first is where most systems handle interrupts.
+/// The core that the processes of an `@same` case share. It is the last core that this process may
+/// use, because most systems handle interrupts on the first.
 pub(crate) fn last_core() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
@@ -19,7 +19,7 @@ pub(crate) fn date() -> String {
     first_line(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))
 }
 
-/// Cores, processor and kernel in one line.
+/// Cores, processor, memory and kernel in one line.
 pub(crate) fn description() -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -34,15 +34,15 @@ pub(crate) fn description() -> String {
     format!("{cores} cores, {model}, {memory:.0} GB, Linux {}", kernel.trim())
 }
 
-/// What a command prints first.
+/// The first line that a command prints.
 pub(crate) fn first_line(command: &mut Command) -> String {
     let output = command.output().map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&output).lines().next().unwrap_or("unknown").trim().to_owned()
 }
 
-/// The version of a crate in a lock file, relative to the top folder.
-pub(crate) fn locked(places: &Places, lock: &str, name: &str) -> String {
-    let text = fs::read_to_string(places.root.join(lock)).unwrap_or_default();
+/// The version of a crate in a lock file, whose path is relative to the top folder.
+pub(crate) fn locked_version(paths: &Paths, lock: &str, name: &str) -> String {
+    let text = fs::read_to_string(paths.root.join(lock)).unwrap_or_default();
     version_in(&text, name).unwrap_or("unknown").to_owned()
 }
 

@@ -1,73 +1,75 @@
 //! Measures libmeshage beside raw TCP and its peers, in one run; `cargo xtask bench` starts it.
 //!
 //! ```text
-//!  systems (what runs) ─┐                       ┌─► table (standard output)
-//!                       ├─► builds ─► run ─► figures ─► JSON
-//!  cases (what of it) ──┘    processes in turn  └─► targets · chart · report (docs/bench/)
+//!  systems (the programs) ──┐                      ┌─► terminal (standard output)
+//!                           ├─► build ─► run ─► figures ─► JSON
+//!  cases (the measurements) ┘    rounds in turn    └─► targets · chart · report (docs/bench/)
 //! ```
 //!
-//! It measures nothing itself: the drivers do, in processes of their own (`bench/README.md` has the
-//! protocol). Here they are started, let run in turn, and their rounds put together: round 1 of
-//! every system, then round 2 of every system, so that whatever else the machine does meanwhile
-//! falls on all alike, and ratios hold.
+//! This program measures nothing itself. The drivers measure, in separate processes
+//! (`bench/README.md` describes the protocol). This program starts them, runs their rounds in turn
+//! and combines the results. It runs round 1 of every system, then round 2 of every system. Other
+//! load on the machine then affects all systems alike, and the ratios remain valid.
 
-mod builds;
+mod artifact;
+mod build;
 mod cases;
 mod chart;
+mod error;
 mod figures;
+mod format;
 mod machine;
 mod options;
-mod places;
+mod paths;
 mod process;
 mod report;
 mod run;
 mod systems;
-mod table;
 mod targets;
+mod terminal;
 
 use std::process::ExitCode;
 
+use error::Result;
 use figures::{Figures, Missing};
 use options::Options;
-use places::Places;
-
-/// What a step gives, or a sentence that says why not.
-type Result<T> = std::result::Result<T, String>;
+use paths::Paths;
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| bench(&options)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(what) => {
-            eprintln!("bench: {what}");
+        Err(error) => {
+            eprintln!("bench: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn bench(options: &Options) -> Result<()> {
-    let places = Places::find();
-    let cases: Vec<_> = cases::ALL.iter().filter(|case| options.wants(case)).collect();
+    let paths = Paths::find();
+    let cases: Vec<_> = cases::ALL.iter().filter(|case| options.selects(case)).collect();
     if cases.is_empty() {
-        return Err(format!("no case is called {}", options.only.as_deref().unwrap_or("so")));
+        let prefix = options.only.as_deref().unwrap_or_default();
+        return Err(format!("no case has a name that starts with {prefix:?}"));
     }
     let systems = systems::ALL.iter();
     let systems = systems.filter(|system| cases.iter().any(|case| system.runs(case))).collect();
     let mut figures = Figures::default();
-    let systems = builds::all(&places, systems, &mut figures);
+    let systems = build::build_all(&paths, systems, &mut figures);
     for group in cases.chunk_by(|a, b| a.group == b.group) {
-        run::group(&places, options, group, &systems, &mut figures);
+        run::run_group(&paths, options, group, &systems, &mut figures);
     }
     if let Some(file) = &options.json {
         let json = figures.json();
         std::fs::write(file, json).map_err(|error| format!("cannot write {file}: {error}"))?;
     }
-    println!("\n{}", table::targets(&figures));
+    println!("\n{}", terminal::target_table(&figures));
     for Missing { what, why } in &figures.missing {
-        println!("missing: {what}: {why}");
+        println!("not measured: {what}: {why}");
     }
     if options.report {
-        report::write(&places, options, &systems, &figures)?;
-        println!("\nwritten: {}", places.report().display());
+        report::write(&paths, options, &systems, &figures)?;
+        println!("\nwritten: {}", paths.report_folder().display());
     }
     Ok(())
 }

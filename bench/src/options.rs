@@ -1,42 +1,44 @@
-//! What the command line asks for.
+//! The options of the command line.
 
 use std::time::Duration;
 
-use crate::Result;
 use crate::cases::Case;
+use crate::error::Result;
 
-/// Rounds of every system: the fewest from which a median says something of the spread.
+/// Rounds of every system: the smallest number whose range still shows the spread.
 const ROUNDS: usize = 5;
-/// How long a round is: some ten thousand round trips, so that the 99.9th percentile has ten.
+/// The length of a round: about ten thousand round trips, so that ten lie above the 99.9th
+/// percentile.
 const ROUND: Duration = Duration::from_secs(1);
-/// The same when it is to be quick.
+/// The same for `--quick`.
 const ROUNDS_QUICK: usize = 3;
 const ROUND_QUICK: Duration = Duration::from_millis(200);
 
-/// What to measure, how long, and what to write.
+/// What to measure, for how long, and what to write.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Where the figures go as JSON.
+    /// The file for the figures as JSON.
     pub(crate) json: Option<String>,
-    /// Cases that begin so, alone.
+    /// Measures only the cases whose names start with this.
     pub(crate) only: Option<String>,
-    /// Whether docs/bench is written anew.
+    /// Whether to rewrite docs/bench.
     pub(crate) report: bool,
-    /// How many rounds each system has.
+    /// The number of rounds of each system.
     pub(crate) rounds: usize,
-    /// How long each is.
+    /// The length of each round.
     pub(crate) round: Duration,
 }
 
 impl Options {
-    /// Reads the command line.
+    /// Parses the command line.
     ///
-    /// A report is written of full runs alone, unless it is asked for: part of the figures, or quick
-    /// ones, would take the place of better ones.
+    /// Without `--report`, only a full run writes a report: partial or quick figures would replace
+    /// better ones.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let (mut json, mut only, mut quick, mut report) = (None, None, false, false);
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{argument} what?"));
+            let mut value =
+                || arguments.next().ok_or_else(|| format!("the option {argument} needs a value"));
             match argument.as_str() {
                 "--json" => json = Some(value()?),
                 "--only" => only = Some(value()?),
@@ -44,7 +46,8 @@ impl Options {
                 "--report" => report = true,
                 other => {
                     return Err(format!(
-                        "no option {other:?}: [--json FILE] [--quick] [--only CASE] [--report]"
+                        "unknown option {other:?}; the options are [--json FILE] [--quick] \
+                         [--only CASE] [--report]"
                     ));
                 }
             }
@@ -54,8 +57,8 @@ impl Options {
         Ok(Self { json, only, report, rounds, round })
     }
 
-    /// Whether a case is among those asked for.
-    pub(crate) fn wants(&self, case: &Case) -> bool {
+    /// Whether a case is selected by `--only`.
+    pub(crate) fn selects(&self, case: &Case) -> bool {
         self.only.as_deref().is_none_or(|only| case.name.starts_with(only))
     }
 }
@@ -69,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_written_of_full_runs_or_on_demand() {
+    fn a_full_run_or_the_option_report_writes_a_report() {
         assert!(parsed(&[]).report);
         assert!(!parsed(&["--quick"]).report);
         assert!(!parsed(&["--only", "spf"]).report);
@@ -77,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_without_its_value_is_refused() {
+    fn an_option_without_its_value_is_an_error() {
         assert!(Options::parse(["--json".to_owned()].into_iter()).is_err());
         assert!(Options::parse(["--fast".to_owned()].into_iter()).is_err());
     }

@@ -1,4 +1,4 @@
-//! One process of a case, spoken to in lines.
+//! One process of a case. The harness exchanges lines of text with it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use crate::Result;
+use crate::error::Result;
 
-/// How long a process may take until it is ready: an interpreter on a busy machine, and 64 nodes
-/// that have to find each other.
+/// The time limit for a process to become ready. It covers an interpreter on a busy machine, and 64
+/// nodes that have to find each other.
 const READY_MAX: Duration = Duration::from_secs(30);
-/// How much longer than it was told to a round may take.
+/// How much longer than its given length a round may take.
 const LATE_MAX: Duration = Duration::from_secs(30);
-/// How long a process may take to end by itself once its input has ended.
-const END_MAX: Duration = Duration::from_secs(5);
-/// How long after its end what it complained of may take to be read.
-const COMPLAINT_MAX: Duration = Duration::from_secs(1);
-/// Between two looks at whether it has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The time limit for a process to exit after its input was closed.
+const EXIT_MAX: Duration = Duration::from_secs(5);
+/// The time limit for reading the rest of its standard error after it has exited.
+const STDERR_MAX: Duration = Duration::from_secs(1);
+/// The interval between two checks whether it has exited.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What a driver says of one round.
+/// The result of one round, as a driver prints it.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Round {
     pub(crate) median: f64,
@@ -32,19 +32,19 @@ pub(crate) struct Round {
     pub(crate) p999: Option<f64>,
 }
 
-/// A running process. Dropping it ends it.
+/// A running process. Dropping the value ends the process.
 pub(crate) struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     /// The last line of its standard error.
-    complaint: Arc<Mutex<String>>,
-    /// Ends when its standard error has.
-    complained: Receiver<()>,
+    last_error_line: Arc<Mutex<String>>,
+    /// Disconnected when its standard error was read to its end.
+    stderr_end: Receiver<()>,
 }
 
 impl Process {
-    /// Starts it, and gives back at once.
+    /// Starts the process, and returns at once.
     pub(crate) fn spawn(mut command: Command) -> Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let piped =
@@ -53,13 +53,13 @@ impl Process {
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (sender, lines) = mpsc::channel();
-        let complaint = Arc::new(Mutex::new(String::new()));
-        let last = complaint.clone();
-        let (until_the_end, complained) = mpsc::channel::<()>();
+        let last_error_line = Arc::new(Mutex::new(String::new()));
+        let last = last_error_line.clone();
+        let (stderr_open, stderr_end) = mpsc::channel::<()>();
         if let Some(stdout) = stdout {
             thread::spawn(move || {
                 let lines = BufReader::new(stdout).lines();
-                // Whoever listened has gone: the process is being ended.
+                // Without a receiver, the process is being ended.
                 lines.map_while(io_ok).all(|line| sender.send(line).is_ok())
             });
         }
@@ -70,32 +70,33 @@ impl Process {
                         *last.lock().unwrap_or_else(PoisonError::into_inner) = line;
                     }
                 }
-                drop(until_the_end);
+                drop(stderr_open);
             });
         }
-        Ok(Self { child, stdin, lines, complaint, complained })
+        Ok(Self { child, stdin, lines, last_error_line, stderr_end })
     }
 
-    /// Waits until it is ready; gives the address, if it says one.
+    /// Waits until the process is ready. Returns the address that it prints, if any.
     pub(crate) fn ready(&mut self) -> Result<String> {
         let line = self.line(READY_MAX)?;
-        let said = line.strip_prefix("ready").map(|address| address.trim().to_owned());
-        said.ok_or_else(|| format!("it said {line:?} instead of ready"))
+        let address = line.strip_prefix("ready").map(|address| address.trim().to_owned());
+        address.ok_or_else(|| format!("it printed {line:?} instead of ready"))
     }
 
-    /// Lets a driver run a round.
+    /// Makes a driver run a round.
     pub(crate) fn round(&mut self, length: Duration) -> Result<Round> {
-        let stdin = self.stdin.as_mut().ok_or("its input has ended")?;
-        let told = writeln!(stdin, "round {}", length.as_millis()).and_then(|()| stdin.flush());
-        if told.is_err() {
-            return Err(self.gone());
+        let stdin = self.stdin.as_mut().ok_or("its input is closed")?;
+        let written = writeln!(stdin, "round {}", length.as_millis()).and_then(|()| stdin.flush());
+        if written.is_err() {
+            return Err(self.exit_error());
         }
         let line = self.line(length + LATE_MAX)?;
-        let round: Round = serde_json::from_str(&line).map_err(|_| format!("it said {line:?}"))?;
+        let round: Round = serde_json::from_str(&line)
+            .map_err(|_| format!("it printed {line:?} instead of figures"))?;
         if round.median.is_finite() { Ok(round) } else { Err(format!("it measured {line}")) }
     }
 
-    /// How many bytes of it are resident now (`VmRSS`), or were at most (`VmHWM`), in MB.
+    /// Its resident size in MB: the present one (`VmRSS`), or the peak (`VmHWM`).
     pub(crate) fn size(&self, key: &str) -> Result<f64> {
         let path = format!("/proc/{}/status", self.child.id());
         let text = fs::read_to_string(&path).map_err(|error| format!("no {path}: {error}"))?;
@@ -104,36 +105,36 @@ impl Process {
         kibibytes.map(|size| size * 1024.0 / 1e6).ok_or_else(|| format!("no {key} in {path}"))
     }
 
-    /// Tells it to end, without waiting for it.
+    /// Closes its input so that it exits. Does not wait for that.
     pub(crate) fn close(&mut self) {
         self.stdin = None;
     }
 
     fn line(&mut self, limit: Duration) -> Result<String> {
         self.lines.recv_timeout(limit).map_err(|error| match error {
-            RecvTimeoutError::Timeout => format!("it said nothing for {limit:?}"),
-            RecvTimeoutError::Disconnected => self.gone(),
+            RecvTimeoutError::Timeout => format!("it printed nothing for {limit:?}"),
+            RecvTimeoutError::Disconnected => self.exit_error(),
         })
     }
 
-    /// That it has ended, and what it complained of last.
-    fn gone(&mut self) -> String {
+    /// The error of a process that has exited: its status and its last line on standard error.
+    fn exit_error(&mut self) -> String {
         self.close();
-        let ended = self.wait().unwrap_or_else(|| "it closed its output".to_owned());
-        // Until it has been read to its end, or somebody else holds it open.
-        let _ = self.complained.recv_timeout(COMPLAINT_MAX);
-        let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        if complaint.is_empty() { ended } else { format!("{ended}: {complaint}") }
+        let status = self.wait().unwrap_or_else(|| "it closed its output".to_owned());
+        // The timeout applies if another process holds its standard error open.
+        let _ = self.stderr_end.recv_timeout(STDERR_MAX);
+        let line = self.last_error_line.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.is_empty() { status } else { format!("{status}: {line}") }
     }
 
-    /// How it ended; `None` if it did not in time.
+    /// Waits for its exit. Returns a description, or `None` at the time limit.
     fn wait(&mut self) -> Option<String> {
-        let asked = Instant::now();
-        while asked.elapsed() < END_MAX {
+        let start = Instant::now();
+        while start.elapsed() < EXIT_MAX {
             match self.child.try_wait() {
-                Ok(Some(status)) => return Some(format!("it ended with {status}")),
-                Ok(None) => thread::sleep(LOOK_EVERY),
-                Err(error) => return Some(format!("it cannot be waited for: {error}")),
+                Ok(Some(status)) => return Some(format!("it exited with {status}")),
+                Ok(None) => thread::sleep(POLL_INTERVAL),
+                Err(error) => return Some(format!("cannot wait for it: {error}")),
             }
         }
         None
@@ -144,7 +145,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.close();
         if self.wait().is_none() {
-            // Nothing is left to do where this fails.
+            // A failure cannot be handled here.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_is_ready_and_answers_each_round() {
+    fn a_driver_becomes_ready_and_reports_each_round() {
         let mut process = shell(
             r#"echo "ready 1.2.3.4:5"; while read -r line; do echo '{"median":2.5,"count":1}'; done"#,
         );
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_complained_of_is_told() {
+    fn the_error_of_a_process_includes_its_exit_status() {
         let mut process = shell("echo oh no >&2; exit 3");
         let why = process.ready().expect_err("it is not ready");
         assert!(why.contains("exit status: 3"), "{why}");

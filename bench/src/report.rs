@@ -1,36 +1,36 @@
-//! The report in `docs/bench/`: the charts, every figure, the targets, and on what it was made.
+//! Writes the report in `docs/bench/`: the charts, every figure, the targets, and the machine.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::Result;
 use crate::cases;
 use crate::chart;
+use crate::error::Result;
 use crate::figures::{Figure, Figures, Missing};
+use crate::format::{self, number};
 use crate::machine;
 use crate::options::Options;
-use crate::places::Places;
+use crate::paths::Paths;
 use crate::systems::System;
-use crate::table::{self, number};
 use crate::targets::{self, Verdict};
 
-/// What stands around the charts in the README.
+/// The markers around the charts in the README.
 const BEGIN: &str = "<!-- bench -->";
 const END: &str = "<!-- /bench -->";
-/// The charts that the README shows; the report has all.
+/// The charts in the README. The report has all charts.
 const IN_README: &[&str] = &["set_rtt", "set_64", "set_window", "large"];
 
-/// Writes it, and the charts into the README where that has a place for them.
+/// Writes the report, and puts charts into the README if it has the markers.
 pub(crate) fn write(
-    places: &Places,
+    paths: &Paths,
     options: &Options,
     systems: &[&System],
     figures: &Figures,
 ) -> Result<()> {
-    let folder = places.report();
+    let folder = paths.report_folder();
     fs::create_dir_all(&folder)
-        .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     let mut charts = Vec::new();
     for chart in chart::ALL {
         let file = folder.join(format!("{}.svg", chart.file));
@@ -39,7 +39,7 @@ pub(crate) fn write(
                 save(&file, &svg)?;
                 charts.push(chart);
             }
-            // A chart of an earlier run beside the figures of this one would deceive.
+            // A chart of an earlier run would not match the figures of this one.
             None if file.exists() => {
                 fs::remove_file(&file)
                     .map_err(|e| format!("cannot remove {}: {e}", file.display()))?;
@@ -47,36 +47,42 @@ pub(crate) fn write(
             None => {}
         }
     }
-    let mut page = head(places, options, systems);
+    let mut page = head(paths, options, systems);
     page.push_str(&missing(figures));
-    page.push_str(&reached(figures));
+    page.push_str(&target_table(figures));
     for chart in &charts {
         let _ = writeln!(page, "![{}]({}.svg)\n", chart.title, chart.file);
     }
-    page.push_str(&all(figures));
+    page.push_str(&all_figures(figures));
     page.push_str(&peaks(figures));
     save(&folder.join("README.md"), &page)?;
-    in_readme(places, &charts)
+    update_readme(paths, &charts)
 }
 
-fn head(places: &Places, options: &Options, systems: &[&System]) -> String {
+fn head(paths: &Paths, options: &Options, systems: &[&System]) -> String {
     let mut page = format!(
-        "# Measured\n\n\
+        "# Measurements\n\n\
          Written by `cargo xtask bench` on {}; {}.\n\n\
-         Two real processes over loopback TCP, more where the case needs them; {} rounds of {} ms for each \
-         system, in turn with those of all others. A time is the median of the rounds' medians (and of their \
-         99th and 99.9th percentiles), a rate the median of the rounds'. `@same` pins all processes to one \
-         core, which takes the waking of an idle core out and is the steadier figure. Absolute figures \
-         differ from machine to machine and from run to run; judge ratios within one run. \
-         [bench/README.md](../../bench/README.md) says what each case does.\n\n\
-         | system | what it is | version |\n|---|---|---|\n",
+         Each case runs two processes over loopback TCP, or more if it needs them. Each system has {} rounds \
+         of {} ms, in turn with the rounds of all other systems. A time is the median of the rounds' medians \
+         (and of their 99th and 99.9th percentiles). A rate is the median of the rounds' rates. `@same` pins \
+         all processes to one core: this excludes the wake-up time of an idle core, and the figure varies \
+         less. Absolute figures differ from machine to machine and from run to run, so compare ratios within \
+         one run. [bench/README.md](../../bench/README.md) describes each case.\n\n\
+         | system | description | version |\n|---|---|---|\n",
         machine::date(),
         machine::description(),
         options.rounds,
         options.round.as_millis(),
     );
     for system in systems {
-        let _ = writeln!(page, "| {} | {} | {} |", system.name, system.is, system.version(places));
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} |",
+            system.name,
+            system.description,
+            system.version(paths)
+        );
     }
     page.push('\n');
     page
@@ -94,31 +100,33 @@ fn missing(figures: &Figures) -> String {
     page
 }
 
-fn reached(figures: &Figures) -> String {
-    let mut page =
-        String::from("## To reach\n\n| target | against | reached | |\n|---|---|---|---|\n");
-    for one in targets::all(figures) {
+fn target_table(figures: &Figures) -> String {
+    let mut page = String::from(
+        "## Targets\n\n| target | compared with | result | met |\n|---|---|---|---|\n",
+    );
+    for one in targets::evaluate(figures) {
         let verdict = match one.verdict() {
-            Verdict::Yes => "yes",
-            Verdict::No => "**no**",
-            Verdict::Unknown => "not measured",
+            Verdict::Met => "yes",
+            Verdict::Missed => "**no**",
+            Verdict::NotMeasured => "not measured",
         };
-        let other = one.other.unwrap_or("");
-        let _ = writeln!(page, "| {} | {other} | {} | {verdict} |", one.target, one.shown());
+        let baseline = one.baseline.unwrap_or("");
+        let _ = writeln!(page, "| {} | {baseline} | {} | {verdict} |", one.target, one.value());
     }
     page.push('\n');
     page
 }
 
 /// Every figure of every case.
-fn all(figures: &Figures) -> String {
+fn all_figures(figures: &Figures) -> String {
     let mut page = String::from("## All figures\n");
     for case in cases::ALL {
         let mut rows = figures.in_case(case.name).peekable();
         if rows.peek().is_none() {
             continue;
         }
-        let _ = writeln!(page, "\n**`{}`**: {}; {}\n", case.name, case.is, case.unit.name());
+        let _ =
+            writeln!(page, "\n**`{}`**: {}; {}\n", case.name, case.description, case.unit.name());
         let (titles, lines) = match case.unit.is_time() {
             true => ("99 % | 99.9 % | ", "---|---|"),
             false => ("", ""),
@@ -138,14 +146,14 @@ fn all(figures: &Figures) -> String {
                 "| {} | {} | {parts}{} |",
                 figure.system,
                 number(figure.median),
-                table::range(figure)
+                format::range(figure)
             );
         }
     }
     page
 }
 
-/// The largest process of each case: a row for each case, a column for each system.
+/// The peak size of the largest process: a row for each case, a column for each system.
 fn peaks(figures: &Figures) -> String {
     let mut systems: Vec<&str> = Vec::new();
     let mut cases: Vec<&str> = Vec::new();
@@ -161,7 +169,7 @@ fn peaks(figures: &Figures) -> String {
         return String::new();
     }
     let mut page = format!(
-        "\n## Peaks\n\nThe largest process of each case, MB resident at most.\n\n| | {} |\n|---|{}\n",
+        "\n## Peak memory\n\nThe peak resident size of the largest process of each case, in MB.\n\n| | {} |\n|---|{}\n",
         systems.join(" | "),
         "---|".repeat(systems.len())
     );
@@ -177,9 +185,9 @@ fn peaks(figures: &Figures) -> String {
     page
 }
 
-/// Puts the charts between the marks of the README, if it has them.
-fn in_readme(places: &Places, charts: &[&chart::Chart]) -> Result<()> {
-    let file = places.root.join("README.md");
+/// Puts the charts between the markers of the README, if it has them.
+fn update_readme(paths: &Paths, charts: &[&chart::Chart]) -> Result<()> {
+    let file = paths.root.join("README.md");
     let text = fs::read_to_string(&file)
         .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     let shown = charts.iter().filter(|chart| IN_README.contains(&chart.file));
@@ -193,14 +201,14 @@ fn in_readme(places: &Places, charts: &[&chart::Chart]) -> Result<()> {
          [Every figure](docs/bench/README.md).\n",
         machine::description()
     );
-    match between(&text, &block) {
+    match replace_block(&text, &block) {
         Some(new) if new != text => save(&file, &new),
         Some(_) | None => Ok(()),
     }
 }
 
-/// The text with `block` between its marks; `None` where it has none.
-fn between(text: &str, block: &str) -> Option<String> {
+/// The text with `block` between the markers. Returns `None` if the text has no markers.
+fn replace_block(text: &str, block: &str) -> Option<String> {
     let begin = text.find(BEGIN)? + BEGIN.len();
     let end = begin + text[begin..].find(END)?;
     Some(format!("{}{block}{}", &text[..begin], &text[end..]))
@@ -215,11 +223,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_between_the_marks_is_replaced() {
+    fn the_text_between_the_markers_is_replaced() {
         let text = "a\n<!-- bench -->\nold\n<!-- /bench -->\nb\n";
-        let new = between(text, "\nnew\n").expect("marks");
+        let new = replace_block(text, "\nnew\n").expect("markers");
         assert_eq!(new, "a\n<!-- bench -->\nnew\n<!-- /bench -->\nb\n");
-        assert_eq!(between(&new, "\nnew\n"), Some(new));
-        assert_eq!(between("a <!-- bench --> b", ""), None);
+        assert_eq!(replace_block(&new, "\nnew\n"), Some(new));
+        assert_eq!(replace_block("a <!-- bench --> b", ""), None);
     }
 }

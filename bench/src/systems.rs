@@ -1,80 +1,82 @@
-//! The systems: who is measured, how each is started, and in which cases.
+//! The systems that are measured: how each is started, and its cases.
 
 use std::ffi::OsString;
 use std::process::Command;
 
-use crate::builds::Build;
+use crate::artifact::Artifact;
 use crate::cases::{Case, Driver};
-use crate::machine::{first_line, locked};
-use crate::places::Places;
+use crate::machine::{first_line, locked_version};
+use crate::paths::Paths;
 
 /// One system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct System {
-    /// As the figures name it.
+    /// Its name in the figures.
     pub(crate) name: &'static str,
-    /// Whether it is one of libmeshage's faces.
+    /// Whether it is one of libmeshage's APIs.
     pub(crate) is_ours: bool,
-    /// What it is.
-    pub(crate) is: &'static str,
+    /// A description for the report.
+    pub(crate) description: &'static str,
     /// What has to be built before it runs.
-    pub(crate) build: Build,
-    /// The system whose driver drives this one where the receiver is what is measured: its own
-    /// kind, in Rust.
-    rust: &'static str,
-    /// The command that its workers begin with.
-    command: fn(&Places) -> Vec<OsString>,
-    /// Its version, and of what it stands on.
-    version: fn(&Places) -> String,
-    /// The cases that it has workers for: `relay_rtt` means all variants, `fanout@16` that one.
+    pub(crate) artifact: Artifact,
+    /// The Rust system of the same kind. Its driver sends in cases that measure the receiver.
+    rust_system: &'static str,
+    /// The command that starts its workers.
+    command: fn(&Paths) -> Vec<OsString>,
+    /// Its version and those of its dependencies.
+    version: fn(&Paths) -> String,
+    /// The cases that its workers support: `relay_rtt` stands for all variants, `fanout@16` for
+    /// that variant.
     cases: &'static [&'static str],
 }
 
 impl System {
-    /// Whether it has workers for a case.
+    /// Whether its workers support a case.
     pub(crate) fn runs(&self, case: &Case) -> bool {
         self.cases.iter().any(|&known| known == case.base() || known == case.name)
     }
 
-    /// The command that its workers begin with.
-    pub(crate) fn command(&self, places: &Places) -> Vec<OsString> {
-        (self.command)(places)
+    /// The command that starts its workers.
+    pub(crate) fn command(&self, paths: &Paths) -> Vec<OsString> {
+        (self.command)(paths)
     }
 
-    /// Its version, and of what it stands on.
-    pub(crate) fn version(&self, places: &Places) -> String {
-        (self.version)(places)
+    /// Its version and those of its dependencies.
+    pub(crate) fn version(&self, paths: &Paths) -> String {
+        (self.version)(paths)
     }
 
-    /// The system whose driver drives this one in a case.
+    /// The system whose driver this system uses in a case.
     pub(crate) fn driver(&self, case: &Case) -> &Self {
         match case.driver {
-            Driver::Rust => ALL.iter().find(|one| one.name == self.rust).unwrap_or(self),
+            Driver::Rust => {
+                ALL.iter().find(|system| system.name == self.rust_system).unwrap_or(self)
+            }
             Driver::Own => self,
         }
     }
 }
 
-/// Our own worker program, as one of its systems.
-fn worker(places: &Places, system: &str) -> Vec<OsString> {
-    vec![places.release("meshage-bench-worker").into(), system.into()]
+/// The worker program of this package, as one of its systems.
+fn worker(paths: &Paths, system: &str) -> Vec<OsString> {
+    vec![paths.release("meshage-bench-worker").into(), system.into()]
 }
 
 /// A program of the workspace of the peers.
-fn peer(places: &Places, program: &str) -> Vec<OsString> {
-    vec![places.peers().join("release").join(program).into()]
+fn peer(paths: &Paths, program: &str) -> Vec<OsString> {
+    vec![paths.peers().join("release").join(program).into()]
 }
 
-/// A worker in Python.
-fn python(places: &Places, script: &str) -> Vec<OsString> {
-    let script = places.root.join("bench/python").join(script);
-    vec![places.venv().join("bin/python").into(), script.into()]
+/// A Python worker.
+fn python(paths: &Paths, script: &str) -> Vec<OsString> {
+    let script = paths.root.join("bench/python").join(script);
+    vec![paths.venv().join("bin/python").into(), script.into()]
 }
 
 const LOCK: &str = "Cargo.lock";
 const PEERS_LOCK: &str = "bench/peers/Cargo.lock";
 
-fn ours(_: &Places) -> String {
+fn own_version(_: &Paths) -> String {
     format!("libmeshage {}", env!("CARGO_PKG_VERSION"))
 }
 
@@ -82,24 +84,24 @@ fn rustc() -> String {
     first_line(Command::new("rustc").arg("--version"))
 }
 
-fn interpreter(places: &Places) -> String {
-    first_line(Command::new(places.venv().join("bin/python")).arg("--version"))
+fn interpreter(paths: &Paths) -> String {
+    first_line(Command::new(paths.venv().join("bin/python")).arg("--version"))
 }
 
 /// The version of a package in the Python environment.
-fn package(places: &Places, name: &str) -> String {
+fn package_version(paths: &Paths, name: &str) -> String {
     let script = format!("import importlib.metadata as m; print(m.version({name:?}))");
-    first_line(Command::new(places.venv().join("bin/python")).args(["-c", &script]))
+    first_line(Command::new(paths.venv().join("bin/python")).args(["-c", &script]))
 }
 
 const RUST: System = System {
     name: "meshage-rust",
     is_ours: true,
-    is: "libmeshage, the asynchronous Rust node on the application's tokio runtime",
-    build: Build::Worker,
-    rust: "meshage-rust",
-    command: |places| worker(places, "meshage-rust"),
-    version: ours,
+    description: "libmeshage, the asynchronous Rust node on the application's tokio runtime",
+    artifact: Artifact::Worker,
+    rust_system: "meshage-rust",
+    command: |paths| worker(paths, "meshage-rust"),
+    version: own_version,
     cases: &[
         "set_rtt",
         "set_64",
@@ -117,91 +119,91 @@ const RUST: System = System {
     ],
 };
 
-/// Every system: ours, raw TCP, the peers.
+/// Every system: libmeshage's APIs, raw TCP, the peers.
 pub(crate) const ALL: &[System] = &[
     RUST,
     System {
         name: "meshage-blocking",
         is_ours: true,
-        is: "libmeshage, the blocking Rust node",
-        build: Build::Worker,
-        rust: "meshage-rust",
-        command: |places| worker(places, "meshage-blocking"),
-        version: ours,
+        description: "libmeshage, the blocking Rust node",
+        artifact: Artifact::Worker,
+        rust_system: "meshage-rust",
+        command: |paths| worker(paths, "meshage-blocking"),
+        version: own_version,
         cases: &["set_rtt", "set_64", "set_window", "memory"],
     },
     System {
         name: "meshage-c",
         is_ours: true,
-        is: "libmeshage from C",
-        build: Build::C,
-        rust: "meshage-rust",
-        command: |places| vec![places.target.join("bench-c").into()],
-        version: ours,
+        description: "libmeshage from C",
+        artifact: Artifact::C,
+        rust_system: "meshage-rust",
+        command: |paths| vec![paths.target.join("bench-c").into()],
+        version: own_version,
         cases: &["set_rtt", "set_64", "set_window", "large", "memory"],
     },
     System {
         name: "meshage-python",
         is_ours: true,
-        is: "libmeshage from Python, blocking",
-        build: Build::Wheel,
-        rust: "meshage-rust",
-        command: |places| python(places, "meshage_worker.py"),
-        version: |places| format!("{}, {}", ours(places), interpreter(places)),
+        description: "libmeshage from Python, blocking",
+        artifact: Artifact::Wheel,
+        rust_system: "meshage-rust",
+        command: |paths| python(paths, "meshage_worker.py"),
+        version: |paths| format!("{}, {}", own_version(paths), interpreter(paths)),
         cases: &["set_rtt", "set_window", "recv_many", "memory"],
     },
     System {
         name: "meshage-asyncio",
         is_ours: true,
-        is: "libmeshage from Python, asyncio",
-        build: Build::Wheel,
-        rust: "meshage-rust",
-        command: |places| python(places, "asyncio_worker.py"),
-        version: |places| format!("{}, {}", ours(places), interpreter(places)),
+        description: "libmeshage from Python, asyncio",
+        artifact: Artifact::Wheel,
+        rust_system: "meshage-rust",
+        command: |paths| python(paths, "asyncio_worker.py"),
+        version: |paths| format!("{}, {}", own_version(paths), interpreter(paths)),
         cases: &["set_rtt", "set_64", "set_window", "recv_for"],
     },
     System {
         name: "meshage-go",
         is_ours: true,
-        is: "libmeshage from Go",
-        build: Build::Go,
-        rust: "meshage-rust",
-        command: |places| vec![places.target.join("bench-go").into()],
-        version: |places| {
-            format!("{}, {}", ours(places), first_line(Command::new("go").arg("version")))
+        description: "libmeshage from Go",
+        artifact: Artifact::Go,
+        rust_system: "meshage-rust",
+        command: |paths| vec![paths.target.join("bench-go").into()],
+        version: |paths| {
+            format!("{}, {}", own_version(paths), first_line(Command::new("go").arg("version")))
         },
         cases: &["set_rtt", "set_64", "memory"],
     },
     System {
         name: "raw-tokio",
         is_ours: false,
-        is: "bytes over TCP with tokio, one worker thread",
-        build: Build::Worker,
-        rust: "raw-tokio",
-        command: |places| worker(places, "raw-tokio"),
-        version: |places| format!("tokio {}", locked(places, LOCK, "tokio")),
+        description: "bytes over TCP with tokio, one worker thread",
+        artifact: Artifact::Worker,
+        rust_system: "raw-tokio",
+        command: |paths| worker(paths, "raw-tokio"),
+        version: |paths| format!("tokio {}", locked_version(paths, LOCK, "tokio")),
         cases: &["set_rtt", "set_64", "set_window", "large", "relay_rtt"],
     },
     System {
         name: "raw-std",
         is_ours: false,
-        is: "bytes over TCP with the standard library, a thread for each connection",
-        build: Build::Worker,
-        rust: "raw-std",
-        command: |places| worker(places, "raw-std"),
+        description: "bytes over TCP with the standard library, a thread for each connection",
+        artifact: Artifact::Worker,
+        rust_system: "raw-std",
+        command: |paths| worker(paths, "raw-std"),
         version: |_| rustc(),
         cases: &["set_rtt", "set_64", "set_window", "large", "relay_rtt", "fanout@16"],
     },
     System {
         name: "zeromq",
         is_ours: false,
-        is: "ZeroMQ (libzmq)",
-        build: Build::Peer("peer-zeromq"),
-        rust: "zeromq",
-        command: |places| peer(places, "peer-zeromq"),
-        version: |places| {
-            let library = first_line(Command::new(&peer(places, "peer-zeromq")[0]).arg("version"));
-            format!("{library} (zmq {})", locked(places, PEERS_LOCK, "zmq"))
+        description: "ZeroMQ (libzmq)",
+        artifact: Artifact::Peer("peer-zeromq"),
+        rust_system: "zeromq",
+        command: |paths| peer(paths, "peer-zeromq"),
+        version: |paths| {
+            let library = first_line(Command::new(&peer(paths, "peer-zeromq")[0]).arg("version"));
+            format!("{library} (zmq {})", locked_version(paths, PEERS_LOCK, "zmq"))
         },
         cases: &[
             "set_rtt",
@@ -217,11 +219,11 @@ pub(crate) const ALL: &[System] = &[
     System {
         name: "zenoh",
         is_ours: false,
-        is: "Zenoh, peer to peer",
-        build: Build::Peer("peer-zenoh"),
-        rust: "zenoh",
-        command: |places| peer(places, "peer-zenoh"),
-        version: |places| format!("zenoh {}", locked(places, PEERS_LOCK, "zenoh")),
+        description: "Zenoh, peer to peer",
+        artifact: Artifact::Peer("peer-zenoh"),
+        rust_system: "zenoh",
+        command: |paths| peer(paths, "peer-zenoh"),
+        version: |paths| format!("zenoh {}", locked_version(paths, PEERS_LOCK, "zenoh")),
         cases: &[
             "set_rtt",
             "set_64",
@@ -238,32 +240,38 @@ pub(crate) const ALL: &[System] = &[
     System {
         name: "grpc",
         is_ours: false,
-        is: "gRPC (tonic), unary calls",
-        build: Build::Peer("peer-grpc"),
-        rust: "grpc",
-        command: |places| peer(places, "peer-grpc"),
-        version: |places| format!("tonic {}", locked(places, PEERS_LOCK, "tonic")),
+        description: "gRPC (tonic), unary calls",
+        artifact: Artifact::Peer("peer-grpc"),
+        rust_system: "grpc",
+        command: |paths| peer(paths, "peer-grpc"),
+        version: |paths| format!("tonic {}", locked_version(paths, PEERS_LOCK, "tonic")),
         cases: &["set_rtt", "set_64", "set_window", "memory"],
     },
     System {
         name: "pyzmq",
         is_ours: false,
-        is: "ZeroMQ from Python",
-        build: Build::Package("pyzmq", "27.3.0"),
-        rust: "zeromq",
-        command: |places| python(places, "pyzmq_worker.py"),
-        version: |places| format!("pyzmq {}, {}", package(places, "pyzmq"), interpreter(places)),
+        description: "ZeroMQ from Python",
+        artifact: Artifact::Package("pyzmq", "27.3.0"),
+        rust_system: "zeromq",
+        command: |paths| python(paths, "pyzmq_worker.py"),
+        version: |paths| {
+            format!("pyzmq {}, {}", package_version(paths, "pyzmq"), interpreter(paths))
+        },
         cases: &["set_rtt", "set_window", "recv_many", "memory"],
     },
     System {
         name: "zenoh-python",
         is_ours: false,
-        is: "Zenoh from Python",
-        build: Build::Package("eclipse-zenoh", "1.10.2"),
-        rust: "zenoh",
-        command: |places| python(places, "zenoh_worker.py"),
-        version: |places| {
-            format!("eclipse-zenoh {}, {}", package(places, "eclipse-zenoh"), interpreter(places))
+        description: "Zenoh from Python",
+        artifact: Artifact::Package("eclipse-zenoh", "1.10.2"),
+        rust_system: "zenoh",
+        command: |paths| python(paths, "zenoh_worker.py"),
+        version: |paths| {
+            format!(
+                "eclipse-zenoh {}, {}",
+                package_version(paths, "eclipse-zenoh"),
+                interpreter(paths)
+            )
         },
         cases: &["set_rtt", "recv_many", "memory"],
     },
@@ -285,11 +293,11 @@ mod tests {
     }
 
     #[test]
-    fn what_drives_a_system_has_a_worker_for_the_case() {
+    fn the_driver_of_a_system_supports_the_case() {
         for case in cases::ALL.iter().filter(|case| case.driver == Driver::Rust) {
             for system in ALL.iter().filter(|system| system.runs(case)) {
                 let driver = system.driver(case);
-                assert!(driver.name == system.rust && driver.runs(case), "{}", system.name);
+                assert!(driver.name == system.rust_system && driver.runs(case), "{}", system.name);
             }
         }
     }

@@ -1,28 +1,28 @@
-//! What is to be reached: each target a ratio of two figures of one run, or a figure itself.
+//! The performance targets: each limits a ratio of two figures of one run, or an absolute figure.
 //!
-//! This is the only place that knows them. Ratios are taken of `@same` where it exists, since that
-//! leaves the waking of an idle core out and is the steadier figure.
+//! No other file contains targets. Ratios use the `@same` variant where it exists, because it
+//! excludes the wake-up time of an idle core and varies less.
 
 use std::fmt;
 
 use crate::cases::Case;
 use crate::figures::{Figure, Figures};
-use crate::table;
+use crate::format;
 
-/// Which part of a figure counts.
+/// The part of a figure that a target limits.
 #[derive(Debug, Clone, Copy)]
 enum Part {
     Median,
     P99,
 }
 
-/// What it is measured against.
+/// What a figure is compared with.
 #[derive(Debug, Clone, Copy)]
-enum Against {
-    /// The best of these systems in a case.
+enum Baseline {
+    /// The best of these systems in this case.
     Best(&'static str, &'static [&'static str]),
-    /// Nothing: the figure itself, in its unit.
-    Itself,
+    /// Nothing: the limit applies to the figure itself, in its unit.
+    Absolute,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -38,59 +38,59 @@ pub(crate) struct Target {
     system: &'static str,
     part: Part,
     bound: Bound,
-    against: Against,
+    baseline: Baseline,
 }
 
-/// Whether a target was reached.
+/// Whether a target was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Yes,
-    No,
-    /// One of the two figures is not there.
-    Unknown,
+    Met,
+    Missed,
+    /// One of the two figures is missing.
+    NotMeasured,
 }
 
-/// A target with what was reached.
+/// A target with its result.
 #[derive(Debug)]
-pub(crate) struct Reached {
+pub(crate) struct TargetResult {
     pub(crate) target: &'static Target,
     /// The ratio, or the figure itself.
     value: Option<f64>,
-    /// The system that it was measured against.
-    pub(crate) other: Option<&'static str>,
+    /// The system that it was compared with.
+    pub(crate) baseline: Option<&'static str>,
 }
 
 const RAW: &[&str] = &["raw-std", "raw-tokio"];
 const PEERS: &[&str] = &["zeromq", "zenoh", "grpc"];
 
-const fn most(
+const fn at_most(
     case: &'static str,
     system: &'static str,
     bound: f64,
     other: &'static str,
     systems: &'static [&'static str],
 ) -> Target {
-    let against = Against::Best(other, systems);
-    Target { case, system, part: Part::Median, bound: Bound::AtMost(bound), against }
+    let baseline = Baseline::Best(other, systems);
+    Target { case, system, part: Part::Median, bound: Bound::AtMost(bound), baseline }
 }
 
-const fn least(
+const fn at_least(
     case: &'static str,
     system: &'static str,
     bound: f64,
     other: &'static str,
     systems: &'static [&'static str],
 ) -> Target {
-    let against = Against::Best(other, systems);
-    Target { case, system, part: Part::Median, bound: Bound::AtLeast(bound), against }
+    let baseline = Baseline::Best(other, systems);
+    Target { case, system, part: Part::Median, bound: Bound::AtLeast(bound), baseline }
 }
 
-const fn itself(case: &'static str, system: &'static str, bound: f64) -> Target {
+const fn absolute(case: &'static str, system: &'static str, bound: f64) -> Target {
     let (part, bound) = (Part::Median, Bound::AtMost(bound));
-    Target { case, system, part, bound, against: Against::Itself }
+    Target { case, system, part, bound, baseline: Baseline::Absolute }
 }
 
-/// Judged by the 99th percentile.
+/// The same target for the 99th percentile.
 const fn by_p99(target: Target) -> Target {
     Target { part: Part::P99, ..target }
 }
@@ -98,60 +98,60 @@ const fn by_p99(target: Target) -> Target {
 const RUST: &[&str] = &["meshage-rust"];
 const C: &[&str] = &["meshage-c"];
 
-/// All of them.
+/// Every target.
 const ALL: &[Target] = &[
-    most("set_rtt@same", "meshage-rust", 1.3, "set_rtt@same", &["raw-tokio"]),
-    most("set_rtt@same", "meshage-rust", 0.5, "set_rtt@same", PEERS),
-    most("set_rtt@same", "meshage-c", 1.7, "set_rtt@same", &["raw-std"]),
-    most("set_rtt@same", "meshage-blocking", 1.7, "set_rtt@same", &["raw-std"]),
-    most("set_rtt@same", "meshage-go", 1.3, "set_rtt@same", C),
-    most("set_rtt@same", "meshage-python", 2.5, "set_rtt@same", &["raw-std"]),
-    most("set_rtt@same", "meshage-asyncio", 4.0, "set_rtt@same", &["raw-std"]),
-    least("set_64", "meshage-rust", 1.2, "set_64", &["zeromq"]),
-    least("set_64", "meshage-c", 3.0, "set_64", &["grpc"]),
-    least("set_64", "meshage-go", 0.7, "set_64", C),
-    least("set_window", "meshage-rust", 1.4, "set_window", &["zeromq"]),
-    least("set_window", "meshage-rust", 0.9, "stream_unacked", &["zenoh"]),
-    least("set_window", "meshage-c", 0.8, "set_window", RUST),
-    least("set_window", "meshage-python", 2.4, "set_window", &["pyzmq"]),
-    least("recv_many", "meshage-python", 1.0, "recv_many", &["pyzmq"]),
-    least("recv_for", "meshage-asyncio", 0.35, "recv_many", &["pyzmq"]),
-    least("large", "meshage-rust", 0.8, "large", RAW),
-    by_p99(most("large_beside@1MiB", "meshage-rust", 2.0, "large_beside@alone", RUST)),
-    by_p99(most("large_beside@64MiB", "meshage-rust", 2.0, "large_beside@alone", RUST)),
-    least("relay_64@1", "meshage-rust", 0.5, "set_64", RUST),
-    least("relay_window@1", "meshage-rust", 0.5, "set_window", RUST),
-    most("relay_rtt@1@same", "meshage-rust", 1.5, "relay_rtt@1@same", RAW),
-    most("fanout@16", "meshage-rust", 1.6, "fanout@16", &["raw-std"]),
-    itself("spf@10000", "meshage-rust", 5.0),
-    itself("spf@10000-half", "meshage-rust", 5.0),
-    itself("memory@idle", "meshage-rust", 6.0),
+    at_most("set_rtt@same", "meshage-rust", 1.3, "set_rtt@same", &["raw-tokio"]),
+    at_most("set_rtt@same", "meshage-rust", 0.5, "set_rtt@same", PEERS),
+    at_most("set_rtt@same", "meshage-c", 1.7, "set_rtt@same", &["raw-std"]),
+    at_most("set_rtt@same", "meshage-blocking", 1.7, "set_rtt@same", &["raw-std"]),
+    at_most("set_rtt@same", "meshage-go", 1.3, "set_rtt@same", C),
+    at_most("set_rtt@same", "meshage-python", 2.5, "set_rtt@same", &["raw-std"]),
+    at_most("set_rtt@same", "meshage-asyncio", 4.0, "set_rtt@same", &["raw-std"]),
+    at_least("set_64", "meshage-rust", 1.2, "set_64", &["zeromq"]),
+    at_least("set_64", "meshage-c", 3.0, "set_64", &["grpc"]),
+    at_least("set_64", "meshage-go", 0.7, "set_64", C),
+    at_least("set_window", "meshage-rust", 1.4, "set_window", &["zeromq"]),
+    at_least("set_window", "meshage-rust", 0.9, "stream_unacked", &["zenoh"]),
+    at_least("set_window", "meshage-c", 0.8, "set_window", RUST),
+    at_least("set_window", "meshage-python", 2.4, "set_window", &["pyzmq"]),
+    at_least("recv_many", "meshage-python", 1.0, "recv_many", &["pyzmq"]),
+    at_least("recv_for", "meshage-asyncio", 0.35, "recv_many", &["pyzmq"]),
+    at_least("large", "meshage-rust", 0.8, "large", RAW),
+    by_p99(at_most("large_beside@1MiB", "meshage-rust", 2.0, "large_beside@alone", RUST)),
+    by_p99(at_most("large_beside@64MiB", "meshage-rust", 2.0, "large_beside@alone", RUST)),
+    at_least("relay_64@1", "meshage-rust", 0.5, "set_64", RUST),
+    at_least("relay_window@1", "meshage-rust", 0.5, "set_window", RUST),
+    at_most("relay_rtt@1@same", "meshage-rust", 1.5, "relay_rtt@1@same", RAW),
+    at_most("fanout@16", "meshage-rust", 1.6, "fanout@16", &["raw-std"]),
+    absolute("spf@10000", "meshage-rust", 5.0),
+    absolute("spf@10000-half", "meshage-rust", 5.0),
+    absolute("memory@idle", "meshage-rust", 6.0),
 ];
 
-/// Every target of which at least one figure was measured, with what was reached.
-pub(crate) fn all(figures: &Figures) -> Vec<Reached> {
-    let measured = |target: &&Target| figures.of(target.case, target.system).is_some();
-    ALL.iter().filter(measured).map(|target| target.reached(figures)).collect()
+/// Evaluates every target whose own figure was measured.
+pub(crate) fn evaluate(figures: &Figures) -> Vec<TargetResult> {
+    let measured = |target: &&Target| figures.get(target.case, target.system).is_some();
+    ALL.iter().filter(measured).map(|target| target.evaluate(figures)).collect()
 }
 
 impl Target {
-    fn reached(&'static self, figures: &Figures) -> Reached {
+    fn evaluate(&'static self, figures: &Figures) -> TargetResult {
         let part = |figure: &Figure| match self.part {
             Part::Median => figure.median,
             Part::P99 => figure.p99,
         };
-        let ours = figures.of(self.case, self.system).map(part);
-        let Against::Best(case, systems) = self.against else {
-            return Reached { target: self, value: ours, other: None };
+        let ours = figures.get(self.case, self.system).map(part);
+        let Baseline::Best(case, systems) = self.baseline else {
+            return TargetResult { target: self, value: ours, baseline: None };
         };
-        let others = systems.iter().filter_map(|system| figures.of(case, system));
-        let best = others.reduce(|a, b| {
+        let candidates = systems.iter().filter_map(|system| figures.get(case, system));
+        let best = candidates.reduce(|a, b| {
             let a_is_better =
-                if a.unit.less_is_better() { part(a) <= part(b) } else { part(a) >= part(b) };
+                if a.unit.lower_is_better() { part(a) <= part(b) } else { part(a) >= part(b) };
             if a_is_better { a } else { b }
         });
         let value = ours.zip(best).map(|(ours, best)| ours / part(best));
-        Reached { target: self, value, other: best.map(|best| best.system) }
+        TargetResult { target: self, value, baseline: best.map(|best| best.system) }
     }
 
     fn unit(&self) -> &'static str {
@@ -171,9 +171,9 @@ impl fmt::Display for Target {
             Bound::AtLeast(bound) => ('≥', bound),
         };
         let mut text = format!("{} of {}{part} {sign} {bound}", self.case, self.system);
-        match self.against {
-            Against::Itself => text.push_str(&format!(" {}", self.unit())),
-            Against::Best(case, systems) => {
+        match self.baseline {
+            Baseline::Absolute => text.push_str(&format!(" {}", self.unit())),
+            Baseline::Best(case, systems) => {
                 let best = if systems.len() > 1 { "the best of " } else { "" };
                 text.push_str(&format!(" × {best}{}", systems.join(", ")));
                 if case != self.case {
@@ -185,24 +185,24 @@ impl fmt::Display for Target {
     }
 }
 
-impl Reached {
+impl TargetResult {
     /// The ratio, or the figure itself.
-    pub(crate) fn shown(&self) -> String {
+    pub(crate) fn value(&self) -> String {
         let Some(value) = self.value else { return "–".into() };
-        match self.target.against {
-            Against::Best(..) => format!("{value:.2} ×"),
-            Against::Itself => format!("{} {}", table::number(value), self.target.unit()),
+        match self.target.baseline {
+            Baseline::Best(..) => format!("{value:.2} ×"),
+            Baseline::Absolute => format!("{} {}", format::number(value), self.target.unit()),
         }
     }
 
-    /// Whether it was reached.
+    /// Whether the target was met.
     pub(crate) fn verdict(&self) -> Verdict {
         let holds = match (self.value, self.target.bound) {
-            (None, Bound::AtMost(_) | Bound::AtLeast(_)) => return Verdict::Unknown,
+            (None, Bound::AtMost(_) | Bound::AtLeast(_)) => return Verdict::NotMeasured,
             (Some(value), Bound::AtMost(bound)) => value <= bound,
             (Some(value), Bound::AtLeast(bound)) => value >= bound,
         };
-        if holds { Verdict::Yes } else { Verdict::No }
+        if holds { Verdict::Met } else { Verdict::Missed }
     }
 }
 
@@ -214,8 +214,13 @@ mod tests {
 
     fn figures(all: &[(&'static str, &'static str, f64)]) -> Figures {
         let figure = |&(case, system, median)| {
-            let unit = Case::named(case).expect("there is such a case").unit;
-            Figure::of(case, system, unit, &[Round { median, p99: Some(median * 3.0), p999: None }])
+            let unit = Case::named(case).expect("the case exists").unit;
+            Figure::from_rounds(
+                case,
+                system,
+                unit,
+                &[Round { median, p99: Some(median * 3.0), p999: None }],
+            )
         };
         Figures { all: all.iter().filter_map(figure).collect(), ..Figures::default() }
     }
@@ -224,48 +229,48 @@ mod tests {
     fn every_target_names_cases_that_its_systems_run() {
         for target in ALL {
             let runs = |case: &str, name: &str| {
-                let case = Case::named(case).expect("there is such a case");
+                let case = Case::named(case).expect("the case exists");
                 systems::ALL.iter().any(|system| system.name == name && system.runs(case))
             };
             assert!(runs(target.case, target.system), "{target}");
-            if let Against::Best(case, systems) = target.against {
+            if let Baseline::Best(case, systems) = target.baseline {
                 assert!(systems.iter().all(|system| runs(case, system)), "{target}");
             }
         }
     }
 
     #[test]
-    fn a_target_is_held_against_the_best_of_the_others() {
+    fn a_target_is_compared_with_the_best_of_its_baselines() {
         let figures = figures(&[
             ("set_rtt@same", "meshage-rust", 12.0),
             ("set_rtt@same", "raw-tokio", 10.0),
             ("set_rtt@same", "zeromq", 20.0),
             ("set_rtt@same", "grpc", 30.0),
         ]);
-        let reached = all(&figures);
+        let results = evaluate(&figures);
         let shown: Vec<_> =
-            reached.iter().map(|one| (one.shown(), one.verdict(), one.other)).collect();
+            results.iter().map(|one| (one.value(), one.verdict(), one.baseline)).collect();
         assert_eq!(
             shown,
             [
-                ("1.20 ×".into(), Verdict::Yes, Some("raw-tokio")),
-                ("0.60 ×".into(), Verdict::No, Some("zeromq")),
+                ("1.20 ×".into(), Verdict::Met, Some("raw-tokio")),
+                ("0.60 ×".into(), Verdict::Missed, Some("zeromq")),
             ]
         );
     }
 
     #[test]
-    fn without_the_other_figure_nothing_is_claimed() {
-        let reached = all(&figures(&[("set_64", "meshage-rust", 12.0)]));
-        assert_eq!(reached[0].verdict(), Verdict::Unknown);
-        assert!(all(&Figures::default()).is_empty());
+    fn a_target_without_its_baseline_is_not_measured() {
+        let results = evaluate(&figures(&[("set_64", "meshage-rust", 12.0)]));
+        assert_eq!(results[0].verdict(), Verdict::NotMeasured);
+        assert!(evaluate(&Figures::default()).is_empty());
     }
 
     #[test]
-    fn a_target_reads_as_a_sentence() {
+    fn a_target_is_displayed_in_one_line() {
         assert_eq!(ALL[0].to_string(), "set_rtt@same of meshage-rust ≤ 1.3 × raw-tokio");
-        let spf = all(&figures(&[("spf@10000", "meshage-rust", 4.5)]));
+        let spf = evaluate(&figures(&[("spf@10000", "meshage-rust", 4.5)]));
         assert_eq!(spf[0].target.to_string(), "spf@10000 of meshage-rust ≤ 5 ms");
-        assert_eq!((spf[0].shown().as_str(), spf[0].verdict()), ("4.50 ms", Verdict::Yes));
+        assert_eq!((spf[0].value().as_str(), spf[0].verdict()), ("4.50 ms", Verdict::Met));
     }
 }

@@ -116,8 +116,8 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
             println!("{summary}");
             ExitCode::SUCCESS
         }
-        Err(broken) => {
-            println!("{broken}");
+        Err(violation) => {
+            println!("{violation}");
             ExitCode::FAILURE
         }
     }
@@ -132,13 +132,13 @@ fn many(arguments: &Arguments) -> ExitCode {
         threads: arguments.threads,
     };
     let start = Instant::now();
-    let tally = run_many(&campaign, |result| {
-        if let Err(broken) = result {
-            println!("{broken}");
+    let result = run_many(&campaign, |result| {
+        if let Err(violation) = result {
+            println!("{violation}");
         }
     });
-    println!("{tally}, {:.1} s", start.elapsed().as_secs_f64());
-    if tally.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!("{result}, {:.1} s", start.elapsed().as_secs_f64());
+    if result.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn main() -> ExitCode {

@@ -1,13 +1,13 @@
-//! The mesh in virtual time: named scenarios, and a few hundred seeds of small worlds with faults.
+//! The mesh in virtual time: named scenarios, and a few hundred seeds of small meshes with faults.
 //!
-//! A seed that once broke stays here by its number, named for what it showed.
+//! A seed that once violated an invariant stays here by its number, in a test named for its finding.
 
 use std::time::Duration;
 
 use meshage::message::{Outcome, Recipients};
 use meshage::name::NodeName;
 use meshage::protocol::io::Reply;
-use meshage::sim::network::Machine;
+use meshage::sim::network::HostId;
 use meshage::sim::{
     Campaign, NodeSpec, SendOptions, Sim, SimOptions, run_many, run_one, two_islands,
 };
@@ -20,19 +20,19 @@ fn threads() -> usize {
 
 fn campaign(seeds: std::ops::Range<u64>, nodes: std::ops::RangeInclusive<usize>, chaos: bool) {
     let campaign = Campaign { seeds, nodes, degree: None, chaos, threads: threads() };
-    let tally = run_many(&campaign, |_| ());
-    println!("{tally}");
-    let broken: Vec<String> = tally.broken.iter().map(ToString::to_string).collect();
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    let result = run_many(&campaign, |_| ());
+    println!("{result}");
+    let violations: Vec<String> = result.violations.iter().map(ToString::to_string).collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]
-fn two_hundred_chaotic_worlds_hold_every_invariant() {
+fn two_hundred_chaotic_runs_keep_every_invariant() {
     campaign(1..201, 3..=12, true);
 }
 
 #[test]
-fn sixty_quiet_worlds_settle_and_stay_settled() {
+fn sixty_runs_without_faults_settle_and_stay_settled() {
     campaign(1..61, 1..=16, false);
 }
 
@@ -40,9 +40,9 @@ fn sixty_quiet_worlds_settle_and_stay_settled() {
 fn a_seed_replays_to_the_byte() {
     let options = SimOptions { chaos: true, ..SimOptions::new(7, 8) };
     let (first, second) = (run_one(options), run_one(options));
-    let first = first.expect("unbroken");
-    assert_eq!(first, second.expect("unbroken"));
-    let other = run_one(SimOptions { seed: 8, ..options }).expect("unbroken");
+    let first = first.expect("no violation");
+    assert_eq!(first, second.expect("no violation"));
+    let other = run_one(SimOptions { seed: 8, ..options }).expect("no violation");
     assert_ne!(first.digest, other.digest);
 }
 
@@ -50,7 +50,7 @@ fn a_seed_replays_to_the_byte() {
 fn thirty_two_nodes_of_degree_three_have_the_full_map_within_two_seconds() {
     let mut slowest = Duration::ZERO;
     for seed in 1..21 {
-        let summary = run_one(SimOptions::new(seed, 32)).expect("unbroken");
+        let summary = run_one(SimOptions::new(seed, 32)).expect("no violation");
         slowest = slowest.max(summary.known);
         assert!(summary.links.max() <= 6, "twice the degree at most: {}", summary.links);
     }
@@ -64,7 +64,7 @@ fn two_full_groups_merge_within_a_minute() {
         let mut sim = two_islands(seed, 8, 3);
         sim.settle_down();
         sim.run_for(45 * SECOND);
-        assert!(sim.machines().all(|machine| sim.knows(machine) == 4));
+        assert!(sim.hosts().all(|host_id| sim.known_nodes(host_id) == 4));
         sim.network().heal_all();
         sim.release();
         let merged = sim.run_until_full(60 * SECOND);
@@ -74,35 +74,39 @@ fn two_full_groups_merge_within_a_minute() {
 }
 
 #[test]
-fn a_killed_node_is_out_of_every_table_at_once_and_a_silent_one_soon() {
+fn a_killed_node_disappears_from_every_table_at_once_and_a_silent_node_soon() {
     let mut sim = Sim::group(100, 4);
     sim.settle_down();
     sim.run_for(5 * SECOND);
-    let killed = sim.leaving(Machine(50), SECOND, |sim| sim.kill(Machine(50))).expect("in time");
+    let killed =
+        sim.removal_times(HostId(50), SECOND, |sim| sim.kill(HostId(50))).expect("in time");
     let late = killed[killed.len() * 99 / 100];
-    println!("killed: out of 99 % of the tables after {late:?}, of all after {:?}", killed[98]);
+    println!(
+        "killed: removed from 99 % of the tables after {late:?}, of all after {:?}",
+        killed[98]
+    );
     assert!(late <= Duration::from_millis(250), "{late:?}");
 
-    sim.start(Machine(50));
+    sim.start(HostId(50));
     sim.settle_down();
     sim.run_for(10 * SECOND);
     let silent =
-        sim.leaving(Machine(7), 5 * SECOND, |sim| sim.power_off(Machine(7))).expect("in time");
+        sim.removal_times(HostId(7), 5 * SECOND, |sim| sim.power_off(HostId(7))).expect("in time");
     let last = silent[98];
-    println!("silent: out of every table after {last:?}");
+    println!("silent: removed from every table after {last:?}");
     assert!(last <= Duration::from_millis(3500), "{last:?}");
 }
 
 #[test]
-fn a_stopped_process_leaves_and_comes_back() {
+fn a_stopped_process_disappears_and_returns() {
     let mut sim = Sim::group(8, 3);
     sim.settle_down();
     sim.run_for(5 * SECOND);
-    let stopped = Machine(3);
-    let left = sim.leaving(stopped, 4 * SECOND, |sim| sim.stop(stopped));
-    assert!(left.is_some(), "out of every table within 4 s");
+    let stopped = HostId(3);
+    let left = sim.removal_times(stopped, 4 * SECOND, |sim| sim.stop(stopped));
+    assert!(left.is_some(), "removed from every table within 4 s");
     sim.run_for(2 * SECOND);
-    sim.go_on(stopped);
+    sim.resume(stopped);
     let back = sim.run_until_full(4 * SECOND);
     println!("back after {back:?}");
     assert!(back.is_some());
@@ -111,21 +115,21 @@ fn a_stopped_process_leaves_and_comes_back() {
 #[test]
 fn a_restarted_node_takes_its_name_back_at_once() {
     let mut sim = Sim::line(["a", "b", "c"]);
-    let b = sim.machine("b");
+    let b = sim.host("b");
     sim.kill(b);
     sim.start(b);
     sim.dial("a", "b");
     sim.run_for(SECOND);
     assert_eq!(sim.mesh("a").neighbors("b").map(<[NodeName]>::len), Some(1));
-    let ticket = sim.set("a", ["b"], 10);
+    let send_id = sim.send_to("a", ["b"], 10);
     sim.run_for(SECOND);
-    assert!(sim.report(ticket).expect("ended").all_delivered());
+    assert!(sim.report(send_id).expect("ended").all_delivered());
 }
 
 #[test]
-fn a_second_node_of_a_name_is_refused_and_its_user_told_why() {
+fn a_second_node_of_a_name_is_refused_with_a_reason() {
     let mut sim = Sim::line(["a", "b", "c"]);
-    let impostor = NodeSpec { host: "elsewhere".into(), ..NodeSpec::new("c", 0) };
+    let impostor = NodeSpec { host_name: "elsewhere".into(), ..NodeSpec::new("c", 0) };
     sim.add(impostor);
     let request = sim.dial("elsewhere", "a");
     sim.run_for(SECOND);
@@ -137,12 +141,12 @@ fn a_second_node_of_a_name_is_refused_and_its_user_told_why() {
 }
 
 #[test]
-fn two_islands_with_one_name_in_both_join_and_agree_who_holds_it() {
+fn two_islands_with_one_name_in_both_merge_and_agree_on_its_holder() {
     let mut sim = Sim::new(3, false);
-    for (group, host) in [(0, "a"), (0, "x"), (1, "b"), (1, "other-x")] {
-        let name = if host == "other-x" { "x" } else { host };
-        let machine = sim.add(NodeSpec { host: host.into(), ..NodeSpec::new(name, 1) });
-        sim.network().set_group(machine, group);
+    for (group, host_name) in [(0, "a"), (0, "x"), (1, "b"), (1, "other-x")] {
+        let name = if host_name == "other-x" { "x" } else { host_name };
+        let host_id = sim.add(NodeSpec { host_name: host_name.into(), ..NodeSpec::new(name, 1) });
+        sim.network().set_group(host_id, group);
     }
     sim.run_for(5 * SECOND);
     sim.network().heal_all();
@@ -150,15 +154,15 @@ fn two_islands_with_one_name_in_both_join_and_agree_who_holds_it() {
     sim.dial("a", "b");
     let joined = sim.run_until_full(20 * SECOND);
     assert!(joined.is_some(), "all four are in every table");
-    let holder = |sim: &Sim, host: &str| {
-        let routes = sim.routes(sim.machine(host)).expect("it runs");
+    let holder = |sim: &Sim, host_name: &str| {
+        let routes = sim.routes(sim.host(host_name)).expect("it runs");
         routes.route("x").expect("held").instance
     };
     assert_eq!(holder(&sim, "a"), holder(&sim, "b"), "the same everywhere");
-    assert!(sim.figures().conflicts > 0, "applications are told");
-    let ticket = sim.set("a", ["x"], 10);
+    assert!(sim.counters().conflicts > 0, "applications receive an event");
+    let send_id = sim.send_to("a", ["x"], 10);
     sim.run_for(SECOND);
-    assert!(sim.report(ticket).expect("ended").all_delivered());
+    assert!(sim.report(send_id).expect("ended").all_delivered());
 }
 
 #[test]
@@ -172,18 +176,18 @@ fn both_ends_dialling_at_once_end_with_one_link() {
         sim.dial("b", "a");
         sim.settle_down();
         sim.run_for(2 * SECOND);
-        assert_eq!(sim.peers(Machine(0)).len(), 1, "{delay_micros} µs apart");
-        assert_eq!(sim.peers(Machine(1)).len(), 1, "{delay_micros} µs apart");
+        assert_eq!(sim.peers(HostId(0)).len(), 1, "{delay_micros} µs apart");
+        assert_eq!(sim.peers(HostId(1)).len(), 1, "{delay_micros} µs apart");
     }
 }
 
 #[test]
-fn a_message_takes_the_line_and_says_which_way_it_came() {
+fn a_message_follows_the_line_and_records_its_route() {
     let mut sim = Sim::line(["a", "b", "c"]);
     sim.set_snoop("b", true);
-    let ticket = sim.set("a", ["c"], 100);
+    let send_id = sim.send_to("a", ["c"], 100);
     sim.run_for(SECOND);
-    assert!(sim.report(ticket).expect("ended").all_delivered());
+    assert!(sim.report(send_id).expect("ended").all_delivered());
     let [message] = sim.received("c") else { panic!("one message") };
     assert_eq!(message.route.iter().map(NodeName::as_str).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(sim.snooped("b").len(), 1);
@@ -191,57 +195,57 @@ fn a_message_takes_the_line_and_says_which_way_it_came() {
 }
 
 #[test]
-fn a_cut_line_answers_lost_when_it_is_noticed_and_no_route_afterwards() {
+fn a_cut_line_reports_lost_on_detection_and_no_route_afterwards() {
     let mut sim = Sim::line(["a", "b", "c"]);
     sim.cut("b", "c");
-    let ticket = sim.set("a", ["c"], 100);
-    let told = sim.run_until(4 * SECOND, |sim| sim.report(ticket).is_some());
-    assert!(told.is_some(), "nobody waits out a timeout for the dead");
-    assert_eq!(sim.report(ticket).and_then(|report| report.outcome("c")), Some(Outcome::Lost));
-    let ticket = sim.set("a", ["c"], 100);
-    let report = sim.report(ticket).expect("answered at once");
+    let send_id = sim.send_to("a", ["c"], 100);
+    let reported = sim.run_until(4 * SECOND, |sim| sim.report(send_id).is_some());
+    assert!(reported.is_some(), "the report does not wait for the timeout");
+    assert_eq!(sim.report(send_id).and_then(|report| report.outcome("c")), Some(Outcome::Lost));
+    let send_id = sim.send_to("a", ["c"], 100);
+    let report = sim.report(send_id).expect("answered at once");
     assert_eq!(report.outcome("c"), Some(Outcome::NoRoute));
 }
 
 #[test]
-fn a_receiver_that_stops_reading_slows_nobody_else_and_loses_nothing() {
+fn a_receiver_that_stops_reading_slows_no_other_node_and_loses_nothing() {
     let mut sim = Sim::line(["a", "b", "c"]);
-    let b = sim.machine("b");
+    let b = sim.host("b");
     sim.set_reading(b, false);
     let options = SendOptions { timeout: 20 * SECOND, retry: false };
     let name = |name: &str| vec![NodeName::new(name).expect("valid")];
-    let a = sim.machine("a");
+    let a = sim.host("a");
     let mut stuck = Vec::new();
     for _ in 0..1500 {
         stuck.push(sim.send(a, Recipients::Set(name("b").into()), 50, options).expect("room"));
     }
     sim.run_for(SECOND);
-    let passing = sim.set("a", ["c"], 50);
+    let passing = sim.send_to("a", ["c"], 50);
     sim.run_for(SECOND);
-    assert!(sim.report(passing).expect("ended").all_delivered(), "b passes messages on");
+    assert!(sim.report(passing).expect("ended").all_delivered(), "b relays messages");
     sim.run_for(8 * SECOND);
     sim.set_reading(b, true);
     sim.run_for(10 * SECOND);
     assert_eq!(sim.received("b").len(), stuck.len());
-    for ticket in stuck {
-        assert!(sim.report(ticket).expect("ended").all_delivered());
+    for send_id in stuck {
+        assert!(sim.report(send_id).expect("ended").all_delivered());
     }
 }
 
 #[test]
-fn a_receiver_that_never_reads_makes_the_rest_busy_at_the_deadline() {
+fn a_receiver_that_never_reads_causes_busy_for_the_rest_at_the_deadline() {
     let mut sim = Sim::line(["a", "b"]);
-    let (a, b) = (sim.machine("a"), sim.machine("b"));
+    let (a, b) = (sim.host("a"), sim.host("b"));
     sim.set_reading(b, false);
     let options = SendOptions { timeout: 2 * SECOND, retry: false };
     let to = Recipients::Set(NodeName::new("b").expect("valid").into());
-    let tickets: Vec<_> =
+    let send_ids: Vec<_> =
         (0..1200).map(|_| sim.send(a, to.clone(), 10, options).expect("room")).collect();
     sim.run_for(3 * SECOND);
     let outcome = |outcome| {
-        tickets
+        send_ids
             .iter()
-            .filter(|&&ticket| sim.report(ticket).and_then(|r| r.outcome("b")) == Some(outcome))
+            .filter(|&&send_id| sim.report(send_id).and_then(|r| r.outcome("b")) == Some(outcome))
             .count()
     };
     assert_eq!(outcome(Outcome::Delivered), 1024);
@@ -249,15 +253,15 @@ fn a_receiver_that_never_reads_makes_the_rest_busy_at_the_deadline() {
 }
 
 #[test]
-fn one_slow_link_delays_what_crosses_it_alone() {
+fn one_slow_link_delays_only_the_traffic_that_crosses_it() {
     let mut sim = Sim::line(["a", "b", "c"]);
-    let (b, c) = (sim.machine("b"), sim.machine("c"));
+    let (b, c) = (sim.host("b"), sim.host("c"));
     let mut path = sim.network().path(b, c);
     path.bandwidth = 100_000;
     sim.network().set_path(b, c, Some(path));
-    let large = sim.set("a", ["c"], 600_000);
+    let large = sim.send_to("a", ["c"], 600_000);
     sim.run_for(Duration::from_millis(200));
-    let small = sim.set("a", ["b"], 100);
+    let small = sim.send_to("a", ["b"], 100);
     let took = sim.run_until(SECOND, |sim| sim.report(small).is_some());
     assert!(took.is_some_and(|took| took < Duration::from_millis(30)), "{took:?}");
     sim.run_for(9 * SECOND);
@@ -270,9 +274,9 @@ fn a_broadcast_crosses_each_link_of_its_tree_once() {
     let mut sim = Sim::group(12, 3);
     sim.settle_down();
     sim.run_for(5 * SECOND);
-    let before = sim.figures().total().data.0;
-    let ticket = sim.broadcast("n000", 500);
+    let before = sim.counters().total().data.0;
+    let send_id = sim.broadcast("n000", 500);
     sim.run_for(SECOND);
-    assert_eq!(sim.figures().total().data.0 - before, 11);
-    assert_eq!(sim.report(ticket).expect("ended").delivered().count(), 11);
+    assert_eq!(sim.counters().total().data.0 - before, 11);
+    assert_eq!(sim.report(send_id).expect("ended").delivered().count(), 11);
 }

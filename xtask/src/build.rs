@@ -1,4 +1,4 @@
-//! Builds what the demo and the process tests run: the library, the node programs, the wheel.
+//! Builds the programs for the demo and the process tests: the library, the node programs, the wheel.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,17 +6,17 @@ use std::process::Command;
 use crate::shell::{self, Result};
 use crate::{go, python};
 
-/// The node programs, ready to be started.
+/// The built node programs.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
     target: PathBuf,
     root: PathBuf,
     python: PathBuf,
-    /// None where Go is missing.
+    /// `None` if Go is not installed.
     go: Option<PathBuf>,
 }
 
-/// What a node program is written in.
+/// The language of a node program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
     /// meshage/examples/demo_node.rs
@@ -30,21 +30,21 @@ pub(crate) enum Language {
 }
 
 impl Programs {
-    /// Builds them all.
+    /// Builds all node programs.
     pub(crate) fn build(root: &Path) -> Result<Self> {
-        let _others_wait = shell::alone(root)?;
+        let _build_lock = shell::lock_build(root)?;
         println!("building the library and the Rust node");
-        let each = ["build", "--release", "-p", "meshage-ffi", "-p", "meshage"];
-        shell::run(shell::cargo(root, &each).args(["--example", "demo_node", "--lib"]))?;
+        let build = ["build", "--release", "-p", "meshage-ffi", "-p", "meshage"];
+        shell::run(shell::cargo(root, &build).args(["--example", "demo_node", "--lib"]))?;
         println!("building the C node");
         let target = shell::target(root);
         compile(root, "demo_node.c", &target.join("demo_node_c"))?;
         println!("building the wheel");
-        let python = python::wheel(root)?;
-        let go = match go::why_not() {
+        let python = python::install_wheel(root)?;
+        let go = match go::unavailable_reason() {
             None => {
                 println!("building the Go node");
-                Some(go::node(root)?)
+                Some(go::demo_node(root)?)
             }
             Some(because) => {
                 println!("skipped: the Go node because {because}");
@@ -54,19 +54,19 @@ impl Programs {
         Ok(Self { root: root.to_path_buf(), target, python, go })
     }
 
-    /// Whether there is a node in this language: Go may be missing.
+    /// Whether there is a node program in this language. Go may not be installed.
     pub(crate) fn has(&self, language: Language) -> bool {
         language != Language::Go || self.go.is_some()
     }
 
-    /// The command that starts a node; its arguments are still to be added.
+    /// The command that starts a node, without arguments.
     pub(crate) fn command(&self, language: Language) -> Command {
         let release = self.target.join("release");
         match language {
             Language::Rust => shell::command(&self.root, release.join("examples/demo_node")),
             Language::C => {
                 let mut command = shell::command(&self.root, self.target.join("demo_node_c"));
-                // cargo's own search path would find the library of another profile first.
+                // cargo's library search path would find the library of another profile first.
                 command.env_remove("LD_LIBRARY_PATH");
                 command
             }
@@ -86,7 +86,7 @@ impl Programs {
     }
 }
 
-/// Compiles a program of examples-c/ against the shared library, warnings being errors.
+/// Compiles a program of examples-c/ against the shared library, with warnings as errors.
 pub(crate) fn compile(root: &Path, source: &str, program: &Path) -> Result<()> {
     let release = shell::target(root).join("release");
     let (variable, default, standard) = match source.ends_with(".cpp") {
@@ -102,15 +102,15 @@ pub(crate) fn compile(root: &Path, source: &str, program: &Path) -> Result<()> {
         .arg(format!("-Wl,-rpath,{}", release.display()))
         .args(["-lmeshage", "-lpthread", "-o"])
         .arg(program);
-    shell::quietly(&mut command).map(|_| ())
+    shell::run_quietly(&mut command).map(|_| ())
 }
 
-/// A compiler: the one that the environment names, or the system's.
+/// A compiler: the one in the environment variable, or the system's default.
 pub(crate) fn compiler(folder: &Path, variable: &str, default: &str) -> Command {
     shell::command(folder, std::env::var_os(variable).unwrap_or_else(|| default.into()))
 }
 
-/// The C programs that a user would copy from.
+/// The C and C++ programs in examples-c/.
 pub(crate) fn c_sources(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("examples-c");
     let entries = std::fs::read_dir(&folder)

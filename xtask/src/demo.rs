@@ -1,22 +1,25 @@
-//! `cargo xtask demo`: nodes of four languages (three where Go is missing), told nothing of each other but a namespace.
+//! `cargo xtask demo`: nodes in four languages (three if Go is not installed), which share only a
+//! namespace.
 //!
-//! They find each other, everybody sends to everybody, one is killed, the mesh closes the gap, the
-//! rest send again. Every message is looked for at its receiver: what is missing is counted as lost.
+//! The nodes find each other, and each sends to all others. One node is killed, the mesh closes the
+//! gap, and the remaining nodes send again. The demo checks every message at its recipient, and counts
+//! a missing message as lost.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::agreement::{agreed, names};
 use crate::build::{Language, Programs};
 use crate::drawing;
-use crate::process::{self, Adjacency, Process, is_one_mesh};
+use crate::process::{self, Adjacency, Process};
 use crate::random;
 use crate::shell::Result;
 
-/// Three links each: seven nodes cannot split into two groups that are both content. Eight can, into
-/// twice four; then the two find each other and merge.
+/// The links of each node. With three, seven nodes cannot split into two groups that both have enough
+/// links. Eight nodes can split into two groups of four, which then find each other and merge.
 const DEGREE: u32 = 3;
-/// Who takes part.
+/// The nodes.
 const NODES: [(&str, Language); 8] = [
     ("rust-ada", Language::Rust),
     ("rust-bob", Language::Rust),
@@ -27,45 +30,49 @@ const NODES: [(&str, Language); 8] = [
     ("py-gus", Language::Python),
     ("go-hana", Language::Go),
 ];
-/// Who is killed.
+/// The node that is killed.
 const VICTIM: &str = "c-emil";
-/// How long the nodes may take to find each other.
+/// The time limit for the nodes to find each other.
 const CONVERGE_MAX: Duration = Duration::from_secs(10);
-/// How long a killed node may stay in a table.
-const CLOSE_MAX: Duration = Duration::from_secs(5);
-/// How long an acknowledged message may take from the receiver's queue to its output.
-const ARRIVE_MAX: Duration = Duration::from_secs(3);
+/// The time limit for a killed node to leave every table.
+const REMOVAL_MAX: Duration = Duration::from_secs(5);
+/// The time limit for an acknowledged message to get from the recipient's queue to its output.
+const PRINT_MAX: Duration = Duration::from_secs(3);
 
-/// Builds everything, then runs it.
+/// Builds the programs, then runs the demo.
 pub(crate) fn run(root: &Path) -> Result<()> {
     let programs = Programs::build(root)?;
-    let there: Vec<_> = NODES.into_iter().filter(|&(_, language)| programs.has(language)).collect();
-    let began = Instant::now();
+    let members: Vec<_> =
+        NODES.into_iter().filter(|&(_, language)| programs.has(language)).collect();
+    let start_time = Instant::now();
     let namespace = random::namespace("demo");
     let port = random::udp_port()?;
     println!();
-    println!("starting {} nodes of degree {DEGREE} in namespace {namespace}", there.len());
-    let mut nodes = start(&programs, &there, &namespace, port)?;
-    let names: BTreeSet<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
+    println!("starting {} nodes of degree {DEGREE} in namespace {namespace}", members.len());
+    let mut nodes = start(&programs, &members, &namespace, port)?;
+    let all = names(&nodes);
     let mut mesh = Adjacency::new();
-    let took = process::until("one mesh", Instant::now(), CONVERGE_MAX, || {
-        agree(&mut nodes, &names, &mut mesh)
+    let took = process::wait_until("one mesh", Instant::now(), CONVERGE_MAX, || {
+        Ok(agreed(&mut nodes, &all)?.map(|agreed| mesh = agreed).is_some())
     })?;
-    println!("all know the whole mesh {:.0} ms after the last start\n", milliseconds(took));
+    println!("all nodes know the whole mesh {:.0} ms after the last start\n", milliseconds(took));
     print!("{}", drawing::draw(&mesh));
 
     let mut count = Count::default();
-    println!("\neverybody sends to everybody, one by one, and broadcasts");
-    everybody_sends(&mut nodes, "first", &mut count)?;
+    println!("\neach node sends to every other node, and broadcasts");
+    send_to_all(&mut nodes, "first", &mut count)?;
     println!("{} messages delivered, {} lost", count.delivered, count.lost);
 
-    let at = nodes.iter().position(|node| node.name() == VICTIM).ok_or("no victim")?;
+    let at = nodes
+        .iter()
+        .position(|node| node.name() == VICTIM)
+        .ok_or("the node to kill does not exist")?;
     let mut victim = nodes.remove(at);
     println!("\nkilling {VICTIM} with SIGKILL");
     let killed = Instant::now();
     victim.kill()?;
-    let rest: BTreeSet<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
-    let gone = process::until("the dead node gone", killed, CLOSE_MAX, || {
+    let remaining = names(&nodes);
+    let removed = process::wait_until("the removal of the dead node", killed, REMOVAL_MAX, || {
         for node in &mut nodes {
             if node.mesh()?.contains_key(VICTIM) {
                 return Ok(false);
@@ -73,23 +80,23 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         }
         Ok(true)
     })?;
-    println!("it is out of every table after {:.0} ms", milliseconds(gone));
-    let closed = process::until("one mesh again", killed, CONVERGE_MAX, || {
-        agree(&mut nodes, &rest, &mut mesh)
+    println!("no table contains it after {:.0} ms", milliseconds(removed));
+    let reformed = process::wait_until("one mesh again", killed, CONVERGE_MAX, || {
+        Ok(agreed(&mut nodes, &remaining)?.map(|agreed| mesh = agreed).is_some())
     })?;
-    println!("the rest is one mesh again after {:.0} ms\n", milliseconds(closed));
+    println!("the other nodes form one mesh again after {:.0} ms\n", milliseconds(reformed));
     print!("{}", drawing::draw(&mesh));
 
-    println!("\neverybody sends to everybody again");
-    everybody_sends(&mut nodes, "second", &mut count)?;
+    println!("\neach node sends to every other node again");
+    send_to_all(&mut nodes, "second", &mut count)?;
     println!("{} messages delivered, {} lost", count.delivered, count.lost);
     for node in nodes {
-        node.end()?;
+        node.stop()?;
     }
-    println!("\nthe demo took {:.1} s", began.elapsed().as_secs_f64());
+    println!("\nthe demo took {:.1} s", start_time.elapsed().as_secs_f64());
     println!(
         "demo: {} nodes, {} messages delivered, {} lost",
-        there.len(),
+        members.len(),
         count.delivered,
         count.lost
     );
@@ -104,51 +111,37 @@ struct Count {
 
 fn start(
     programs: &Programs,
-    there: &[(&str, Language)],
+    members: &[(&str, Language)],
     namespace: &str,
     port: u16,
 ) -> Result<Vec<Process>> {
     let mut nodes = Vec::new();
-    for &(name, language) in there {
+    for &(name, language) in members {
         let mut command = programs.command(language);
         command.args([name, namespace, &port.to_string(), &DEGREE.to_string()]);
         nodes.push(Process::spawn(name, command)?);
     }
     for node in &mut nodes {
-        node.ready()?;
-        println!("  {} listens (process {})", node.name(), node.pid());
+        node.wait_until_ready()?;
+        println!("  {} is listening (process {})", node.name(), node.pid());
     }
     Ok(nodes)
 }
 
-/// Whether all know the same mesh, and everybody is in it.
-fn agree(nodes: &mut [Process], names: &BTreeSet<String>, mesh: &mut Adjacency) -> Result<bool> {
-    let mut first: Option<Adjacency> = None;
-    for node in nodes {
-        let sees = node.mesh()?;
-        if !is_one_mesh(&sees, names) || first.as_ref().is_some_and(|first| *first != sees) {
-            return Ok(false);
-        }
-        first = Some(sees);
-    }
-    *mesh = first.unwrap_or_default();
-    Ok(true)
-}
-
-/// Each node sends to each other one, and to all at once; then every message is looked for.
-fn everybody_sends(nodes: &mut [Process], round: &str, count: &mut Count) -> Result<()> {
+/// Each node sends to every other node, and broadcasts. Then every message is checked.
+fn send_to_all(nodes: &mut [Process], round: &str, count: &mut Count) -> Result<()> {
     let names: Vec<String> = nodes.iter().map(|node| node.name().to_owned()).collect();
     let mut reported = 0;
     for node in nodes.iter_mut() {
         let name = node.name().to_owned();
         for other in names.iter().filter(|other| **other != name) {
-            node.tell(&format!("set {other} {round} set from {name} to {other}"))?;
+            node.send_line(&format!("set {other} {round} set from {name} to {other}"))?;
         }
-        node.tell(&format!("broadcast {round} broadcast from {name}"))?;
+        node.send_line(&format!("broadcast {round} broadcast from {name}"))?;
     }
     for node in nodes.iter_mut() {
         for _ in 0..names.len() {
-            reported += node.sent()?.0;
+            reported += node.read_outcome()?.0;
         }
     }
     let expected = names.len() * (names.len() - 1) * 2;
@@ -160,7 +153,7 @@ fn everybody_sends(nodes: &mut [Process], round: &str, count: &mut Count) -> Res
         nodes
             .iter()
             .map(|node| {
-                let got = node.got();
+                let got = node.received();
                 let ours = got.into_iter().filter(|(source, text)| {
                     wanted(node, text) && sender(text) == source && source != node.name()
                 });
@@ -168,13 +161,13 @@ fn everybody_sends(nodes: &mut [Process], round: &str, count: &mut Count) -> Res
             })
             .sum()
     };
-    // An acknowledgement says that a message is in the receiver's queue; printing it follows.
-    let _ = process::until("every message", Instant::now(), ARRIVE_MAX, || {
+    // An acknowledged message is in the recipient's queue. The recipient prints it later.
+    let _ = process::wait_until("every message", Instant::now(), PRINT_MAX, || {
         Ok(arrived(nodes) == expected)
     });
     let arrived = arrived(nodes);
     if reported != arrived {
-        println!("{reported} were reported delivered, {arrived} arrived");
+        println!("{reported} messages were reported as delivered, {arrived} arrived");
     }
     let delivered = arrived.min(reported);
     count.delivered += delivered;
@@ -182,7 +175,7 @@ fn everybody_sends(nodes: &mut [Process], round: &str, count: &mut Count) -> Res
     Ok(())
 }
 
-/// The node that a message says it is from.
+/// The sender that the text of a message names.
 fn sender(text: &str) -> &str {
     text.split(" from ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! The topology as a drawing for a terminal.
+//! Draws a topology for a terminal.
 //!
-//! Each node is a box; each link is a line of its own that runs from one box's row to another's. A
-//! dot is an end of a link; where a row merely crosses a link, there is none.
+//! Each node is a box. Each link is a vertical line between the rows of two boxes, with a dot at each
+//! end. Where a row only crosses a link, there is no dot.
 //!
 //! ```text
 //!  ┌───┐
@@ -60,7 +60,8 @@ pub(crate) fn draw(mesh: &Adjacency) -> String {
 
 type Link = (usize, usize);
 
-/// Each link once, by the nodes' places, shortest first: those next to the boxes then read best.
+/// Each link once, as the positions of its nodes. Short links come first, so that they are next to
+/// the boxes.
 fn links(nodes: &[&String], mesh: &Adjacency) -> Vec<Link> {
     let place = |name: &String| nodes.iter().position(|node| *node == name);
     let each: BTreeSet<Link> = mesh
@@ -75,7 +76,7 @@ fn links(nodes: &[&String], mesh: &Adjacency) -> Vec<Link> {
     links
 }
 
-/// Links that do not touch one another share a column.
+/// Assigns links to columns. Links that do not touch share a column.
 fn columns(links: &[Link]) -> Vec<Vec<Link>> {
     let mut columns: Vec<Vec<Link>> = Vec::new();
     for &(a, b) in links {

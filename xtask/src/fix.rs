@@ -1,11 +1,12 @@
-//! `cargo xtask fix`: what a machine can put right by itself.
+//! `cargo xtask fix`: everything that can be corrected automatically.
 
 use std::path::Path;
 
 use crate::shell::{self, Result};
 use crate::{header, pages};
 
-/// Formats, lets clippy apply what it can, writes the C header and the test vectors anew.
+/// Formats, applies clippy's suggestions, and regenerates the C header, the programs in the documents
+/// and the test vectors.
 pub(crate) fn run(root: &Path) -> Result<()> {
     shell::run(&mut shell::cargo(root, &["fmt", "--all"]))?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--fix"];

@@ -1,27 +1,30 @@
 //! Every developer command of the project: `cargo xtask help` lists them.
 //!
-//! A command is a file of its own. Nothing here needs more than Rust, a C compiler and Python; what
-//! a command needs besides, it sets up under `target/`, or says that it skips the part and why.
+//! Each command has its own file. The commands need only Rust, a C compiler and Python. A command
+//! sets up anything else under `target/`, or reports that it skips the part and why.
 //!
 //! ```text
 //!  main ─► demo · test · verify · fix · sim · bench · install · wheel · readme · header · abi · help
 //!            │      │      │
-//!            │      │      └─ purity · pages (what the source and the documents must hold to)
-//!            │      └─ tally (counts of all runners) · scenario/ (whole processes)
+//!            │      │      └─ purity · pages · code_map (rules of the source and the documents)
+//!            │      └─ tally (counts of all suites) · scenario/ (whole processes)
 //!            └─ build (library, C programs, wheel) · process (a node program) · drawing
 //! ```
 
 mod abi;
+mod agreement;
 mod bench;
 mod build;
+mod code_map;
 mod demo;
 mod drawing;
 mod fix;
 mod go;
+mod go_test;
 mod greeting;
 mod header;
 mod install;
-mod outside;
+mod install_test;
 mod packages;
 mod pages;
 mod process;
@@ -33,6 +36,7 @@ mod scenario;
 mod shell;
 mod sim;
 mod tally;
+mod temp_folder;
 mod test;
 mod verify;
 mod wheel;
@@ -42,22 +46,25 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask <command>
 
-  demo      nodes in Rust, C, Python and Go find each other and pass messages
-  test      every test of the project; ends with `N passed, N failed`; or parts of it:
-            rust, c, install, python, go, packages, readme, scenarios
-  verify    what must hold of the source: format, lints, docs, drift, purity (changes nothing)
-  fix       formats, applies what clippy can, writes the C header anew
-  sim       the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N
-  bench     measures us beside raw TCP and the peers: [--json FILE] [--quick] [--only CASE]
-            [--report]; a full run writes docs/bench/ (bench/README.md has the cases)
-  header    writes include/meshage.h anew
-  install   the library for programs outside this tree: [--prefix DIR] [--libdir DIR]
-            [--destdir DIR] [--uninstall]
-  wheel     the Python package for others, and its sources: [--out DIR] (dist, by default),
+  demo      starts nodes in Rust, C, Python and Go that send each other messages
+  test      runs every test, or the named parts: rust, c, install, python, go, packages,
+            readme, scenarios; the last line is `N passed, N failed`
+  verify    checks format, lints, documentation, generated files, purity and the code map;
+            changes nothing
+  fix       formats, applies clippy's suggestions, and regenerates the C header, the programs
+            in the documents and the test vectors
+  sim       runs the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N
+  bench     measures libmeshage beside raw TCP and the peers: [--json FILE] [--quick]
+            [--only CASE] [--report]; a full run writes docs/bench/ (see bench/README.md)
+  header    regenerates include/meshage.h
+  install   installs the library for programs outside this tree: [--prefix DIR]
+            [--libdir DIR] [--destdir DIR] [--uninstall]
+  wheel     builds the Python wheel and its source distribution: [--out DIR] (default: dist),
             [--manylinux 2_17] for systems older than this one
-  readme    runs every command of the README in a home of its own
-  abi       what differs from the recorded C API, and whether the version says so: [--accept]
-  help      this
+  readme    runs every command of the README in a temporary home folder
+  abi       lists differences from the recorded C API, and checks that the version allows
+            them: [--accept] [--unpublished]
+  help      prints this text
 ";
 
 fn main() -> ExitCode {
@@ -65,7 +72,7 @@ fn main() -> ExitCode {
     let command = arguments.next();
     let rest: Vec<String> = arguments.collect();
     let root = shell::root();
-    let done = match command.as_deref() {
+    let result = match command.as_deref() {
         Some("demo") => demo::run(&root),
         Some("test") => test::run(&root, &rest),
         Some("verify") => verify::run(&root),
@@ -81,12 +88,12 @@ fn main() -> ExitCode {
             print!("{HELP}");
             Ok(())
         }
-        Some(other) => Err(format!("no command {other:?}\n\n{HELP}")),
+        Some(other) => Err(format!("unknown command {other:?}\n\n{HELP}")),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(what) => {
-            eprintln!("xtask: {what}");
+        Err(error) => {
+            eprintln!("xtask: {error}");
             ExitCode::FAILURE
         }
     }

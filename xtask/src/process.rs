@@ -1,8 +1,9 @@
-//! A node program as a child process, spoken to in lines (meshage/examples/demo_node.rs says which).
+//! A node program as a child process. Requests and answers are lines of text, which
+//! meshage/examples/demo_node.rs describes.
 //!
 //! ```text
-//!  ask("peers") ──► stdin │ program │ stdout ──► reader thread ─┬─► answers (one for each request)
-//!                                                               └─► got (every message, in order)
+//!  request("peers") ─► stdin │ program │ stdout ─► reader thread ─┬─► answers (one for each request)
+//!                                                                 └─► received (messages, in order)
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,29 +15,29 @@ use std::time::{Duration, Instant};
 
 use crate::shell::Result;
 
-/// How long a program may take to answer: longer than any send waits.
+/// The time limit for an answer: longer than the timeout of a send.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
-/// How long a program may take to start; an interpreter on a busy machine needs its time.
+/// The time limit for a program to start, which covers an interpreter on a busy machine.
 const START_MAX: Duration = Duration::from_secs(20);
-/// How long it may take to end by itself once told to.
-const END_MAX: Duration = Duration::from_secs(5);
-/// Between two looks at something that is waited for.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The time limit for a program to exit after the request to do so.
+const EXIT_MAX: Duration = Duration::from_secs(5);
+/// The interval between two checks of a condition.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Who is linked to whom, as a program says it.
+/// The neighbours of every node, as a program reports them.
 pub(crate) type Adjacency = BTreeMap<String, BTreeSet<String>>;
 
-/// A running node program. Dropping it kills it.
+/// A running node program. Dropping the value kills the program.
 pub(crate) struct Process {
     name: String,
     child: Child,
     stdin: Option<ChildStdin>,
     answers: Receiver<String>,
-    got: Arc<Mutex<Vec<(String, String)>>>,
+    received: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Process {
-    /// Starts a program and gives back at once; [`Process::ready`] waits for it.
+    /// Starts a program, and returns at once. [`Process::wait_until_ready`] waits for it.
     pub(crate) fn spawn(name: &str, mut command: Command) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
@@ -44,10 +45,10 @@ impl Process {
             .spawn()
             .map_err(|error| format!("cannot start {name}: {error}"))?;
         let stdin = child.stdin.take();
-        let stdout = child.stdout.take().ok_or("a child without output")?;
+        let stdout = child.stdout.take().ok_or("the child process has no standard output")?;
         let (sender, answers) = mpsc::channel();
-        let got = Arc::new(Mutex::new(Vec::new()));
-        let messages = got.clone();
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let messages = received.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines() {
                 let Ok(line) = line else { return };
@@ -64,15 +65,15 @@ impl Process {
                 }
             }
         });
-        Ok(Self { name: name.to_owned(), child, stdin, answers, got })
+        Ok(Self { name: name.to_owned(), child, stdin, answers, received })
     }
 
-    /// Waits until the node listens.
-    pub(crate) fn ready(&mut self) -> Result<()> {
-        let line = self.answer(START_MAX)?;
+    /// Waits until the node is listening.
+    pub(crate) fn wait_until_ready(&mut self) -> Result<()> {
+        let line = self.read_answer(START_MAX)?;
         match line.strip_prefix("ready ") {
             Some(_) => Ok(()),
-            None => Err(format!("{} said {line:?} instead of ready", self.name)),
+            None => Err(format!("{} printed {line:?} instead of ready", self.name)),
         }
     }
 
@@ -81,33 +82,33 @@ impl Process {
         &self.name
     }
 
-    /// The program's process id.
+    /// The process id of the program.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Tells it something without waiting for the answer.
-    pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
-        let stdin = self.stdin.as_mut().ok_or("its input is closed")?;
-        writeln!(stdin, "{line}").map_err(|error| format!("{} hears nothing: {error}", self.name))
+    /// Sends a request without waiting for the answer.
+    pub(crate) fn send_line(&mut self, line: &str) -> Result<()> {
+        let stdin = self.stdin.as_mut().ok_or("the input of the program is closed")?;
+        writeln!(stdin, "{line}").map_err(|error| format!("cannot write to {}: {error}", self.name))
     }
 
-    /// The next answer.
-    pub(crate) fn answer(&mut self, wait: Duration) -> Result<String> {
+    /// Reads the next answer.
+    pub(crate) fn read_answer(&mut self, wait: Duration) -> Result<String> {
         self.answers.recv_timeout(wait).map_err(|error| match error {
             RecvTimeoutError::Timeout => format!("{} did not answer in {wait:?}", self.name),
-            RecvTimeoutError::Disconnected => format!("{} has ended", self.name),
+            RecvTimeoutError::Disconnected => format!("{} has exited", self.name),
         })
     }
 
-    fn ask(&mut self, line: &str) -> Result<String> {
-        self.tell(line)?;
-        self.answer(ANSWER_MAX)
+    fn request(&mut self, line: &str) -> Result<String> {
+        self.send_line(line)?;
+        self.read_answer(ANSWER_MAX)
     }
 
-    /// The nodes it has links to.
+    /// The peers of the node.
     pub(crate) fn peers(&mut self) -> Result<BTreeSet<String>> {
-        let line = self.ask("peers")?;
+        let line = self.request("peers")?;
         let mut words = line.split_whitespace();
         match words.next() {
             Some("peers") => Ok(words.map(str::to_owned).collect()),
@@ -115,22 +116,22 @@ impl Process {
         }
     }
 
-    /// Every node it knows, with its neighbours.
+    /// Every node that the node knows, with its neighbours.
     pub(crate) fn mesh(&mut self) -> Result<Adjacency> {
-        self.tell("mesh")?;
-        self.mesh_answer()
+        self.send_line("mesh")?;
+        self.read_mesh()
     }
 
-    /// The answer to a `mesh` that was told.
-    pub(crate) fn mesh_answer(&mut self) -> Result<Adjacency> {
-        let line = self.answer(ANSWER_MAX)?;
+    /// Reads the answer to a request `mesh`.
+    pub(crate) fn read_mesh(&mut self) -> Result<Adjacency> {
+        let line = self.read_answer(ANSWER_MAX)?;
         adjacency(&line).ok_or_else(|| format!("{} answered {line:?} to mesh", self.name))
     }
 
-    /// What became of the oldest send that was told and not yet asked for: how many recipients have
-    /// it, and how many have not.
-    pub(crate) fn sent(&mut self) -> Result<(usize, usize)> {
-        let line = self.answer(ANSWER_MAX)?;
+    /// Reads the outcome of the oldest send that was not read yet: the number of recipients that have
+    /// the message, and of those that do not.
+    pub(crate) fn read_outcome(&mut self) -> Result<(usize, usize)> {
+        let line = self.read_answer(ANSWER_MAX)?;
         let numbers: Vec<usize> =
             line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
         match (line.starts_with("sent "), &numbers[..]) {
@@ -139,19 +140,19 @@ impl Process {
         }
     }
 
-    /// Every message it got so far, in order: source and text.
-    pub(crate) fn got(&self) -> Vec<(String, String)> {
-        lock(&self.got).clone()
+    /// Every message that the node has received so far, in order: source and text.
+    pub(crate) fn received(&self) -> Vec<(String, String)> {
+        lock(&self.received).clone()
     }
 
-    /// Ends it without a word.
+    /// Kills the program.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill().map_err(|error| format!("cannot kill {}: {error}", self.name))?;
         self.child.wait().map_err(|error| format!("cannot reap {}: {error}", self.name))?;
         Ok(())
     }
 
-    /// Sends it a signal by name: `STOP`, `CONT`.
+    /// Sends the program a signal by name: `STOP`, `CONT`.
     pub(crate) fn signal(&self, signal: &str) -> Result<()> {
         let line = format!("kill -{signal} {}", self.pid());
         let status = Command::new("sh").arg("-c").arg(&line).status();
@@ -162,17 +163,17 @@ impl Process {
         }
     }
 
-    /// Closes its input: it ends by itself, and well.
-    pub(crate) fn end(mut self) -> Result<()> {
-        let _ = self.tell("quit");
+    /// Makes the program quit, and checks that it exits successfully.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        let _ = self.send_line("quit");
         self.stdin = None;
-        let by = Instant::now() + END_MAX;
+        let deadline = Instant::now() + EXIT_MAX;
         loop {
             match self.child.try_wait() {
                 Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(format!("{} ended with {status}", self.name)),
-                Ok(None) if Instant::now() < by => std::thread::sleep(LOOK_EVERY),
-                Ok(None) => return Err(format!("{} did not end in {END_MAX:?}", self.name)),
+                Ok(Some(status)) => return Err(format!("{} exited with {status}", self.name)),
+                Ok(None) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
+                Ok(None) => return Err(format!("{} did not exit in {EXIT_MAX:?}", self.name)),
                 Err(error) => return Err(format!("cannot wait for {}: {error}", self.name)),
             }
         }
@@ -186,8 +187,8 @@ impl Drop for Process {
     }
 }
 
-/// Looks again and again until something holds; how long that took from `since`.
-pub(crate) fn until(
+/// Waits until a condition holds. Returns the time since `since`.
+pub(crate) fn wait_until(
     what: &str,
     since: Instant,
     limit: Duration,
@@ -198,9 +199,9 @@ pub(crate) fn until(
             return Ok(since.elapsed());
         }
         if since.elapsed() > limit {
-            return Err(format!("{what}: not within {limit:?}"));
+            return Err(format!("{what}: not reached in {limit:?}"));
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -208,8 +209,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads `mesh a:b,c b:a c:a`.
-fn adjacency(line: &str) -> Option<Adjacency> {
+/// Parses `mesh a:b,c b:a c:a`.
+pub(crate) fn adjacency(line: &str) -> Option<Adjacency> {
     let mut words = line.split_whitespace();
     if words.next() != Some("mesh") {
         return None;
@@ -223,21 +224,6 @@ fn adjacency(line: &str) -> Option<Adjacency> {
         .collect()
 }
 
-/// Whether everybody is in it and reaches everybody.
-pub(crate) fn is_one_mesh(mesh: &Adjacency, names: &BTreeSet<String>) -> bool {
-    if !mesh.keys().eq(names) {
-        return false;
-    }
-    let mut seen = BTreeSet::new();
-    let mut stack: Vec<&String> = mesh.keys().take(1).collect();
-    while let Some(node) = stack.pop() {
-        if seen.insert(node) {
-            stack.extend(mesh.get(node).into_iter().flatten());
-        }
-    }
-    seen.len() == names.len()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_mesh_is_read_whole() {
+    fn an_answer_to_mesh_is_parsed() {
         let mesh = adjacency("mesh a:b,c b:a c:a d:").expect("well-formed");
         assert_eq!(mesh["a"], names(&["b", "c"]));
         assert_eq!(mesh["d"], names(&[]));
@@ -256,18 +242,9 @@ mod tests {
     }
 
     #[test]
-    fn one_mesh_is_everybody_and_connected() {
-        let mesh = adjacency("mesh a:b b:a,c c:b").expect("well-formed");
-        assert!(is_one_mesh(&mesh, &names(&["a", "b", "c"])));
-        assert!(!is_one_mesh(&mesh, &names(&["a", "b"])));
-        let parted = adjacency("mesh a:b b:a c:").expect("well-formed");
-        assert!(!is_one_mesh(&parted, &names(&["a", "b", "c"])));
-    }
-
-    #[test]
-    fn a_program_that_ends_without_a_word_is_told_by_name() {
-        let mut gone = Process::spawn("gone", Command::new("true")).expect("starts");
-        let error = gone.ready().expect_err("it said nothing");
-        assert!(error.contains("gone has ended"), "{error}");
+    fn the_error_of_a_program_that_exits_contains_its_name() {
+        let mut process = Process::spawn("exited", Command::new("true")).expect("starts");
+        let error = process.wait_until_ready().expect_err("it exits at once");
+        assert!(error.contains("exited has exited"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
-//! What the planes must not know of, looked for in their source.
+//! Checks that the planes do not use what they must not use.
 //!
-//! Types cannot say that a module has no clock, so this does: each rule names a folder and the words
-//! that may not stand in its code. Comments and unit tests are passed over.
+//! The type system cannot express that a module has no clock. Therefore each rule here names a folder
+//! and the words that its code must not contain. Comments and unit tests are ignored.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,15 @@ use crate::shell::Result;
 struct Rule {
     /// A file or folder under meshage/src.
     place: &'static str,
-    /// What it is, for the message.
-    is: &'static str,
-    /// What may not stand there.
+    /// A description for the error.
+    description: &'static str,
+    /// The forbidden words.
     words: &'static [&'static [&'static str]],
 }
 
 const SOCKETS: &[&str] = &["tokio", "socket2", "libc::", "TcpStream", "TcpListener", "UdpSocket"];
 const CLOCKS: &[&str] = &["Instant::now", "SystemTime", "thread::sleep"];
-const CHANCE: &[&str] =
+const RANDOMNESS: &[&str] =
     &["rand::rng()", "rand::random", "SysRng", "OsRng", "ThreadRng", "getrandom", "RandomState"];
 const THREADS: &[&str] = &["std::thread", "thread::spawn", "thread_local!"];
 const WAITING: &[&str] = &[".await", "async fn", "async move"];
@@ -28,11 +28,11 @@ const DRIVER: &[&str] = &["crate::net", "crate::node", "crate::blocking"];
 const RULES: &[Rule] = &[
     Rule {
         place: "protocol",
-        is: "the control plane",
+        description: "the control plane",
         words: &[
             SOCKETS,
             CLOCKS,
-            CHANCE,
+            RANDOMNESS,
             THREADS,
             WAITING,
             LOCKS,
@@ -42,11 +42,11 @@ const RULES: &[Rule] = &[
     },
     Rule {
         place: "forward",
-        is: "the data plane",
+        description: "the data plane",
         words: &[
             SOCKETS,
             CLOCKS,
-            CHANCE,
+            RANDOMNESS,
             THREADS,
             WAITING,
             DRIVER,
@@ -55,11 +55,11 @@ const RULES: &[Rule] = &[
     },
     Rule {
         place: "wire",
-        is: "the wire format",
+        description: "the wire format",
         words: &[
             SOCKETS,
             CLOCKS,
-            CHANCE,
+            RANDOMNESS,
             THREADS,
             WAITING,
             LOCKS,
@@ -67,37 +67,53 @@ const RULES: &[Rule] = &[
             &["crate::protocol", "crate::forward", "crate::sim"],
         ],
     },
-    Rule { place: "sim", is: "the simulator", words: &[SOCKETS, CHANCE, WAITING, DRIVER] },
-    Rule { place: "name.rs", is: "the names", words: &[SOCKETS, CLOCKS, CHANCE, THREADS, LOCKS] },
-    Rule { place: "route.rs", is: "the routes", words: &[SOCKETS, CLOCKS, CHANCE, THREADS] },
-    Rule { place: "topology.rs", is: "the topology", words: &[SOCKETS, CLOCKS, CHANCE, LOCKS] },
+    Rule {
+        place: "sim",
+        description: "the simulator",
+        words: &[SOCKETS, RANDOMNESS, WAITING, DRIVER],
+    },
+    Rule {
+        place: "name.rs",
+        description: "the names",
+        words: &[SOCKETS, CLOCKS, RANDOMNESS, THREADS, LOCKS],
+    },
+    Rule {
+        place: "route.rs",
+        description: "the routes",
+        words: &[SOCKETS, CLOCKS, RANDOMNESS, THREADS],
+    },
+    Rule {
+        place: "topology.rs",
+        description: "the topology",
+        words: &[SOCKETS, CLOCKS, RANDOMNESS, LOCKS],
+    },
 ];
 
-/// Holds every rule to the source.
+/// Checks every rule.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let source = root.join("meshage/src");
-    let mut breaches = Vec::new();
+    let mut violations = Vec::new();
     for rule in RULES {
         for file in rust_files(&source.join(rule.place))? {
             let text = std::fs::read_to_string(&file)
                 .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
             let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
-            breaches.extend(breaches_of(rule, &text).map(|(line, word)| {
-                format!("{shown}:{line}: {} may not know of `{word}`", rule.is)
+            violations.extend(violations_of(rule, &text).map(|(line, word)| {
+                format!("{shown}:{line}: {} must not use `{word}`", rule.description)
             }));
         }
     }
-    if breaches.is_empty() { Ok(()) } else { Err(breaches.join("\n")) }
+    if violations.is_empty() { Ok(()) } else { Err(violations.join("\n")) }
 }
 
-fn breaches_of<'a>(rule: &'a Rule, text: &'a str) -> impl Iterator<Item = (usize, &'static str)> {
+fn violations_of<'a>(rule: &'a Rule, text: &'a str) -> impl Iterator<Item = (usize, &'static str)> {
     code(text).flat_map(move |(number, line)| {
         let words = rule.words.iter().flat_map(|group| group.iter());
         words.filter(move |word| line.contains(**word)).map(move |word| (number, *word))
     })
 }
 
-/// The lines of code, numbered: no comments, and nothing from the unit tests on.
+/// The numbered lines of code, without comments, up to the unit tests.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let tests = ["#[cfg(test)]\nmod ", "#[cfg(test)]\npub(crate) mod "];
     let end = tests.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
@@ -107,7 +123,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
 }
 
-/// The Rust files of a folder and those below it, or the file itself; none where there is nothing.
+/// The Rust files of a folder and its subfolders, or the file itself. Empty if the path does not exist.
 pub(crate) fn rust_files(place: &Path) -> Result<Vec<PathBuf>> {
     if place.is_file() {
         return Ok(vec![place.to_path_buf()]);
@@ -134,7 +150,7 @@ pub(crate) fn rust_files(place: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Whether a file is a module that its parent has for tests alone, or part of such a module.
+/// Whether a file is a module that its parent declares only for tests, or is part of such a module.
 fn is_unit_test(file: &Path) -> bool {
     let (Some(folder), Some(name)) = (file.parent(), file.file_stem()) else { return false };
     let declared = format!("#[cfg(test)]\nmod {};", name.display());
@@ -142,18 +158,18 @@ fn is_unit_test(file: &Path) -> bool {
     let is_declared = |parent: &PathBuf| {
         std::fs::read_to_string(parent).is_ok_and(|text| text.contains(&declared))
     };
-    let whole = folder.with_extension("rs");
-    parents.iter().any(is_declared) || whole.is_file() && is_unit_test(&whole)
+    let parent = folder.with_extension("rs");
+    parents.iter().any(is_declared) || parent.is_file() && is_unit_test(&parent)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RULE: Rule = Rule { place: "", is: "it", words: &[CLOCKS, LOCKS] };
+    const RULE: Rule = Rule { place: "", description: "it", words: &[CLOCKS, LOCKS] };
 
     fn found(text: &str) -> Vec<(usize, &'static str)> {
-        breaches_of(&RULE, text).collect()
+        violations_of(&RULE, text).collect()
     }
 
     #[test]
@@ -162,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_unit_tests_are_passed_over() {
+    fn comments_and_unit_tests_are_ignored() {
         assert_eq!(found("// no Mutex here\nfn f() {} // nor SystemTime\n"), []);
         assert_eq!(found("fn f() {}\n#[cfg(test)]\nmod tests { use std::sync::Mutex; }\n"), []);
     }

@@ -1,8 +1,8 @@
-//! The wheel: built into `target/wheels`, installed into `target/venv`, and tested there.
+//! Builds the wheel in `target/wheels`, installs it in `target/venv`, and tests it there.
 //!
-//! The environment is made of `python3` (or what `PYTHON` names) and of the packages in
-//! `meshage-py/requirements-dev.txt`, once; it is made anew when that file changes. Nothing is taken
-//! from the source folder: what is tested is what a user would install.
+//! The environment uses `python3` (or the interpreter in `PYTHON`) and the packages in
+//! `meshage-py/requirements-dev.txt`. It is created once, and recreated when that file changes. The
+//! tests use nothing from the source folder, so they test what a user would install.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,52 +10,52 @@ use std::process::Command;
 use crate::shell::{self, Result};
 use crate::tally::number_before;
 
-/// Where the Python part of the project is, from the top folder.
+/// The folder of the Python package.
 const FOLDER: &str = "meshage-py";
 
-/// Builds and installs the wheel; the interpreter that has it.
-pub(crate) fn wheel(root: &Path) -> Result<PathBuf> {
+/// Builds and installs the wheel. Returns the interpreter of its environment.
+pub(crate) fn install_wheel(root: &Path) -> Result<PathBuf> {
     let venv = environment(root)?;
     let wheels = shell::target(root).join("wheels");
-    shell::emptied(&wheels)?;
-    shell::quietly(build(root, &venv, &wheels).arg("--quiet"))?;
+    shell::create_empty_folder(&wheels)?;
+    shell::run_quietly(build_command(root, &venv, &wheels).arg("--quiet"))?;
     let wheel = only_file(&wheels)?;
     let built = read(&wheel)?;
-    // Installing it again would take the module away from a program that runs at this moment.
+    // A second installation would remove the module while another program uses it.
     let installed = venv.join("installed.whl");
-    if std::fs::read(&installed).is_ok_and(|had| had == built) {
+    if std::fs::read(&installed).is_ok_and(|wheel| wheel == built) {
         return Ok(interpreter(&venv));
     }
     let mut install = pip(root, &venv);
     install.args(["install", "--quiet", "--force-reinstall", "--no-deps"]).arg(wheel);
-    shell::quietly(&mut install)?;
+    shell::run_quietly(&mut install)?;
     std::fs::write(&installed, built)
         .map_err(|error| format!("cannot write {}: {error}", installed.display()))?;
     Ok(interpreter(&venv))
 }
 
-/// What builds the wheel into a folder; it may be told more.
-pub(crate) fn build(root: &Path, venv: &Path, wheels: &Path) -> Command {
+/// The command that builds the wheel into a folder. The caller may add options.
+pub(crate) fn build_command(root: &Path, venv: &Path, wheels: &Path) -> Command {
     let mut build = maturin(root, venv, "build", wheels);
     build.arg("--release").arg("--interpreter").arg(interpreter(venv));
     build
 }
 
-/// What builds the source distribution into a folder.
-pub(crate) fn sources(root: &Path, venv: &Path, folder: &Path) -> Command {
+/// The command that builds the source distribution into a folder.
+pub(crate) fn sdist_command(root: &Path, venv: &Path, folder: &Path) -> Command {
     maturin(root, venv, "sdist", folder)
 }
 
-fn maturin(root: &Path, venv: &Path, what: &str, out: &Path) -> Command {
+fn maturin(root: &Path, venv: &Path, subcommand: &str, out: &Path) -> Command {
     let mut maturin = program(root, venv, "maturin");
-    maturin.arg(what).arg("--manifest-path").arg(root.join(FOLDER).join("Cargo.toml"));
+    maturin.arg(subcommand).arg("--manifest-path").arg(root.join(FOLDER).join("Cargo.toml"));
     maturin.arg("--out").arg(out);
     maturin
 }
 
-/// Tests the wheel: how many checks passed, how many failed.
+/// Tests the wheel. Returns the number of checks that passed and that failed.
 pub(crate) fn test(root: &Path) -> Result<(usize, usize)> {
-    wheel(root)?;
+    install_wheel(root)?;
     let venv = shell::target(root).join("venv");
     let folder = root.join(FOLDER);
     let mut pytest = module(root, &venv, "pytest");
@@ -68,11 +68,11 @@ pub(crate) fn test(root: &Path) -> Result<(usize, usize)> {
         + number_before(last, "errors");
     if !succeeded {
         println!("{text}");
-        // A run that did not come to its end has no counts.
+        // An aborted run has no counts.
         failed = failed.max(1);
     }
-    for (what, mut check) in types(root, &venv) {
-        match shell::quietly(&mut check) {
+    for (what, mut check) in type_checks(root, &venv) {
+        match shell::run_quietly(&mut check) {
             Ok(_) => passed += 1,
             Err(why) => {
                 println!("{what}: {why}");
@@ -83,9 +83,9 @@ pub(crate) fn test(root: &Path) -> Result<(usize, usize)> {
     Ok((passed, failed))
 }
 
-/// What checks the types: the package, the examples and the tests; then the stubs of the native
-/// module against the module itself.
-fn types(root: &Path, venv: &Path) -> [(&'static str, Command); 2] {
+/// The type checks: of the package, the examples and the tests, then of the native module's stubs
+/// against the module.
+fn type_checks(root: &Path, venv: &Path) -> [(&'static str, Command); 2] {
     let folder = root.join(FOLDER);
     let cache = shell::target(root).join("mypy");
     let mut strict = module(root, venv, "mypy");
@@ -94,46 +94,46 @@ fn types(root: &Path, venv: &Path) -> [(&'static str, Command); 2] {
     let mut stubs = module(root, venv, "mypy.stubtest");
     stubs.current_dir(shell::target(root)).arg("meshage");
     stubs.arg("--allowlist").arg(folder.join("stubtest-allow.txt"));
-    // What is allowed for one version of Python is not there in another.
+    // Some entries of the list apply only to certain versions of Python.
     stubs.arg("--ignore-unused-allowlist");
     [("mypy --strict", strict), ("stubtest", stubs)]
 }
 
-/// The virtual environment, with what builds and tests the wheel.
+/// The virtual environment with the packages that build and test the wheel.
 pub(crate) fn environment(root: &Path) -> Result<PathBuf> {
     let venv = shell::target(root).join("venv");
     let requirements = root.join(FOLDER).join("requirements-dev.txt");
-    let wanted = std::fs::read_to_string(&requirements)
+    let required = std::fs::read_to_string(&requirements)
         .map_err(|error| format!("cannot read {}: {error}", requirements.display()))?;
-    // The list that the environment was made from, written when it was complete.
-    let made_from = venv.join("requirements-dev.txt");
-    if std::fs::read_to_string(&made_from).is_ok_and(|had| had == wanted) {
+    // This copy is written when the environment is complete.
+    let installed = venv.join("requirements-dev.txt");
+    if std::fs::read_to_string(&installed).is_ok_and(|text| text == required) {
         return Ok(venv);
     }
-    println!("making a virtual environment for Python");
-    clean(root, &venv)?;
+    println!("creating a virtual environment for Python");
+    create_environment(root, &venv)?;
     let mut install = pip(root, &venv);
     install.args(["install", "--quiet", "--requirement"]).arg(&requirements);
-    shell::quietly(&mut install)?;
-    std::fs::write(&made_from, wanted)
-        .map_err(|error| format!("cannot write {}: {error}", made_from.display()))?;
+    shell::run_quietly(&mut install)?;
+    std::fs::write(&installed, required)
+        .map_err(|error| format!("cannot write {}: {error}", installed.display()))?;
     Ok(venv)
 }
 
-/// Makes a virtual environment that has nothing yet.
-pub(crate) fn clean(root: &Path, venv: &Path) -> Result<()> {
+/// Creates an empty virtual environment.
+pub(crate) fn create_environment(root: &Path, venv: &Path) -> Result<()> {
     let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
     let mut create = shell::command(root, python);
     create.args(["-m", "venv", "--clear"]).arg(venv);
-    shell::quietly(&mut create).map(|_| ())
+    shell::run_quietly(&mut create).map(|_| ())
 }
 
-/// The environment's own `python`.
+/// The environment's `python`.
 pub(crate) fn interpreter(venv: &Path) -> PathBuf {
     venv.join("bin/python")
 }
 
-/// A program of the environment, which finds the environment's others.
+/// A program of the environment. It finds the environment's other programs.
 fn program(root: &Path, venv: &Path, name: &str) -> Command {
     let mut command = shell::command(root, venv.join("bin").join(name));
     command.env("VIRTUAL_ENV", venv);
@@ -147,7 +147,7 @@ pub(crate) fn module(root: &Path, venv: &Path, name: &str) -> Command {
     command
 }
 
-/// The environment's own `pip`.
+/// The environment's `pip`.
 pub(crate) fn pip(root: &Path, venv: &Path) -> Command {
     let mut command = module(root, venv, "pip");
     command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").env("PIP_ROOT_USER_ACTION", "ignore");
@@ -159,9 +159,9 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 }
 
 fn only_file(folder: &Path) -> Result<PathBuf> {
-    let files = shell::files(folder)?;
+    let files = shell::list_files(folder)?;
     match &files[..] {
         [file] => Ok(file.clone()),
-        _ => Err(format!("{} wheels in {}", files.len(), folder.display())),
+        _ => Err(format!("expected one wheel, found {} in {}", files.len(), folder.display())),
     }
 }

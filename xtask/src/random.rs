@@ -1,14 +1,14 @@
-//! What keeps two runs on one machine apart: a namespace and a UDP port of their own.
+//! Unique numbers, namespaces and UDP ports, which separate two runs on one machine.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::UdpSocket;
 
 use crate::shell::Result;
 
-/// Ports to choose from: above the registered services that a machine is likely to run, below the
-/// range from which systems give out ports by themselves.
+/// The range of ports: above the registered services that a machine is likely to run, below the range
+/// of ephemeral ports.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
-/// How many ports are tried before giving up.
+/// The maximum number of ports to try.
 const TRIES_MAX: usize = 100;
 
 /// A number that no other run has.
@@ -23,7 +23,7 @@ pub(crate) fn namespace(what: &str) -> String {
     format!("{what}-{:016x}", number())
 }
 
-/// A UDP port that nobody uses at this moment.
+/// A UDP port that is free at present.
 pub(crate) fn udp_port() -> Result<u16> {
     let span = u64::from(PORTS.end - PORTS.start);
     for _ in 0..TRIES_MAX {
@@ -32,7 +32,7 @@ pub(crate) fn udp_port() -> Result<u16> {
             return Ok(port);
         }
     }
-    Err("no free UDP port found".into())
+    Err("found no free UDP port".into())
 }
 
 #[cfg(test)]
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_runs_are_kept_apart() {
+    fn two_runs_have_different_namespaces() {
         assert_ne!(namespace("demo"), namespace("demo"));
         assert!(namespace("demo").len() <= 64);
         assert!(PORTS.contains(&udp_port().expect("some port is free")));

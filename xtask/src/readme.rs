@@ -1,13 +1,14 @@
-//! `cargo xtask readme`: does what the README says, as somebody does who reads it from its top.
+//! `cargo xtask readme`: runs the commands of the README as a reader would, from top to bottom.
 //!
-//! Every block of commands runs as it stands, in the order of the page: the first in the tree, each
-//! other one where the one before left off, with the variables that it exported. The home folder is
-//! an empty one. A block that starts `alice` and `bob` is right when each has heard the other.
+//! Every block of commands runs unchanged, in the order of the page. The first block starts in the
+//! tree. Each other block starts in the folder where the previous one ended, with its exported
+//! variables. The home folder is empty at first. A block that starts `alice` and `bob` passes when
+//! each has received a greeting from the other.
 //!
 //! ```text
-//!  README.md ─► blocks ─┬─ sh ──────► run ─► alice and bob? until they have greeted : until it ends
-//!                       ├─ save: F ─► written into the folder that the commands are in
-//!                       └─ file: F ─► a program of the tree, which some command has to copy
+//!  README.md ─► blocks ─┬─ sh ──────► run until both nodes have greeted, or until the block ends
+//!                       ├─ save: F ─► saved in the current folder of the commands
+//!                       └─ file: F ─► a program of the tree, which a command must copy
 //! ```
 
 use std::io::{BufRead as _, BufReader};
@@ -18,23 +19,23 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::greeting::is_greeting;
-use crate::outside::clean;
-use crate::shell::{self, Folder, Result};
+use crate::shell::{self, Result};
 use crate::tally::Tally;
+use crate::temp_folder::TempFolder;
 use crate::{go, random};
 
-/// What the blocks are read from.
+/// The page with the blocks.
 const PAGE: &str = "README.md";
-/// Commands that the page shows and that are not run from it, since this is one of them.
-const EXCUSED: [&str; 2] = ["cargo xtask demo", "cargo xtask test"];
+/// Commands that are not run, because this check is part of them or they are tested elsewhere.
+const NOT_RUN: [&str; 2] = ["cargo xtask demo", "cargo xtask test"];
 /// The two nodes that greet each other.
 const NODES: [&str; 2] = ["alice", "bob"];
-/// What a command may need that is not asked of everybody who builds the project.
+/// Tools that some blocks need, but that are not required to build the project.
 const TOOLS: [&str; 5] = ["pkg-config", "cmake", "go", "c++", "sed"];
-/// How long a block may take: some build the library, which takes about a minute on two cores.
+/// The time limit for a block. Some blocks build the library, which takes about a minute on two cores.
 const BLOCK_MAX: Duration = Duration::from_secs(400);
 
-/// A block of the page, with the title that it is under.
+/// A block of the page, with the title of its section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Block {
     title: String,
@@ -42,32 +43,32 @@ struct Block {
     text: String,
 }
 
-/// What is to be done with a block.
+/// The kind of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
-    /// It is run.
+    /// Commands to run.
     Commands,
-    /// It is written into a file of this name.
+    /// Text to save in a file of this name.
     Save(String),
-    /// It is this file of the tree, as another check says.
+    /// This file of the tree. Another check compares the two.
     Program(String),
-    /// Nothing is known of it, which is an error.
+    /// A block without a known kind, which is an error.
     Unknown,
 }
 
-/// Runs the page's commands, and says what came of them.
+/// Runs the page's commands, and prints the counts.
 pub(crate) fn run(root: &Path) -> Result<()> {
     let mut tally = Tally::default();
     test(root, &mut tally);
     tally.finish()
 }
 
-/// Runs the page's commands as checks among others.
+/// Runs the page's commands as checks of a larger tally.
 pub(crate) fn test(root: &Path, tally: &mut Tally) {
     let page = std::fs::read_to_string(root.join(PAGE)).unwrap_or_default();
     let blocks = blocks(&page);
-    tally.check("every block of the README is a program that is run, or commands", || {
-        known(&blocks)
+    tally.check("every block of the README contains commands or a program that they use", || {
+        check_kinds(&blocks)
     });
     let reader = match Reader::new(root) {
         Ok(reader) => reader,
@@ -76,7 +77,7 @@ pub(crate) fn test(root: &Path, tally: &mut Tally) {
     for block in &blocks {
         let what = format!("the README, {}: {}", block.title, first_command(&block.text));
         match &block.kind {
-            Kind::Commands if is_excused(&block.text) => {}
+            Kind::Commands if is_not_run(&block.text) => {}
             Kind::Commands => match missing(&block.text) {
                 Some(tool) => tally.skip(&what, &format!("{tool} is not installed")),
                 None => {
@@ -93,23 +94,23 @@ pub(crate) fn test(root: &Path, tally: &mut Tally) {
     }
 }
 
-/// Somebody with a home of his own, who types what the page says.
+/// A simulated reader with an empty home folder, who runs the commands of the page.
 struct Reader {
     tree: PathBuf,
-    home: Folder,
-    /// What the commands before left behind: variables and the folder that they are in.
+    home: TempFolder,
+    /// The file with the state that earlier commands left: variables and the current folder.
     state: PathBuf,
-    /// Where Go keeps what it compiled, so that its library is not compiled for every reader.
+    /// The build cache of Go, so that its standard library is not compiled for every reader.
     go_cache: Option<String>,
 }
 
 impl Reader {
     fn new(root: &Path) -> Result<Self> {
-        let home = Folder::outside("readme")?;
-        let state = home.0.join(".state");
+        let home = TempFolder::new("readme")?;
+        let state = home.path().join(".state");
         let mut cache = shell::command(root, "go");
-        let go_cache = match go::why_not() {
-            None => shell::quietly(cache.args(["env", "GOCACHE"])).ok(),
+        let go_cache = match go::unavailable_reason() {
+            None => shell::run_quietly(cache.args(["env", "GOCACHE"])).ok(),
             Some(_) => None,
         };
         let reader = Self { tree: root.to_path_buf(), home, state, go_cache };
@@ -117,16 +118,16 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Runs a block: to its end, or until its nodes have greeted each other.
+    /// Runs a block to its end, or until its nodes have exchanged greetings.
     fn run(&self, block: &str) -> Result<()> {
-        let greeted = starts_nodes(block).then(|| {
+        let node_names = starts_nodes(block).then(|| {
             let run = random::number();
             NODES.map(|name| format!("{name}-{run:016x}"))
         });
         let mut script = format!("set -e\n. {}\n", quoted(&self.state));
-        match &greeted {
-            // The names alone are others than the page's: nobody else on this machine has them.
-            // Where one of them does not start, the other is not waited for.
+        match &node_names {
+            // Only the names differ from the page, because names must be unique on this machine. If
+            // one node does not start, the script does not wait for the other.
             Some(names) => {
                 script.push_str("trap 'kill 0' EXIT\n");
                 script.push_str(&renamed(block, names));
@@ -136,17 +137,17 @@ impl Reader {
         let state = quoted(&self.state);
         script.push_str(&format!("\n{{ export -p; echo cd \"'$PWD'\"; }} > {state}\n"));
         let mut running = Running::start(&mut self.shell(&script))?;
-        let by = Instant::now() + BLOCK_MAX;
-        match greeted {
-            None => running.ends(by),
-            Some(names) => running.greets(&names, by),
+        let deadline = Instant::now() + BLOCK_MAX;
+        match node_names {
+            None => running.wait_for_end(deadline),
+            Some(names) => running.wait_for_greetings(&names, deadline),
         }
     }
 
-    /// Writes a file where the commands are.
+    /// Writes a file into the current folder of the commands.
     fn save(&self, name: &str, text: &str) -> Result<()> {
-        let whereabouts = format!(". {}; pwd", quoted(&self.state));
-        let folder = shell::quietly(&mut self.shell(&whereabouts))?;
+        let print_folder = format!(". {}; pwd", quoted(&self.state));
+        let folder = shell::run_quietly(&mut self.shell(&print_folder))?;
         self.write(&Path::new(folder.trim_end()).join(name), text)
     }
 
@@ -156,41 +157,41 @@ impl Reader {
     }
 
     fn shell(&self, script: &str) -> Command {
-        let mut sh = clean(shell::command(&self.tree, "sh"));
-        // cargo and the toolchain are found from the home of whoever runs this.
+        let mut sh = shell::without_library_paths(shell::command(&self.tree, "sh"));
+        // cargo and the toolchain are in the home folder of the user of this command.
         for (variable, folder) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
-            let own = std::env::home_dir().map(|home| home.join(folder));
-            if let (None, Some(own)) = (std::env::var_os(variable), own) {
-                sh.env(variable, own);
+            let path = std::env::home_dir().map(|home| home.join(folder));
+            if let (None, Some(path)) = (std::env::var_os(variable), path) {
+                sh.env(variable, path);
             }
         }
         if let Some(cache) = &self.go_cache {
-            sh.env("GOCACHE", cache.trim()).env("CGO_CFLAGS", go::apart(&self.home.0));
+            sh.env("GOCACHE", cache.trim()).env("CGO_CFLAGS", go::cgo_flags(self.home.path()));
         }
-        for own in
+        for variable in
             ["PKG_CONFIG_PATH", "LD_RUN_PATH", "VIRTUAL_ENV", "PYTHONPATH", "CARGO_MANIFEST_DIR"]
         {
-            sh.env_remove(own);
+            sh.env_remove(variable);
         }
-        sh.args(["-c", script]).env("HOME", &self.home.0);
+        sh.args(["-c", script]).env("HOME", self.home.path());
         sh
     }
 }
 
-/// A block that runs, with everything that it started. Dropping it ends all of that.
+/// A running block, with all processes that it started. Dropping the value kills them.
 struct Running {
     child: Child,
     lines: Receiver<String>,
-    said: Vec<String>,
+    output: Vec<String>,
 }
 
 impl Running {
     fn start(command: &mut Command) -> Result<Self> {
-        // A group of its own, so that what goes on in the background can be ended with it.
+        // A separate process group, so that background processes can be killed with the block.
         command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("cannot start sh: {error}"))?;
         let (sender, lines) = mpsc::channel();
-        let pass_on = |stream: Box<dyn std::io::Read + Send>| {
+        let forward = |stream: Box<dyn std::io::Read + Send>| {
             let sender = sender.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(std::result::Result::ok) {
@@ -201,57 +202,57 @@ impl Running {
             });
         };
         if let Some(stream) = child.stdout.take() {
-            pass_on(Box::new(stream));
+            forward(Box::new(stream));
         }
         if let Some(stream) = child.stderr.take() {
-            pass_on(Box::new(stream));
+            forward(Box::new(stream));
         }
-        Ok(Self { child, lines, said: Vec::new() })
+        Ok(Self { child, lines, output: Vec::new() })
     }
 
-    /// Waits until the commands have ended, and well.
-    fn ends(&mut self, by: Instant) -> Result<()> {
-        while self.line(by)?.is_some() {}
-        let status = self.child.wait().map_err(|error| format!("no status: {error}"))?;
-        if status.success() { Ok(()) } else { Err(self.told(&status.to_string())) }
+    /// Waits until the commands have ended, and checks that they succeeded.
+    fn wait_for_end(&mut self, deadline: Instant) -> Result<()> {
+        while self.line(deadline)?.is_some() {}
+        let status = self.child.wait().map_err(|error| format!("cannot wait for sh: {error}"))?;
+        if status.success() { Ok(()) } else { Err(self.error(&status.to_string())) }
     }
 
-    /// Waits until each of the two nodes has printed what the other said.
-    fn greets(&mut self, names: &[String; 2], by: Instant) -> Result<()> {
-        let mut heard = [false; 2];
-        while heard != [true; 2] {
-            let Some(line) = self.line(by)? else {
-                return Err(self.told("they ended before they had greeted each other"));
+    /// Waits until each of the two nodes has printed the other's greeting.
+    fn wait_for_greetings(&mut self, names: &[String; 2], deadline: Instant) -> Result<()> {
+        let mut greeted = [false; 2];
+        while greeted != [true; 2] {
+            let Some(line) = self.line(deadline)? else {
+                return Err(self.error("the nodes exited before they had exchanged greetings"));
             };
-            for (heard, name) in heard.iter_mut().zip(names) {
-                *heard |= is_greeting(&line, name);
+            for (greeted, name) in greeted.iter_mut().zip(names) {
+                *greeted |= is_greeting(&line, name);
             }
         }
         Ok(())
     }
 
-    /// The next line that is printed, unless all is over.
-    fn line(&mut self, by: Instant) -> Result<Option<String>> {
-        match self.lines.recv_timeout(by.saturating_duration_since(Instant::now())) {
+    /// The next line of output, or `None` at its end.
+    fn line(&mut self, deadline: Instant) -> Result<Option<String>> {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => {
-                self.said.push(line.clone());
+                self.output.push(line.clone());
                 Ok(Some(line))
             }
             Err(RecvTimeoutError::Disconnected) => Ok(None),
             Err(RecvTimeoutError::Timeout) => {
-                Err(self.told(&format!("not done after {} s", BLOCK_MAX.as_secs())))
+                Err(self.error(&format!("the block did not finish in {} s", BLOCK_MAX.as_secs())))
             }
         }
     }
 
-    fn told(&self, why: &str) -> String {
-        format!("{why}\n{}", self.said.join("\n"))
+    fn error(&self, why: &str) -> String {
+        format!("{why}\n{}", self.output.join("\n"))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The group is there as long as the shell has not been waited for.
+        // The process group exists until the shell has been waited for.
         if matches!(self.child.try_wait(), Ok(None)) {
             let end = format!("kill -KILL -{}", self.child.id());
             let _ = Command::new("sh").args(["-c", &end]).status();
@@ -260,28 +261,28 @@ impl Drop for Running {
     }
 }
 
-/// The blocks of a page, in their order.
+/// The blocks of a page, in order.
 fn blocks(page: &str) -> Vec<Block> {
     let mut found = Vec::new();
     let mut title = String::new();
-    let mut mark = "";
+    let mut previous = "";
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
         if let Some(words) = line.strip_prefix('#') {
             title = words.trim_start_matches('#').trim().to_owned();
         } else if let Some(language) = line.strip_prefix("```") {
             let text: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            let kind = kind(mark, language);
+            let kind = kind(previous, language);
             found.push(Block { title: title.clone(), kind, text: text.join("\n") + "\n" });
         }
-        mark = line;
+        previous = line;
     }
     found
 }
 
-/// What the line before a block, and its language, say of it.
-fn kind(mark: &str, language: &str) -> Kind {
-    let named = |what: &str| Some(mark.strip_prefix(what)?.strip_suffix(" -->")?.to_owned());
+/// The kind of a block, from the line before it and its language.
+fn kind(previous: &str, language: &str) -> Kind {
+    let named = |what: &str| Some(previous.strip_prefix(what)?.strip_suffix(" -->")?.to_owned());
     match (named("<!-- file: "), named("<!-- save: "), language) {
         (Some(file), _, _) => Kind::Program(file),
         (None, Some(file), _) => Kind::Save(file),
@@ -290,18 +291,23 @@ fn kind(mark: &str, language: &str) -> Kind {
     }
 }
 
-/// Whether every block is run, or is a program that is.
-fn known(blocks: &[Block]) -> Result<()> {
+/// Checks that every block is run, or is a program that a command copies.
+fn check_kinds(blocks: &[Block]) -> Result<()> {
     for block in blocks {
         match &block.kind {
-            Kind::Unknown => return Err(format!("{}: nothing runs a block", block.title)),
+            Kind::Unknown => {
+                return Err(format!(
+                    "the section {} has a block that no command runs",
+                    block.title
+                ));
+            }
             Kind::Program(file) if !is_copied(blocks, file) => {
-                return Err(format!("no command copies {file}"));
+                return Err(format!("no command of the README copies {file}"));
             }
             Kind::Program(_) | Kind::Commands | Kind::Save(_) => {}
         }
     }
-    if blocks.is_empty() { Err(format!("no blocks in {PAGE}")) } else { Ok(()) }
+    if blocks.is_empty() { Err(format!("{PAGE} has no blocks")) } else { Ok(()) }
 }
 
 fn is_copied(blocks: &[Block], file: &str) -> bool {
@@ -310,7 +316,7 @@ fn is_copied(blocks: &[Block], file: &str) -> bool {
     blocks.iter().any(|block| block.kind == Kind::Commands && copies(block))
 }
 
-/// A block's lines without comments, of those that say something.
+/// The lines of a block without comments and without empty lines.
 fn commands(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .map(|line| line.split(" #").next().unwrap_or(line).trim())
@@ -321,11 +327,11 @@ fn first_command(text: &str) -> &str {
     commands(text).next().unwrap_or_default()
 }
 
-fn is_excused(text: &str) -> bool {
-    commands(text).all(|command| EXCUSED.contains(&command))
+fn is_not_run(text: &str) -> bool {
+    commands(text).all(|command| NOT_RUN.contains(&command))
 }
 
-/// A tool that a block needs and that is not there.
+/// A tool that a block needs and that is not installed.
 fn missing(text: &str) -> Option<&'static str> {
     let needs = |tool: &str| {
         commands(text)
@@ -342,7 +348,7 @@ fn starts_nodes(text: &str) -> bool {
     NODES.iter().all(has)
 }
 
-/// The block with other names for its nodes.
+/// Replaces the names of the nodes in a block.
 fn renamed(text: &str, names: &[String; 2]) -> String {
     let word = |word: &str| match NODES.iter().position(|name| *name == word) {
         Some(at) => names[at].clone(),
@@ -382,23 +388,23 @@ cp $MESHAGE/a/b.c .
 ";
 
     #[test]
-    fn a_block_is_what_its_mark_and_its_language_say() {
+    fn the_kind_of_a_block_follows_from_its_marker_and_language() {
         let kinds: Vec<Kind> = blocks(TEXT).into_iter().map(|block| block.kind).collect();
         let save = Kind::Save("CMakeLists.txt".into());
         assert_eq!(kinds, [Kind::Commands, save, Kind::Program("a/b.c".into()), Kind::Commands]);
         assert_eq!(blocks(TEXT)[2].title, "Two");
-        assert_eq!(known(&blocks(TEXT)), Ok(()));
+        assert_eq!(check_kinds(&blocks(TEXT)), Ok(()));
     }
 
     #[test]
-    fn a_block_that_nothing_runs_is_found() {
-        assert!(known(&blocks("```c\nint x;\n```\n")).is_err());
-        assert!(known(&blocks(&TEXT.replace("cp ", "cp -r $MESHAGE/other "))).is_ok());
-        assert!(known(&blocks(&TEXT.replace("$MESHAGE/a/b.c", "other.c"))).is_err());
+    fn a_block_that_no_command_runs_is_found() {
+        assert!(check_kinds(&blocks("```c\nint x;\n```\n")).is_err());
+        assert!(check_kinds(&blocks(&TEXT.replace("cp ", "cp -r $MESHAGE/other "))).is_ok());
+        assert!(check_kinds(&blocks(&TEXT.replace("$MESHAGE/a/b.c", "other.c"))).is_err());
     }
 
     #[test]
-    fn a_block_that_starts_nodes_gets_other_names_and_nothing_else() {
+    fn only_the_names_change_in_a_block_that_starts_nodes() {
         let block = &blocks(TEXT)[0].text;
         assert!(starts_nodes(block) && !starts_nodes("cp x . # for alice & bob"));
         let text = renamed(block, &["a1".into(), "b1".into()]);
@@ -406,16 +412,16 @@ cp $MESHAGE/a/b.c .
     }
 
     #[test]
-    fn a_tool_is_needed_where_a_command_begins_with_it() {
+    fn a_tool_is_needed_if_a_command_starts_with_it() {
         assert_eq!(missing("echo cmake c++ go # go\n"), None);
         assert!(
-            is_excused("cargo xtask demo   # seven nodes\n") && !is_excused("cargo xtask wheel\n")
+            is_not_run("cargo xtask demo   # seven nodes\n") && !is_not_run("cargo xtask wheel\n")
         );
     }
 
     #[test]
-    fn the_readme_has_no_block_that_nothing_runs() {
+    fn commands_run_every_block_of_the_readme() {
         let page = std::fs::read_to_string(shell::root().join(PAGE)).expect("the README");
-        assert_eq!(known(&blocks(&page)), Ok(()));
+        assert_eq!(check_kinds(&blocks(&page)), Ok(()));
     }
 }

@@ -1,15 +1,13 @@
-//! Running other programs, and where things are.
+//! Runs other programs, and finds the folders of the project.
 //!
-//! Errors here are sentences for whoever ran the command.
+//! Errors are sentences for the user of the command.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::random;
-
-/// What a command gives, or a sentence that says why not.
+/// The result of a command. The error is a sentence that says what failed.
 pub(crate) type Result<T> = std::result::Result<T, String>;
 
 /// The top folder of the project.
@@ -18,7 +16,7 @@ pub(crate) fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_path_buf()
 }
 
-/// Where everything that is built goes.
+/// The folder of all build output.
 pub(crate) fn target(root: &Path) -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(elsewhere) => root.join(elsewhere),
@@ -26,39 +24,20 @@ pub(crate) fn target(root: &Path) -> PathBuf {
     }
 }
 
-/// A folder outside the tree, empty, that goes when this does.
-#[derive(Debug)]
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    /// Makes one whose name says what it is for.
-    pub(crate) fn outside(purpose: &str) -> Result<Self> {
-        let name = format!("meshage-{purpose}-{:016x}", random::number());
-        let folder = Self(std::env::temp_dir().join(name));
-        emptied(&folder.0).map(|()| folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Makes a folder, or takes away what is in it.
-pub(crate) fn emptied(folder: &Path) -> Result<()> {
+/// Creates a folder, or removes its contents.
+pub(crate) fn create_empty_folder(folder: &Path) -> Result<()> {
     let _ = std::fs::remove_dir_all(folder);
     let made = std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::read_dir(folder)?.next().transpose());
     match made {
         Ok(None) => Ok(()),
         Ok(Some(left)) => Err(format!("cannot remove {}", left.path().display())),
-        Err(error) => Err(format!("no folder {}: {error}", folder.display())),
+        Err(error) => Err(format!("cannot create {}: {error}", folder.display())),
     }
 }
 
-/// What is in a folder, in the order of names.
-pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The entries of a folder, sorted by name.
+pub(crate) fn list_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)
         .map_err(|error| format!("cannot list {}: {error}", folder.display()))?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -66,15 +45,15 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Waits until no other command builds, and keeps others waiting while the value lives.
-pub(crate) fn alone(root: &Path) -> Result<File> {
+/// Waits until no other command builds. Other commands wait while the returned value exists.
+pub(crate) fn lock_build(root: &Path) -> Result<File> {
     let path = target(root).join("xtask.lock");
     let open = File::options().create(true).append(true).open(&path);
     let locked = open.and_then(|file| file.lock().map(|()| file));
     locked.map_err(|error| format!("cannot lock {}: {error}", path.display()))
 }
 
-/// A program to be run in the top folder, its input empty.
+/// A command that runs a program in the given folder, with empty input.
 pub(crate) fn command(root: &Path, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root).stdin(Stdio::null());
@@ -88,26 +67,34 @@ pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a program and lets it print.
+/// Runs a program and shows its output.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let line = shown(command);
+    let line = command_line(command);
     let status = command.status().map_err(|error| format!("cannot run `{line}`: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{line}` failed: {status}")) }
 }
 
-/// Runs a program and gives what it prints (both streams) and whether it succeeded.
+/// Runs a program. Returns whether it succeeded, and its output (both streams).
 pub(crate) fn capture(command: &mut Command) -> Result<(bool, String)> {
-    let line = shown(command);
+    let line = command_line(command);
     let output = command.output().map_err(|error| format!("cannot run `{line}`: {error}"))?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     Ok((output.status.success(), text))
 }
 
-/// Runs a program in silence; what it printed is in the error.
-pub(crate) fn quietly(command: &mut Command) -> Result<String> {
+/// Runs a program without showing its output. The error contains the output.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<String> {
     let (succeeded, text) = capture(command)?;
-    if succeeded { Ok(text) } else { Err(format!("`{}` failed:\n{text}", shown(command))) }
+    if succeeded { Ok(text) } else { Err(format!("`{}` failed:\n{text}", command_line(command))) }
+}
+
+/// Removes the variables that could make a command find a library other than the installed one.
+pub(crate) fn without_library_paths(mut command: Command) -> Command {
+    for variable in ["LD_LIBRARY_PATH", "LIBRARY_PATH", "CPATH", "MAKEFLAGS", "STATIC"] {
+        command.env_remove(variable);
+    }
+    command
 }
 
 /// Whether a program of this name is on the search path.
@@ -116,8 +103,8 @@ pub(crate) fn is_installed(program: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
 }
 
-/// A command as one would type it.
-pub(crate) fn shown(command: &Command) -> String {
+/// A command as a line of text.
+pub(crate) fn command_line(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
     for argument in command.get_args() {
         line.push(' ');

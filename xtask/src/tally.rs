@@ -1,29 +1,29 @@
-//! How many checks passed, failed and were skipped, over every runner.
+//! Counts the checks that passed, failed and were skipped, over all suites.
 
 use std::time::Instant;
 
 use crate::shell::Result;
 
-/// The sums, and what is to be said of them at the end.
+/// The counts, and the failures to list at the end.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Checks that held.
+    /// Checks that passed.
     pub(crate) passed: usize,
-    /// Checks that did not.
+    /// Checks that failed.
     pub(crate) failed: usize,
-    /// Checks that could not be made here.
+    /// Checks that cannot run on this machine.
     pub(crate) skipped: usize,
     failures: Vec<String>,
 }
 
 impl Tally {
-    /// One check: named before it runs, told after.
+    /// Runs one check. Prints its name first, and its result afterwards.
     pub(crate) fn check(&mut self, what: &str, run: impl FnOnce() -> Result<()>) -> bool {
-        let began = Instant::now();
+        let start = Instant::now();
         println!("── {what}");
         match run() {
             Ok(()) => {
-                println!("   passed: {what} ({:.1} s)", began.elapsed().as_secs_f64());
+                println!("   passed: {what} ({:.1} s)", start.elapsed().as_secs_f64());
                 self.passed += 1;
                 true
             }
@@ -34,17 +34,17 @@ impl Tally {
         }
     }
 
-    /// A runner with counts of its own: `(passed, failed, skipped)`.
-    pub(crate) fn runner(
+    /// Runs a suite that has its own counts: `(passed, failed, skipped)`.
+    pub(crate) fn suite(
         &mut self,
         what: &str,
         run: impl FnOnce() -> Result<(usize, usize, usize)>,
     ) {
-        let began = Instant::now();
+        let start = Instant::now();
         println!("── {what}");
         match run() {
             Ok((passed, failed, skipped)) => {
-                let took = began.elapsed().as_secs_f64();
+                let took = start.elapsed().as_secs_f64();
                 println!("   {passed} passed, {failed} failed: {what} ({took:.1} s)");
                 self.passed += passed;
                 self.failed += failed;
@@ -57,7 +57,7 @@ impl Tally {
         }
     }
 
-    /// A check that cannot be made here.
+    /// Skips a check that cannot run on this machine.
     pub(crate) fn skip(&mut self, what: &str, because: &str) {
         println!("skipped: {what} because {because}");
         self.skipped += 1;
@@ -69,7 +69,7 @@ impl Tally {
         self.failures.push(format!("{what}: {}", why.lines().next().unwrap_or_default()));
     }
 
-    /// The line that ends it all.
+    /// The last line of the output.
     pub(crate) fn line(&self) -> String {
         let mut line = format!("{} passed, {} failed", self.passed, self.failed);
         if self.skipped > 0 {
@@ -78,17 +78,17 @@ impl Tally {
         line
     }
 
-    /// Prints what failed, then the last line; an error if anything did.
+    /// Prints the failures, then the last line. Returns an error if there were failures.
     pub(crate) fn finish(self) -> Result<()> {
         for failure in &self.failures {
             println!("failed: {failure}");
         }
         println!("{}", self.line());
-        if self.failed == 0 { Ok(()) } else { Err("not all passed".into()) }
+        if self.failed == 0 { Ok(()) } else { Err("some checks failed".into()) }
     }
 }
 
-/// The counts in what `cargo test` prints: the sums over all its `test result:` lines.
+/// The counts in the output of `cargo test`: the sums over all lines `test result:`.
 pub(crate) fn of_cargo(text: &str) -> (usize, usize, usize) {
     let mut sums = (0, 0, 0);
     for line in text.lines().filter(|line| line.starts_with("test result:")) {
@@ -100,7 +100,7 @@ pub(crate) fn of_cargo(text: &str) -> (usize, usize, usize) {
     sums
 }
 
-/// The number that stands before `word` in a line of counts; 0 where there is none.
+/// The number before `word` in a line of counts, or 0 if there is none.
 pub(crate) fn number_before(line: &str, word: &str) -> usize {
     let words: Vec<&str> =
         line.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -133,10 +133,10 @@ test result: FAILED. 3 passed; 1 failed; 4 ignored; 0 measured; 0 filtered out
     }
 
     #[test]
-    fn the_last_line_names_skips_only_where_there_are_some() {
+    fn the_last_line_contains_skips_only_if_there_are_some() {
         let mut tally = Tally { passed: 3, ..Tally::default() };
         assert_eq!(tally.line(), "3 passed, 0 failed");
-        tally.skip("a thing", "of a reason");
+        tally.skip("a check", "it cannot run here");
         assert_eq!(tally.line(), "3 passed, 0 failed, 1 skipped");
     }
 }

@@ -1,25 +1,25 @@
-//! `cargo xtask wheel`: what Python programs install, in two forms.
+//! `cargo xtask wheel`: builds the two forms of the Python package.
 //!
 //! ```text
 //!  meshage-py/ ─► maturin build ─► pymeshage-0.1.0-cp311-abi3-manylinux_2_N_x86_64.whl
 //!             └─► maturin sdist ─► pymeshage-0.1.0.tar.gz (with the core's source, and a manifest for both)
 //! ```
 //!
-//! The wheel serves every Python from 3.11 on. Its tag names the oldest C library that it runs with:
-//! maturin reads it from the symbols, so that it follows the system that it is built on.
-//! `--manylinux 2_17` links for an older one with zig, which needs nothing of that system.
+//! The wheel works with every Python from 3.11 on. Its tag contains the oldest compatible version of
+//! glibc. maturin derives it from the symbols, so it depends on the system that builds the wheel.
+//! `--manylinux 2_17` links for an older version with zig, which needs no files of an older system.
 
 use std::path::{Path, PathBuf};
 
 use crate::python;
 use crate::shell::{self, Result};
 
-/// Where they go unless one says otherwise, from the top folder.
+/// The default output folder.
 const OUT: &str = "dist";
-/// The linker for older systems, as the package that brings it.
+/// The package with the linker for older systems.
 const ZIG: &str = "ziglang==0.17.1";
 
-/// What was built.
+/// The built files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Built {
     /// The wheel.
@@ -28,7 +28,7 @@ pub(crate) struct Built {
     pub(crate) sources: PathBuf,
 }
 
-/// Builds both, as the arguments say.
+/// Builds both files, according to the arguments.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let (out, oldest) = parse(root, arguments)?;
     println!("building the wheel and the source distribution");
@@ -36,69 +36,70 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     for file in [&built.wheel, &built.sources] {
         println!("  {}", file.display());
     }
-    println!("{}", runs_on(&name(&built.wheel)));
+    println!("{}", requirements(&name(&built.wheel)));
     if oldest.is_none() {
-        println!("for an older one: cargo xtask wheel --manylinux 2_17 (links with zig)");
+        println!("for older systems, use cargo xtask wheel --manylinux 2_17 (links with zig)");
     }
     Ok(())
 }
 
-/// Builds both into a folder, in which those of an earlier build are replaced.
+/// Builds both files into a folder. They replace those of an earlier build.
 pub(crate) fn build(root: &Path, out: &Path, oldest: Option<&str>) -> Result<Built> {
-    let _others_wait = shell::alone(root)?;
+    let _build_lock = shell::lock_build(root)?;
     let venv = python::environment(root)?;
-    // Beside each other they would be two answers to one question of pip's.
-    for old in shell::files(out).unwrap_or_default() {
-        if is_ours(&name(&old)) {
+    // With two versions in the folder, pip's choice would be ambiguous.
+    for old in shell::list_files(out).unwrap_or_default() {
+        if is_package_file(&name(&old)) {
             std::fs::remove_file(&old)
                 .map_err(|error| format!("cannot remove {}: {error}", old.display()))?;
         }
     }
-    let mut wheel = python::build(root, &venv, out);
+    let mut wheel = python::build_command(root, &venv, out);
     if let Some(oldest) = oldest {
-        shell::quietly(python::pip(root, &venv).args(["install", "--quiet", ZIG]))?;
-        // What zig links is kept apart from what the system's linker does.
+        shell::run_quietly(python::pip(root, &venv).args(["install", "--quiet", ZIG]))?;
+        // The output of zig is separate from that of the system's linker.
         wheel.arg("--zig").arg("--compatibility").arg(format!("manylinux_{oldest}"));
         wheel.env("CARGO_TARGET_DIR", shell::target(root).join("zig"));
         wheel.env("PATH", path_with(&venv.join("bin"))?);
     }
-    shell::quietly(&mut wheel)?;
-    shell::quietly(&mut python::sources(root, &venv, out))?;
-    let files = shell::files(out)?;
+    shell::run_quietly(&mut wheel)?;
+    shell::run_quietly(&mut python::sdist_command(root, &venv, out))?;
+    let files = shell::list_files(out)?;
     let one = |ending: &str| {
-        let found = files.iter().find(|file| is_ours(&name(file)) && name(file).ends_with(ending));
-        found.cloned().ok_or_else(|| format!("no pymeshage…{ending} in {}", out.display()))
+        let found =
+            files.iter().find(|file| is_package_file(&name(file)) && name(file).ends_with(ending));
+        found.cloned().ok_or_else(|| format!("found no pymeshage-*{ending} in {}", out.display()))
     };
     Ok(Built { wheel: one(".whl")?, sources: one(".tar.gz")? })
 }
 
-/// A file's name.
+/// The name of a file.
 pub(crate) fn name(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn is_ours(name: &str) -> bool {
+fn is_package_file(name: &str) -> bool {
     name.starts_with("pymeshage-") && (name.ends_with(".whl") || name.ends_with(".tar.gz"))
 }
 
-/// The search path, with a folder before all others.
+/// The search path, with a folder in front of all others.
 fn path_with(folder: &Path) -> Result<std::ffi::OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(folder.to_path_buf()).chain(std::env::split_paths(&path));
-    std::env::join_paths(folders).map_err(|error| format!("no search path: {error}"))
+    std::env::join_paths(folders).map_err(|error| format!("cannot extend the search path: {error}"))
 }
 
-/// What a wheel's tag says, in words.
-fn runs_on(wheel: &str) -> String {
+/// A sentence about the requirements in a wheel's tag.
+fn requirements(wheel: &str) -> String {
     match glibc(wheel) {
         Some((major, minor)) => {
             format!("the wheel runs with Python 3.11 or later and glibc {major}.{minor} or later")
         }
-        None => "the wheel runs on this system; its tag promises no other".to_owned(),
+        None => "the wheel runs on this system; its tag guarantees no other system".to_owned(),
     }
 }
 
-/// The version of the C library in a wheel's tag.
+/// The version of glibc in a wheel's tag.
 pub(crate) fn glibc(wheel: &str) -> Option<(u32, u32)> {
     let (_, tag) = wheel.split_once("manylinux_")?;
     let mut numbers = tag.split('_').map_while(|part| part.parse().ok());
@@ -108,17 +109,17 @@ pub(crate) fn glibc(wheel: &str) -> Option<(u32, u32)> {
 fn parse(root: &Path, arguments: &[String]) -> Result<(PathBuf, Option<String>)> {
     let mut out = root.join(OUT);
     let mut oldest = None;
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        match (word.as_str(), words.next()) {
+    let mut arguments = arguments.iter();
+    while let Some(option) = arguments.next() {
+        match (option.as_str(), arguments.next()) {
             ("--out", Some(folder)) => {
                 out = std::path::absolute(folder).map_err(|error| format!("{folder}: {error}"))?;
             }
             ("--manylinux", Some(version)) => oldest = Some(version.clone()),
             (other, _) => {
                 return Err(format!(
-                    "{other:?} is no option, or lacks its value: there are --out DIR and \
-                     --manylinux VERSION (2_17, for one)"
+                    "unknown option {other:?}, or its value is missing; the options are --out DIR \
+                     and --manylinux VERSION (for example 2_17)"
                 ));
             }
         }
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tag_names_the_oldest_c_library() {
+    fn the_tag_contains_the_oldest_glibc() {
         let wheel = |tag: &str| format!("pymeshage-0.1.0-cp311-abi3-{tag}.whl");
         assert_eq!(glibc(&wheel("manylinux_2_34_x86_64")), Some((2, 34)));
         assert_eq!(glibc(&wheel("manylinux2014_x86_64.manylinux_2_17_x86_64")), Some((2, 17)));
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_option_is_told() {
+    fn a_mistyped_option_is_an_error() {
         let parsed = |line: &str| {
             let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
             parse(Path::new("/tree"), &words)

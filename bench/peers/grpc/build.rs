@@ -1,5 +1,5 @@
-//! The service's code, made as from a `.proto` file, but without the protobuf compiler: the two
-//! messages are written by hand in `src/main.rs`.
+//! Generates the code of the service as from a `.proto` file, but without the protobuf compiler. The
+//! two messages are written by hand in `src/main.rs`.
 
 use tonic_build::manual::{Builder, Method, Service};
 

@@ -1,4 +1,4 @@
-//! The acknowledgements that one batch of frames gives rise to, gathered for their next hops.
+//! The acknowledgements that a batch of frames causes, collected for each next hop.
 
 use smallvec::SmallVec;
 
@@ -6,18 +6,19 @@ use crate::name::{Instance, LinkId};
 use crate::route::RouteTable;
 use crate::wire::ack::{ACK_ENTRIES_MAX, AckEntry, AckFrame, Refusal, Verdict};
 
-/// How far back an acknowledgement looks for one that it makes superfluous: the messages of a batch
-/// come from a handful of sources.
+/// How many earlier acknowledgements a new one is compared with, to replace one that it includes.
+/// The messages of a batch come from a handful of sources.
 const MERGE_REACH: usize = 8;
 
-/// Acknowledgements in the order they were given.
+/// Acknowledgements, in the order in which they were added.
 #[derive(Debug, Default)]
 pub struct AckBatch {
     entries: SmallVec<[AckEntry; 1]>,
 }
 
 impl AckBatch {
-    /// Adds one. What was delivered is acknowledged cumulatively: the later one says all.
+    /// Adds an acknowledgement. Deliveries are acknowledged cumulatively: a later one replaces an
+    /// earlier one.
     pub fn push(&mut self, entry: AckEntry) {
         if matches!(entry.verdict, Verdict::Delivered { .. }) {
             let tail = self.entries.len().saturating_sub(MERGE_REACH);
@@ -37,7 +38,7 @@ impl AckBatch {
         self.entries.push(entry);
     }
 
-    /// The sources that a node tells that it has no room.
+    /// The sources to which this node refuses a message because its inbox or its memory is full.
     pub fn refused_by(&self, me: Instance) -> SmallVec<[Instance; 1]> {
         let refuses = |entry: &&AckEntry| {
             let busy = matches!(entry.verdict, Verdict::Refused { refusal: Refusal::Busy, .. });
@@ -46,12 +47,13 @@ impl AckBatch {
         self.entries.iter().filter(refuses).map(|entry| entry.to).collect()
     }
 
-    /// Whether there is none.
+    /// Whether there are no acknowledgements.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// One or more frames for each next hop; those without a route go over `otherwise`.
+    /// Packs them into one or more frames for each next hop. Those without a route go over
+    /// `otherwise`.
     pub fn into_frames(
         self,
         routes: &RouteTable,
@@ -60,7 +62,7 @@ impl AckBatch {
         let mut frames: SmallVec<[(Option<LinkId>, AckFrame); 1]> = SmallVec::new();
         for entry in self.entries {
             let link = routes.route_to(entry.to).map(|route| route.link).or(otherwise);
-            // The last frame of a link is the one with room.
+            // Only the last frame of a link can have room.
             match frames.iter_mut().rev().find(|(other, _)| *other == link) {
                 Some((_, frame)) if frame.entries.len() < ACK_ENTRIES_MAX => {
                     frame.entries.push(entry);
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_delivery_says_all_unless_a_refusal_stands_between() {
+    fn a_later_delivery_replaces_an_earlier_one_unless_a_refusal_is_between_them() {
         let mut acks = AckBatch::default();
         let a = instance("a");
         acks.push(ack(a, Verdict::Delivered { next: 2 }));
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn each_next_hop_gets_its_own_and_no_frame_is_too_long() {
+    fn each_next_hop_gets_its_own_frames_and_no_frame_is_too_long() {
         let routes = table("b", &[("a", "b"), ("b", "c")]);
         let mut acks = AckBatch::default();
         for number in 0..=ACK_ENTRIES_MAX as u64 {

@@ -1,10 +1,11 @@
-//! What this node has had from each source: no message is delivered twice, none out of turn.
+//! Duplicate detection and order: which messages of each source were delivered here. No message is
+//! delivered twice, and none out of order.
 //!
 //! ```text
-//!          floor told by the source
-//!            │
-//!   … had ───┴── had, skipped ──► next            what may come: `next`, and nothing beyond it
-//!   └── window of the last 4,096 ─┘
+//!              floor sent by the source
+//!                │
+//!   … delivered ─┴─ delivered or skipped ──► next    only `next` is accepted, nothing beyond it
+//!   └──── window of the last 4,096 ────┘
 //! ```
 
 use std::collections::{BTreeSet, VecDeque};
@@ -14,57 +15,58 @@ use foldhash::HashMap;
 use crate::name::Instance;
 use crate::wire::data::{Channel, MessageSequence};
 
-/// How far back a receiver can tell what it had: 4,096 messages of a channel. Further behind is refused.
+/// How many recent messages of a channel a receiver can recognise as delivered. Older ones are
+/// refused as stale.
 pub const DEDUP_WINDOW: u64 = 4096;
 
-/// How many sources are remembered: as many as the database holds nodes. Beyond it the one that was
-/// silent longest is forgotten.
+/// How many sources are remembered: as many as the database holds nodes. Beyond that, the least
+/// recently active one is forgotten.
 pub const DEDUP_SOURCES_MAX: usize = 131_072;
 
-/// How many refused messages of a source are remembered, the oldest. A source sends again from the
-/// first on, so that the few next ones are what order hangs on.
-pub const HELD_MAX: usize = 64;
+/// How many refused messages of a source are remembered: the oldest ones. A source resends from the
+/// first refused message on, so order depends on the next few only.
+pub const REFUSED_MAX: usize = 64;
 
-/// How a message's sequence stands to what was had.
+/// How the sequence number of a message compares with those delivered before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is the one to take now.
+    /// It is the next message of its channel.
     Next,
-    /// An earlier one is still missing.
+    /// An earlier message is still missing.
     Early,
     /// It was delivered before.
-    Had,
-    /// It was given up by its source, or lies behind the window: never delivered from here on.
+    Duplicate,
+    /// Its source has given it up, or it is older than the window: it will never be delivered.
     Stale,
 }
 
-/// What was had of one channel of one source.
+/// The deliveries in one channel of one source.
 #[derive(Debug)]
 struct Window {
     next: u64,
     /// Whether each of the numbers before `next` was delivered, newest last.
-    had: VecDeque<bool>,
+    delivered: VecDeque<bool>,
 }
 
 impl Window {
-    /// From the floor on, everything may be meant for this receiver. (A broadcast's floor is that of
-    /// all its recipients: a newcomer may be asking too much, is refused as early, and is then sent
-    /// the message with a floor of its own.)
+    /// Starts at the floor: every message from there on may be meant for this receiver. (The floor
+    /// of a broadcast is that of all its recipients. A newcomer may thus expect too much. It
+    /// refuses the broadcast as early, and the source resends it with a floor for this recipient.)
     fn new(sequence: MessageSequence) -> Self {
-        Self { next: sequence.floor, had: VecDeque::new() }
+        Self { next: sequence.floor, delivered: VecDeque::new() }
     }
 
-    fn step(&mut self, had: bool) {
+    fn step(&mut self, delivered: bool) {
         self.next += 1;
-        self.had.push_back(had);
-        if self.had.len() as u64 > DEDUP_WINDOW {
-            self.had.pop_front();
+        self.delivered.push_back(delivered);
+        if self.delivered.len() as u64 > DEDUP_WINDOW {
+            self.delivered.pop_front();
         }
     }
 
     fn skip_to(&mut self, floor: u64) {
         if floor.saturating_sub(self.next) > DEDUP_WINDOW {
-            self.had.clear();
+            self.delivered.clear();
             self.next = floor;
         }
         while self.next < floor {
@@ -81,27 +83,27 @@ impl Window {
             return Arrival::Early;
         }
         let back = self.next - sequence.number;
-        let place = (self.had.len() as u64).checked_sub(back);
-        match place.and_then(|place| self.had.get(place as usize)) {
-            Some(true) => Arrival::Had,
+        let position = (self.delivered.len() as u64).checked_sub(back);
+        match position.and_then(|position| self.delivered.get(position as usize)) {
+            Some(true) => Arrival::Duplicate,
             Some(false) | None => Arrival::Stale,
         }
     }
 }
 
-/// What was had of one source.
+/// The deliveries and refusals of one source.
 #[derive(Debug, Default)]
-pub struct Source {
+pub struct SourceState {
     channels: [Option<Window>; 4],
-    /// The messages that were refused, for want of room or out of turn, and may come again, by their
-    /// ids: small and large.
-    held: [BTreeSet<u64>; 2],
-    used: u64,
+    /// The ids of refused messages that may be resent: those refused because a queue was full, or
+    /// because they were early. Small and large ones are separate.
+    refused: [BTreeSet<u64>; 2],
+    last_used: u64,
 }
 
-impl Source {
-    /// How message `id` stands to what was had of its channel and the channel's sibling. `oldest` is the
-    /// source's oldest outstanding message, where it says.
+impl SourceState {
+    /// Compares message `id` with the deliveries in its channel and the channel's sibling. `oldest`
+    /// is the source's oldest outstanding message, if the source included it.
     pub fn arrival(
         &mut self,
         channel: Channel,
@@ -109,11 +111,12 @@ impl Source {
         id: u64,
         oldest: Option<u64>,
     ) -> Arrival {
-        let held = &mut self.held[usize::from(channel.large)];
-        while held.first().is_some_and(|held| oldest.is_some_and(|oldest| oldest > *held)) {
-            held.pop_first();
+        let refused = &mut self.refused[usize::from(channel.large)];
+        while refused.first().is_some_and(|refused| oldest.is_some_and(|oldest| oldest > *refused))
+        {
+            refused.pop_first();
         }
-        let behind = held.first().is_some_and(|held| id > *held);
+        let behind = refused.first().is_some_and(|refused| id > *refused);
         let window = self.channels[channel.index()].get_or_insert_with(|| Window::new(sequence));
         let arrival = window.arrival(sequence);
         let arrival = if behind && arrival == Arrival::Next { Arrival::Early } else { arrival };
@@ -123,47 +126,47 @@ impl Source {
         arrival
     }
 
-    /// Notes that message `id`, the next of a channel, was delivered.
+    /// Records that message `id`, the next of its channel, was delivered.
     pub fn delivered(&mut self, channel: Channel, id: u64) {
-        self.held[usize::from(channel.large)].remove(&id);
+        self.refused[usize::from(channel.large)].remove(&id);
         if let Some(window) = &mut self.channels[channel.index()] {
             window.step(true);
         }
     }
 
-    /// Notes that message `id` was refused: nothing newer is taken before it.
+    /// Records that message `id` was refused: no newer message is accepted before it.
     pub fn refused(&mut self, channel: Channel, id: u64) {
-        let held = &mut self.held[usize::from(channel.large)];
-        held.insert(id);
-        if held.len() > HELD_MAX {
-            held.pop_last();
+        let refused = &mut self.refused[usize::from(channel.large)];
+        refused.insert(id);
+        if refused.len() > REFUSED_MAX {
+            refused.pop_last();
         }
     }
 
-    /// The number that is to come next in a channel; 0 where nothing was had of it.
+    /// The next sequence number of a channel; 0 if nothing was received in it.
     pub fn next(&self, channel: Channel) -> u64 {
         self.channels[channel.index()].as_ref().map_or(0, |window| window.next)
     }
 }
 
-/// What was had of every source.
+/// The deliveries of every source.
 #[derive(Debug, Default)]
 pub struct Dedup {
-    sources: HashMap<Instance, Source>,
+    sources: HashMap<Instance, SourceState>,
     uses: u64,
 }
 
 impl Dedup {
-    /// What was had of a source, which is remembered from now on.
-    pub fn source(&mut self, source: Instance) -> &mut Source {
+    /// The state of a source, which is remembered from now on.
+    pub fn source(&mut self, source: Instance) -> &mut SourceState {
         self.make_room(source);
         self.uses += 1;
         let entry = self.sources.entry(source).or_default();
-        entry.used = self.uses;
+        entry.last_used = self.uses;
         entry
     }
 
-    /// The number that is to come next in a channel of a source; 0 where nothing was had of it.
+    /// The next sequence number of a source's channel; 0 if nothing was received in it.
     pub fn next(&self, source: Instance, channel: Channel) -> u64 {
         self.sources.get(&source).map_or(0, |source| source.next(channel))
     }
@@ -177,7 +180,8 @@ impl Dedup {
         if self.sources.len() < DEDUP_SOURCES_MAX || self.sources.contains_key(&source) {
             return;
         }
-        let oldest = self.sources.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
+        let oldest =
+            self.sources.iter().min_by_key(|(_, entry)| entry.last_used).map(|(key, _)| *key);
         if let Some(oldest) = oldest {
             self.sources.remove(&oldest);
         }
@@ -196,7 +200,7 @@ mod tests {
         MessageSequence { number, floor }
     }
 
-    /// Where cross-channel order plays no part.
+    /// The arrival of a message where order across channels does not matter.
     fn arrival(
         dedup: &mut Dedup,
         source: Instance,
@@ -207,25 +211,29 @@ mod tests {
     }
 
     #[test]
-    fn nothing_newer_is_taken_before_what_was_refused() {
+    fn no_newer_message_is_accepted_before_a_refused_one() {
         let mut dedup = Dedup::default();
-        let mut come = |channel, id, oldest| {
+        let mut arrive = |channel, id, oldest| {
             let arrival = dedup.source(SOURCE).arrival(channel, sequence(1, 1), id, oldest);
             if arrival == Arrival::Next {
                 dedup.source(SOURCE).refused(channel, id);
             }
             arrival
         };
-        assert_eq!(come(SET, 7, Some(7)), Arrival::Next);
-        assert_eq!(come(BROADCAST, 8, None), Arrival::Early);
-        assert_eq!(come(BROADCAST, 8, Some(7)), Arrival::Early);
-        assert_eq!(come(BROADCAST, 8, Some(8)), Arrival::Next, "the source gave the older one up");
+        assert_eq!(arrive(SET, 7, Some(7)), Arrival::Next);
+        assert_eq!(arrive(BROADCAST, 8, None), Arrival::Early);
+        assert_eq!(arrive(BROADCAST, 8, Some(7)), Arrival::Early);
+        assert_eq!(
+            arrive(BROADCAST, 8, Some(8)),
+            Arrival::Next,
+            "the source gave up the older one"
+        );
         dedup.source(SOURCE).delivered(BROADCAST, 8);
         assert_eq!(dedup.source(SOURCE).arrival(BROADCAST, sequence(2, 2), 9, None), Arrival::Next);
     }
 
     #[test]
-    fn a_broadcast_does_not_overtake_a_set_that_came_too_early() {
+    fn a_broadcast_does_not_overtake_a_set_that_was_early() {
         let mut dedup = Dedup::default();
         assert_eq!(
             dedup.source(SOURCE).arrival(SET, sequence(16, 14), 77, Some(74)),
@@ -247,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn each_of_several_refused_messages_is_waited_for() {
+    fn every_one_of_several_refused_messages_is_waited_for() {
         let mut dedup = Dedup::default();
         dedup.source(SOURCE).arrival(BROADCAST, sequence(4, 4), 24, None);
         dedup.source(SOURCE).refused(BROADCAST, 24);
@@ -273,26 +281,30 @@ mod tests {
     #[test]
     fn no_more_refused_messages_are_remembered_than_the_limit() {
         let mut dedup = Dedup::default();
-        for id in (1..=2 * HELD_MAX as u64).rev() {
+        for id in (1..=2 * REFUSED_MAX as u64).rev() {
             dedup.source(SOURCE).arrival(SET, sequence(id + 1, 1), id, None);
         }
-        let held = &dedup.sources[&SOURCE].held[0];
-        assert_eq!((held.len(), held.first()), (HELD_MAX, Some(&1)), "the oldest are kept");
+        let refused = &dedup.sources[&SOURCE].refused[0];
+        assert_eq!(
+            (refused.len(), refused.first()),
+            (REFUSED_MAX, Some(&1)),
+            "the oldest are kept"
+        );
     }
 
     #[test]
-    fn messages_are_taken_in_turn_and_once() {
+    fn messages_are_accepted_in_order_and_once() {
         let mut dedup = Dedup::default();
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Early);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Next);
         dedup.source(SOURCE).delivered(SET, 0);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Had);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Duplicate);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Next);
         assert_eq!(dedup.next(SOURCE, SET), 2);
     }
 
     #[test]
-    fn what_its_source_gave_up_is_never_delivered() {
+    fn a_message_that_its_source_gave_up_is_never_delivered() {
         let mut dedup = Dedup::default();
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Next);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(3, 3)), Arrival::Next);
@@ -300,14 +312,14 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_behind_the_window_is_refused() {
+    fn a_message_older_than_the_window_is_refused() {
         let mut dedup = Dedup::default();
         for number in 1..=DEDUP_WINDOW + 1 {
             assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(number, 1)), Arrival::Next);
             dedup.source(SOURCE).delivered(SET, 0);
         }
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(1, 1)), Arrival::Stale);
-        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Had);
+        assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(2, 1)), Arrival::Duplicate);
         let far = DEDUP_WINDOW * 1000;
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(far, far)), Arrival::Next);
         assert_eq!(arrival(&mut dedup, SOURCE, SET, sequence(far - 1, 1)), Arrival::Stale);
@@ -321,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_silent_are_forgotten_before_memory_runs_out() {
+    fn the_least_recently_active_source_is_forgotten_at_the_limit() {
         let mut dedup = Dedup::default();
         for source in 0..=DEDUP_SOURCES_MAX as u64 {
             arrival(&mut dedup, Instance(source), SET, sequence(1, 1));

@@ -1,15 +1,15 @@
-//! The messages that wait for the application: bounded in number and in bytes.
+//! The messages that wait for the application, bounded in number and in bytes.
 
 use std::collections::VecDeque;
 
 use crate::message::Message;
 
-/// How many bytes of bodies wait at most: 64 MiB; but while it is half of that or less, one message
-/// of whatever size finds room, lest a large body that has come all the way is refused because of a
-/// small one that came before it.
+/// How many bytes of bodies may wait: 64 MiB. While at most half of that is in use, one message of
+/// any size is accepted, so that a large body that has arrived completely is not refused because of
+/// a small one before it.
 pub const INBOX_BYTES_MAX: usize = 64 << 20;
 
-/// The messages that wait for the application, in the order they came.
+/// The messages that wait for the application, in the order of their arrival.
 #[derive(Debug)]
 pub struct Inbox {
     messages: VecDeque<Message>,
@@ -23,27 +23,27 @@ impl Inbox {
         Self { messages: VecDeque::new(), bytes: 0, messages_max }
     }
 
-    /// Whether a body of this length finds room.
+    /// Whether there is room for a body of this length.
     pub fn has_room(&self, len: usize) -> bool {
         self.messages.len() < self.messages_max
             && (self.bytes <= INBOX_BYTES_MAX / 2 || self.bytes + len <= INBOX_BYTES_MAX)
     }
 
-    /// Puts a message at the end, after [`Inbox::has_room`] said that it finds room.
+    /// Appends a message, for which [`Inbox::has_room`] must be true.
     pub fn push(&mut self, message: Message) {
         debug_assert!(self.has_room(message.body.len()), "invariant I1: the inbox is bounded");
         self.bytes += message.body.len();
         self.messages.push_back(message);
     }
 
-    /// Takes the message at the front.
+    /// Removes the first message.
     pub fn take_one(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
         self.bytes -= message.body.len();
         Some(message)
     }
 
-    /// Takes up to `max` messages from the front.
+    /// Removes up to `max` messages from the front.
     pub fn take(&mut self, max: usize) -> Vec<Message> {
         let count = max.min(self.messages.len());
         let taken: Vec<Message> = self.messages.drain(..count).collect();
@@ -56,12 +56,12 @@ impl Inbox {
         self.messages.len()
     }
 
-    /// Whether none waits.
+    /// Whether no message waits.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// Whether it is at most half full: time to tell those who were refused.
+    /// Whether it is at most half full. Then the sources that were refused are notified.
     pub fn is_half_empty(&self) -> bool {
         self.messages.len() <= self.messages_max / 2 && self.bytes <= INBOX_BYTES_MAX / 2
     }

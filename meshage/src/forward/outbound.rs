@@ -1,261 +1,75 @@
-//! What waits to be written to one link: bounded in bytes, control first.
+//! The frames that wait to be written to one link: bounded in bytes, control frames first.
 //!
 //! ```text
 //!  push ──► control ─┐
-//!           acks ────┤   a frame is encoded where it will be written from: short ones side by side
-//!           small ───┼─► in one run of bytes, a long body from where it is
+//!           acks ────┤   a frame is encoded into the buffer that it is written from: short ones
+//!           small ───┼─► one after the other, a long body by reference
 //!           large ───┘        │
 //!                             ├─► the link's writer takes a batch and writes it
-//!                             └─► or, on an idle link, whoever pushed does (see `Outbound::flush`)
+//!                             └─► or, if the link is idle, the caller does (`Outbound::flush`)
 //! ```
 
-use std::collections::VecDeque;
+mod batch;
+mod queues;
+
 use std::fmt;
-use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 
-use crate::wire::frame::{self, FrameKind, WireFrame};
+pub use self::batch::{Batch, WRITE_BUFFER_BYTES, WriteBuffer};
+use self::queues::Queues;
+pub use self::queues::{
+    ACK_BYTES_MAX, CONTROL_BYTES_MAX, COPIED_BYTES_MAX, Class, Full, MESSAGE_BYTES_MAX,
+};
+use crate::wire::frame::{FrameKind, WireFrame};
 
-/// How many bytes of control frames may wait: what levelling with a database of 131,072 nodes takes.
-pub const CONTROL_BYTES_MAX: usize = 64 << 20;
-/// How many bytes of acknowledgements may wait: those of more messages than any inbox holds.
-pub const ACK_BYTES_MAX: usize = 4 << 20;
-/// How many bytes of messages up to a chunk may wait, and how many of larger ones. A 10 Gb/s link
-/// carries 4 MiB in 3 ms, so a larger queue adds delay and no throughput.
-pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// A longer body is written from where it is; a shorter one costs less to copy than to point at.
-pub const COPIED_BYTES_MAX: usize = 1 << 10;
-/// A run of bytes that has come to this is followed by another: a link's writer takes whole runs.
-pub const RUN_BYTES_MAX: usize = 32 << 10;
-/// How much is written past the link's writer at most: what one packet of a loopback carries.
+/// How many bytes a caller writes itself at most: as many as one packet of a loopback carries.
 pub const DIRECT_BYTES_MAX: usize = 64 << 10;
-/// How many emptied runs are kept to be filled again, each of at most [`SPARE_BYTES_MAX`].
-const SPARES_MAX: usize = 4;
-/// The most room that is kept: a run that a long frame has stretched is given back.
-const SPARE_BYTES_MAX: usize = 2 * RUN_BYTES_MAX;
 
-/// Which queue of a link a frame waits in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// The control plane's, signs of life included: goes before everything.
-    Control,
-    /// Acknowledgements: go before messages.
-    Ack,
-    /// Messages up to a chunk.
-    Small,
-    /// Chunks of large messages: one between each batch of small ones.
-    Large,
-}
-
-/// The queue has no room for the frame, or the link is closed. Nothing was queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full;
-
-/// Whole frames, one after the other; the body of the last may stand apart.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Run {
-    /// The frames' bytes.
-    pub bytes: Vec<u8>,
-    /// The end of the last frame, where it is too long to be copied.
-    pub body: Bytes,
-    /// How many frames.
-    pub frames: usize,
-}
-
-impl Run {
-    fn len(&self) -> usize {
-        self.bytes.len() + self.body.len()
-    }
-}
-
-/// What was taken to be written, and the room that earlier batches left.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// What is to be written, in this order.
-    pub runs: VecDeque<Run>,
-    spares: Vec<Vec<u8>>,
-    /// How many bytes of `runs` are yet to be written.
-    pub bytes: usize,
-    /// How many frames were taken.
-    pub frames: usize,
-    /// A queue that had refused a message has room again: tell [`super::plane::Plane::writable`].
-    pub relieved: bool,
-}
-
-impl Batch {
-    /// Fills in as many buffers as there are, or as it takes; says how many it filled.
-    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut count = 0;
-        let parts = self.runs.iter().flat_map(|run| [&run.bytes[..], &run.body[..]]);
-        for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
-            *slice = IoSlice::new(part);
-            count += 1;
-        }
-        count
-    }
-
-    /// So many bytes are written.
-    pub fn advance(&mut self, mut written: usize) {
-        self.bytes -= written;
-        while let Some(run) = self.runs.front_mut() {
-            if written < run.len() {
-                let head = written.min(run.bytes.len());
-                run.bytes.drain(..head);
-                run.body.advance(written - head);
-                return;
-            }
-            written -= run.len();
-            if let Some(mut run) = self.runs.pop_front()
-                && run.bytes.capacity() <= SPARE_BYTES_MAX
-                && self.spares.len() < SPARES_MAX
-            {
-                run.bytes.clear();
-                self.spares.push(run.bytes);
-            }
-        }
-    }
-}
-
-/// Writes to a link's socket past the link's writer.
-pub trait Direct: Send + Sync {
-    /// Writes what the socket takes at once; says how many bytes it took. A socket that is broken
-    /// takes none: the link's writer will find out.
+/// Writes to a link's socket in place of the link's writer.
+pub trait DirectWrite: Send + Sync {
+    /// Writes as much as the socket takes without waiting, and returns how many bytes that was. For
+    /// a broken socket it returns zero: the link's writer will detect the error.
     fn write(&self, batch: &Batch) -> usize;
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    runs: VecDeque<Run>,
-    bytes: usize,
-    refused: bool,
-}
-
-/// Who empties the queues.
+/// What empties the queues.
 #[derive(Debug, Default)]
 enum Writer {
-    /// The link's writer, which is about it, or has not come yet.
+    /// The link's writer, which is running or has not started yet.
     #[default]
-    Busy,
-    /// The link's writer is to be woken when there is something.
+    Active,
+    /// The link's writer, which must be woken when something is queued.
     Parked(Waker),
-    /// Somebody writes in the place of the link's writer.
+    /// A caller writes in place of the link's writer.
     Direct(Waker),
 }
 
 #[derive(Default)]
-struct Queues {
-    queues: [Queue; 4],
-    /// What was taken and not written: the middle of a frame, perhaps, so it goes before all else.
-    rest: VecDeque<Run>,
+struct State {
+    queues: Queues,
     writer: Writer,
-    spares: Vec<Vec<u8>>,
-    direct: Option<Arc<dyn Direct>>,
-    /// The room of what is written directly.
+    direct: Option<Arc<dyn DirectWrite>>,
+    /// The buffers of direct writes.
     batch: Batch,
     closed: bool,
 }
 
-/// The queues of one link: shared by everything that sends over it and the writer that empties it.
+/// The queues of one link: shared by every sender over it and by the writer that empties them.
 #[derive(Default)]
 pub struct Outbound {
-    inner: Mutex<Queues>,
-}
-
-impl Class {
-    const ALL: [Self; 4] = [Self::Control, Self::Ack, Self::Small, Self::Large];
-
-    fn bytes_max(self) -> usize {
-        match self {
-            Self::Control => CONTROL_BYTES_MAX,
-            Self::Ack => ACK_BYTES_MAX,
-            Self::Small | Self::Large => MESSAGE_BYTES_MAX,
-        }
-    }
-}
-
-impl Queues {
-    fn is_empty(&self) -> bool {
-        self.rest.is_empty() && self.queues.iter().all(|queue| queue.runs.is_empty())
-    }
-
-    /// Encodes a frame at the end of its queue.
-    fn push(
-        &mut self,
-        class: Class,
-        kind: FrameKind,
-        body: &Bytes,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), Full> {
-        let queue = &mut self.queues[class as usize];
-        let goes_on = |run: &Run| run.body.is_empty() && run.bytes.len() < RUN_BYTES_MAX;
-        if !queue.runs.back().is_some_and(goes_on) {
-            let bytes = self.spares.pop().unwrap_or_default();
-            queue.runs.push_back(Run { bytes, ..Run::default() });
-        }
-        let Some(run) = queue.runs.back_mut() else {
-            return Err(Full);
-        };
-        let before = run.bytes.len();
-        frame::append(&mut run.bytes, kind, body.len(), write);
-        let bytes = run.bytes.len() - before + body.len();
-        if queue.bytes + bytes > class.bytes_max() {
-            run.bytes.truncate(before);
-            if run.frames == 0 {
-                queue.runs.pop_back();
-            }
-            queue.refused = true;
-            return Err(Full);
-        }
-        if body.len() <= COPIED_BYTES_MAX {
-            run.bytes.extend_from_slice(body);
-        } else {
-            run.body = body.clone();
-        }
-        run.frames += 1;
-        queue.bytes += bytes;
-        Ok(())
-    }
-
-    fn take(&mut self, bytes_max: usize, batch: &mut Batch) {
-        if self.spares.len() < SPARES_MAX {
-            self.spares.append(&mut batch.spares);
-        }
-        for run in self.rest.drain(..) {
-            batch.bytes += run.len();
-            batch.frames += run.frames;
-            batch.runs.push_back(run);
-        }
-        for class in Class::ALL {
-            let queue = &mut self.queues[class as usize];
-            let mut runs = 0;
-            while batch.bytes < bytes_max && !(class == Class::Large && runs == 1) {
-                let Some(run) = queue.runs.pop_front() else {
-                    break;
-                };
-                queue.bytes -= run.len();
-                batch.bytes += run.len();
-                batch.frames += run.frames;
-                batch.runs.push_back(run);
-                runs += 1;
-            }
-            if queue.refused && queue.bytes <= class.bytes_max() / 2 {
-                queue.refused = false;
-                batch.relieved = true;
-            }
-        }
-    }
+    state: Mutex<State>,
 }
 
 impl Outbound {
-    fn lock(&self) -> MutexGuard<'_, Queues> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets whoever pushes onto an idle link write to it at once.
-    pub fn attach(&self, direct: Arc<dyn Direct>) {
+    /// Allows callers of [`Outbound::flush`] to write to the link while it is idle.
+    pub fn attach(&self, direct: Arc<dyn DirectWrite>) {
         self.lock().direct = Some(direct);
     }
 
@@ -264,12 +78,12 @@ impl Outbound {
         self.lock().direct = None;
     }
 
-    /// Queues a frame whose payload is `write`n, followed by `body`. Nobody is woken: that is
-    /// [`Outbound::flush`]'s, once all that goes together is queued. `false`: somebody is about to
-    /// write as it is, and there is nothing to flush.
+    /// Queues a frame: the payload that `write` appends, then `body`. This does not wake the
+    /// writer: call [`Outbound::flush`] once all frames that belong together are queued. Returns
+    /// `false` if a writer is active already, so that a flush is not needed.
     ///
     /// # Errors
-    /// [`Full`]: the queue of its class has no room. The writer will say when it has.
+    /// [`Full`]: the queue of its class has no room. [`Batch::writable`] reports when it has.
     pub fn push(
         &self,
         class: Class,
@@ -277,15 +91,15 @@ impl Outbound {
         body: &Bytes,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<bool, Full> {
-        let mut inner = self.lock();
-        if inner.closed {
+        let mut state = self.lock();
+        if state.closed {
             return Err(Full);
         }
-        inner.push(class, kind, body, write)?;
-        Ok(matches!(inner.writer, Writer::Parked(_)))
+        state.queues.push(class, kind, body, write)?;
+        Ok(matches!(state.writer, Writer::Parked(_)))
     }
 
-    /// Queues a frame that is ready made, and wakes the writer.
+    /// Queues an encoded frame, and wakes the writer.
     ///
     /// # Errors
     /// As [`Outbound::push`].
@@ -296,84 +110,85 @@ impl Outbound {
         queued.map(|_| ())
     }
 
-    /// Has written what is queued: by the link's writer; `directly`, where the link is idle and
-    /// little waits, by this very call, which spares waking anybody.
+    /// Has the queued frames written. With `directly`, this call writes them itself if the link is
+    /// idle and few bytes wait, which saves waking the link's writer. Otherwise it wakes the
+    /// writer.
     pub fn flush(&self, directly: bool) {
-        let mut inner = self.lock();
-        let Writer::Parked(_) = inner.writer else {
+        let mut state = self.lock();
+        let Writer::Parked(_) = state.writer else {
             return;
         };
-        if inner.is_empty() && !inner.closed {
+        if state.queues.is_empty() && !state.closed {
             return;
         }
-        let waiting: usize = inner.queues.iter().map(|queue| queue.bytes).sum();
-        let little = waiting <= DIRECT_BYTES_MAX && inner.rest.is_empty();
-        let Writer::Parked(waker) = std::mem::take(&mut inner.writer) else {
+        let is_small =
+            state.queues.bytes() <= DIRECT_BYTES_MAX && state.queues.unwritten.is_empty();
+        let Writer::Parked(waker) = std::mem::take(&mut state.writer) else {
             return;
         };
-        let Some(direct) = inner.direct.clone().filter(|_| directly && little) else {
-            drop(inner);
+        let Some(direct) = state.direct.clone().filter(|_| directly && is_small) else {
+            drop(state);
             waker.wake();
             return;
         };
-        inner.writer = Writer::Direct(waker);
-        let mut batch = std::mem::take(&mut inner.batch);
-        inner.take(DIRECT_BYTES_MAX, &mut batch);
-        drop(inner);
+        state.writer = Writer::Direct(waker);
+        let mut batch = std::mem::take(&mut state.batch);
+        state.queues.take(DIRECT_BYTES_MAX, &mut batch);
+        drop(state);
         let written = direct.write(&batch);
         batch.advance(written);
         batch.frames = 0;
-        let mut inner = self.lock();
-        inner.rest.append(&mut batch.runs);
+        let mut state = self.lock();
+        state.queues.unwritten.append(&mut batch.buffers);
         batch.bytes = 0;
-        // What was taken was little, and nothing is refused for little.
-        batch.relieved = false;
-        inner.batch = batch;
-        if let Writer::Direct(waker) = std::mem::take(&mut inner.writer) {
-            if inner.is_empty() && !inner.closed {
-                inner.writer = Writer::Parked(waker);
+        // Few bytes were taken, and a queue with so few has refused nothing.
+        batch.writable = false;
+        state.batch = batch;
+        if let Writer::Direct(waker) = std::mem::take(&mut state.writer) {
+            if state.queues.is_empty() && !state.closed {
+                state.writer = Writer::Parked(waker);
             } else {
-                drop(inner);
+                drop(state);
                 waker.wake();
             }
         }
     }
 
-    /// Takes what is to be written next, up to about `bytes_max`, onto the end of the batch: all
+    /// Moves the frames to write next to the end of the batch, up to about `bytes_max` bytes: all
     /// control frames, then acknowledgements, then small messages, then one chunk.
     pub fn try_take(&self, bytes_max: usize, batch: &mut Batch) {
-        self.lock().take(bytes_max, batch);
+        self.lock().queues.take(bytes_max, batch);
     }
 
-    /// As [`Outbound::try_take`], but waits for something to take. Ready with nothing taken once
-    /// the link is closed and empty.
+    /// As [`Outbound::try_take`], but waits until there are frames. It is ready with an empty batch
+    /// once the link is closed and its queues are empty.
     pub fn poll_take(&self, cx: &mut Context<'_>, bytes_max: usize, batch: &mut Batch) -> Poll<()> {
-        let mut inner = self.lock();
-        if let Writer::Direct(waker) = &mut inner.writer {
+        let mut state = self.lock();
+        if let Writer::Direct(waker) = &mut state.writer {
             waker.clone_from(cx.waker());
             return Poll::Pending;
         }
-        inner.take(bytes_max, batch);
-        if batch.bytes > 0 || inner.closed {
-            inner.writer = Writer::Busy;
+        state.queues.take(bytes_max, batch);
+        if batch.bytes > 0 || state.closed {
+            state.writer = Writer::Active;
             return Poll::Ready(());
         }
-        inner.writer = Writer::Parked(cx.waker().clone());
+        state.writer = Writer::Parked(cx.waker().clone());
         Poll::Pending
     }
 
-    /// Takes nothing more in; what waits is still to be taken out.
+    /// Refuses further frames. Those that wait can still be taken.
     pub fn close(&self) {
         self.lock().closed = true;
         self.flush(false);
     }
 
-    /// How many bytes wait, of all classes, or are being written by who pushed them.
+    /// How many bytes wait, of all classes. It is not zero while a caller is writing.
     pub fn waiting_bytes(&self) -> usize {
-        let inner = self.lock();
-        let rest: usize = inner.rest.iter().map(Run::len).sum();
-        let busy = usize::from(matches!(inner.writer, Writer::Direct(_)));
-        rest + busy + inner.queues.iter().map(|queue| queue.bytes).sum::<usize>()
+        let state = self.lock();
+        let unwritten: usize = state.queues.unwritten.iter().map(WriteBuffer::len).sum();
+        let busy = usize::from(matches!(state.writer, Writer::Direct(_)));
+        unwritten + busy + state.queues.bytes()
     }
 }
 
@@ -386,6 +201,7 @@ impl fmt::Debug for Outbound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::frame;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
@@ -402,9 +218,9 @@ mod tests {
 
     fn lengths(batch: &Batch) -> Vec<usize> {
         let mut bytes = Vec::new();
-        for run in &batch.runs {
-            bytes.extend_from_slice(&run.bytes);
-            bytes.extend_from_slice(&run.body);
+        for buffer in &batch.buffers {
+            bytes.extend_from_slice(&buffer.bytes);
+            bytes.extend_from_slice(&buffer.body);
         }
         let lengths: Vec<usize> =
             frame::frames(&bytes).map(|frame| frame.len() - frame::PREFIX_BYTES).collect();
@@ -431,26 +247,26 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_and_says_when_it_has_room_again() {
+    fn a_full_queue_refuses_and_reports_when_it_has_room_again() {
         let outbound = Outbound::default();
         let mut sent = 0;
         while push(&outbound, Class::Small, 32 << 10).is_ok() {
             sent += 1;
         }
         assert_eq!(sent, MESSAGE_BYTES_MAX / ((32 << 10) + frame::PREFIX_BYTES));
-        assert_eq!(push(&outbound, Class::Control, 1), Ok(()), "others have room");
-        let relieved = |bytes_max| {
+        assert_eq!(push(&outbound, Class::Control, 1), Ok(()), "the other queues have room");
+        let writable = |bytes_max| {
             let mut batch = Batch::default();
             outbound.try_take(bytes_max, &mut batch);
-            batch.relieved
+            batch.writable
         };
-        assert!(!relieved(1 << 20));
-        assert!(relieved(2 << 20));
-        assert!(!relieved(2 << 20), "said once");
+        assert!(!writable(1 << 20));
+        assert!(writable(2 << 20));
+        assert!(!writable(2 << 20), "reported once");
     }
 
     #[test]
-    fn a_closed_queue_is_emptied_and_then_ends() {
+    fn a_closed_queue_can_be_emptied_and_then_ends() {
         let outbound = Outbound::default();
         push(&outbound, Class::Small, 1).expect("room");
         outbound.close();
@@ -465,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn short_frames_share_a_run_and_long_bodies_are_not_copied() {
+    fn short_frames_share_a_buffer_and_long_bodies_are_not_copied() {
         let outbound = Outbound::default();
         let long = Bytes::from(vec![7; COPIED_BYTES_MAX + 1]);
         push(&outbound, Class::Small, 1).expect("room");
@@ -474,13 +290,13 @@ mod tests {
         push(&outbound, Class::Small, 3).expect("room");
         let mut batch = Batch::default();
         outbound.try_take(usize::MAX, &mut batch);
-        assert_eq!(batch.runs.len(), 2);
-        assert_eq!(batch.runs[0].body.as_ptr(), long.as_ptr());
+        assert_eq!(batch.buffers.len(), 2);
+        assert_eq!(batch.buffers[0].body.as_ptr(), long.as_ptr());
         assert_eq!(lengths(&batch), [1, 2, COPIED_BYTES_MAX + 1, 3]);
     }
 
     #[test]
-    fn what_a_socket_took_is_not_sent_again_wherever_it_ends() {
+    fn bytes_that_a_socket_took_are_not_written_again() {
         for step in 1..50 {
             let outbound = Outbound::default();
             for len in [1, 2000, 3] {
@@ -492,16 +308,16 @@ mod tests {
                 let left = batch.bytes;
                 let sent = step.min(left);
                 batch.advance(sent);
-                assert_eq!(batch.runs.iter().map(Run::len).sum::<usize>(), left - sent);
+                assert_eq!(batch.buffers.iter().map(WriteBuffer::len).sum::<usize>(), left - sent);
             }
-            assert!(batch.runs.is_empty());
+            assert!(batch.buffers.is_empty());
         }
     }
 
     /// A socket that takes so many bytes at a time.
     struct Takes(usize);
 
-    impl Direct for Takes {
+    impl DirectWrite for Takes {
         fn write(&self, batch: &Batch) -> usize {
             self.0.min(batch.bytes)
         }
@@ -517,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_link_is_written_to_by_who_pushes_and_the_rest_goes_first() {
+    fn the_caller_writes_to_an_idle_link_and_its_rest_is_written_first() {
         let outbound = Outbound::default();
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(wakes.clone());
@@ -532,19 +348,19 @@ mod tests {
         outbound.attach(Arc::new(Takes(6)));
         push(&outbound, Class::Small, 3).expect("room");
         outbound.flush(true);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "the writer is to write the rest");
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "the writer must write the rest");
         push(&outbound, Class::Control, 1).expect("room");
         assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_ready());
-        assert_eq!(batch.runs[0].bytes, [7, 7], "of the frame that was begun");
+        assert_eq!(batch.buffers[0].bytes, [7, 7], "the rest of the frame");
         assert_eq!(batch.bytes, 2 + frame::PREFIX_BYTES + 1);
     }
 
     #[test]
-    fn a_link_that_is_not_idle_is_left_to_its_writer() {
+    fn a_busy_link_is_left_to_its_writer() {
         let outbound = Outbound::default();
         outbound.attach(Arc::new(Takes(usize::MAX)));
         push(&outbound, Class::Small, 3).expect("room");
         outbound.flush(true);
-        assert!(outbound.waiting_bytes() > 0, "the writer is about it");
+        assert!(outbound.waiting_bytes() > 0, "the writer is active");
     }
 }

@@ -1,37 +1,33 @@
-//! What happens to one frame at this node, decided from its header and the routes alone.
+//! What this node does with a data frame, decided from the frame's header and the routes only.
 
 use smallvec::{SmallVec, smallvec};
 
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
-use crate::wire::ack::Refusal;
 use crate::wire::data::{DataHeader, HOP_LIMIT, MessageSequence, Target, TargetList, Targets};
 
-/// What to do with a frame.
+/// What to do with a data frame.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Deliver it here, in this sequence; where the source says which is its oldest message outstanding
-    /// for this node, with that.
+    /// Deliver it here, with this sequence number. For a set, also the id of the source's oldest
+    /// message that is outstanding for this node.
     pub deliver: Option<(MessageSequence, Option<u64>)>,
-    /// Pass these copies on.
+    /// Forward these copies.
     pub copies: SmallVec<[(LinkId, Targets); 1]>,
-    /// Refuse it for these recipients.
+    /// Refuse it for these recipients: there is no route.
     pub unreachable: Vec<(NodeName, MessageSequence)>,
 }
 
-/// Why a frame goes nowhere from here.
-pub const LOOP_REFUSAL: Refusal = Refusal::NoRoute;
-
-/// Decides what happens at node `me` to a frame that arrived over `arrived_on`.
+/// Decides what node `me` does with a frame that arrived over the link `arrived_on`.
 ///
-/// A frame that was here before, or has crossed as many links as it may, or would go back where it
-/// came from, is in a loop that routes in change have made: it goes no further, and its source is
-/// told.
+/// A frame is in a loop if it was here before, if it has reached the hop limit, or if its next hop
+/// is the link that it arrived on. Loops occur while routes change. Such a frame is not forwarded;
+/// a set is refused, so that its source is notified.
 pub fn plan(routes: &RouteTable, me: &NodeName, arrived_on: LinkId, header: &DataHeader) -> Plan {
-    let looped = header.route.len() >= HOP_LIMIT || header.route.contains(me);
+    let looping = header.route.len() >= HOP_LIMIT || header.route.contains(me);
     match &header.targets {
         Targets::Flood(sequence) => {
-            if looped {
+            if looping {
                 return Plan { deliver: None, copies: SmallVec::new(), unreachable: Vec::new() };
             }
             let links = routes.broadcast_links(header.instance);
@@ -42,7 +38,7 @@ pub fn plan(routes: &RouteTable, me: &NodeName, arrived_on: LinkId, header: &Dat
                 .collect();
             Plan { deliver: Some((*sequence, None)), copies, unreachable: Vec::new() }
         }
-        Targets::List(list) => plan_list(routes, me, arrived_on, list, looped),
+        Targets::List(list) => plan_list(routes, me, arrived_on, list, looping),
     }
 }
 
@@ -51,42 +47,42 @@ fn plan_list(
     me: &NodeName,
     arrived_on: LinkId,
     list: &[Target],
-    looped: bool,
+    looping: bool,
 ) -> Plan {
     let mut plan = Plan { deliver: None, copies: SmallVec::new(), unreachable: Vec::new() };
-    // By link, in ascending order; mostly there is one recipient, and one link.
-    let mut onward: SmallVec<[(LinkId, SmallVec<[usize; 2]>); 1]> = SmallVec::new();
+    // By link, in ascending order. Usually there is one recipient, and one link.
+    let mut by_link: SmallVec<[(LinkId, SmallVec<[usize; 2]>); 1]> = SmallVec::new();
     for (index, target) in list.iter().enumerate() {
         let Some(sequence) = target.sequence else {
             continue;
         };
-        if target.name == *me && !looped {
+        if target.name == *me && !looping {
             plan.deliver = Some((sequence, Some(target.oldest)));
             continue;
         }
         match routes.route(target.name.as_str()) {
-            Some(route) if !looped && route.link != arrived_on => {
-                match onward.binary_search_by_key(&route.link, |(link, _)| *link) {
-                    Ok(place) => onward[place].1.push(index),
-                    Err(place) => onward.insert(place, (route.link, smallvec![index])),
+            Some(route) if !looping && route.link != arrived_on => {
+                match by_link.binary_search_by_key(&route.link, |(link, _)| *link) {
+                    Ok(at) => by_link[at].1.push(index),
+                    Err(at) => by_link.insert(at, (route.link, smallvec![index])),
                 }
             }
             Some(_) | None => plan.unreachable.push((target.name.clone(), sequence)),
         }
     }
-    for (link, indices) in onward {
-        plan.copies.push((link, Targets::List(share(list, &indices))));
+    for (link, indices) in by_link {
+        plan.copies.push((link, Targets::List(keep_sequences(list, &indices))));
     }
     plan
 }
 
-/// The list with the sequences of those alone whose places are given, in ascending order.
-pub(crate) fn share(list: &[Target], kept: &[usize]) -> TargetList {
+/// Copies the list, and keeps the sequence numbers only at the given indices, which ascend.
+pub(crate) fn keep_sequences(list: &[Target], indices: &[usize]) -> TargetList {
     list.iter()
         .enumerate()
         .map(|(index, target)| Target {
             name: target.name.clone(),
-            sequence: target.sequence.filter(|_| kept.binary_search(&index).is_ok()),
+            sequence: target.sequence.filter(|_| indices.binary_search(&index).is_ok()),
             oldest: target.oldest,
         })
         .collect()
@@ -98,7 +94,7 @@ mod tests {
     use crate::route::tests::{instance, node, table};
     use crate::wire::data::Channel;
 
-    const SLOT: MessageSequence = MessageSequence { number: 1, floor: 1 };
+    const SEQUENCE: MessageSequence = MessageSequence { number: 1, floor: 1 };
 
     fn header(source: &str, targets: Targets, route: &[&str]) -> DataHeader {
         DataHeader {
@@ -117,7 +113,7 @@ mod tests {
         Targets::List(
             names
                 .iter()
-                .map(|name| Target { name: node(name), sequence: Some(SLOT), oldest: 1 })
+                .map(|name| Target { name: node(name), sequence: Some(SEQUENCE), oldest: 1 })
                 .collect(),
         )
     }
@@ -125,12 +121,12 @@ mod tests {
     const STAR: &[(&str, &str)] = &[("a", "b"), ("b", "c"), ("b", "d"), ("d", "e")];
 
     #[test]
-    fn a_set_is_split_where_routes_part() {
+    fn a_set_is_split_where_its_routes_part() {
         let routes = table("b", STAR);
         let header = header("a", list(&["b", "c", "d", "e", "x"]), &["a"]);
         let plan = plan(&routes, &node("b"), LinkId(1), &header);
-        assert_eq!(plan.deliver, Some((SLOT, Some(1))));
-        assert_eq!(plan.unreachable, [(node("x"), SLOT)]);
+        assert_eq!(plan.deliver, Some((SEQUENCE, Some(1))));
+        assert_eq!(plan.unreachable, [(node("x"), SEQUENCE)]);
         let shares: Vec<(LinkId, Vec<bool>)> = plan
             .copies
             .into_iter()
@@ -149,34 +145,34 @@ mod tests {
     }
 
     #[test]
-    fn a_broadcast_goes_on_away_from_its_source_only() {
+    fn a_broadcast_is_forwarded_away_from_its_source_only() {
         let routes = table("b", STAR);
-        let header = header("a", Targets::Flood(SLOT), &["a"]);
+        let header = header("a", Targets::Flood(SEQUENCE), &["a"]);
         let plan = plan(&routes, &node("b"), LinkId(1), &header);
-        assert_eq!(plan.deliver, Some((SLOT, None)));
+        assert_eq!(plan.deliver, Some((SEQUENCE, None)));
         assert_eq!(
             plan.copies.as_slice(),
-            [(LinkId(3), Targets::Flood(SLOT)), (LinkId(4), Targets::Flood(SLOT))]
+            [(LinkId(3), Targets::Flood(SEQUENCE)), (LinkId(4), Targets::Flood(SEQUENCE))]
         );
     }
 
     #[test]
-    fn what_was_here_before_goes_no_further() {
+    fn a_frame_that_was_here_before_is_not_forwarded() {
         let routes = table("b", STAR);
         for (route, arrived_on) in
             [(&["a", "b", "c"][..], LinkId(3)), (&["a"; HOP_LIMIT][..], LinkId(1))]
         {
             let plan = plan(&routes, &node("b"), arrived_on, &header("a", list(&["e"]), route));
             assert!(plan.copies.is_empty());
-            assert_eq!(plan.unreachable, [(node("e"), SLOT)]);
+            assert_eq!(plan.unreachable, [(node("e"), SEQUENCE)]);
         }
     }
 
     #[test]
-    fn nothing_goes_back_where_it_came_from() {
+    fn no_frame_is_sent_back_over_the_link_it_arrived_on() {
         let routes = table("b", STAR);
         let plan = plan(&routes, &node("b"), LinkId(4), &header("a", list(&["e"]), &["a"]));
         assert!(plan.copies.is_empty());
-        assert_eq!(plan.unreachable, [(node("e"), SLOT)]);
+        assert_eq!(plan.unreachable, [(node("e"), SEQUENCE)]);
     }
 }

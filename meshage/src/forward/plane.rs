@@ -1,5 +1,5 @@
-//! The one composition of the data plane's parts: a frame or a send comes in; copies, deliveries,
-//! acknowledgements and refusals go out. The driver and the simulator use it unchanged.
+//! Composes the parts of the data plane. Frames and sends go in; copies, deliveries,
+//! acknowledgements and refusals come out. The driver and the simulator use it unchanged.
 
 mod arrivals;
 pub mod in_place;
@@ -17,6 +17,7 @@ use super::ack_batch::AckBatch;
 use super::buffer_pool::POOL_BYTES_MAX;
 use super::dedup::Dedup;
 use super::delivery::OutstandingSends;
+use super::fib::Fib;
 use super::inbox::Inbox;
 use super::outbound::Outbound;
 use super::reassembly::{REASSEMBLY_BYTES_MAX, Reassembly};
@@ -28,50 +29,42 @@ use crate::stats::Stats;
 use crate::wire::ack::{AckEntry, Verdict};
 use crate::wire::data::Channel;
 
-/// How many bytes of large messages in transit are put together for a snoop, at most.
+/// How many bytes of large messages in transit are reassembled for a snoop at most.
 pub const SNOOP_BYTES_MAX: usize = 128 << 20;
 
-/// How many sources are remembered to be told that there is room again; the others find out.
+/// How many refused sources are remembered, to notify them when there is room. Further ones find
+/// out when they resend after their back-off.
 pub const READY_SOURCES_MAX: usize = 4096;
 
-/// The routes with their live queues: one immutable snapshot.
-#[derive(Debug)]
-pub struct Fib {
-    /// Where everything goes.
-    pub routes: Arc<RouteTable>,
-    /// What goes there. A route over a link that is not here leads nowhere.
-    pub links: BTreeMap<LinkId, Arc<Outbound>>,
-}
-
-/// What the data plane calls when something happens; never with a lock held.
+/// The callbacks of the data plane. None is called with a lock held.
 pub trait Sink: Send + Sync {
-    /// What a send is completed through.
+    /// The value that the caller of a send passes in, and that its completion returns.
     type Completion: Send;
-    /// Sends have an outcome for each of their recipients, or the node closed first. Takes them all
-    /// out of the list.
-    fn complete(&self, ended: &mut Vec<(Self::Completion, Result<Report, SendError>)>);
-    /// The inbox was empty and is no more; or the node closed.
+    /// Sends have completed: each has an outcome for every recipient, or the node was closed. Takes
+    /// all of them out of the list.
+    fn complete(&self, completed: &mut Vec<(Self::Completion, Result<Report, SendError>)>);
+    /// The inbox was empty and is not any more, or the node was closed.
     fn inbox_filled(&self);
-    /// The local queue was full and has room again; or the node closed.
+    /// The local queue was full and has room again, or the node was closed.
     fn send_space(&self);
-    /// A whole message passed through that is not for this node.
+    /// A complete message passed through that is not for this node.
     fn snooped(&self, message: Message);
-    /// [`Plane::poll_timeout`] is earlier than it was.
+    /// [`Plane::poll_timeout`] is earlier than before.
     fn deadline_moved(&self);
 }
 
-/// The bounds of one node's data plane.
+/// The limits of one node's data plane.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The largest body, in bytes.
     pub max_message: usize,
-    /// How many messages wait for the application at most.
+    /// How many messages may wait for the application.
     pub receive_buffer: usize,
 }
 
-/// What can be counted without the lock, by readers.
+/// The counters that readers increment without the lock.
 #[derive(Debug, Default)]
-struct Counters {
+struct AtomicCounters {
     relayed: AtomicU64,
     refused_in_transit: AtomicU64,
     loops: AtomicU64,
@@ -89,18 +82,18 @@ struct State<C> {
     reassembly: Reassembly,
     snoop: Reassembly,
     inbox: Inbox,
-    /// Who was refused for want of room.
-    refused: BTreeSet<Instance>,
+    /// The sources of messages that were refused because the inbox or the memory was full.
+    refused_sources: BTreeSet<Instance>,
     stopped: bool,
-    filled: bool,
+    inbox_filled: bool,
     snooped: Vec<Message>,
-    /// When something is due, as the sink was last told.
-    told: Option<Instant>,
-    counts: Counts,
+    /// The deadline that the sink was last notified of.
+    notified_deadline: Option<Instant>,
+    counters: LockedCounters,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct LockedCounters {
     sent: u64,
     received: u64,
     received_bytes: u64,
@@ -114,22 +107,22 @@ struct Counts {
 }
 
 /// The data plane of one node. Every method may be called from any thread.
-pub struct Plane<H: Sink> {
-    sink: H,
+pub struct Plane<S: Sink> {
+    sink: S,
     name: NodeName,
     instance: Instance,
     fib: ArcSwap<Fib>,
-    state: Mutex<State<H::Completion>>,
+    state: Mutex<State<S::Completion>>,
     snooping: AtomicBool,
     max_message: usize,
-    /// Batches that are being taken: their acknowledgements are not queued yet.
-    receiving: AtomicUsize,
-    counters: Counters,
+    /// Batches that are being processed: their acknowledgements are not queued yet.
+    batches_in_progress: AtomicUsize,
+    counters: AtomicCounters,
 }
 
-impl<H: Sink> Plane<H> {
-    /// A data plane that can reach nobody yet.
-    pub fn new(name: NodeName, instance: Instance, limits: Limits, sink: H) -> Self {
+impl<S: Sink> Plane<S> {
+    /// A data plane without routes.
+    pub fn new(name: NodeName, instance: Instance, limits: Limits, sink: S) -> Self {
         let routes = Arc::new(RouteTable::alone(&name, instance));
         let fib = Arc::new(Fib { routes, links: BTreeMap::new() });
         let state = State {
@@ -138,12 +131,12 @@ impl<H: Sink> Plane<H> {
             reassembly: Reassembly::new(REASSEMBLY_BYTES_MAX, limits.max_message, POOL_BYTES_MAX),
             snoop: Reassembly::new(SNOOP_BYTES_MAX, SNOOP_BYTES_MAX, 0),
             inbox: Inbox::new(limits.receive_buffer),
-            refused: BTreeSet::new(),
+            refused_sources: BTreeSet::new(),
             stopped: false,
-            filled: false,
+            inbox_filled: false,
             snooped: Vec::new(),
-            told: None,
-            counts: Counts::default(),
+            notified_deadline: None,
+            counters: LockedCounters::default(),
         };
         Self {
             sink,
@@ -153,13 +146,13 @@ impl<H: Sink> Plane<H> {
             state: Mutex::new(state),
             snooping: AtomicBool::new(false),
             max_message: limits.max_message,
-            receiving: AtomicUsize::new(0),
-            counters: Counters::default(),
+            batches_in_progress: AtomicUsize::new(0),
+            counters: AtomicCounters::default(),
         }
     }
 
-    /// What it reports to.
-    pub fn sink(&self) -> &H {
+    /// The receiver of its callbacks.
+    pub fn sink(&self) -> &S {
         &self.sink
     }
 
@@ -168,7 +161,7 @@ impl<H: Sink> Plane<H> {
         self.fib.load_full()
     }
 
-    /// Puts a new snapshot in force: whatever was in flight over what no longer stands is lost.
+    /// Installs a new snapshot. Messages in flight over routes that no longer exist are lost.
     pub fn install(&self, fib: Fib, now: Instant) {
         let fib = Arc::new(fib);
         self.run(|state| {
@@ -177,44 +170,44 @@ impl<H: Sink> Plane<H> {
         });
     }
 
-    /// Begins a send. Never waits. `deadline` `None` waits for ever.
+    /// Starts a send. Never waits. Without a `deadline` the send may take for ever.
     ///
     /// # Errors
-    /// [`SendError`], with the message and the completion given back: it will not be called. After
-    /// [`SendError::Again`], [`Sink::send_space`] says when to try again.
+    /// [`SendError`], together with the message and the completion, which is not completed. After
+    /// [`SendError::Again`], [`Sink::send_space`] is called when there is room.
     pub fn send(
         &self,
         outgoing: Outgoing,
         deadline: Option<Instant>,
-        completion: H::Completion,
+        completion: S::Completion,
         now: Instant,
-    ) -> Result<MessageId, (SendError, Outgoing, H::Completion)> {
+    ) -> Result<MessageId, (SendError, Outgoing, S::Completion)> {
         self.run(|state| {
             if state.stopped {
                 return Err((SendError::Closed, outgoing, completion));
             }
             let sent = state.sends.send(outgoing, deadline, completion, now);
             match &sent {
-                Ok(_) => state.counts.sent += 1,
-                Err((SendError::Again, ..)) => state.sends.starve(),
+                Ok(_) => state.counters.sent += 1,
+                Err((SendError::Again, ..)) => state.sends.want_space(),
                 Err(_) => {}
             }
             sent
         })
     }
 
-    /// Ends a send at once, with what is known of it.
+    /// Completes a send now, with the outcomes that are known.
     pub fn cancel(&self, id: MessageId, now: Instant) {
         self.run(|state| state.sends.cancel(id, now));
     }
 
-    /// A link's queue that was full has room again.
+    /// Continues the sends that waited for a link's queue, which was full and has room again.
     pub fn writable(&self, link: LinkId, now: Instant) {
         self.run(|state| state.sends.writable(link, now));
     }
 
-    /// Takes up to `max` messages out of the inbox; who was refused hears that there is room. Says
-    /// how many are left.
+    /// Takes up to `max` messages out of the inbox, and returns how many are left. The sources that
+    /// were refused are notified once there is room.
     pub fn take(&self, max: usize) -> (Vec<Message>, usize) {
         self.take_with(|inbox| inbox.take(max))
     }
@@ -228,22 +221,22 @@ impl<H: Sink> Plane<H> {
         let mut state = self.lock();
         let taken = take(&mut state.inbox);
         let left = state.inbox.len();
-        self.relieve(state);
+        self.send_ready(state);
         (taken, left)
     }
 
-    /// Tells those who were refused for want of room that there is some, if there is.
-    fn relieve(&self, mut state: MutexGuard<'_, State<H::Completion>>) {
-        if state.refused.is_empty() || !state.inbox.is_half_empty() {
+    /// Notifies the sources that were refused, if there is room again.
+    fn send_ready(&self, mut state: MutexGuard<'_, State<S::Completion>>) {
+        if state.refused_sources.is_empty() || !state.inbox.is_half_empty() {
             return;
         }
-        let refused = mem::take(&mut state.refused);
+        let refused = mem::take(&mut state.refused_sources);
         drop(state);
         let mut acks = AckBatch::default();
         for source in refused {
             acks.push(self.ack(source, Channel::ALL[0], Verdict::Ready));
         }
-        self.flush(&self.fib.load(), None, acks);
+        self.queue_acks(&self.fib.load(), None, acks);
     }
 
     /// Whether the inbox is more than half full.
@@ -256,73 +249,74 @@ impl<H: Sink> Plane<H> {
         self.lock().inbox.len()
     }
 
-    /// Whether whole messages in transit go to [`Sink::snooped`].
+    /// Turns on or off that complete messages in transit go to [`Sink::snooped`].
     pub fn set_snoop(&self, on: bool) {
         self.snooping.store(on, Ordering::Relaxed);
     }
 
-    /// Does what is due.
+    /// Handles all deadlines that have passed.
     pub fn handle_timeout(&self, now: Instant) {
         self.run(|state| {
             state.sends.handle_timeout(now);
-            state.counts.reassembly_expired += state.reassembly.expire(now) as u64;
+            state.counters.reassembly_expired += state.reassembly.expire(now) as u64;
             state.snoop.expire(now);
         });
     }
 
-    /// When [`Plane::handle_timeout`] is due.
+    /// When [`Plane::handle_timeout`] next has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.lock().due()
+        self.lock().next_deadline()
     }
 
-    /// Takes no more sends; what is under way goes on until [`Plane::close`], and `see` is shown who
-    /// waits for it. It is called with the lock held.
-    pub fn stop(&self, see: impl FnMut(&mut H::Completion)) {
+    /// Accepts no more sends. Outstanding sends continue until [`Plane::close`]; `visit` is called
+    /// with the completion of each, while the lock is held.
+    pub fn stop(&self, visit: impl FnMut(&mut S::Completion)) {
         let mut state = self.lock();
         state.stopped = true;
-        state.sends.completions().for_each(see);
+        state.sends.completions().for_each(visit);
     }
 
-    /// Whether no send is under way, and every acknowledgement that is owed is queued. A message may
-    /// be with its application before its acknowledgement is: who closes then must wait for it.
+    /// Whether no send is outstanding, and all acknowledgements are queued. The application may
+    /// have a message before its acknowledgement is queued, so a node waits for this before it
+    /// closes.
     pub fn is_idle(&self) -> bool {
-        self.receiving.load(Ordering::Acquire) == 0 && self.lock().sends.is_idle()
+        self.batches_in_progress.load(Ordering::Acquire) == 0 && self.lock().sends.is_idle()
     }
 
-    /// Ends every send that is under way with [`SendError::Closed`]; takes no more. What waits in
-    /// the inbox can still be taken.
+    /// Completes every outstanding send with [`SendError::Closed`], and accepts no more. Messages
+    /// in the inbox can still be taken.
     pub fn close(&self) {
         self.run(|state| {
             state.stopped = true;
-            state.filled = true;
+            state.inbox_filled = true;
             state.sends.close();
         });
     }
 
-    /// How many copies were refused here on their way to others.
+    /// How many copies of messages in transit this node has refused.
     pub fn refused_in_transit(&self) -> u64 {
         self.counters.refused_in_transit.load(Ordering::Relaxed)
     }
 
-    /// The data plane's counters.
+    /// Adds the data plane's counters to `stats`.
     pub fn count(&self, stats: &mut Stats) {
         let state = self.lock();
-        let counts = &state.counts;
-        stats.set("messages_sent", counts.sent);
-        stats.set("messages_received", counts.received);
-        stats.set("messages_received_bytes", counts.received_bytes);
-        stats.set("messages_refused_busy", counts.busy);
-        stats.set("messages_refused_early", counts.early);
-        stats.set("messages_refused_stale", counts.stale);
-        stats.set("messages_refused_too_large", counts.too_large);
-        stats.set("messages_duplicate", counts.duplicates);
-        stats.set("sends_under_way", state.sends.under_way() as u64);
+        let counters = &state.counters;
+        stats.set("messages_sent", counters.sent);
+        stats.set("messages_received", counters.received);
+        stats.set("messages_received_bytes", counters.received_bytes);
+        stats.set("messages_refused_busy", counters.busy);
+        stats.set("messages_refused_early", counters.early);
+        stats.set("messages_refused_stale", counters.stale);
+        stats.set("messages_refused_too_large", counters.too_large);
+        stats.set("messages_duplicate", counters.duplicates);
+        stats.set("sends_under_way", state.sends.count() as u64);
         stats.set("inbox_messages", state.inbox.len() as u64);
         stats.set("dedup_sources", state.dedup.sources() as u64);
         stats.set("reassembly_bytes", state.reassembly.bytes() as u64);
         stats.set("reassembly_bytes_kept", state.reassembly.pool_bytes() as u64);
-        stats.set("reassembly_expired", counts.reassembly_expired);
-        stats.set("reassembly_chunks_ignored", counts.reassembly_ignored);
+        stats.set("reassembly_expired", counters.reassembly_expired);
+        stats.set("reassembly_chunks_ignored", counters.reassembly_ignored);
         drop(state);
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         stats.set("frames_relayed", read(&self.counters.relayed));
@@ -332,103 +326,113 @@ impl<H: Sink> Plane<H> {
         stats.set("acks_dropped", read(&self.counters.acks_dropped));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<H::Completion>> {
+    fn lock(&self) -> MutexGuard<'_, State<S::Completion>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs something on the state; then, with the lock let go, tells the sink what came of it.
-    fn run<R>(&self, work: impl FnOnce(&mut State<H::Completion>) -> R) -> R {
+    /// Runs `work` on the state. Then, after the lock is released, notifies the links and the sink.
+    fn run<R>(&self, work: impl FnOnce(&mut State<S::Completion>) -> R) -> R {
         let mut state = self.lock();
         let result = work(&mut state);
-        if !state.has_news() {
+        if !state.has_notifications() {
             return result;
         }
-        let after = self.aftermath(state);
-        self.tell(after, false);
+        let notifications = self.take_notifications(state);
+        self.notify(notifications, false);
         result
     }
 
-    /// Lets the lock go; gives what is to be told without it.
-    fn aftermath(
+    /// Releases the lock, and returns what must be notified without it.
+    fn take_notifications(
         &self,
-        mut state: MutexGuard<'_, State<H::Completion>>,
-    ) -> Aftermath<H::Completion> {
-        let (due, moved) = state.due_and_moved();
-        state.told = due;
+        mut state: MutexGuard<'_, State<S::Completion>>,
+    ) -> Notifications<S::Completion> {
+        let (deadline, deadline_earlier) = state.next_deadline_and_change();
+        state.notified_deadline = deadline;
         let sends = &mut state.sends;
-        sends.note_burst();
-        Aftermath {
-            moved,
-            alone: sends.is_alone(),
-            done: mem::take(&mut sends.done),
+        sends.note_completed();
+        Notifications {
+            deadline_earlier,
+            single_sender: sends.is_single_sender(),
+            completed: mem::take(&mut sends.completed),
             queries: mem::take(&mut sends.queries),
-            queued: mem::take(&mut sends.queued),
-            space: mem::take(&mut sends.space),
+            to_flush: mem::take(&mut sends.to_flush),
+            space_available: mem::take(&mut sends.space_available),
             snooped: mem::take(&mut state.snooped),
-            filled: mem::take(&mut state.filled),
+            inbox_filled: mem::take(&mut state.inbox_filled),
         }
     }
 
-    /// Tells the links and the sink. `reading`: this is a reader, which has gathered what it could.
-    fn tell(&self, mut after: Aftermath<H::Completion>, reading: bool) {
-        if !after.queries.is_empty() {
+    /// Notifies the links and the sink. `reading`: the caller is a reader that has read all it
+    /// could.
+    fn notify(&self, mut notifications: Notifications<S::Completion>, reading: bool) {
+        if !notifications.queries.is_empty() {
             let mut batch = AckBatch::default();
-            after.queries.into_iter().for_each(|query| batch.push(query));
-            self.flush(&self.fib.load(), None, batch);
+            notifications.queries.into_iter().for_each(|query| batch.push(query));
+            self.queue_acks(&self.fib.load(), None, batch);
         }
-        for outbound in after.queued {
-            outbound.flush(reading || after.alone);
+        for outbound in notifications.to_flush {
+            outbound.flush(reading || notifications.single_sender);
         }
-        if !after.done.is_empty() {
-            self.sink.complete(&mut after.done);
+        if !notifications.completed.is_empty() {
+            self.sink.complete(&mut notifications.completed);
         }
-        for message in after.snooped {
+        for message in notifications.snooped {
             self.sink.snooped(message);
         }
-        if after.space {
+        if notifications.space_available {
             self.sink.send_space();
         }
-        if after.filled {
+        if notifications.inbox_filled {
             self.sink.inbox_filled();
         }
-        if after.moved {
+        if notifications.deadline_earlier {
             self.sink.deadline_moved();
         }
     }
 }
 
-/// What came of something done with the lock, to be told without it.
-struct Aftermath<C> {
-    /// When something is due is earlier than it was.
-    moved: bool,
-    /// One caller sends one message after the other: there is nobody to gather with.
-    alone: bool,
-    done: Vec<(C, Result<Report, SendError>)>,
+/// The notifications that follow from work on the state, to be sent after the lock is released.
+struct Notifications<C> {
+    /// The next deadline is earlier than before.
+    deadline_earlier: bool,
+    /// A single caller sends one message after the other, so no other sends can share a write.
+    single_sender: bool,
+    completed: Vec<(C, Result<Report, SendError>)>,
     queries: Vec<AckEntry>,
-    queued: SmallVec<[Arc<Outbound>; 2]>,
-    space: bool,
+    to_flush: SmallVec<[Arc<Outbound>; 2]>,
+    space_available: bool,
     snooped: Vec<Message>,
-    filled: bool,
+    inbox_filled: bool,
 }
 
 impl<C> State<C> {
-    /// Whether anybody is to be told anything. Notes when something is due.
-    fn has_news(&mut self) -> bool {
-        let (due, moved) = self.due_and_moved();
-        if moved || self.filled || !self.snooped.is_empty() || self.sends.has_news() {
+    /// Whether there is anything to notify. Records the next deadline if there is not.
+    fn has_notifications(&mut self) -> bool {
+        let (deadline, deadline_earlier) = self.next_deadline_and_change();
+        if deadline_earlier
+            || self.inbox_filled
+            || !self.snooped.is_empty()
+            || self.sends.has_output()
+        {
             return true;
         }
-        self.told = due;
+        self.notified_deadline = deadline;
         false
     }
 
-    /// When something is due, and whether that is earlier than the sink was told.
-    fn due_and_moved(&self) -> (Option<Instant>, bool) {
-        let due = self.due();
-        (due, due.is_some_and(|due| self.told.is_none_or(|told| due < told)))
+    /// The next deadline, and whether it is earlier than the one that the sink was notified of.
+    fn next_deadline_and_change(&self) -> (Option<Instant>, bool) {
+        let deadline = self.next_deadline();
+        let notified = self.notified_deadline;
+        let earlier = deadline.is_some_and(|deadline| notified.is_none_or(|last| deadline < last));
+        (deadline, earlier)
     }
 
-    fn due(&self) -> Option<Instant> {
-        [self.sends.due(), self.reassembly.due(), self.snoop.due()].into_iter().flatten().min()
+    fn next_deadline(&self) -> Option<Instant> {
+        [self.sends.next_deadline(), self.reassembly.next_deadline(), self.snoop.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -1,15 +1,15 @@
-//! What a link reads: frames into a buffer, the bodies of large messages straight into their place.
+//! Reading from a link: frames go into a buffer, chunks of large bodies straight into their place.
 //!
 //! ```text
-//!              ┌─ ordinary ─► Deframer ──► frames ──► Plane::receive
-//!  socket ─────┤                 │ an unfinished chunk for this node: place
-//!              └─ a chunk ──► its place in the body, and the head of the next ──► Deframer
+//!              ┌─ frames ──► Deframer ──► Plane::receive
+//!  socket ─────┤                │ an incomplete chunk for this node: start_in_place
+//!              └─ a chunk ──► its place in the body; what follows it ──► Deframer
 //! ```
 //!
-//! Whoever owns the socket reads with it: a chunk with [`ReadBuffer::read_chunk`] while one
-//! [is begun](ReadBuffer::missing), everything else into [`ReadBuffer::deframer`]; and calls
-//! [`ReadBuffer::place`] once all whole frames have been taken out. Nothing is lent while it waits for the
-//! socket, so that a link which dies or dawdles holds nothing back.
+//! The owner of the socket reads a chunk with [`ReadBuffer::read_chunk`] while one [is in
+//! progress](ReadBuffer::missing), and everything else into [`ReadBuffer::deframer`]. It calls
+//! [`ReadBuffer::start_in_place`] once it has taken out all complete frames. No buffer of a body is
+//! lent while the socket is waited for, so a broken or slow link holds none.
 
 use std::io::{self, IoSliceMut};
 use std::time::Instant;
@@ -20,113 +20,115 @@ use crate::name::LinkId;
 use crate::wire::deframe::Deframer;
 use crate::wire::partial::PartialFrame;
 
-/// A frame of which less than this is missing is read the ordinary way: to copy it costs no more
-/// than to find its place.
-pub const PLACED_BYTES_MIN: usize = 8 << 10;
-/// How much is read beyond a chunk: enough for the head of the next.
-const BEYOND_BYTES: usize = 1 << 10;
+/// A frame of which fewer bytes are missing is read into the deframer: copying them costs no more
+/// than finding their place.
+pub const IN_PLACE_BYTES_MIN: usize = 8 << 10;
+/// How many bytes beyond a chunk are read: enough for the header of the next.
+const LOOKAHEAD_BYTES: usize = 1 << 10;
 
-/// What came of reading a chunk.
+/// The result of reading a chunk.
 #[derive(Debug)]
 pub enum ChunkRead {
-    /// So many bytes were read, and some of it is missing yet.
+    /// So many bytes were read; the chunk is not complete.
     Part(usize),
-    /// So many bytes were read, and it is complete.
+    /// So many bytes were read; the chunk is complete.
     Complete(usize),
-    /// Nothing was read: the rest of it is an ordinary frame.
+    /// Nothing was read: read the rest of the chunk into the deframer.
     Ordinary,
 }
 
-/// What one link has read and not handed on.
+/// The bytes of one link that were read and do not form a complete frame yet.
 #[derive(Debug)]
 pub struct ReadBuffer {
     deframer: Deframer,
-    placing: Option<InPlaceChunk>,
-    /// Whether the unfinished frame was looked at, and is read the ordinary way.
-    judged: bool,
-    beyond: Box<[u8]>,
+    in_place: Option<InPlaceChunk>,
+    /// Whether the incomplete frame was checked, and is read into the deframer.
+    checked: bool,
+    lookahead: Box<[u8]>,
 }
 
 impl Default for ReadBuffer {
     fn default() -> Self {
-        let beyond = vec![0; BEYOND_BYTES].into();
-        Self { deframer: Deframer::default(), placing: None, judged: false, beyond }
+        let lookahead = vec![0; LOOKAHEAD_BYTES].into();
+        Self { deframer: Deframer::default(), in_place: None, checked: false, lookahead }
     }
 }
 
 impl ReadBuffer {
-    /// Where whatever is no chunk goes: all whole frames are to be taken out after each read.
+    /// Where everything but chunks in place is read to. Take out all complete frames after each
+    /// read.
     pub fn deframer(&mut self) -> &mut Deframer {
         &mut self.deframer
     }
 
-    /// How much is missing of the chunk that is being read into its place, if one is.
+    /// How many bytes are missing of the chunk that is being read into its place, if there is one.
     pub fn missing(&self) -> Option<usize> {
-        self.placing.as_ref().map(InPlaceChunk::missing)
+        self.in_place.as_ref().map(InPlaceChunk::missing)
     }
 
-    /// How many bytes of an unfinished frame are still to come, where its length is known.
+    /// How many bytes of an incomplete frame are missing, if its length is known.
     pub fn unread(&self) -> usize {
         self.missing().unwrap_or_else(|| self.deframer.missing())
     }
 
-    /// Whether the unfinished frame was looked at is forgotten: another one has begun.
-    pub fn forget(&mut self) {
-        self.judged = false;
+    /// A complete frame was taken out, so the incomplete one is another and must be checked.
+    pub fn next_frame_began(&mut self) {
+        self.checked = false;
     }
 
-    /// If the unfinished frame is a chunk that may be read into its place, moves it there.
-    pub fn place<H: Sink>(&mut self, plane: &Plane<H>, link: LinkId, now: Instant) {
-        if self.judged || self.placing.is_some() {
+    /// If the incomplete frame is a chunk that may be read into its place, moves it there.
+    pub fn start_in_place<S: Sink>(&mut self, plane: &Plane<S>, link: LinkId, now: Instant) {
+        if self.checked || self.in_place.is_some() {
             return;
         }
-        let Some(begun) = PartialFrame::peek(&self.deframer, PLACED_BYTES_MIN) else {
+        let Some(partial) = PartialFrame::peek(&self.deframer, IN_PLACE_BYTES_MIN) else {
             return;
         };
-        self.judged = true;
-        let Some(mut placing) = plane.place(link, begun.header.clone(), begun.len) else {
+        self.checked = true;
+        let Some(mut in_place) = plane.start_in_place(link, partial.header.clone(), partial.len)
+        else {
             return;
         };
-        let Some(mut loan) = plane.lend(&placing) else {
+        let Some(mut lent) = plane.lend_buffer(&in_place) else {
             return;
         };
-        let come = begun.take(&mut self.deframer);
-        let come = come.as_ref();
-        loan.space()[..come.len()].copy_from_slice(come);
-        plane.landed(link, &mut placing, loan, come.len(), now);
-        self.placing = Some(placing);
+        let received = partial.take(&mut self.deframer);
+        let received = received.as_ref();
+        lent.unread()[..received.len()].copy_from_slice(received);
+        plane.return_buffer(link, &mut in_place, lent, received.len(), now);
+        self.in_place = Some(in_place);
     }
 
-    /// Reads the rest of the chunk that is begun into its place, and a little of what follows. `read`
-    /// is given where, and says how much; it must not wait.
+    /// Reads the rest of the current chunk into its place, and a few of the bytes that follow.
+    /// `read` gets the buffers to fill and returns how many bytes it read; it must not wait.
     ///
     /// # Errors
-    /// What `read` failed with.
-    pub fn read_chunk<H: Sink>(
+    /// The error of `read`.
+    pub fn read_chunk<S: Sink>(
         &mut self,
-        plane: &Plane<H>,
+        plane: &Plane<S>,
         link: LinkId,
         now: impl FnOnce() -> Instant,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
     ) -> io::Result<ChunkRead> {
-        let Some(mut placing) = self.placing.take() else {
+        let Some(mut in_place) = self.in_place.take() else {
             return Ok(ChunkRead::Ordinary);
         };
-        let missing = placing.missing();
-        let Some(mut loan) = plane.lend(&placing) else {
-            PartialFrame::put_back(&mut self.deframer, &placing.into_rest(), missing);
+        let missing = in_place.missing();
+        let Some(mut lent) = plane.lend_buffer(&in_place) else {
+            PartialFrame::put_back(&mut self.deframer, &in_place.into_rest(), missing);
             return Ok(ChunkRead::Ordinary);
         };
-        let mut buffers = [IoSliceMut::new(loan.space()), IoSliceMut::new(&mut self.beyond)];
+        let mut buffers = [IoSliceMut::new(lent.unread()), IoSliceMut::new(&mut self.lookahead)];
         let result = read(&mut buffers);
         let length = *result.as_ref().unwrap_or(&0);
-        plane.landed(link, &mut placing, loan, length.min(missing), now());
+        plane.return_buffer(link, &mut in_place, lent, length.min(missing), now());
         if length < missing {
-            self.placing = Some(placing);
+            self.in_place = Some(in_place);
             return result.map(ChunkRead::Part);
         }
-        self.deframer.buffer().extend_from_slice(&self.beyond[..length - missing]);
-        self.judged = false;
+        self.deframer.buffer().extend_from_slice(&self.lookahead[..length - missing]);
+        self.checked = false;
         result.map(ChunkRead::Complete)
     }
 }

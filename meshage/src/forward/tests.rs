@@ -1,8 +1,8 @@
-//! The data plane of a few nodes in memory.
+//! A few data planes in memory.
 
 mod harness;
+mod in_place;
 mod order;
-mod placing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::harness::{Harness, Recorder, Sent, frames};
-use super::delivery::flow::{QUERY_AFTER, WINDOW_BYTES};
+use super::delivery::channel_flow::{QUERY_AFTER, WINDOW_BYTES};
+use super::fib::Fib;
 use super::outbound::Batch;
-use super::plane::{Fib, Limits, Plane};
+use super::plane::{Limits, Plane};
 use crate::error::SendError;
 use crate::message::{Outcome, Outgoing, Report};
 use crate::name::{LinkId, NodeName};
 use crate::route::tests::{instance, node, table};
-use crate::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
-use crate::wire::data::{CHUNK_BYTES, Channel};
-use crate::wire::deframe::Deframer;
+use crate::wire::data::CHUNK_BYTES;
 
 const LINE: &[(&str, &str)] = &[("a", "b"), ("b", "c")];
 const PAIR: &[(&str, &str)] = &[("a", "b")];
@@ -36,7 +35,7 @@ fn names(list: &[NodeName]) -> Vec<&str> {
 fn a_set_is_acknowledged_by_its_recipient_through_a_relay() {
     let harness = Harness::new(LINE);
     let sent = harness.set("a", &["c"], "hello");
-    assert_eq!(harness.report("a", &sent), None, "nobody has it yet");
+    assert_eq!(harness.report("a", &sent), None, "it has not arrived yet");
     harness.run();
     assert_eq!(harness.outcomes("a", &sent), [Outcome::Delivered]);
     let message = harness.take("c").remove(0);
@@ -62,7 +61,7 @@ fn a_report_names_every_recipient_once_and_never_the_sender() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_an_error_at_once() {
+fn a_send_that_cannot_start_is_an_error_at_once() {
     let harness = Harness::new(PAIR);
     let error = |outgoing| harness.send_until("a", outgoing, None).err();
     assert_eq!(error(Outgoing::set([], "x")), Some(SendError::NoRecipients));
@@ -86,7 +85,7 @@ fn a_broadcast_crosses_each_link_of_its_tree_once() {
         harness.planes.keys().map(|name| harness.counter(name, "frames_relayed")).sum::<u64>()
     };
     harness.run();
-    assert_eq!(frames(&harness) + 2, 4, "two frames leave the source, the rest is relayed");
+    assert_eq!(frames(&harness) + 2, 4, "two frames leave the source, the others are relayed");
     assert_eq!(harness.outcomes("a", &sent), [Outcome::Delivered; 4]);
     for name in ["b", "c", "d", "e"] {
         let messages = harness.take(name);
@@ -103,7 +102,7 @@ fn a_broadcast_on_an_empty_mesh_succeeds_with_an_empty_report() {
 }
 
 #[test]
-fn a_full_inbox_refuses_and_what_was_refused_follows_in_order() {
+fn a_full_inbox_refuses_messages_which_follow_later_in_order() {
     let harness = Harness::with_buffer(LINE, 2);
     let sent: Vec<Sent> = numbers(7).iter().map(|text| harness.set("a", &["c"], text)).collect();
     harness.run();
@@ -112,7 +111,7 @@ fn a_full_inbox_refuses_and_what_was_refused_follows_in_order() {
     let mut got = Vec::new();
     while got.len() < 7 {
         let texts = harness.texts("c");
-        assert!(!texts.is_empty(), "room is told, not waited for");
+        assert!(!texts.is_empty(), "the source is notified of room, and does not wait");
         got.extend(texts);
         harness.run();
     }
@@ -123,7 +122,7 @@ fn a_full_inbox_refuses_and_what_was_refused_follows_in_order() {
 }
 
 #[test]
-fn sets_and_broadcasts_keep_order_with_each_other_though_an_inbox_is_full() {
+fn sets_and_broadcasts_keep_order_with_each_other_while_an_inbox_is_full() {
     let harness = Harness::with_buffer(LINE, 2);
     let count = 60;
     for number in numbers(count) {
@@ -162,7 +161,7 @@ fn a_receiver_that_never_reads_is_busy_and_one_that_is_frozen_times_out() {
     assert_eq!(harness.outcomes("a", &second), [Outcome::Busy]);
     assert_eq!(harness.texts("c"), ["first"]);
     harness.run();
-    assert!(harness.texts("c").is_empty(), "a certain failure never arrives");
+    assert!(harness.texts("c").is_empty(), "a message that certainly failed never arrives");
     harness.frozen = Some("c");
     let third = harness.set("a", &["c"], "third");
     harness.pass(Duration::from_secs(11));
@@ -170,7 +169,7 @@ fn a_receiver_that_never_reads_is_busy_and_one_that_is_frozen_times_out() {
 }
 
 #[test]
-fn what_follows_a_message_that_was_given_up_is_delivered() {
+fn messages_after_one_that_was_given_up_are_delivered() {
     let harness = Harness::with_buffer(PAIR, 1);
     harness.set("a", &["b"], "0");
     let short = harness
@@ -186,7 +185,7 @@ fn what_follows_a_message_that_was_given_up_is_delivered() {
 }
 
 #[test]
-fn a_broken_route_ends_what_was_in_flight_at_once() {
+fn a_broken_route_completes_the_sends_in_flight_at_once() {
     let mut harness = Harness::new(LINE);
     let lost = harness.set("a", &["c"], "lost");
     harness.set_edges(PAIR);
@@ -196,7 +195,7 @@ fn a_broken_route_ends_what_was_in_flight_at_once() {
 }
 
 #[test]
-fn what_was_refused_and_then_lost_its_route_was_certainly_not_delivered() {
+fn a_refused_message_that_then_loses_its_route_was_certainly_not_delivered() {
     let mut harness = Harness::with_buffer(LINE, 1);
     harness.set("a", &["c"], "first");
     let refused = harness.set("a", &["c"], "second");
@@ -210,7 +209,7 @@ fn a_retried_send_arrives_once_over_the_new_route() {
     let square = [("a", "b"), ("b", "d"), ("a", "c"), ("c", "d")];
     let mut harness = Harness::new(&square);
     let sent = harness.send("a", Outgoing::set([node("d")], "hello").retry(true));
-    // It gets there, but the acknowledgement does not come back.
+    // The message arrives, but its acknowledgement does not come back.
     harness.step();
     harness.step();
     harness.set_edges(&[("a", "c"), ("c", "d")]);
@@ -248,7 +247,7 @@ fn a_large_body_travels_in_chunks_and_arrives_whole() {
 }
 
 #[test]
-fn a_receiver_takes_no_body_beyond_its_own_limit_and_what_follows_all_the_same() {
+fn a_receiver_refuses_a_body_beyond_its_own_limit_and_takes_the_messages_after_it() {
     let mut harness = Harness::new(PAIR);
     let limits = Limits { max_message: 10, receive_buffer: 10 };
     let fib = harness.plane("b").fib();
@@ -277,7 +276,7 @@ fn a_small_message_does_not_wait_behind_a_large_one() {
 }
 
 #[test]
-fn large_bodies_find_a_full_inbox_and_come_again_in_order() {
+fn large_bodies_that_find_a_full_inbox_are_resent_in_order() {
     let harness = Harness::with_buffer(LINE, 1);
     let sent: Vec<Sent> = (0..3_u8)
         .map(|fill| harness.send("a", Outgoing::set([node("c")], vec![fill; CHUNK_BYTES * 3])))
@@ -295,7 +294,7 @@ fn large_bodies_find_a_full_inbox_and_come_again_in_order() {
 }
 
 #[test]
-fn a_full_relay_refuses_and_order_holds() {
+fn order_holds_when_a_relays_queue_is_full() {
     let mut harness = Harness::with_buffer(LINE, 100_000);
     harness.frozen = Some("c");
     // More than a relay's queue holds, from two sources, so that no window prevents it.
@@ -319,7 +318,7 @@ fn a_full_relay_refuses_and_order_holds() {
 }
 
 #[test]
-fn a_stuck_receiver_holds_no_more_than_a_window() {
+fn a_stuck_receiver_delays_no_more_than_a_window() {
     let mut harness = Harness::new(LINE);
     harness.frozen = Some("b");
     for _ in 0..200 {
@@ -331,7 +330,7 @@ fn a_stuck_receiver_holds_no_more_than_a_window() {
 }
 
 #[test]
-fn a_full_local_queue_says_again_and_then_that_it_has_room() {
+fn a_full_local_queue_is_reported_and_so_is_room_in_it() {
     let mut harness = Harness::new(PAIR);
     harness.frozen = Some("b");
     let large = || Outgoing::set([node("b")], vec![0; 1 << 20]);
@@ -345,7 +344,7 @@ fn a_full_local_queue_says_again_and_then_that_it_has_room() {
 }
 
 #[test]
-fn a_canceled_send_ends_at_once_and_truthfully() {
+fn a_canceled_send_completes_at_once_with_true_outcomes() {
     let mut harness = Harness::with_buffer(LINE, 1);
     harness.set("a", &["c"], "0");
     let refused = harness.set("a", &["c"], "1");
@@ -360,15 +359,15 @@ fn a_canceled_send_ends_at_once_and_truthfully() {
     assert_eq!(harness.outcomes("a", &flying), [Outcome::Timeout]);
     harness.frozen = None;
     harness.run();
-    assert_eq!(harness.texts("c"), ["2"], "it may still arrive, and did");
+    assert_eq!(harness.texts("c"), ["2"], "it could still arrive, and did");
 }
 
 #[test]
-fn a_snoop_sees_what_passes_through_and_nothing_else() {
+fn a_snoop_gets_messages_in_transit_and_no_others() {
     let harness = Harness::new(LINE);
     harness.plane("b").set_snoop(true);
     harness.set("a", &["c"], "through");
-    harness.set("a", &["b"], "to it");
+    harness.set("a", &["b"], "not in transit");
     harness.send("a", Outgoing::set([node("c")], vec![7; CHUNK_BYTES * 2]));
     harness.send("a", Outgoing::broadcast("to all"));
     harness.run();
@@ -378,11 +377,11 @@ fn a_snoop_sees_what_passes_through_and_nothing_else() {
 }
 
 #[test]
-fn a_lost_acknowledgement_is_asked_for() {
+fn a_lost_acknowledgement_is_queried() {
     let harness = Harness::new(PAIR);
     let sent = harness.set("a", &["b"], "hello");
     let mut batch = Batch::default();
-    // The message arrives, its acknowledgement is thrown away.
+    // The message arrives, but its acknowledgement is lost.
     let out = harness.plane("a").fib().links[&LinkId(2)].clone();
     out.try_take(usize::MAX, &mut batch);
     let raw = frames(&batch);
@@ -395,7 +394,7 @@ fn a_lost_acknowledgement_is_asked_for() {
 }
 
 #[test]
-fn a_closed_plane_ends_every_send_and_takes_no_more() {
+fn a_closed_plane_completes_every_send_and_accepts_no_more() {
     let harness = Harness::new(PAIR);
     let sent = harness.set("a", &["b"], "hello");
     let mut waiting = 0;
@@ -411,7 +410,7 @@ fn a_closed_plane_ends_every_send_and_takes_no_more() {
 
 #[test]
 fn a_set_to_more_recipients_than_a_header_holds_reaches_them_all() {
-    // The table's tests know 26 names; a long list of unknown ones fills the header all the same.
+    // The route table's tests have 26 names; a long list of unknown names fills the header too.
     let harness = Harness::new(&[("a", "b"), ("b", "c"), ("b", "d")]);
     let mut to: Vec<NodeName> = (0..200).map(|i| node(&format!("z{i:0>62}"))).collect();
     to.insert(0, node("c"));
@@ -424,7 +423,7 @@ fn a_set_to_more_recipients_than_a_header_holds_reaches_them_all() {
 }
 
 #[test]
-fn a_newcomer_in_the_middle_of_a_stream_of_broadcasts_misses_none_that_is_meant_for_it() {
+fn a_newcomer_amid_broadcasts_receives_all_that_are_meant_for_it() {
     let mut harness = Harness::with_buffer(&[("a", "b"), ("b", "c"), ("a", "d")], 1000)
         .with_edges(&[("a", "b"), ("a", "d")]);
     harness.frozen = Some("d");
@@ -447,9 +446,9 @@ fn a_newcomer_in_the_middle_of_a_stream_of_broadcasts_misses_none_that_is_meant_
 }
 
 #[test]
-fn a_broadcast_that_a_relay_did_not_pass_on_goes_again_to_whom_it_missed() {
+fn a_broadcast_that_a_relay_did_not_forward_is_resent_to_the_recipients_it_missed() {
     let harness = Harness::new(LINE);
-    // The relay knows nothing of the source yet, nor of anybody else.
+    // The relay has no route to any other node yet.
     let relay = harness.plane("b").fib();
     let routes = Arc::new(table("b", &[]));
     harness.plane("b").install(Fib { routes, links: relay.links.clone() }, harness.now.get());
@@ -470,23 +469,15 @@ fn a_broadcast_that_a_relay_did_not_pass_on_goes_again_to_whom_it_missed() {
 }
 
 #[test]
-fn a_relay_that_refuses_a_broadcast_for_a_node_speaks_for_its_own_copy_alone() {
+fn a_relay_that_refuses_a_broadcast_refuses_its_own_copy_only() {
     let mut harness = Harness::new(LINE);
     harness.frozen = Some("b");
     let timeout = Duration::from_millis(30);
     let sent = harness.send_until("a", Outgoing::broadcast("hello"), Some(timeout)).expect("sent");
-    let refusal = AckEntry {
-        to: instance("a"),
-        from: node("c"),
-        by: None,
-        channel: Channel { broadcast: true, large: false },
-        verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
-        hops: 1,
-    };
     let link = LinkId(instance("b").0);
-    // The first refuses what went along the tree, the second what then went to that node alone.
+    // The first refuses the copy that was flooded, the second the copy for that node alone.
     for _ in 0..2 {
-        harness.answer("a", link, refusal.clone());
+        harness.refuse_first("a", link, "c", true);
         harness.pass(Duration::from_millis(15));
     }
     assert_eq!(harness.outcomes("a", &sent), [Outcome::Timeout; 2], "a copy may still arrive");

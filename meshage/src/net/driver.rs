@@ -259,9 +259,9 @@ impl Driver {
                 self.fib_outdated |= was_open;
                 was_open
             }
-            Input::Control { link, .. } | Input::Heard { link } | Input::LinkUp { link, .. } => {
-                self.links.contains(*link)
-            }
+            Input::Control { link, .. }
+            | Input::BytesReceived { link }
+            | Input::LinkUp { link, .. } => self.links.contains(*link),
             Input::Solicited { .. } | Input::DialFailed { .. } | Input::Command(_) => true,
         }
     }

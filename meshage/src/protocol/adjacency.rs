@@ -1,43 +1,44 @@
-//! The links of this node and how far each has come.
+//! The links of this node, and the stage of each.
 //!
 //! ```text
 //!  hellos exchanged ──► Candidate ──both Admits──► Exchange ──both Synced──► Full
-//!                           └──────── Refuse, silence, close: gone ────────────┘
+//!                           └──────── Refuse, silence, close: ended ────────────┘
 //! ```
 //!
-//! A candidate to which this node has sent its Admit is **promised**; a promised, levelling or full
-//! link counts towards the degree. Exchanging and full links are **admitted**: announcements are
-//! flooded over them. Only full ones are announced and carry messages. The table decides nothing.
+//! A candidate for which this node has sent its Admit is **promised**. Promised links and all links
+//! in later stages count towards the degree. Links in the stages Exchange and Full are
+//! **admitted**: announcements are flooded over them. Only full links are announced and carry
+//! messages. The table makes no decisions.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::discovery::Cause;
-use super::flood::DatabaseExchange;
+use super::discovery::DialCause;
+use super::exchange::DatabaseExchange;
 use super::io::Role;
 use crate::name::{Instance, LinkId, NodeName};
 use crate::wire::hello::Purpose;
 
-/// Not a byte for so long, and a link is dead: three keep-alives.
-pub(super) const DEAD_AFTER: Duration = Duration::from_secs(3);
-/// How often each link gets a sign of life.
-pub(super) const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// A link is dead if no byte arrives for this long: three keep-alives.
+pub(super) const DEAD_INTERVAL: Duration = Duration::from_secs(3);
+/// The interval between the keep-alives on a link.
+pub(super) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How far a link has come.
+/// The stage of a link.
 #[derive(Debug)]
 pub(super) enum Stage {
     /// Hellos were exchanged.
     Candidate {
-        /// What this node said of other links in its Admit; `None` where it has sent none.
+        /// The `other_link` of the Admit that this node sent; `None` if it has sent none.
         promised: Option<bool>,
     },
-    /// Both ends have admitted it.
+    /// Both ends have admitted the link.
     Exchange(DatabaseExchange),
-    /// It carries messages.
+    /// The link carries messages.
     Full,
 }
 
-/// One link, or what may become one.
+/// A link, or a connection that may become one.
 #[derive(Debug)]
 pub(super) struct Link {
     /// The name of the node at the other end.
@@ -48,20 +49,20 @@ pub(super) struct Link {
     pub(super) role: Role,
     /// Why it was made.
     pub(super) purpose: Purpose,
-    /// Why this node dialled, if it did; taken when whoever asked has been told.
-    pub(super) cause: Option<Cause>,
+    /// Why this node dialled, if it did. Taken when the link no longer belongs to the dial.
+    pub(super) cause: Option<DialCause>,
     pub(super) stage: Stage,
-    /// The other end said, when it admitted this link, that it had another one to this node. No
-    /// longer kept once the link is full.
+    /// The `other_link` of the peer's Admit: it had another link to this node. Cleared once the
+    /// link is full.
     pub(super) peer_had_other: bool,
     /// When the last byte arrived.
-    pub(super) heard: Instant,
-    /// When both ends had admitted it; before that, when the hellos had been exchanged.
+    pub(super) last_received: Instant,
+    /// When both ends had admitted the link. Before that: when the hellos had been exchanged.
     pub(super) since: Instant,
 }
 
 impl Link {
-    /// Both ends have admitted it.
+    /// Whether both ends have admitted the link.
     pub(super) fn is_admitted(&self) -> bool {
         match self.stage {
             Stage::Candidate { .. } => false,
@@ -69,7 +70,7 @@ impl Link {
         }
     }
 
-    /// It counts towards the degree.
+    /// Whether the link counts towards the degree.
     pub(super) fn counts(&self) -> bool {
         match self.stage {
             Stage::Candidate { promised } => promised.is_some(),
@@ -77,13 +78,13 @@ impl Link {
         }
     }
 
-    /// It carries messages.
+    /// Whether the link carries messages.
     pub(super) fn is_full(&self) -> bool {
         matches!(self.stage, Stage::Full)
     }
 }
 
-/// All of them, by number.
+/// All links, by number.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     links: BTreeMap<LinkId, Link>,
@@ -92,7 +93,7 @@ pub(super) struct Links {
 impl Links {
     pub(super) fn insert(&mut self, id: LinkId, link: Link) {
         let before = self.links.insert(id, link);
-        assert!(before.is_none(), "invariant C2: {id} is a number never used before");
+        assert!(before.is_none(), "invariant C2: link number {id} was not used before");
     }
 
     pub(super) fn remove(&mut self, id: LinkId) -> Option<Link> {
@@ -107,7 +108,7 @@ impl Links {
         self.links.get_mut(&id)
     }
 
-    /// How many there are, candidates included.
+    /// The number of links, candidates included.
     pub(super) fn len(&self) -> usize {
         self.links.len()
     }
@@ -116,7 +117,7 @@ impl Links {
         self.links.is_empty()
     }
 
-    /// How many count towards the degree.
+    /// The number of links that count towards the degree.
     pub(super) fn counted(&self) -> usize {
         self.links.values().filter(|link| link.counts()).count()
     }
@@ -125,27 +126,28 @@ impl Links {
         self.links.iter().map(|(&id, link)| (id, link))
     }
 
-    /// Those to one life of a node, whatever their stage.
+    /// The links to an instance of a node, in any stage.
     pub(super) fn to(&self, instance: Instance) -> impl Iterator<Item = (LinkId, &Link)> {
         self.iter().filter(move |(_, link)| link.instance == instance)
     }
 
-    /// An admitted one to one life of a node.
+    /// An admitted link to an instance of a node.
     pub(super) fn admitted_to(&self, instance: Instance) -> Option<LinkId> {
         self.to(instance).find(|(_, link)| link.is_admitted()).map(|(id, _)| id)
     }
 
-    /// Whether messages can go to this peer at once.
+    /// Whether there is a full link to an instance of a node.
     pub(super) fn is_full_to(&self, instance: Instance) -> bool {
         self.to(instance).any(|(_, link)| link.is_full())
     }
 
-    /// The admitted ones.
+    /// The admitted links.
     pub(super) fn admitted(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         self.iter().filter(|(_, link)| link.is_admitted())
     }
 
-    /// The full ones, by peer; of several to one peer the newest, since the others are about to go.
+    /// The full links, by peer. Of several links to one peer the newest, since the others will be
+    /// closed.
     pub(super) fn full(&self) -> BTreeMap<Instance, LinkId> {
         self.iter()
             .filter(|(_, link)| link.is_full())
@@ -153,29 +155,29 @@ impl Links {
             .collect()
     }
 
-    /// A byte arrived.
-    pub(super) fn heard(&mut self, id: LinkId, now: Instant) {
+    /// Records that bytes arrived on a link.
+    pub(super) fn received(&mut self, id: LinkId, now: Instant) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.heard = now;
+            link.last_received = now;
         }
     }
 
-    /// This process got no time to hear anything: every link starts anew.
-    pub(super) fn grace(&mut self, now: Instant) {
+    /// Measures the silence of every link anew, since this process had no time to read.
+    pub(super) fn restart_silence(&mut self, now: Instant) {
         for link in self.links.values_mut() {
-            link.heard = now;
+            link.last_received = now;
         }
     }
 
-    /// Those on which nothing was heard for the dead interval.
+    /// The links on which no byte arrived for the dead interval.
     pub(super) fn silent(&self, now: Instant) -> Vec<LinkId> {
-        let silent = |link: &Link| link.heard + DEAD_AFTER <= now;
+        let silent = |link: &Link| link.last_received + DEAD_INTERVAL <= now;
         self.iter().filter(|(_, link)| silent(link)).map(|(id, _)| id).collect()
     }
 
-    /// When the next one may turn out to be silent.
+    /// The earliest time at which a link may be found silent.
     pub(super) fn next_silent(&self) -> Option<Instant> {
-        self.links.values().map(|link| link.heard + DEAD_AFTER).min()
+        self.links.values().map(|link| link.last_received + DEAD_INTERVAL).min()
     }
 }
 
@@ -183,7 +185,7 @@ impl Links {
 mod tests {
     use super::*;
 
-    fn link(instance: u64, stage: Stage, heard: Instant) -> Link {
+    fn link(instance: u64, stage: Stage, now: Instant) -> Link {
         Link {
             peer: NodeName::new("b").expect("valid"),
             instance: Instance(instance),
@@ -192,13 +194,13 @@ mod tests {
             cause: None,
             stage,
             peer_had_other: false,
-            heard,
-            since: heard,
+            last_received: now,
+            since: now,
         }
     }
 
     #[test]
-    fn a_link_counts_from_the_promise_on_and_carries_messages_when_full() {
+    fn a_link_counts_once_it_is_promised_and_carries_messages_once_it_is_full() {
         let now = Instant::now();
         let mut links = Links::default();
         links.insert(LinkId(1), link(1, Stage::Candidate { promised: None }, now));
@@ -210,15 +212,15 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_counted_from_the_last_byte() {
+    fn silence_is_measured_from_the_last_byte() {
         let now = Instant::now();
         let mut links = Links::default();
         links.insert(LinkId(1), link(1, Stage::Full, now));
         links.insert(LinkId(2), link(2, Stage::Full, now));
-        links.heard(LinkId(2), now + Duration::from_secs(1));
-        assert_eq!(links.next_silent(), Some(now + DEAD_AFTER));
-        assert_eq!(links.silent(now + DEAD_AFTER), [LinkId(1)]);
-        links.grace(now + DEAD_AFTER);
-        assert!(links.silent(now + DEAD_AFTER).is_empty());
+        links.received(LinkId(2), now + Duration::from_secs(1));
+        assert_eq!(links.next_silent(), Some(now + DEAD_INTERVAL));
+        assert_eq!(links.silent(now + DEAD_INTERVAL), [LinkId(1)]);
+        links.restart_silence(now + DEAD_INTERVAL);
+        assert!(links.silent(now + DEAD_INTERVAL).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What the router counts. Every limit has its counter here.
+//! The router's counters. Every limit has its counter here.
 
 use crate::stats::Stats;
 
@@ -17,60 +17,60 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Calls for links sent.
+    /// Solicitations sent.
     solicitations_sent,
     /// Beacons sent.
     beacons_sent,
-    /// Calls and beacons heard of this namespace, one's own not counted.
-    solicitations_heard,
-    /// Calls of other namespaces.
+    /// Solicitations and beacons received from other nodes of this namespace.
+    solicitations_received,
+    /// Solicitations received from other namespaces.
     solicitations_foreign,
-    /// One's own calls, come back.
+    /// Solicitations of this node that came back to it.
     solicitations_own,
-    /// Calls that name no port.
+    /// Solicitations received without a port.
     solicitations_malformed,
-    /// Calls dropped unread because there were too many.
+    /// Solicitations dropped because too many arrived.
     solicitations_limited,
-    /// Answers given up because too many were waiting.
-    answers_limited,
-    /// Dials started, for whatever reason.
+    /// Response dials not scheduled because too many were pending.
+    response_dials_limited,
+    /// Dials started, for any reason.
     dials_started,
-    /// Dials that led to no connection.
+    /// Dials that did not lead to a connection.
     dials_failed,
-    /// Answers given up because too many dials had been started.
+    /// Response dials dropped because too many dials had been started.
     dials_limited,
     /// Links admitted.
     links_admitted,
-    /// Links that were admitted, and ended.
+    /// Links that ended after they had been admitted.
     links_lost,
-    /// Links closed because not a byte came for the dead interval.
+    /// Links closed because no byte arrived during the dead interval.
     links_silent,
     /// Connections that this node refused.
     links_refused,
-    /// Connections refused because there may be no more.
+    /// Connections refused because this node has the maximum number of links.
     links_limited,
     /// Connections that the other end refused.
     links_refused_by_peer,
-    /// Connections given up because the two ends did not agree in time.
-    links_undecided,
-    /// Links closed because the other end broke the protocol.
+    /// Connections closed because admission or the database exchange took too long.
+    links_timed_out,
+    /// Links closed because the other end violated the protocol.
     breaches,
-    /// This node's own announcements.
+    /// Announcements that this node originated.
     announcements_originated,
-    /// Others' announcements that were news.
+    /// Announcements of other nodes that were new.
     announcements_installed,
-    /// Others' announcements that were not.
+    /// Announcements received that were not new.
     announcements_stale,
     /// Copies of announcements sent.
     announcements_sent,
     /// Announcements dropped because the database was full.
     database_limited,
-    /// Nodes forgotten because they could not be reached.
-    nodes_forgotten,
+    /// Nodes removed from the database because they were unreachable for too long.
+    nodes_expired,
     /// Computations of the routes.
     routes_computed,
-    /// Name conflicts met.
+    /// Name conflicts detected.
     name_conflicts,
-    /// Times that this process got no time, so that nobody was held to be silent.
-    starved,
+    /// Timers that ran so late that the silence of all links was measured anew.
+    late_wakeups,
 }

@@ -1,12 +1,13 @@
-//! Whom to look for, and whom to answer.
+//! Which solicitations this node responds to, and the dials in progress.
 //!
 //! ```text
-//!  below the degree ── Solicit ──► datagram ──► others: Answer, after a random wait ──► Dial
-//!  at the degree ───── Beacon ───► datagram ──► who has no route to it: Bridge ───────► Dial
+//!  solicitation ──► fewer links than the cap: response dial, after a random wait ──► Dial
+//!  beacon ────────► no route to its sender: bridge, after a random wait ───────────► Dial
 //! ```
 //!
-//! Owns the back-offs of calls and beacons, the answers that wait and the dials under way. It knows no link and no route:
-//! the router tells it what it needs to know, and acts on what it says.
+//! Owns the pending response dials and the dials in progress. It knows neither links nor routes:
+//! the router passes what it needs ([`ReceivedSolicitation`], [`LocalState`]) and acts on the
+//! result.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 use rand::rngs::ChaCha8Rng;
 
+use super::backoff::{happens_with_odds, random_wait};
 use super::io::{DialId, RequestId};
 use super::token_bucket::TokenBucket;
 use crate::config::{LINKS_MAX, SOLICIT_LIMIT, SOLICIT_RATIO};
@@ -22,345 +24,288 @@ use crate::name::Instance;
 use crate::route::RouteTable;
 use crate::wire::hello::Purpose;
 
-/// The first call after a start or a lost link waits at most so long: nodes started together
-/// spread, and one started alone is not kept waiting.
-const SOLICIT_FIRST: Duration = Duration::from_millis(500);
-/// The second one: the original's shortest.
-const SOLICIT_MIN: Duration = Duration::from_secs(2);
-/// The original's longest.
-const SOLICIT_MAX: Duration = Duration::from_secs(128);
-/// The first beacon, at the earliest: what became linked at the same time should know each other.
-const BEACON_FIRST: Duration = Duration::from_millis(200);
-/// The shortest time between beacons in the long run; the longest is twice that.
-const BEACON_STEADY: Duration = Duration::from_secs(30);
-/// In larger meshes, so many nodes (on average) send each of the early beacons. The steady ones
-/// are sent by all, since not every node is heard by everybody.
-const BEACONERS: usize = 32;
-/// How many nodes of an island answer a beacon, on average. One would do; by chance none of 16
-/// answers once in nine million times, and then the next beacon is answered.
-const BRIDGERS: usize = 16;
-/// An answer to a node that cannot be reached waits at most so long: the original's half second is
-/// for those that are on the mesh already.
-const ANSWER_UNREACHED: Duration = Duration::from_millis(250);
-/// An answer to a node that can be reached, or to a beacon, waits at most so long.
-const ANSWER_REACHED: Duration = Duration::from_millis(500);
-/// How many answers wait at most: twice what the longest wait lets through at the dial rate would
+/// How many nodes of an island respond to a beacon, on average. One is enough. With 16, it happens
+/// once in nine million times that no node responds, and then the next beacon gets a response.
+const BRIDGE_RESPONDERS: usize = 16;
+/// The longest wait before a response dial to an unreachable node. The original's half second is
+/// for nodes that are in the mesh already.
+const RESPONSE_WAIT_UNREACHABLE: Duration = Duration::from_millis(250);
+/// The longest wait before a response dial to a reachable node, or before a bridge.
+const RESPONSE_WAIT_REACHABLE: Duration = Duration::from_millis(500);
+/// The most pending response dials. Twice what the dial rate permits during the longest wait would
 /// be 12; 64 also serves nodes of high degree.
-const ANSWERS_MAX: usize = 64;
-/// A node goes beyond its share of links to join an island only if it could not be reached for so
-/// long: what just comes up needs a second or two to know itself.
-pub(super) const BRIDGE_PATIENCE: Duration = Duration::from_secs(3);
-/// How many callers without a route are remembered.
-const CALLERS_MAX: usize = 256;
-/// How long: until the next two steady beacons of each.
-const CALLERS_KEPT: Duration = Duration::from_secs(120);
-/// Solicitations handled: 200 a second; a forged flood costs no more.
-const SOLICITED_EVERY: Duration = Duration::from_millis(5);
-const SOLICITED_BURST: u32 = 200;
-/// Dials that others cause: 4 a second, with a burst of 8.
-const DIAL_EVERY: Duration = Duration::from_millis(250);
+const RESPONSES_MAX: usize = 64;
+/// A node exceeds its cap to join an island only if a node was unreachable for this long: the parts
+/// of a mesh that is just starting need a second or two to find each other.
+pub(super) const BRIDGE_OVER_CAP_AFTER: Duration = Duration::from_secs(3);
+/// The most unreachable senders of solicitations that are remembered.
+const UNREACHABLE_MAX: usize = 256;
+/// How long they are remembered: until each has sent its next two steady beacons.
+const UNREACHABLE_RETENTION: Duration = Duration::from_secs(120);
+/// Solicitations are processed at 200 a second, which limits the cost of a forged flood.
+const SOLICITATION_INTERVAL: Duration = Duration::from_millis(5);
+const SOLICITATION_BURST: u32 = 200;
+/// Response dials and bridges start at 4 a second, with a burst of 8.
+const DIAL_INTERVAL: Duration = Duration::from_millis(250);
 const DIAL_BURST: u32 = 8;
-/// What a node of degree 0 takes on to answer others: as many links as fit its dial burst.
-const SILENT_CAP: usize = 8;
+/// The cap of a node of degree 0: as many links as its dial burst.
+const DEGREE_ZERO_CAP: usize = 8;
 
-/// How many links a node of this degree keeps without being asked for more.
-pub(super) fn cap(degree: u32) -> usize {
-    if degree == 0 { SILENT_CAP } else { LINKS_MAX.min(degree as usize * 2) }
+/// The number of links up to which a node of this degree responds to solicitations.
+pub(super) fn link_cap(degree: u32) -> usize {
+    if degree == 0 { DEGREE_ZERO_CAP } else { LINKS_MAX.min(degree as usize * 2) }
 }
 
 /// Why this node dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The application asked.
-    Asked(RequestId),
-    /// A seed of the configuration.
+pub(super) enum DialCause {
+    /// The application requested it.
+    Application(RequestId),
+    /// A seed of the configuration, by its index.
     Seed(usize),
-    /// To answer this node's call.
-    Answer(Instance),
-    /// To join this node's island with ours.
+    /// A solicitation of this node.
+    Response(Instance),
+    /// A beacon or solicitation of an unreachable node: the dial joins two islands.
     Bridge {
-        /// Whose.
+        /// The unreachable node.
         to: Instance,
-        /// Even beyond this node's share of links: an earlier call was answered by nobody.
-        insists: bool,
+        /// Whether the dial may exceed the cap: an earlier solicitation got no response.
+        over_cap: bool,
     },
 }
 
-impl Cause {
-    /// Whom it leads to, where that is known before.
+impl DialCause {
+    /// The node that is dialled, if it is known in advance.
     pub(super) fn target(self) -> Option<Instance> {
         match self {
-            Self::Answer(instance) | Self::Bridge { to: instance, .. } => Some(instance),
-            Self::Asked(_) | Self::Seed(_) => None,
+            Self::Response(instance) | Self::Bridge { to: instance, .. } => Some(instance),
+            Self::Application(_) | Self::Seed(_) => None,
         }
     }
 
-    /// What to say in the hello.
+    /// The purpose that the hello states.
     pub(super) fn purpose(self) -> Purpose {
         match self {
-            Self::Asked(_) | Self::Seed(_) => Purpose::Dialled,
-            Self::Answer(_) => Purpose::Solicited,
+            Self::Application(_) | Self::Seed(_) => Purpose::Dialled,
+            Self::Response(_) => Purpose::Solicited,
             Self::Bridge { .. } => Purpose::Bridge,
         }
     }
 }
 
-/// An answer that waits.
+/// A response dial or bridge that waits for its random delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct PendingResponse {
     pub(super) address: SocketAddr,
-    pub(super) cause: Cause,
-    /// The caller wants no more once it announces so many peers.
-    pub(super) enough: usize,
+    pub(super) cause: DialCause,
+    /// The sender needs no more links once it announces this many peers.
+    pub(super) enough_peers: usize,
 }
 
-/// A call as the router sees it.
+/// A solicitation or beacon, with what the router knows about its sender.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Call {
+pub(super) struct ReceivedSolicitation {
     pub(super) instance: Instance,
     pub(super) address: SocketAddr,
-    /// How many links it wants; 0 for a beacon.
+    /// How many links the sender needs; 0 for a beacon.
     pub(super) wanted: u32,
-    /// How many peers it announces, as far as is known.
-    pub(super) announced: usize,
-    /// Whether there is a route to it.
+    /// How many peers the sender announces, as far as this node knows.
+    pub(super) announced_peers: usize,
+    /// Whether there is a route to the sender.
     pub(super) reachable: bool,
 }
 
-/// What a node can take on.
+/// The state of this node on which its response depends.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Capacity {
-    /// Links, candidates included.
+pub(super) struct LocalState {
+    /// The number of links, candidates included.
     pub(super) links: usize,
     pub(super) degree: u32,
-    /// Nodes on the mesh.
-    pub(super) known: usize,
+    /// The number of nodes in the mesh.
+    pub(super) nodes: usize,
 }
 
-/// What became of a call.
+/// What this node does about a solicitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// To be answered at that time.
-    AnswerAt(Instant),
-    /// Not to be answered.
+pub(super) enum Decision {
+    /// It dials the sender at this time.
+    DialAt(Instant),
+    /// It does not respond.
     Ignore,
-    /// There are too many answers waiting.
-    TooMany,
+    /// It does not respond because too many response dials are pending.
+    LimitReached,
 }
 
-/// Back-offs, answers that wait, dials under way.
+/// Pending response dials and dials in progress.
 #[derive(Debug)]
 pub(super) struct Discovery {
-    calls: u32,
-    /// The next early beacon's wait; steady from [`BEACON_STEADY`] on.
-    beacon: Duration,
-    answers: BTreeMap<Instance, Answer>,
-    dials: BTreeMap<DialId, Cause>,
+    responses: BTreeMap<Instance, PendingResponse>,
+    dials: BTreeMap<DialId, DialCause>,
     dials_started: u64,
-    /// When each caller was first heard that there is no route to.
-    unreached: BTreeMap<Instance, Instant>,
-    solicited: TokenBucket,
-    dialled: TokenBucket,
+    /// When the first solicitation of each unreachable sender arrived.
+    unreachable: BTreeMap<Instance, Instant>,
+    solicitation_bucket: TokenBucket,
+    dial_bucket: TokenBucket,
 }
 
 impl Discovery {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            calls: 0,
-            beacon: BEACON_FIRST,
-            answers: BTreeMap::new(),
+            responses: BTreeMap::new(),
             dials: BTreeMap::new(),
             dials_started: 0,
-            unreached: BTreeMap::new(),
-            solicited: TokenBucket::new(SOLICITED_EVERY, SOLICITED_BURST, now),
-            dialled: TokenBucket::new(DIAL_EVERY, DIAL_BURST, now),
+            unreachable: BTreeMap::new(),
+            solicitation_bucket: TokenBucket::new(SOLICITATION_INTERVAL, SOLICITATION_BURST, now),
+            dial_bucket: TokenBucket::new(DIAL_INTERVAL, DIAL_BURST, now),
         }
     }
 
-    /// How long to wait before the next call.
-    pub(super) fn call_wait(&mut self, rng: &mut ChaCha8Rng) -> Duration {
-        let window = match self.calls {
-            0 => SOLICIT_FIRST,
-            // 2 s doubled six times is 128 s.
-            n => SOLICIT_MAX.min(SOLICIT_MIN * 2_u32.pow((n - 1).min(6))),
-        };
-        self.calls = self.calls.saturating_add(1);
-        up_to(window, rng)
+    /// Whether one more solicitation may be processed now.
+    pub(super) fn take_solicitation_token(&mut self, now: Instant) -> bool {
+        self.solicitation_bucket.take(now)
     }
 
-    /// The next call comes soon again: a link was lost, or more are wanted.
-    pub(super) fn call_soon(&mut self) {
-        self.calls = 0;
-    }
-
-    /// How long to wait before the next beacon.
-    pub(super) fn beacon_wait(&mut self, rng: &mut ChaCha8Rng) -> Duration {
-        let wait = self.beacon;
-        if wait >= BEACON_STEADY {
-            return rng.random_range(BEACON_STEADY..=BEACON_STEADY * 2);
-        }
-        self.beacon = wait * 2;
-        rng.random_range(wait..=wait * 5 / 2)
-    }
-
-    /// The next beacons come soon: the degree is met.
-    pub(super) fn beacon_soon(&mut self) {
-        self.beacon = BEACON_FIRST;
-    }
-
-    /// The next beacons come in the long run's rhythm: calls do their work.
-    pub(super) fn beacon_late(&mut self) {
-        self.beacon = BEACON_STEADY;
-    }
-
-    /// Whether to send the beacon that is due: the early ones, in a large mesh, only by chance.
-    pub(super) fn beacon_due(&self, known: usize, rng: &mut ChaCha8Rng) -> bool {
-        self.beacon >= BEACON_STEADY || known <= BEACONERS || chance(BEACONERS, known, rng)
-    }
-
-    /// Whether one more solicitation may be handled now.
-    pub(super) fn may_listen(&mut self, now: Instant) -> bool {
-        self.solicited.take(now)
-    }
-
-    /// Takes in a call of a node that is neither linked nor being dialled.
-    pub(super) fn heard(
+    /// Processes the solicitation of a node that is neither linked nor being dialled.
+    pub(super) fn receive(
         &mut self,
-        call: Call,
-        capacity: Capacity,
+        solicitation: ReceivedSolicitation,
+        local: LocalState,
         now: Instant,
         rng: &mut ChaCha8Rng,
-    ) -> Heard {
-        self.note(call, now);
-        if self.answers.contains_key(&call.instance) {
-            return Heard::Ignore;
+    ) -> Decision {
+        self.record_unreachable(solicitation, now);
+        if self.responses.contains_key(&solicitation.instance) {
+            return Decision::Ignore;
         }
-        let Some(cause) = self.cause(call, capacity, now) else { return Heard::Ignore };
-        let answers = match cause {
-            Cause::Bridge { .. } => {
-                capacity.known <= BRIDGERS || chance(BRIDGERS, capacity.known, rng)
+        let Some(cause) = self.response_cause(solicitation, local, now) else {
+            return Decision::Ignore;
+        };
+        let responds = match cause {
+            DialCause::Bridge { .. } => {
+                local.nodes <= BRIDGE_RESPONDERS
+                    || happens_with_odds(BRIDGE_RESPONDERS, local.nodes, rng)
             }
-            Cause::Answer(_) | Cause::Asked(_) | Cause::Seed(_) => {
-                capacity.known <= SOLICIT_LIMIT || answers_call(call.wanted, capacity.known, rng)
+            DialCause::Response(_) | DialCause::Application(_) | DialCause::Seed(_) => {
+                local.nodes <= SOLICIT_LIMIT
+                    || is_drawn_to_respond(solicitation.wanted, local.nodes, rng)
             }
         };
-        if !answers {
-            return Heard::Ignore;
+        if !responds {
+            return Decision::Ignore;
         }
-        if self.answers.len() >= ANSWERS_MAX {
-            return Heard::TooMany;
+        if self.responses.len() >= RESPONSES_MAX {
+            return Decision::LimitReached;
         }
-        let enough = call.announced + call.wanted as usize;
-        self.answers.insert(call.instance, Answer { address: call.address, cause, enough });
-        let soon = !call.reachable && cause == Cause::Answer(call.instance);
-        let wait = if soon { ANSWER_UNREACHED } else { ANSWER_REACHED };
-        Heard::AnswerAt(now + up_to(wait, rng))
+        let enough_peers = solicitation.announced_peers + solicitation.wanted as usize;
+        let response = PendingResponse { address: solicitation.address, cause, enough_peers };
+        self.responses.insert(solicitation.instance, response);
+        let soon = !solicitation.reachable && cause == DialCause::Response(solicitation.instance);
+        let wait_max = if soon { RESPONSE_WAIT_UNREACHABLE } else { RESPONSE_WAIT_REACHABLE };
+        Decision::DialAt(now + random_wait(wait_max, rng))
     }
 
-    /// How this node would answer a call, if at all.
-    fn cause(&self, call: Call, capacity: Capacity, now: Instant) -> Option<Cause> {
-        if call.wanted > 0 && self.has_room(capacity) {
-            return Some(Cause::Answer(call.instance));
+    /// The kind of dial with which this node would respond, if it would.
+    fn response_cause(
+        &self,
+        solicitation: ReceivedSolicitation,
+        local: LocalState,
+        now: Instant,
+    ) -> Option<DialCause> {
+        if solicitation.wanted > 0 && self.has_room(local) {
+            return Some(DialCause::Response(solicitation.instance));
         }
-        // Beyond its share of links a node goes only where an earlier call was answered by nobody.
-        let unanswered = |first: &Instant| now >= *first + BRIDGE_PATIENCE;
-        let goes_beyond = capacity.links < LINKS_MAX && self.unreached.values().any(unanswered);
-        let insists = !self.has_room(capacity);
-        let bridges = !call.reachable && (!insists || goes_beyond);
-        bridges.then_some(Cause::Bridge { to: call.instance, insists })
+        // A node exceeds its cap only if an earlier solicitation got no response.
+        let unanswered = |first: &Instant| now >= *first + BRIDGE_OVER_CAP_AFTER;
+        let may_exceed = local.links < LINKS_MAX && self.unreachable.values().any(unanswered);
+        let over_cap = !self.has_room(local);
+        let bridges = !solicitation.reachable && (!over_cap || may_exceed);
+        bridges.then_some(DialCause::Bridge { to: solicitation.instance, over_cap })
     }
 
-    /// Remembers a call of a node without a route.
-    fn note(&mut self, call: Call, now: Instant) {
-        self.unreached.retain(|_, first| now < *first + CALLERS_KEPT);
-        if !call.reachable && self.unreached.len() < CALLERS_MAX {
-            self.unreached.entry(call.instance).or_insert(now);
+    /// Remembers the sender of a solicitation if there is no route to it.
+    fn record_unreachable(&mut self, solicitation: ReceivedSolicitation, now: Instant) {
+        self.unreachable.retain(|_, first| now < *first + UNREACHABLE_RETENTION);
+        if !solicitation.reachable && self.unreachable.len() < UNREACHABLE_MAX {
+            self.unreachable.entry(solicitation.instance).or_insert(now);
         }
     }
 
-    /// There are new routes: forgets the callers that can be reached now.
+    /// Takes new routes into account: forgets the senders that are reachable now.
     pub(super) fn routes_changed(&mut self, routes: &RouteTable) {
-        self.unreached.retain(|caller, _| !routes.contains(*caller));
+        self.unreachable.retain(|sender, _| !routes.contains(*sender));
     }
 
-    /// Whether a node with so many links answers calls for more.
-    fn has_room(&self, capacity: Capacity) -> bool {
-        capacity.links + self.answering() < cap(capacity.degree)
+    /// Whether a node with this many links responds to solicitations.
+    fn has_room(&self, local: LocalState) -> bool {
+        local.links + self.response_dials() < link_cap(local.degree)
     }
 
-    /// Dials under way to answer somebody.
-    fn answering(&self) -> usize {
+    /// The number of response dials and bridges in progress.
+    fn response_dials(&self) -> usize {
         self.dials.values().filter(|cause| cause.target().is_some()).count()
     }
 
-    /// Takes an answer whose wait is over, unless it makes no more sense: there is no room for
-    /// another link any more, or a way to the other island.
-    pub(super) fn take_answer(
+    /// Takes a response whose wait is over. Returns `None` if it is no longer needed: there is no
+    /// room for another link, or the other island has become reachable.
+    pub(super) fn take_response(
         &mut self,
         instance: Instance,
         reachable: bool,
-        capacity: Capacity,
-    ) -> Option<Answer> {
-        let answer = self.answers.remove(&instance)?;
-        let goes = match answer.cause {
-            Cause::Bridge { insists, .. } => !reachable && (insists || self.has_room(capacity)),
-            Cause::Answer(_) | Cause::Asked(_) | Cause::Seed(_) => self.has_room(capacity),
+        local: LocalState,
+    ) -> Option<PendingResponse> {
+        let response = self.responses.remove(&instance)?;
+        let needed = match response.cause {
+            DialCause::Bridge { over_cap, .. } => !reachable && (over_cap || self.has_room(local)),
+            DialCause::Response(_) | DialCause::Application(_) | DialCause::Seed(_) => {
+                self.has_room(local)
+            }
         };
-        goes.then_some(answer)
+        needed.then_some(response)
     }
 
-    /// Whether a dial that somebody else causes may start now.
-    pub(super) fn may_dial(&mut self, now: Instant) -> bool {
-        self.dialled.take(now)
+    /// Whether a dial that another node causes may start now.
+    pub(super) fn take_dial_token(&mut self, now: Instant) -> bool {
+        self.dial_bucket.take(now)
     }
 
-    /// Notes a dial that starts.
-    pub(super) fn dial(&mut self, cause: Cause) -> DialId {
+    /// Records a dial that starts.
+    pub(super) fn start_dial(&mut self, cause: DialCause) -> DialId {
         self.dials_started += 1;
         let dial = DialId(self.dials_started);
         self.dials.insert(dial, cause);
         dial
     }
 
-    /// A dial is over, well or not; `None` for one that was canceled.
-    pub(super) fn end_dial(&mut self, dial: DialId) -> Option<Cause> {
+    /// Removes a dial that succeeded or failed. Returns `None` for a dial that was canceled.
+    pub(super) fn end_dial(&mut self, dial: DialId) -> Option<DialCause> {
         self.dials.remove(&dial)
     }
 
-    /// Forgets the application's dial.
-    pub(super) fn cancel(&mut self, request: RequestId) {
-        self.dials.retain(|_, cause| *cause != Cause::Asked(request));
+    /// Removes a dial of the application.
+    pub(super) fn cancel_dial(&mut self, request: RequestId) {
+        self.dials.retain(|_, cause| *cause != DialCause::Application(request));
     }
 
-    /// Forgets all answers and dials.
+    /// Removes all responses and dials.
     pub(super) fn close(&mut self) {
-        self.answers.clear();
+        self.responses.clear();
         self.dials.clear();
     }
 
-    /// Whether this node is dialling that one.
+    /// Whether a dial to this node is in progress.
     pub(super) fn is_dialling(&self, instance: Instance) -> bool {
         self.dials.values().any(|cause| cause.target() == Some(instance))
     }
 }
 
-/// A mesh above [`SOLICIT_LIMIT`] nodes answers with the original's chance of one in
-/// [`SOLICIT_RATIO`], or, where that would still be far more nodes than are wanted, with the chance
-/// that makes four answers for every link wanted: of 1,000 nodes 125 would dial one newcomer, who
-/// takes 4 of them.
-fn answers_call(wanted: u32, known: usize, rng: &mut ChaCha8Rng) -> bool {
+/// Draws whether this node is among those that respond in a mesh of more than [`SOLICIT_LIMIT`]
+/// nodes. The probability is the original's, one in [`SOLICIT_RATIO`], or less if that would still
+/// be far more nodes than needed: then four nodes on average respond for every link that is needed.
+/// Of 1,000 nodes 125 would otherwise dial one newcomer, which accepts 4 of them.
+fn is_drawn_to_respond(wanted: u32, nodes: usize, rng: &mut ChaCha8Rng) -> bool {
+    let responders = wanted.min(1 << 10) as usize * 4;
     rng.random_ratio(1, SOLICIT_RATIO)
-        && chance(wanted.min(1 << 10) as usize * 4 * SOLICIT_RATIO as usize, known, rng)
-}
-
-/// True `times` in `out_of` cases, always if that is once or more.
-fn chance(times: usize, out_of: usize, rng: &mut ChaCha8Rng) -> bool {
-    times >= out_of || rng.random_range(0..out_of) < times
-}
-
-/// A random wait of at most `most`.
-pub(super) fn up_to(most: Duration, rng: &mut ChaCha8Rng) -> Duration {
-    rng.random_range(Duration::ZERO..=most)
+        && happens_with_odds(responders * SOLICIT_RATIO as usize, nodes, rng)
 }
 
 #[cfg(test)]
@@ -368,105 +313,83 @@ mod tests {
     use super::*;
     use rand::SeedableRng as _;
 
-    fn call(instance: u64, wanted: u32, reachable: bool) -> Call {
+    fn solicitation(instance: u64, wanted: u32, reachable: bool) -> ReceivedSolicitation {
         let address = "10.0.0.1:9000".parse().expect("valid");
-        Call { instance: Instance(instance), address, wanted, announced: 0, reachable }
+        let instance = Instance(instance);
+        ReceivedSolicitation { instance, address, wanted, announced_peers: 0, reachable }
     }
 
     fn rng() -> ChaCha8Rng {
         ChaCha8Rng::seed_from_u64(1)
     }
 
-    const ROOMY: Capacity = Capacity { links: 0, degree: 3, known: 2 };
-    const SATURATED: Capacity = Capacity { links: 6, degree: 3, known: 2 };
+    const WITH_ROOM: LocalState = LocalState { links: 0, degree: 3, nodes: 2 };
+    const AT_CAP: LocalState = LocalState { links: 6, degree: 3, nodes: 2 };
 
     #[test]
-    fn calls_back_off_from_half_a_second_to_two_minutes() {
-        let now = Instant::now();
-        let mut longest = [Duration::ZERO; 9];
-        for seed in 0..300 {
-            let mut discovery = Discovery::new(now);
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            for wait in &mut longest {
-                *wait = discovery.call_wait(&mut rng).max(*wait);
-            }
-        }
-        let windows = [0.5, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 128.0];
-        for (longest, window) in longest.iter().zip(windows) {
-            assert!((0.9 * window..=window).contains(&longest.as_secs_f64()), "{longest:?}");
-        }
-    }
-
-    #[test]
-    fn beacons_begin_soon_and_end_at_half_a_minute_to_a_minute() {
-        let mut discovery = Discovery::new(Instant::now());
-        let mut rng = rng();
-        let first = discovery.beacon_wait(&mut rng);
-        assert!(first >= BEACON_FIRST && first <= Duration::from_millis(500));
-        let waits: Vec<_> = (0..20).map(|_| discovery.beacon_wait(&mut rng)).collect();
-        assert!(waits[10..].iter().all(|wait| (30..=60).contains(&wait.as_secs())));
-        assert!(waits.iter().take(10).sum::<Duration>() > Duration::from_secs(30));
-    }
-
-    #[test]
-    fn in_a_large_mesh_few_answer_a_call() {
+    fn in_a_large_mesh_few_nodes_respond_to_a_solicitation() {
         let now = Instant::now();
         let mut rng = rng();
-        let mut answers = |known| {
-            let asked = 4000;
-            let capacity = Capacity { known, ..ROOMY };
-            let answers = (0..asked).filter(|_| {
-                let heard = Discovery::new(now).heard(call(1, 4, true), capacity, now, &mut rng);
-                heard != Heard::Ignore
+        let mut share_of_responses = |nodes| {
+            let received = 4000;
+            let local = LocalState { nodes, ..WITH_ROOM };
+            let responses = (0..received).filter(|_| {
+                let solicitation = solicitation(1, 4, true);
+                let decision = Discovery::new(now).receive(solicitation, local, now, &mut rng);
+                decision != Decision::Ignore
             });
-            answers.count() as f64 / f64::from(asked)
+            responses.count() as f64 / f64::from(received)
         };
-        assert_eq!(answers(SOLICIT_LIMIT), 1.0);
-        assert!((0.1..0.15).contains(&answers(100)), "one in eight");
-        assert!((0.01..0.022).contains(&answers(1000)), "16 of 1,000, for 4 links");
+        assert_eq!(share_of_responses(SOLICIT_LIMIT), 1.0);
+        assert!((0.1..0.15).contains(&share_of_responses(100)), "one in eight");
+        assert!((0.01..0.022).contains(&share_of_responses(1000)), "16 of 1,000, for 4 links");
     }
 
     #[test]
-    fn an_answer_waits_longer_where_there_is_a_route() {
+    fn a_response_waits_longer_if_there_is_a_route() {
         let now = Instant::now();
         let mut rng = rng();
         let mut longest = [Duration::ZERO; 2];
         for i in 0..200 {
             for reachable in [false, true] {
-                let call = call(i, 1, reachable);
-                let heard = Discovery::new(now).heard(call, ROOMY, now, &mut rng);
-                let Heard::AnswerAt(at) = heard else { panic!("answered") };
-                let slot = &mut longest[usize::from(reachable)];
-                *slot = (at - now).max(*slot);
+                let solicitation = solicitation(i, 1, reachable);
+                let decision = Discovery::new(now).receive(solicitation, WITH_ROOM, now, &mut rng);
+                let Decision::DialAt(at) = decision else { panic!("no response") };
+                let longest = &mut longest[usize::from(reachable)];
+                *longest = (at - now).max(*longest);
             }
         }
-        assert!(longest[0] <= ANSWER_UNREACHED && longest[1] > ANSWER_UNREACHED);
-        assert!(longest[1] <= ANSWER_REACHED);
+        assert!(longest[0] <= RESPONSE_WAIT_UNREACHABLE && longest[1] > RESPONSE_WAIT_UNREACHABLE);
+        assert!(longest[1] <= RESPONSE_WAIT_REACHABLE);
     }
 
     #[test]
-    fn a_saturated_node_bridges_only_what_was_left_alone() {
+    fn a_node_at_its_cap_bridges_only_to_a_node_that_got_no_response() {
         let now = Instant::now();
         let mut rng = rng();
         let mut discovery = Discovery::new(now);
-        assert_eq!(discovery.heard(call(1, 0, true), ROOMY, now, &mut rng), Heard::Ignore);
-        assert_eq!(discovery.heard(call(1, 0, false), SATURATED, now, &mut rng), Heard::Ignore);
-        let later = now + BRIDGE_PATIENCE;
-        let heard = discovery.heard(call(1, 0, false), SATURATED, later, &mut rng);
-        assert!(matches!(heard, Heard::AnswerAt(_)));
-        let answer = discovery.take_answer(Instance(1), false, SATURATED).expect("still apart");
-        assert_eq!(answer.cause, Cause::Bridge { to: Instance(1), insists: true });
+        let mut receive = |reachable, local, now| {
+            discovery.receive(solicitation(1, 0, reachable), local, now, &mut rng)
+        };
+        assert_eq!(receive(true, WITH_ROOM, now), Decision::Ignore);
+        assert_eq!(receive(false, AT_CAP, now), Decision::Ignore);
+        let later = now + BRIDGE_OVER_CAP_AFTER;
+        assert!(matches!(receive(false, AT_CAP, later), Decision::DialAt(_)));
+        let response = discovery.take_response(Instance(1), false, AT_CAP).expect("still needed");
+        assert_eq!(response.cause, DialCause::Bridge { to: Instance(1), over_cap: true });
     }
 
     #[test]
-    fn an_answer_is_given_up_where_it_is_needed_no_more() {
+    fn a_response_that_is_no_longer_needed_is_dropped() {
         let now = Instant::now();
         let mut rng = rng();
         let mut discovery = Discovery::new(now);
-        discovery.heard(call(1, 0, false), ROOMY, now, &mut rng);
-        assert_eq!(discovery.take_answer(Instance(1), true, ROOMY), None, "there is a route now");
-        discovery.heard(call(2, 1, true), ROOMY, now, &mut rng);
-        assert_eq!(discovery.take_answer(Instance(2), true, SATURATED), None, "no more room");
-        assert_eq!(discovery.take_answer(Instance(2), true, ROOMY), None, "taken is taken");
+        discovery.receive(solicitation(1, 0, false), WITH_ROOM, now, &mut rng);
+        let instance = Instance(1);
+        assert_eq!(discovery.take_response(instance, true, WITH_ROOM), None, "there is a route");
+        discovery.receive(solicitation(2, 1, true), WITH_ROOM, now, &mut rng);
+        let instance = Instance(2);
+        assert_eq!(discovery.take_response(instance, true, AT_CAP), None, "there is no room");
+        assert_eq!(discovery.take_response(instance, true, WITH_ROOM), None, "it is removed");
     }
 }

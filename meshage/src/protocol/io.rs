@@ -1,4 +1,4 @@
-//! Everything that enters and leaves the [`super::router::Router`].
+//! The inputs and outputs of the [`super::router::Router`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,122 +12,123 @@ use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
 use crate::wire::solicitation::Solicitation;
 
-/// A dial that the router asked for, counted from its start.
+/// A dial that the router requested, counted from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DialId(pub u64);
 
-/// A command that waits for a reply. Chosen by whoever gives the command.
+/// A command that waits for a reply. Chosen by the caller that gives the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// How this node came by a connection.
+/// Which end made a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It made it, as the router asked.
+    /// This node, as the router requested.
     Dialler(DialId),
-    /// The other end made it.
+    /// The other end.
     Listener,
 }
 
-/// What happens to a router.
+/// An event that the driver reports to a router.
 #[derive(Debug)]
 pub enum Input {
-    /// Hellos were exchanged over a new connection. The router now decides whether it becomes a link.
+    /// Hellos were exchanged over a new connection. The router now decides whether it becomes a
+    /// link.
     LinkUp {
-        /// The driver's number for it, never used twice.
+        /// The driver's number of the connection, never used twice.
         link: LinkId,
-        /// How it came about.
+        /// Which end made it.
         role: Role,
-        /// What the other end said.
+        /// The hello of the other end.
         hello: Hello,
     },
-    /// A connection is gone: closed by the other end, broken, or in breach of the protocol. Not
-    /// given for one that the router closed itself.
+    /// A connection ended: the other end closed it, it broke, or the other end violated the
+    /// protocol. Not passed for a connection that the router closed.
     LinkDown {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// Why, for the log.
+        /// The reason, for the log.
         reason: String,
-        /// Whether the other end broke the protocol, as one that is no mesh node does.
+        /// Whether the other end violated the protocol, as a program that is no mesh node does.
         breach: bool,
     },
     /// A control frame arrived.
     Control {
-        /// Over which link.
+        /// The link that it arrived on.
         link: LinkId,
-        /// What.
+        /// The frame.
         frame: ControlFrame,
     },
-    /// Bytes arrived over a link, of whatever kind. Given at least every 250 ms while they do.
-    Heard {
-        /// Over which link.
+    /// Bytes of any kind arrived on a link. Passed at least every 250 ms while bytes arrive.
+    BytesReceived {
+        /// The link that they arrived on.
         link: LinkId,
     },
     /// A datagram arrived.
     Solicited {
-        /// Where it came from; its port is not the one to dial.
+        /// Its source address. Its port is not the one to dial.
         from: SocketAddr,
-        /// What it said.
+        /// Its contents.
         solicitation: Solicitation,
     },
-    /// A dial led to no connection, or to one whose other end is no mesh node.
+    /// A dial did not lead to a connection, or its other end is no mesh node.
     DialFailed {
-        /// Which.
+        /// The dial.
         dial: DialId,
-        /// Why.
+        /// The reason.
         error: DialError,
     },
-    /// The application wants something.
+    /// The application gives a command.
     Command(Command),
 }
 
-/// What an application can ask for.
+/// A command of the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Link to whoever listens there; answered by [`Reply::Dial`].
+    /// Link to the node that listens at an address. The reply is [`Reply::Dial`].
     Dial {
-        /// Comes back in the reply.
+        /// Returned with the reply.
         request: RequestId,
         /// `host`, `host:port` or `[v6]:port`, as the application gave it.
         address: String,
     },
-    /// Forget a dial whose caller waits no more; a link that comes of it all the same is closed.
+    /// Drop a dial whose caller no longer waits. A link that it leads to nevertheless is closed.
     CancelDial {
         /// The request of the dial.
         request: RequestId,
     },
-    /// Close the link to a peer; answered by [`Reply::Hangup`].
+    /// Close the link to a peer. The reply is [`Reply::Hangup`].
     Hangup {
-        /// Comes back in the reply.
+        /// Returned with the reply.
         request: RequestId,
         /// The peer's name.
         peer: NodeName,
     },
-    /// Want so many links from now on.
+    /// Set the number of links that the node looks for.
     SetDegree(u32),
-    /// Announce so often from now on.
+    /// Set the interval at which the node repeats its announcement.
     SetMsaTimeout(Duration),
     /// Announce now.
     Announce,
-    /// Tell every peer that this node leaves, and do nothing more.
+    /// Inform every peer that this node leaves, and stop.
     Close,
 }
 
-/// Where a dial goes.
+/// The destination of a dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// To a name that is to be resolved; without a port of its own it means the mesh's.
+    /// A name to resolve. Without a port, the mesh's port is used.
     Named(String),
-    /// To where a solicitation came from.
+    /// The sender of a solicitation.
     Socket(SocketAddr),
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub enum Reply {
-    /// The link is up, with this peer; or not.
+    /// The peer to which the link is up, or why there is none.
     Dial(Result<NodeName, DialError>),
-    /// The link is closed; or there was none.
+    /// Whether the link was closed.
     Hangup(Result<(), HangupError>),
 }
 
@@ -138,63 +139,63 @@ pub enum CloseReason {
     Refused(RefuseReason),
     /// The application hung up.
     Hangup,
-    /// Not a byte for the dead interval.
+    /// No byte arrived during the dead interval.
     Silent,
-    /// The two ends did not agree in time.
+    /// Admission or the database exchange took too long.
     AdmissionTimeout,
-    /// The other end broke the protocol.
+    /// The other end violated the protocol.
     Breach,
-    /// The same node came back over a new connection.
+    /// The same node connected again.
     Replaced,
-    /// The other end said that it leaves.
+    /// The other end announced that it leaves.
     Left,
     /// This node leaves.
     Leaving,
 }
 
-/// What a router wants done.
+/// An action that a router requests from the driver.
 #[derive(Debug)]
 pub enum Output {
     /// Send a control frame.
     Send {
-        /// Over which link.
+        /// The link to send it on.
         link: LinkId,
-        /// What.
+        /// The frame.
         frame: ControlFrame,
     },
-    /// Send a sign of life.
+    /// Send a keep-alive.
     KeepAlive {
-        /// Over which link.
+        /// The link to send it on.
         link: LinkId,
     },
     /// Send a datagram to every broadcast address.
     Solicit(Solicitation),
-    /// Connect, exchange hellos with this purpose, then give [`Input::LinkUp`] or
+    /// Connect, exchange hellos with this purpose, then pass [`Input::LinkUp`] or
     /// [`Input::DialFailed`].
     Dial {
-        /// Comes back in the input.
+        /// Returned with the input.
         dial: DialId,
-        /// Where to.
+        /// The destination.
         address: Address,
-        /// Why.
+        /// The purpose for the hello.
         purpose: Purpose,
     },
     /// Send what is queued for the link, then close it. No [`Input::LinkDown`] follows.
     Close {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// Why.
+        /// The reason.
         reason: CloseReason,
     },
-    /// These are the routes from now on.
+    /// Use these routes from now on.
     Install(Arc<RouteTable>),
-    /// Tell the application.
+    /// Report an event to the application.
     Event(Event),
-    /// Answer a command.
+    /// Reply to a command.
     Reply {
-        /// Which.
+        /// The request of the command.
         request: RequestId,
-        /// With what.
+        /// The result.
         reply: Reply,
     },
 }

@@ -1,7 +1,7 @@
 //! The link-state database: the latest announcement of every other node.
 //!
-//! Owns what is known and how long what cannot be reached is kept. It does not know links: what to
-//! flood is decided by whoever installs.
+//! Owns the announcements, and the times since which nodes are unreachable. It knows no links: the
+//! caller that installs an announcement decides where to flood it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -10,10 +10,10 @@ use crate::name::{Age, Instance, NodeName, Sequence};
 use crate::route::{Record, RouteTable};
 use crate::wire::control::Announcement;
 
-/// The most nodes kept: 131,072, a mesh ten times larger than any that was planned, in about 20 MB.
+/// The most nodes in the database: 131,072, ten times more than any planned mesh, in about 20 MB.
 pub(super) const DATABASE_MAX: usize = 131_072;
 
-/// What an announcement was to the database.
+/// The result of installing an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The first of its instance.
@@ -22,28 +22,28 @@ pub(super) enum Verdict {
     Changed,
     /// A newer one with the same peers.
     Refreshed,
-    /// The same as before, of a node that had become unreachable: others may have forgotten it.
+    /// The known one, of a node that had become unreachable: other nodes may have removed it.
     Revived,
-    /// The same as before.
+    /// The known one.
     Same,
     /// An older one.
     Older,
-    /// The first of its instance, and there is no room for it.
+    /// The first of its instance, but the database is full.
     NoRoom,
 }
 
-/// Where an entry is, as long as it is kept.
+/// The place of an entry, fixed as long as the entry exists.
 type Index = u32;
 
 #[derive(Debug)]
 struct Entry {
     announcement: Announcement,
-    /// Since when the node cannot be reached; `None` while it can.
+    /// Since when the node is unreachable; `None` while it is reachable.
     unreachable: Option<Instant>,
-    /// Whether it could be reached before, and no copy came since.
-    dormant: bool,
-    /// When it was last sent over every link there was.
-    flooded: Instant,
+    /// Whether it has become unreachable, and no copy of its announcement has arrived since.
+    lost: bool,
+    /// When the announcement was last flooded.
+    flooded_at: Instant,
 }
 
 /// The latest announcement of every other node.
@@ -53,15 +53,16 @@ pub(super) struct Lsdb {
     entries: Vec<Option<Entry>>,
     free: Vec<Index>,
     by_instance: BTreeMap<Instance, Index>,
-    /// In the order that the computation of routes wants, so that it need not sort them.
+    /// In the order that the computation of routes needs, so that it does not have to sort.
     by_name: BTreeSet<(NodeName, Instance, Index)>,
-    /// Those that cannot be reached, the longest first.
+    /// The unreachable nodes, the longest unreachable first.
     unreachable: BTreeSet<(Instant, Instance)>,
-    room: Option<usize>,
+    /// Replaces [`DATABASE_MAX`] in tests.
+    limit: Option<usize>,
 }
 
 impl Lsdb {
-    /// Takes in what a node announced.
+    /// Installs an announcement if it is newer than the known one.
     pub(super) fn install(&mut self, announcement: Announcement, now: Instant) -> Verdict {
         let instance = announcement.instance;
         let Some(&index) = self.by_instance.get(&instance) else {
@@ -74,13 +75,13 @@ impl Lsdb {
         let Some(entry) = &mut self.entries[index as usize] else { return Verdict::NoRoom };
         match announcement.sequence.age(entry.announcement.sequence) {
             Age::Older => return Verdict::Older,
-            Age::Same if !entry.dormant => return Verdict::Same,
+            Age::Same if !entry.lost => return Verdict::Same,
             Age::Same | Age::Newer => {}
         }
         let newer = announcement.sequence != entry.announcement.sequence;
         let changed = announcement.peers != entry.announcement.peers;
-        entry.dormant = false;
-        entry.flooded = now;
+        entry.lost = false;
+        entry.flooded_at = now;
         if let Some(since) = entry.unreachable.replace(now) {
             self.unreachable.remove(&(since, instance));
             self.unreachable.insert((now, instance));
@@ -90,7 +91,7 @@ impl Lsdb {
         if !newer {
             return Verdict::Revived;
         }
-        // A node keeps the name that it had first: a second one would be another node's.
+        // An instance keeps its first name: a different name would be another node's.
         entry.announcement.sequence = announcement.sequence;
         entry.announcement.peers = announcement.peers;
         if changed { Verdict::Changed } else { Verdict::Refreshed }
@@ -99,7 +100,7 @@ impl Lsdb {
     fn insert(&mut self, announcement: Announcement, now: Instant) {
         let instance = announcement.instance;
         let name = announcement.name.clone();
-        let entry = Entry { announcement, unreachable: Some(now), dormant: false, flooded: now };
+        let entry = Entry { announcement, unreachable: Some(now), lost: false, flooded_at: now };
         let index = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             (self.entries.len() - 1) as Index
@@ -110,10 +111,10 @@ impl Lsdb {
         self.unreachable.insert((now, instance));
     }
 
-    /// Whether there is room for one more, if need be in the place of the node that could not be
-    /// reached for the longest time.
+    /// Makes room for one more node, if necessary by removing the one that has been unreachable for
+    /// the longest time. Returns false if there is none.
     fn make_room(&mut self) -> bool {
-        if self.len() < self.room.unwrap_or(DATABASE_MAX) {
+        if self.len() < self.limit.unwrap_or(DATABASE_MAX) {
             return true;
         }
         let Some((_, instance)) = self.unreachable.pop_first() else {
@@ -130,9 +131,13 @@ impl Lsdb {
         self.free.push(index);
     }
 
-    /// Notes which nodes can be reached, and gives those that could not before, each with the time
-    /// it was last flooded.
-    pub(super) fn mark(&mut self, routes: &RouteTable, now: Instant) -> Vec<(Instance, Instant)> {
+    /// Records which nodes are reachable. Returns those that have become reachable, each with the
+    /// time at which its announcement was last flooded.
+    pub(super) fn update_reachability(
+        &mut self,
+        routes: &RouteTable,
+        now: Instant,
+    ) -> Vec<(Instance, Instant)> {
         let mut appeared = Vec::new();
         for (&instance, &index) in &self.by_instance {
             let Some(entry) = &mut self.entries[index as usize] else { continue };
@@ -140,13 +145,13 @@ impl Lsdb {
                 (true, Some(since)) => {
                     self.unreachable.remove(&(since, instance));
                     entry.unreachable = None;
-                    entry.dormant = false;
-                    appeared.push((instance, entry.flooded));
+                    entry.lost = false;
+                    appeared.push((instance, entry.flooded_at));
                 }
                 (false, None) => {
                     self.unreachable.insert((now, instance));
                     entry.unreachable = Some(now);
-                    entry.dormant = true;
+                    entry.lost = true;
                 }
                 (true, None) | (false, Some(_)) => {}
             }
@@ -154,37 +159,37 @@ impl Lsdb {
         appeared
     }
 
-    /// Forgets the nodes that have not been reachable since `before` or longer; says how many.
-    pub(super) fn forget(&mut self, before: Instant) -> u64 {
-        let mut forgotten = 0;
+    /// Removes the nodes that have been unreachable since `before` or longer. Returns how many.
+    pub(super) fn expire(&mut self, before: Instant) -> u64 {
+        let mut expired = 0;
         while let Some(&(since, instance)) = self.unreachable.first() {
             if since > before {
                 break;
             }
             self.unreachable.pop_first();
             self.remove(instance);
-            forgotten += 1;
+            expired += 1;
         }
-        forgotten
+        expired
     }
 
-    /// Since when the node that is longest unreachable is so.
+    /// The earliest time since which a node is unreachable.
     pub(super) fn unreachable_since(&self) -> Option<Instant> {
         self.unreachable.first().map(|(since, _)| *since)
     }
 
-    /// What a node announced last.
+    /// The latest announcement of a node.
     pub(super) fn announcement(&self, instance: Instance) -> Option<&Announcement> {
         let index = *self.by_instance.get(&instance)?;
         self.entries[index as usize].as_ref().map(|entry| &entry.announcement)
     }
 
-    /// How many nodes are known, reachable or not.
+    /// The number of known nodes, reachable or not.
     pub(super) fn len(&self) -> usize {
         self.by_instance.len()
     }
 
-    /// Everything, as the computation of routes wants it: sorted by name, then instance.
+    /// All entries, in the order that the computation of routes needs: by name, then instance.
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.by_name.iter().filter_map(|(name, instance, index)| {
             let entry = self.entries[*index as usize].as_ref()?;
@@ -192,8 +197,9 @@ impl Lsdb {
         })
     }
 
-    /// Every node that can be reached from `peers` over links that both ends announce, `peers`
-    /// themselves included where they are known; ascending, with what is known of each.
+    /// The nodes that can be reached from `peers` over links that both ends announce, including
+    /// those of `peers` that are known, each with the sequence of its announcement, in ascending
+    /// order.
     pub(super) fn reachable_from(
         &self,
         peers: impl IntoIterator<Item = Instance>,
@@ -218,14 +224,20 @@ impl Lsdb {
     /// Invariants C4 and C5.
     pub(super) fn check(&self, me: Instance) {
         assert!(self.len() <= DATABASE_MAX, "invariant C4: the database is bounded");
-        assert!(!self.by_instance.contains_key(&me), "invariant C4: it holds what others announce");
+        assert!(
+            !self.by_instance.contains_key(&me),
+            "invariant C4: it contains no announcement of this node"
+        );
         let entries = self.entries.iter().flatten();
-        assert_eq!(self.len(), entries.clone().count(), "invariant C4: each entry is found");
+        assert_eq!(self.len(), entries.clone().count(), "invariant C4: each entry has an instance");
         assert_eq!(self.len(), self.by_name.len(), "invariant C4: each entry has a name");
         let unreachable: BTreeSet<_> = entries
             .filter_map(|entry| entry.unreachable.map(|since| (since, entry.announcement.instance)))
             .collect();
-        assert_eq!(unreachable, self.unreachable, "invariant C5: the unreachable are forgotten");
+        assert_eq!(
+            unreachable, self.unreachable,
+            "invariant C5: every unreachable node will expire"
+        );
     }
 }
 
@@ -251,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_replaces_older_and_nothing_else() {
+    fn only_a_newer_announcement_replaces_the_known_one() {
         let now = Instant::now();
         let mut lsdb = Lsdb::default();
         assert_eq!(lsdb.install(announcement(1, 2, &[2]), now), Verdict::New);
@@ -263,44 +275,44 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_reached_is_forgotten_in_time_and_not_before() {
+    fn an_unreachable_node_expires_in_time_and_not_before() {
         let now = Instant::now();
         let later = now + Duration::from_secs(5);
         let mut lsdb = Lsdb::default();
         lsdb.install(announcement(1, 1, &[100]), now);
         lsdb.install(announcement(2, 1, &[]), now);
-        assert_eq!(lsdb.mark(&routes(&[1], &lsdb), now), [(Instance(1), now)]);
-        assert_eq!(lsdb.forget(now - Duration::from_secs(1)), 0);
-        assert_eq!(lsdb.forget(now), 1);
+        assert_eq!(lsdb.update_reachability(&routes(&[1], &lsdb), now), [(Instance(1), now)]);
+        assert_eq!(lsdb.expire(now - Duration::from_secs(1)), 0);
+        assert_eq!(lsdb.expire(now), 1);
         assert!(lsdb.announcement(Instance(1)).is_some());
-        lsdb.mark(&routes(&[], &lsdb), later);
+        lsdb.update_reachability(&routes(&[], &lsdb), later);
         assert_eq!(lsdb.unreachable_since(), Some(later));
-        assert_eq!(lsdb.forget(later), 1);
+        assert_eq!(lsdb.expire(later), 1);
         assert_eq!(lsdb.len(), 0);
     }
 
     #[test]
-    fn a_copy_of_what_was_reachable_is_news_once() {
+    fn a_copy_of_a_lost_node_revives_it_once() {
         let now = Instant::now();
         let mut lsdb = Lsdb::default();
         lsdb.install(announcement(1, 1, &[100]), now);
-        lsdb.mark(&routes(&[1], &lsdb), now);
-        lsdb.mark(&routes(&[], &lsdb), now);
+        lsdb.update_reachability(&routes(&[1], &lsdb), now);
+        lsdb.update_reachability(&routes(&[], &lsdb), now);
         assert_eq!(lsdb.install(announcement(1, 1, &[100]), now), Verdict::Revived);
         assert_eq!(lsdb.install(announcement(1, 1, &[100]), now), Verdict::Same);
     }
 
     #[test]
-    fn a_full_database_gives_up_the_unreachable_first() {
+    fn a_full_database_removes_unreachable_nodes_first() {
         let now = Instant::now();
-        let mut lsdb = Lsdb { room: Some(2), ..Lsdb::default() };
+        let mut lsdb = Lsdb { limit: Some(2), ..Lsdb::default() };
         lsdb.install(announcement(1, 1, &[100]), now);
         lsdb.install(announcement(2, 1, &[]), now);
-        lsdb.mark(&routes(&[1], &lsdb), now);
+        lsdb.update_reachability(&routes(&[1], &lsdb), now);
         assert_eq!(lsdb.install(announcement(3, 1, &[1]), now), Verdict::New);
         assert!(lsdb.announcement(Instance(2)).is_none());
         lsdb.install(announcement(1, 2, &[3, 100]), now);
-        lsdb.mark(&routes(&[1], &lsdb), now);
+        lsdb.update_reachability(&routes(&[1], &lsdb), now);
         assert_eq!(lsdb.install(announcement(4, 1, &[]), now), Verdict::NoRoom);
         lsdb.check(Instance(100));
     }

@@ -1,53 +1,57 @@
-//! The control plane: who is there, who is linked to whom, which next hop leads where.
+//! The control plane: which nodes exist, which links connect them, and which next hop leads to
+//! each.
 //!
-//! A state machine without sockets, clock, locks, tasks or chance of its own. Whoever drives it (the
-//! driver in `net`, the simulator in `sim`) does four things:
+//! A state machine without sockets, clock, locks, tasks or a random source of its own. A driver
+//! (the one in `net`, or the simulator in `sim`) feeds it:
 //!
 //! ```text
-//!                ┌────────────────────────────────────────────────────────────┐
-//!  Input ───────►│ router: handle, handle_timeout      the only control flow  │──► Output
-//!   LinkUp, Down │   │ asks and tells                                         │     Send, Close
-//!   Control      │   ├─ adjacency   links and their stages                    │     Dial
-//!   Heard        │   ├─ discovery   calls, beacons, answers, dials            │     Solicit
-//!   Solicited    │   ├─ seeds       addresses to dial for ever                │     Install
-//!   DialFailed   │   ├─ announce    when to announce one's own links          │     Event
-//!   Command      │   ├─ flood       what two databases lack of each other     │     Reply
-//!                │   ├─ lsdb        what every other node announced           │
-//!                │   ├─ spf         when to compute the routes, and news      │
-//!                │   └─ timer       one deadline for each reason to wake      │
-//!                └────────────────────────────────────────────────────────────┘
+//!                 ┌───────────────────────────────────────────────────────────┐
+//!  Input ────────►│ router: handle, handle_timeout     the only control flow  │──► Output
+//!   LinkUp, Down  │   │ queries and updates                                   │     Send, Close
+//!   Control       │   ├─ adjacency   links and their stages                   │     Dial
+//!   BytesReceived │   ├─ discovery   response dials, dials in progress        │     Solicit
+//!   Solicited     │   ├─ backoff     when to send solicitations and beacons   │     Install
+//!   DialFailed    │   ├─ seeds       addresses that are dialled until linked  │     Event
+//!   Command       │   ├─ announce    when this node announces its links       │     Reply
+//!                 │   ├─ exchange    which announcements a new peer lacks     │
+//!                 │   ├─ lsdb        the announcements of all other nodes     │
+//!                 │   ├─ spf         when to compute the routes, and events   │
+//!                 │   └─ timer       one deadline for each reason to wake up  │
+//!                 └───────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! 1. It gives every input to [`router::Router::handle`], with the time.
-//! 2. It calls [`router::Router::handle_timeout`] when [`router::Router::poll_timeout`] says so.
-//! 3. After either it drains [`router::Router::poll_output`] to `None`, in order.
-//! 4. It never gives an input about a link after it drained a `Close` for it, or gave a `LinkDown`;
-//!    should one slip through, it is ignored.
+//! 1. The driver passes every input to [`router::Router::handle`], with the time.
+//! 2. It calls [`router::Router::handle_timeout`] at the time that [`router::Router::poll_timeout`]
+//!    returns.
+//! 3. After either call it drains [`router::Router::poll_output`] to `None`, in order.
+//! 4. It passes no input about a link after it has drained a `Close` for that link or passed its
+//!    `LinkDown`. The router ignores such an input.
 //!
 //! # Invariants
 //!
-//! Checked by [`router::Router::check`], cited where they are asserted.
+//! [`router::Router::check`] checks them. Assertions cite them by number.
 //!
-//! - **C1** Each timer has one deadline, and the order of deadlines holds each timer once.
-//! - **C2** A link's number is never used twice.
+//! - **C1** Each timer has at most one deadline, and the ordered set of deadlines contains each
+//!   timer once.
+//! - **C2** A link number is never used twice.
 //! - **C3** There are at most [`crate::config::LINKS_MAX`] links.
-//! - **C4** The database is bounded, and holds nothing that is said of this node.
-//! - **C5** Whatever cannot be reached is on the list of what will be forgotten.
-//! - **C6** Every route leads over a link that is full at this moment.
-//! - **C7** What was announced is what the full links are, or an announcement is due.
-//! - **C8** Who has fewer links than it wants, calls for more.
-//! - **C9** The node that decides has one admitted link to each peer.
-//! - **C10** A closed node has no links and waits for nothing.
+//! - **C4** The database is bounded, and contains no announcement of this node.
+//! - **C5** Every unreachable node is in the list of nodes that will expire.
+//! - **C6** Every route leads over a link that is full now.
+//! - **C7** The last announcement lists the full links, or an announcement is scheduled.
+//! - **C8** A node that has fewer links than its degree solicits.
+//! - **C9** The deciding node has one admitted link to each peer.
+//! - **C10** A closed node has no links and no timers.
 //!
-//! What a peer does wrong closes its link and is counted; it is never an error out of `handle`.
+//! If a peer violates the protocol, its link is closed and the violation is counted. `handle` never
+//! returns an error for it.
 
 mod adjacency;
 mod announce;
+mod backoff;
 mod counters;
 mod discovery;
-mod flood;
-#[cfg(test)]
-mod harness;
+mod exchange;
 pub mod io;
 mod lsdb;
 pub mod router;

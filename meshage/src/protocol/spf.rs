@@ -1,8 +1,8 @@
-//! When the routes are computed, from what, and what the difference means to the application.
+//! When the routes are computed, and which events a new route table causes.
 //!
-//! The first change after a quiet time waits 5 ms for those that come with it; the more bursts
-//! follow, the longer the next computation is held down, up to 100 ms. What concerns this node's
-//! own links is not held down at all: no route may lead over a link that is gone.
+//! The first change after a quiet period waits 5 ms for changes that arrive together with it. Each
+//! further computation in a burst lengthens the hold-down, up to 100 ms. Changes of this node's own
+//! links are not held down: no route may lead over a link that is gone.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,16 +12,16 @@ use crate::event::Event;
 use crate::name::{Instance, LinkId, NodeName};
 use crate::route::RouteTable;
 
-/// How long a first change waits for others: a hop's latency.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long the first change waits for further changes: a hop's latency.
+const INITIAL_DELAY: Duration = Duration::from_millis(5);
 /// The shortest time between two computations in a burst.
 const HOLD_MIN: Duration = Duration::from_millis(10);
-/// The longest: with 10,000 nodes, computing takes a twentieth of it.
+/// The longest. With 10,000 nodes, a computation takes a twentieth of it.
 const HOLD_MAX: Duration = Duration::from_millis(100);
-/// A burst is over when nothing was computed for so long.
-const QUIET: Duration = Duration::from_millis(500);
+/// A burst is over when no routes were computed for this long.
+const QUIET_PERIOD: Duration = Duration::from_millis(500);
 
-/// When the routes may be computed again.
+/// Limits how often the routes are computed.
 #[derive(Debug)]
 pub(super) struct SpfThrottle {
     hold: Duration,
@@ -35,16 +35,16 @@ impl Default for SpfThrottle {
 }
 
 impl SpfThrottle {
-    /// When a change is to be computed.
-    pub(super) fn due(&self, now: Instant) -> Instant {
+    /// When to compute the routes after a change.
+    pub(super) fn next_run(&self, now: Instant) -> Instant {
         let held = self.last.map_or(now, |last| last + self.hold);
-        held.max(now + GATHER)
+        held.max(now + INITIAL_DELAY)
     }
 
-    /// The routes are being computed.
-    pub(super) fn ran(&mut self, now: Instant) {
+    /// Records a computation, and adjusts the hold-down.
+    pub(super) fn record_run(&mut self, now: Instant) {
         self.hold = match self.last {
-            Some(last) if now < last + QUIET => HOLD_MAX.min(self.hold * 2),
+            Some(last) if now < last + QUIET_PERIOD => HOLD_MAX.min(self.hold * 2),
             Some(_) | None => HOLD_MIN,
         };
         self.last = Some(now);
@@ -61,25 +61,25 @@ pub(super) fn compute(
     RouteTable::compute(name, me, lsdb.records(), links)
 }
 
-/// What a new table means to the application: who joined, who left, then that there was a change.
+/// The events that a new table causes: nodes that joined or left, then the change of topology.
 pub(super) fn events(old: &RouteTable, new: &RouteTable) -> Vec<Event> {
     let mut events = Vec::new();
-    let (mut olds, mut news) = (holders(old).peekable(), holders(new).peekable());
+    let (mut olds, mut news) = (name_holders(old).peekable(), name_holders(new).peekable());
     let left = |name: &NodeName| Event::NodeLeft(name.clone());
     let joined = |name: &NodeName| Event::NodeJoined(name.clone());
     loop {
         match (olds.peek().copied(), news.peek().copied()) {
             (None, None) => break,
-            (Some((gone, _)), next) if next.is_none_or(|(come, _)| gone < come) => {
+            (Some((gone, _)), next) if next.is_none_or(|(came, _)| gone < came) => {
                 events.push(left(gone));
                 olds.next();
             }
-            (before, Some((come, _))) if before.is_none_or(|(gone, _)| come < gone) => {
-                events.push(joined(come));
+            (before, Some((came, _))) if before.is_none_or(|(gone, _)| came < gone) => {
+                events.push(joined(came));
                 news.next();
             }
             (before, after) => {
-                // The same name; another instance is another life of it.
+                // The same name. A different instance is another incarnation of the node.
                 if let (Some((name, was)), Some((_, is))) = (before, after)
                     && was != is
                 {
@@ -94,13 +94,13 @@ pub(super) fn events(old: &RouteTable, new: &RouteTable) -> Vec<Event> {
     events
 }
 
-/// Each name once, with the instance that holds it.
-fn holders(table: &RouteTable) -> impl Iterator<Item = (&NodeName, Instance)> {
+/// Each name once, with the instance that has it.
+fn name_holders(table: &RouteTable) -> impl Iterator<Item = (&NodeName, Instance)> {
     let mut last: Option<&NodeName> = None;
     table.others().filter(move |(name, _)| last.replace(*name) != Some(*name))
 }
 
-/// The names that more than one reachable node claims, sorted.
+/// The names that more than one reachable node has, sorted.
 pub(super) fn conflicts(table: &RouteTable, me: &NodeName) -> Vec<NodeName> {
     let mut last: Option<&NodeName> = None;
     let mut names: Vec<NodeName> = table
@@ -118,24 +118,24 @@ mod tests {
     use crate::route::tests::{node, table};
 
     #[test]
-    fn bursts_are_held_down_and_quiet_forgets_them() {
+    fn a_burst_is_held_down_until_a_quiet_period() {
         let start = Instant::now();
-        let mut pace = SpfThrottle::default();
+        let mut throttle = SpfThrottle::default();
         let mut now = start;
         let mut gaps = Vec::new();
         for _ in 0..6 {
-            let due = pace.due(now);
-            gaps.push((due - now).as_millis());
-            now = due;
-            pace.ran(now);
+            let next = throttle.next_run(now);
+            gaps.push((next - now).as_millis());
+            now = next;
+            throttle.record_run(now);
         }
         assert_eq!(gaps, [5, 10, 20, 40, 80, 100]);
-        now += QUIET;
-        assert_eq!(pace.due(now), now + GATHER);
+        now += QUIET_PERIOD;
+        assert_eq!(throttle.next_run(now), now + INITIAL_DELAY);
     }
 
     #[test]
-    fn a_new_table_tells_who_came_and_who_went() {
+    fn a_new_table_causes_events_for_nodes_that_joined_or_left() {
         let old = table("a", &[("a", "b"), ("b", "c")]);
         let new = table("a", &[("a", "b"), ("b", "d")]);
         let expected = [Event::NodeLeft(node("c")), Event::NodeJoined(node("d")), Event::Topology];

@@ -1,38 +1,38 @@
-//! The timer table: at most one deadline for each reason there is to wake up.
+//! The timer table: at most one deadline for each reason to wake up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::name::{Instance, LinkId};
 
-/// Why the router wants to be woken.
+/// A reason to wake the router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
-    /// To call for links.
+    /// Send a solicitation.
     Solicit,
-    /// To let islands know of each other.
+    /// Send a beacon.
     Beacon,
-    /// To dial a seed again; carries its place in the configuration.
+    /// Dial a seed, given by its index in the configuration.
     Seed(usize),
-    /// To answer this node's call.
-    Answer(Instance),
-    /// To announce what changed since the last announcement.
+    /// Start the response dial to this node.
+    Response(Instance),
+    /// Announce the changes since the last announcement.
     Announce,
-    /// To announce though nothing changed.
+    /// Repeat the announcement even if nothing changed.
     Refresh,
-    /// To compute the routes.
+    /// Compute the routes.
     Routes,
-    /// To send a sign of life over every link.
+    /// Send a keep-alive over every link.
     KeepAlive,
-    /// To look which links are silent.
+    /// Close the links that have been silent for the dead interval.
     Silence,
-    /// To give up a link whose ends do not agree.
-    Agree(LinkId),
-    /// To forget nodes that cannot be reached.
-    Forget,
+    /// Close this link if its admission or database exchange is not complete.
+    LinkSetup(LinkId),
+    /// Remove nodes that have been unreachable for too long.
+    Expire,
 }
 
-/// Deadlines by reason, and the reasons by deadline.
+/// The deadlines by timer, and the timers by deadline.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     deadlines: BTreeMap<Timer, Instant>,
@@ -40,28 +40,28 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Sets a timer, whatever it was set to before.
+    /// Sets a timer, and replaces its former deadline.
     pub(super) fn set(&mut self, timer: Timer, at: Instant) {
         self.stop(timer);
         self.deadlines.insert(timer, at);
         self.order.insert((at, timer));
     }
 
-    /// Sets a timer unless it is to run out earlier.
+    /// Sets a timer, unless it has an earlier deadline.
     pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
         if self.deadlines.get(&timer).is_none_or(|&set| at < set) {
             self.set(timer, at);
         }
     }
 
-    /// Stops a timer; nothing if it was not set.
+    /// Stops a timer, if it is set.
     pub(super) fn stop(&mut self, timer: Timer) {
         if let Some(at) = self.deadlines.remove(&timer) {
             self.order.remove(&(at, timer));
         }
     }
 
-    /// Stops them all.
+    /// Stops all timers.
     pub(super) fn stop_all(&mut self) {
         self.deadlines.clear();
         self.order.clear();
@@ -72,7 +72,7 @@ impl Timers {
         self.deadlines.contains_key(&timer)
     }
 
-    /// How many are set.
+    /// The number of timers that are set.
     pub(super) fn len(&self) -> usize {
         self.deadlines.len()
     }
@@ -82,18 +82,21 @@ impl Timers {
         self.order.first().copied()
     }
 
-    /// Takes the earliest timer that has run out.
+    /// Takes the earliest timer whose deadline has passed.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, Timer)> {
         let (at, timer) = self.next().filter(|(at, _)| *at <= now)?;
         self.stop(timer);
         Some((at, timer))
     }
 
-    /// The two tables agree (invariant C1).
+    /// Checks that the two tables agree (invariant C1).
     pub(super) fn check(&self) {
         assert_eq!(self.deadlines.len(), self.order.len(), "invariant C1: one deadline a timer");
         for (timer, at) in &self.deadlines {
-            assert!(self.order.contains(&(*at, *timer)), "invariant C1: every timer is in order");
+            assert!(
+                self.order.contains(&(*at, *timer)),
+                "invariant C1: every deadline is in the ordered set"
+            );
         }
     }
 }
@@ -104,7 +107,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn timers_run_out_in_order_and_once() {
+    fn timers_fire_once_and_in_order() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut timers = Timers::default();

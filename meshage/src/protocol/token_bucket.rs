@@ -1,8 +1,8 @@
-//! How often something may happen: a token bucket in virtual time. Pure; the clock is an argument.
+//! A token bucket, which limits how often something happens. Pure; the time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// Lets `burst` through at once and then one every `interval`.
+/// Permits `burst` events at once, and then one every `interval`.
 #[derive(Debug)]
 pub(super) struct TokenBucket {
     interval: Duration,
@@ -16,7 +16,7 @@ impl TokenBucket {
         Self { interval, burst, full_at: now }
     }
 
-    /// Takes a token, or says that there is none.
+    /// Takes a token. Returns false if there is none.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + self.interval;
         if full_at > now + self.interval * self.burst {
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_passes_and_then_the_rate() {
+    fn a_burst_passes_and_then_the_rate_applies() {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(Duration::from_millis(250), 8, start);
         assert_eq!((0..20).filter(|_| bucket.take(start)).count(), 8);

@@ -1,4 +1,4 @@
-//! What an application or a test does to a simulated world, and what it sees of it.
+//! Commands that an application or a test gives to a simulation, and accessors for the results.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use crate::message::{Message, Outgoing, Recipients, Report};
 use crate::name::{MessageId, NodeName};
 use crate::protocol::io::{Command, Input, Reply, RequestId};
 
-use super::history::{History, Sent, Ticket, body};
-use super::network::{Machine, Network};
-use super::report::Figures;
+use super::history::{History, SendId, SendRecord, body};
+use super::network::{HostId, Network};
+use super::report::SimCounters;
 use super::simulation::Sim;
 use super::trace_hash::TraceHash;
 
-/// How a message is sent.
+/// Options of a simulated send.
 #[derive(Debug, Clone, Copy)]
 pub struct SendOptions {
     /// How long to wait for the acknowledgements.
     pub timeout: Duration,
-    /// Whether to send again until then.
+    /// Whether to retry until the timeout.
     pub retry: bool,
 }
 
@@ -34,42 +34,42 @@ impl Sim {
         RequestId(self.requests)
     }
 
-    /// Gives a router a command, as an application does.
-    pub fn command(&mut self, machine: Machine, command: Command) {
-        if !self.is_running(machine) {
+    /// Passes an application's command to a router.
+    pub fn command(&mut self, host_id: HostId, command: Command) {
+        if !self.is_running(host_id) {
             return;
         }
-        self.trace_hash.line(self.now, || format!("command {} {command:?}", machine.0));
-        self.feed(machine, Input::Command(command));
-        self.settle(machine);
+        self.trace_hash.line(self.now, || format!("command {} {command:?}", host_id.0));
+        self.feed(host_id, Input::Command(command));
+        self.settle(host_id);
     }
 
     /// Has one node dial another.
     pub fn dial(&mut self, from: &str, to: &str) -> RequestId {
         let request = self.request();
-        self.command(self.machine(from), Command::Dial { request, address: to.into() });
+        self.command(self.host(from), Command::Dial { request, address: to.into() });
         request
     }
 
-    /// Has a node hang up on a peer.
-    pub fn hangup(&mut self, from: Machine, peer: &NodeName) -> RequestId {
+    /// Makes a node hang up on a peer.
+    pub fn hangup(&mut self, from: HostId, peer: &NodeName) -> RequestId {
         let request = self.request();
         self.command(from, Command::Hangup { request, peer: peer.clone() });
         request
     }
 
-    /// What came of a command, once it is known.
+    /// The reply to a command, or `None` while it is pending.
     pub fn reply(&self, request: RequestId) -> Option<&Reply> {
         self.replies.get(&request)
     }
 
-    /// Sends to some nodes with the default timeout.
-    pub fn set<const N: usize>(&mut self, from: &str, to: [&str; N], length: usize) -> Ticket {
-        #[expect(clippy::expect_used, reason = "a world with a wrong name is a mistake of ours")]
+    /// Sends to a set of nodes with the default timeout.
+    pub fn send_to<const N: usize>(&mut self, from: &str, to: [&str; N], length: usize) -> SendId {
+        #[expect(clippy::expect_used, reason = "an invalid name is an error of the test")]
         let to = to.map(|name| NodeName::new(name).expect("a valid node name"));
-        let machine = self.machine(from);
+        let host_id = self.host(from);
         self.send(
-            machine,
+            host_id,
             Recipients::Set(to.into_iter().collect()),
             length,
             SendOptions::default(),
@@ -77,72 +77,72 @@ impl Sim {
         .unwrap_or_else(|error| panic!("{from} could not send: {error}"))
     }
 
-    /// Sends to everybody with the default timeout.
-    pub fn broadcast(&mut self, from: &str, length: usize) -> Ticket {
-        let machine = self.machine(from);
-        self.send(machine, Recipients::Broadcast, length, SendOptions::default())
+    /// Broadcasts with the default timeout.
+    pub fn broadcast(&mut self, from: &str, length: usize) -> SendId {
+        let host_id = self.host(from);
+        self.send(host_id, Recipients::Broadcast, length, SendOptions::default())
             .unwrap_or_else(|error| panic!("{from} could not broadcast: {error}"))
     }
 
-    /// Sends a body of so many bytes, which the simulator makes up and checks on arrival.
+    /// Sends a generated body of `length` bytes. The simulator checks the body on delivery.
     ///
     /// # Errors
-    /// What the data plane answers, or `Closed` where no node runs.
+    /// The error of the data plane, or `Closed` if no node runs on the host.
     pub fn send(
         &mut self,
-        from: Machine,
+        from: HostId,
         to: Recipients,
         length: usize,
         options: SendOptions,
-    ) -> Result<Ticket, SendError> {
+    ) -> Result<SendId, SendError> {
         if !self.is_running(from) {
             return Err(SendError::Closed);
         }
         let now = self.instant();
-        let Some(life) = &self.computers[from.0].life else {
+        let Some(incarnation) = &self.hosts[from.0].incarnation else {
             return Err(SendError::Closed);
         };
-        let own = &self.computers[from.0].spec.name;
+        let own = &self.hosts[from.0].spec.name;
         let mut expected: Vec<NodeName> = match &to {
             Recipients::Broadcast => {
-                life.plane.fib().routes.others().map(|(name, _)| name.clone()).collect()
+                incarnation.plane.fib().routes.others().map(|(name, _)| name.clone()).collect()
             }
             Recipients::Set(names) => names.to_vec(),
         };
         expected.retain(|name| name != own);
         expected.sort();
         expected.dedup();
-        let ticket = self.history.next_ticket();
+        let send_id = self.history.next_send_id();
         let outgoing = match &to {
-            Recipients::Broadcast => Outgoing::broadcast(body(ticket, length)),
-            Recipients::Set(names) => Outgoing::set(names.iter().cloned(), body(ticket, length)),
+            Recipients::Broadcast => Outgoing::broadcast(body(send_id, length)),
+            Recipients::Set(names) => Outgoing::set(names.iter().cloned(), body(send_id, length)),
         };
         self.trace_hash
-            .line(self.now, || format!("send {ticket:?} {own} {to:?} {length} bytes {options:?}"));
-        self.history.enter(Sent {
-            machine: from,
-            source: life.instance,
+            .line(self.now, || format!("send {send_id:?} {own} {to:?} {length} bytes {options:?}"));
+        self.history.record_send(SendRecord {
+            host_id: from,
+            source: incarnation.instance,
             id: None,
             expected,
             broadcast: to == Recipients::Broadcast,
             length,
             retry: options.retry,
-            upheavals: self.figures.upheavals,
+            order_disruptions: self.counters.order_disruptions,
             started: self.now,
             deadline: self.now + options.timeout,
             result: None,
-            receipts: Vec::new(),
-            orphaned: false,
+            deliveries: Vec::new(),
+            sender_ended: false,
         });
         let outgoing = outgoing.retry(options.retry).timeout(options.timeout);
-        let sent = life.plane.send(outgoing, Some(now + options.timeout), ticket, now);
+        let sent = incarnation.plane.send(outgoing, Some(now + options.timeout), send_id, now);
         let answer = match sent {
             Ok(id) => {
-                self.history.number(ticket, id);
-                Ok(ticket)
+                self.history.set_message_id(send_id, id);
+                Ok(send_id)
             }
             Err((error, _, _)) => {
-                self.history.withdraw(ticket);
+                self.history.remove_last(send_id);
                 Err(error)
             }
         };
@@ -150,88 +150,88 @@ impl Sim {
         answer
     }
 
-    /// Takes a send back.
-    pub fn cancel(&mut self, ticket: Ticket) {
+    /// Cancels a send.
+    pub fn cancel(&mut self, send_id: SendId) {
         let now = self.instant();
-        let sent = self.history.entry(ticket);
-        let (machine, source, id) = (sent.machine, sent.source, sent.id);
-        let (Some(life), Some(id)) = (self.life(machine), id) else {
+        let sent = self.history.entry(send_id);
+        let (host_id, source, id) = (sent.host_id, sent.source, sent.id);
+        let (Some(incarnation), Some(id)) = (self.incarnation(host_id), id) else {
             return;
         };
-        if life.instance == source && self.is_running(machine) {
-            life.plane.cancel(id, now);
-            self.settle(machine);
+        if incarnation.instance == source && self.is_running(host_id) {
+            incarnation.plane.cancel(id, now);
+            self.settle(host_id);
         }
     }
 
-    /// The report of a send, once there is one.
-    pub fn report(&self, ticket: Ticket) -> Option<&Report> {
-        self.history.entry(ticket).result.as_ref().and_then(|(_, result)| result.as_ref().ok())
+    /// The report of a send, or `None` while it is outstanding.
+    pub fn report(&self, send_id: SendId) -> Option<&Report> {
+        self.history.entry(send_id).result.as_ref().and_then(|(_, result)| result.as_ref().ok())
     }
 
-    /// The number that a source gave to a send.
-    pub fn message_id(&self, ticket: Ticket) -> Option<MessageId> {
-        self.history.entry(ticket).id
+    /// The message number that the source assigned to a send.
+    pub fn message_id(&self, send_id: SendId) -> Option<MessageId> {
+        self.history.entry(send_id).id
     }
 
-    /// What an application took out of its inbox, in a world that keeps it ([`Sim::line`]).
-    pub fn received(&self, host: &str) -> &[Message] {
-        let machine = self.machine(host);
-        self.inboxes.as_ref().and_then(|all| all.get(&machine)).map_or(&[], Vec::as_slice)
+    /// The messages that the application took from its inbox. Only [`Sim::line`] records them.
+    pub fn received(&self, host_name: &str) -> &[Message] {
+        let host_id = self.host(host_name);
+        self.inboxes.as_ref().and_then(|all| all.get(&host_id)).map_or(&[], Vec::as_slice)
     }
 
-    /// What a node saw in transit.
-    pub fn snooped(&self, host: &str) -> &[Message] {
-        self.snooped.get(&self.machine(host)).map_or(&[], Vec::as_slice)
+    /// The messages that a node snooped in transit.
+    pub fn snooped(&self, host_name: &str) -> &[Message] {
+        self.snooped.get(&self.host(host_name)).map_or(&[], Vec::as_slice)
     }
 
     /// Turns snooping on or off.
-    pub fn set_snoop(&mut self, host: &str, on: bool) {
-        if let Some(life) = self.life(self.machine(host)) {
-            life.plane.set_snoop(on);
+    pub fn set_snoop(&mut self, host_name: &str, on: bool) {
+        if let Some(incarnation) = self.incarnation(self.host(host_name)) {
+            incarnation.plane.set_snoop(on);
         }
     }
 
-    /// Whether the application at a node reads its inbox.
-    pub fn set_reading(&mut self, machine: Machine, reading: bool) {
-        self.trace_hash.line(self.now, || format!("reading {} {reading}", machine.0));
-        if let Some(life) = &mut self.computers[machine.0].life {
-            life.reading = reading;
+    /// Sets whether the application at a node reads its inbox.
+    pub fn set_reading(&mut self, host_id: HostId, reading: bool) {
+        self.trace_hash.line(self.now, || format!("reading {} {reading}", host_id.0));
+        if let Some(incarnation) = &mut self.hosts[host_id.0].incarnation {
+            incarnation.reading = reading;
         }
-        if self.is_running(machine) {
-            self.settle(machine);
+        if self.is_running(host_id) {
+            self.settle(host_id);
         }
     }
 
-    /// Everything sent so far.
+    /// The history of sends and deliveries.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// What was counted so far.
-    pub fn figures(&self) -> &Figures {
-        &self.figures
+    /// The counters of the simulation.
+    pub fn counters(&self) -> &SimCounters {
+        &self.counters
     }
 
-    /// The digest of everything that happened.
+    /// The digest of the trace.
     pub fn trace_hash(&self) -> &TraceHash {
         &self.trace_hash
     }
 
-    /// The network, to be changed. Call [`Sim::release`] after healing something.
+    /// The network, for changes. Call [`Sim::release`] after healing a fault.
     pub fn network(&mut self) -> &mut Network {
         &mut self.network
     }
 
-    /// Cuts what passes between two nodes: silence, both ways.
+    /// Drops all traffic between two nodes silently, in both directions.
     pub fn cut(&mut self, a: &str, b: &str) {
-        let (a, b) = (self.machine(a), self.machine(b));
+        let (a, b) = (self.host(a), self.host(b));
         self.network.cut(a, b);
     }
 
     /// Undoes [`Sim::cut`].
     pub fn heal(&mut self, a: &str, b: &str) {
-        let (a, b) = (self.machine(a), self.machine(b));
+        let (a, b) = (self.host(a), self.host(b));
         self.network.heal(a, b);
         self.release();
     }

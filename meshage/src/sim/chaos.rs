@@ -1,13 +1,13 @@
-//! A seed becomes a plan of faults and traffic, and the plan befalls a world.
+//! Turns a seed into a plan of faults and traffic, and executes the plan on a simulation.
 //!
-//! It owns what is going to happen and when; it changes the world only through what the world
-//! offers. Each fault carries its own end: who is killed is started again, what is cut is healed,
-//! at the latest when the plan is over.
+//! It owns the plan: which action happens, and when. It changes the simulation only through its
+//! public operations. Each fault has an end: a killed node is restarted and a cut path is healed,
+//! at the latest when the plan ends.
 //!
 //! ```text
 //!  seed ──► plan: [0.4 s send][1.1 s cut 3–7][1.9 s kill 2]…       faults and traffic together
 //!                                    └─► [4.2 s heal 3–7]            each with its end
-//!  end of the plan ──► everything heals ──► the run checks what has to hold
+//!  end of the plan ──► all faults heal ──► the run checks the invariants
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,56 +18,56 @@ use crate::name::NodeName;
 use crate::protocol::io::Command;
 
 use super::application::SendOptions;
-use super::history::Ticket;
-use super::network::{Machine, Path};
-use super::node::Condition;
+use super::history::SendId;
+use super::network::{HostId, Path};
+use super::node::HostState;
 use super::rng::SimRng;
 use super::simulation::Sim;
 
-/// How long faults go on: several dead intervals and announcement periods.
+/// The duration of the fault phase: several dead intervals and announcement periods.
 const FAULTS_TIME: Duration = Duration::from_secs(30);
-/// A fault ends after this long at the latest: longer than the dead interval, so that some are
-/// noticed and some are not.
+/// The longest fault: longer than the dead interval, so that some faults are detected and others
+/// are not.
 const FAULT_TIME_MAX: Duration = Duration::from_secs(9);
-/// The announcement periods that nodes are set to: a world lasts several of the longest.
+/// The range of announcement periods. A run lasts several of the longest.
 const PERIOD_MIN: Duration = Duration::from_secs(1);
 const PERIOD_MAX: Duration = Duration::from_secs(10);
-/// The largest body of chaotic traffic: several chunks, and little enough for thousands of worlds.
+/// The largest body of chaotic traffic: several chunks, but small enough for thousands of runs.
 const BODY_BYTES_MAX: u64 = 400_000;
-/// How many messages a burst has: more than the small inboxes of chaotic worlds hold.
+/// The largest burst: more messages than the small inboxes of chaotic runs hold.
 const BURST_MAX: u64 = 60;
 
-/// One thing that happens.
+/// One planned action.
 #[derive(Debug, Clone)]
-enum Act {
-    Kill(Machine),
-    PowerOff(Machine),
-    Leave(Machine),
-    Start(Machine),
-    Stop(Machine),
-    GoOn(Machine),
-    /// Cuts the path to one of the peers it has then.
-    CutPeer(Machine, usize),
-    Heal(Machine, Machine),
-    SlowPeer(Machine, usize, Path),
-    Quick(Machine, Machine),
-    /// Each machine goes to the group of its bit.
-    Part(u64),
-    Rejoin,
-    Deafen(Machine),
-    Listen(Machine),
-    Hangup(Machine, usize),
-    Dial(Machine, Machine),
-    SetDegree(Machine, u32),
-    SetPeriod(Machine, Duration),
-    Announce(Machine),
-    Send(Machine, Letter),
-    Cancel(Ticket),
+enum Action {
+    Kill(HostId),
+    PowerOff(HostId),
+    Leave(HostId),
+    Start(HostId),
+    Stop(HostId),
+    Resume(HostId),
+    /// Cuts the path to one of the peers at that time.
+    CutPeer(HostId, usize),
+    Heal(HostId, HostId),
+    SlowPeer(HostId, usize, Path),
+    RestorePath(HostId, HostId),
+    /// Assigns each host to the group of its bit.
+    Partition(u64),
+    HealPartition,
+    StopReading(HostId),
+    ResumeReading(HostId),
+    Hangup(HostId, usize),
+    Dial(HostId, HostId),
+    SetDegree(HostId, u32),
+    SetPeriod(HostId, Duration),
+    Announce(HostId),
+    Send(HostId, PlannedSend),
+    Cancel(SendId),
 }
 
-/// A send to come.
+/// A planned send.
 #[derive(Debug, Clone)]
-struct Letter {
+struct PlannedSend {
     to: Recipients,
     length: usize,
     options: SendOptions,
@@ -75,243 +75,245 @@ struct Letter {
     cancel_after: Option<Duration>,
 }
 
-/// A plan, and the chance that made it.
+/// A plan, and the random generator that made it.
 #[derive(Debug)]
 pub(super) struct Chaos {
-    acts: BTreeMap<(Duration, u64), Act>,
+    actions: BTreeMap<(Duration, u64), Action>,
     serial: u64,
-    chance: SimRng,
+    rng: SimRng,
     faults: usize,
 }
 
 impl Chaos {
-    /// The plan of a seed for a world of so many machines, from now on.
-    pub(super) fn plan(sim: &Sim, chance: SimRng) -> Self {
-        let mut plan = Self { acts: BTreeMap::new(), serial: 0, chance, faults: 0 };
-        let machines: Vec<Machine> = sim.machines().collect();
+    /// Plans the actions of a seed for the hosts of a simulation, from the current time.
+    pub(super) fn plan(sim: &Sim, rng: SimRng) -> Self {
+        let mut plan = Self { actions: BTreeMap::new(), serial: 0, rng, faults: 0 };
+        let hosts: Vec<HostId> = sim.hosts().collect();
         let from = sim.now();
-        let faults = 4 + plan.chance.within(0..machines.len() as u64 + 6);
+        let faults = 4 + plan.rng.within(0..hosts.len() as u64 + 6);
         for _ in 0..faults {
-            let at = from + plan.chance.time(Duration::ZERO..FAULTS_TIME);
-            let act = plan.fault(&machines);
-            plan.add(at, act);
+            let at = from + plan.rng.time(Duration::ZERO..FAULTS_TIME);
+            let action = plan.fault(&hosts);
+            plan.add(at, action);
         }
         plan.faults = faults as usize;
-        let mean_gap = Duration::from_millis(plan.chance.within(300..3000));
-        for &machine in &machines {
-            let mut at = from + plan.chance.time(Duration::ZERO..mean_gap);
+        let mean_gap = Duration::from_millis(plan.rng.within(300..3000));
+        for &host_id in &hosts {
+            let mut at = from + plan.rng.time(Duration::ZERO..mean_gap);
             while at < from + FAULTS_TIME {
-                let letter = plan.letter(sim, machine, &machines);
-                plan.add(at, Act::Send(machine, letter));
-                at += plan.chance.time(mean_gap / 4..mean_gap * 2);
+                let planned = plan.planned_send(sim, host_id, &hosts);
+                plan.add(at, Action::Send(host_id, planned));
+                at += plan.rng.time(mean_gap / 4..mean_gap * 2);
             }
         }
         plan
     }
 
-    /// How many faults it has.
+    /// The number of faults in the plan.
     pub(super) fn faults(&self) -> usize {
         self.faults
     }
 
-    fn add(&mut self, at: Duration, act: Act) {
+    fn add(&mut self, at: Duration, action: Action) {
         self.serial += 1;
-        self.acts.insert((at, self.serial), act);
+        self.actions.insert((at, self.serial), action);
     }
 
-    fn fault(&mut self, machines: &[Machine]) -> Act {
-        let chance = &mut self.chance;
-        let machine = machines[chance.index(machines.len())];
-        let other = machines[chance.index(machines.len())];
-        let peer = chance.within(0..1000) as usize;
-        match chance.within(0..23) {
-            0..3 => Act::Kill(machine),
-            3..5 => Act::PowerOff(machine),
-            5 => Act::Leave(machine),
-            6..8 => Act::Stop(machine),
-            8..11 => Act::CutPeer(machine, peer),
+    fn fault(&mut self, hosts: &[HostId]) -> Action {
+        let rng = &mut self.rng;
+        let host_id = hosts[rng.index(hosts.len())];
+        let other = hosts[rng.index(hosts.len())];
+        let peer = rng.within(0..1000) as usize;
+        match rng.within(0..23) {
+            0..3 => Action::Kill(host_id),
+            3..5 => Action::PowerOff(host_id),
+            5 => Action::Leave(host_id),
+            6..8 => Action::Stop(host_id),
+            8..11 => Action::CutPeer(host_id, peer),
             11..14 => {
                 let path = Path {
-                    latency: chance.time(Duration::from_millis(5)..Duration::from_millis(300)),
-                    jitter: chance.time(Duration::ZERO..Duration::from_millis(100)),
-                    bandwidth: chance.within(30_000..500_000),
+                    latency: rng.time(Duration::from_millis(5)..Duration::from_millis(300)),
+                    jitter: rng.time(Duration::ZERO..Duration::from_millis(100)),
+                    bandwidth: rng.within(30_000..500_000),
                 };
-                Act::SlowPeer(machine, peer, path)
+                Action::SlowPeer(host_id, peer, path)
             }
-            14..16 => Act::Part(chance.number()),
-            16..18 => Act::Deafen(machine),
-            18 => Act::Hangup(machine, peer),
-            19 => Act::SetDegree(machine, chance.within(1..6) as u32),
-            20 => Act::SetPeriod(machine, chance.time(PERIOD_MIN..PERIOD_MAX)),
-            21 => Act::Announce(machine),
-            _ => Act::Dial(machine, other),
+            14..16 => Action::Partition(rng.number()),
+            16..18 => Action::StopReading(host_id),
+            18 => Action::Hangup(host_id, peer),
+            19 => Action::SetDegree(host_id, rng.within(1..6) as u32),
+            20 => Action::SetPeriod(host_id, rng.time(PERIOD_MIN..PERIOD_MAX)),
+            21 => Action::Announce(host_id),
+            _ => Action::Dial(host_id, other),
         }
     }
 
-    fn letter(&mut self, sim: &Sim, from: Machine, machines: &[Machine]) -> Letter {
-        let chance = &mut self.chance;
-        let to = match chance.within(0..10) {
+    fn planned_send(&mut self, sim: &Sim, from: HostId, hosts: &[HostId]) -> PlannedSend {
+        let rng = &mut self.rng;
+        let to = match rng.within(0..10) {
             0..2 => Recipients::Broadcast,
             kind => {
-                let count = if kind < 7 { 1 } else { 1 + chance.within(0..6) };
+                let count = if kind < 7 { 1 } else { 1 + rng.within(0..6) };
                 let mut names: Vec<NodeName> = (0..count)
-                    .map(|_| sim.computers[chance.index(machines.len())].spec.name.clone())
+                    .map(|_| sim.hosts[rng.index(hosts.len())].spec.name.clone())
                     .collect();
-                if chance.permille(30)
-                    && let Ok(nobody) = NodeName::new("nobody")
+                if rng.permille(30)
+                    && let Ok(unknown) = NodeName::new("nobody")
                 {
-                    names.push(nobody);
+                    names.push(unknown);
                 }
-                // A set to oneself alone is an error, which the chaos has no use for.
-                let own = &sim.computers[from.0].spec.name;
+                // A set that contains only the sender is an error, which chaos does not test.
+                let own = &sim.hosts[from.0].spec.name;
                 if names.iter().all(|name| name == own) {
-                    names.push(sim.computers[(from.0 + 1) % machines.len()].spec.name.clone());
+                    names.push(sim.hosts[(from.0 + 1) % hosts.len()].spec.name.clone());
                 }
                 Recipients::Set(names.into())
             }
         };
-        let length = match chance.within(0..20) {
+        let length = match rng.within(0..20) {
             0 => 0,
-            1..15 => chance.within(1..1000),
-            15..19 => chance.within(1000..60_000),
-            _ => chance.within(60_000..BODY_BYTES_MAX),
+            1..15 => rng.within(1..1000),
+            15..19 => rng.within(1000..60_000),
+            _ => rng.within(60_000..BODY_BYTES_MAX),
         };
-        let burst = length < 1000 && chance.permille(60);
-        Letter {
+        let burst = length < 1000 && rng.permille(60);
+        PlannedSend {
             to,
             length: length as usize,
             options: SendOptions {
-                timeout: chance.time(Duration::from_millis(50)..Duration::from_secs(10)),
-                retry: chance.permille(250),
+                timeout: rng.time(Duration::from_millis(50)..Duration::from_secs(10)),
+                retry: rng.permille(250),
             },
-            copies: if burst { chance.within(10..BURST_MAX) } else { 1 },
-            cancel_after: chance
+            copies: if burst { rng.within(10..BURST_MAX) } else { 1 },
+            cancel_after: rng
                 .permille(50)
-                .then(|| chance.time(Duration::ZERO..Duration::from_millis(30))),
+                .then(|| rng.time(Duration::ZERO..Duration::from_millis(30))),
         }
     }
 
-    /// Lets the plan befall the world, and then ends every fault.
-    pub(super) fn befall(&mut self, sim: &mut Sim) {
+    /// Executes the plan, and then ends every fault.
+    pub(super) fn execute(&mut self, sim: &mut Sim) {
         let end = sim.now() + FAULTS_TIME;
-        while let Some(((at, _), act)) = self.acts.pop_first() {
+        while let Some(((at, _), action)) = self.actions.pop_first() {
             if at > end {
                 break;
             }
             sim.run_to(at);
-            self.apply(sim, act);
+            self.apply(sim, action);
         }
         sim.run_to(end);
         sim.network().heal_all();
-        for machine in sim.machines() {
-            sim.go_on(machine);
-            if !sim.is_running(machine) {
-                sim.start(machine);
+        for host_id in sim.hosts() {
+            sim.resume(host_id);
+            if !sim.is_running(host_id) {
+                sim.start(host_id);
             }
-            sim.set_reading(machine, true);
+            sim.set_reading(host_id, true);
         }
         sim.release();
     }
 
-    fn apply(&mut self, sim: &mut Sim, act: Act) {
-        let end = sim.now() + self.chance.time(Duration::from_millis(20)..FAULT_TIME_MAX);
-        match act {
-            Act::Kill(machine) if sim.is_running(machine) => {
-                sim.kill(machine);
-                self.add(end, Act::Start(machine));
+    fn apply(&mut self, sim: &mut Sim, action: Action) {
+        let end = sim.now() + self.rng.time(Duration::from_millis(20)..FAULT_TIME_MAX);
+        match action {
+            Action::Kill(host_id) if sim.is_running(host_id) => {
+                sim.kill(host_id);
+                self.add(end, Action::Start(host_id));
             }
-            Act::PowerOff(machine) if sim.is_running(machine) => {
-                sim.power_off(machine);
-                self.add(end, Act::Start(machine));
+            Action::PowerOff(host_id) if sim.is_running(host_id) => {
+                sim.power_off(host_id);
+                self.add(end, Action::Start(host_id));
             }
-            Act::Leave(machine) if sim.is_running(machine) => {
-                sim.leave(machine);
-                self.add(end, Act::Start(machine));
+            Action::Leave(host_id) if sim.is_running(host_id) => {
+                sim.leave(host_id);
+                self.add(end, Action::Start(host_id));
             }
-            Act::Stop(machine) if sim.is_running(machine) => {
-                sim.stop(machine);
-                self.add(end, Act::GoOn(machine));
+            Action::Stop(host_id) if sim.is_running(host_id) => {
+                sim.stop(host_id);
+                self.add(end, Action::Resume(host_id));
             }
-            Act::Kill(_) | Act::PowerOff(_) | Act::Leave(_) | Act::Stop(_) => {}
-            Act::Start(machine) => {
-                if sim.instance(machine).is_none() {
-                    sim.start(machine);
+            Action::Kill(_) | Action::PowerOff(_) | Action::Leave(_) | Action::Stop(_) => {}
+            Action::Start(host_id) => {
+                if sim.instance(host_id).is_none() {
+                    sim.start(host_id);
                 }
             }
-            Act::GoOn(machine) => {
-                if sim.condition(machine) == Condition::Stopped {
-                    sim.go_on(machine);
+            Action::Resume(host_id) => {
+                if sim.host_state(host_id) == HostState::Stopped {
+                    sim.resume(host_id);
                 }
             }
-            Act::CutPeer(machine, pick) => {
-                if let Some(peer) = peer_machine(sim, machine, pick) {
-                    sim.network().cut(machine, peer);
-                    self.add(end, Act::Heal(machine, peer));
+            Action::CutPeer(host_id, pick) => {
+                if let Some(peer) = peer_host(sim, host_id, pick) {
+                    sim.network().cut(host_id, peer);
+                    self.add(end, Action::Heal(host_id, peer));
                 }
             }
-            Act::Heal(a, b) => {
+            Action::Heal(a, b) => {
                 sim.network().heal(a, b);
                 sim.release();
             }
-            Act::SlowPeer(machine, pick, path) => {
-                if let Some(peer) = peer_machine(sim, machine, pick) {
-                    sim.network().set_path(machine, peer, Some(path));
-                    self.add(end, Act::Quick(machine, peer));
+            Action::SlowPeer(host_id, pick, path) => {
+                if let Some(peer) = peer_host(sim, host_id, pick) {
+                    sim.network().set_path(host_id, peer, Some(path));
+                    self.add(end, Action::RestorePath(host_id, peer));
                 }
             }
-            Act::Quick(a, b) => sim.network().set_path(a, b, None),
-            Act::Part(bits) => {
-                for machine in sim.machines() {
-                    let group = (bits >> (machine.0 % 64)) & 1;
-                    sim.network().set_group(machine, group as u32);
+            Action::RestorePath(a, b) => sim.network().set_path(a, b, None),
+            Action::Partition(bits) => {
+                for host_id in sim.hosts() {
+                    let group = (bits >> (host_id.0 % 64)) & 1;
+                    sim.network().set_group(host_id, group as u32);
                 }
-                self.add(end, Act::Rejoin);
+                self.add(end, Action::HealPartition);
             }
-            Act::Rejoin => {
-                for machine in sim.machines() {
-                    sim.network().set_group(machine, 0);
+            Action::HealPartition => {
+                for host_id in sim.hosts() {
+                    sim.network().set_group(host_id, 0);
                 }
                 sim.release();
             }
-            Act::Deafen(machine) => {
-                sim.set_reading(machine, false);
-                self.add(end, Act::Listen(machine));
+            Action::StopReading(host_id) => {
+                sim.set_reading(host_id, false);
+                self.add(end, Action::ResumeReading(host_id));
             }
-            Act::Listen(machine) => sim.set_reading(machine, true),
-            Act::Hangup(machine, pick) => {
-                let peers = sim.peers(machine);
+            Action::ResumeReading(host_id) => sim.set_reading(host_id, true),
+            Action::Hangup(host_id, pick) => {
+                let peers = sim.peers(host_id);
                 if !peers.is_empty() {
-                    sim.hangup(machine, &peers[pick % peers.len()]);
+                    sim.hangup(host_id, &peers[pick % peers.len()]);
                 }
             }
-            Act::Dial(from, to) => {
-                let (from, to) = (sim.host(from), sim.host(to));
+            Action::Dial(from, to) => {
+                let (from, to) = (sim.host_name(from), sim.host_name(to));
                 sim.dial(&from, &to);
             }
-            Act::SetDegree(machine, degree) => sim.command(machine, Command::SetDegree(degree)),
-            Act::SetPeriod(machine, period) => sim.command(machine, Command::SetMsaTimeout(period)),
-            Act::Announce(machine) => sim.command(machine, Command::Announce),
-            Act::Send(machine, letter) => self.post(sim, machine, &letter),
-            Act::Cancel(ticket) => sim.cancel(ticket),
+            Action::SetDegree(host_id, degree) => sim.command(host_id, Command::SetDegree(degree)),
+            Action::SetPeriod(host_id, period) => {
+                sim.command(host_id, Command::SetMsaTimeout(period))
+            }
+            Action::Announce(host_id) => sim.command(host_id, Command::Announce),
+            Action::Send(host_id, planned) => self.send_planned(sim, host_id, &planned),
+            Action::Cancel(send_id) => sim.cancel(send_id),
         }
     }
 
-    fn post(&mut self, sim: &mut Sim, machine: Machine, letter: &Letter) {
-        for _ in 0..letter.copies {
-            let sent = sim.send(machine, letter.to.clone(), letter.length, letter.options);
-            // A full local queue and a node that does not run are both what may happen.
-            let Ok(ticket) = sent else {
+    fn send_planned(&mut self, sim: &mut Sim, host_id: HostId, planned: &PlannedSend) {
+        for _ in 0..planned.copies {
+            let sent = sim.send(host_id, planned.to.clone(), planned.length, planned.options);
+            // The local queue may be full, and the node may not be running.
+            let Ok(send_id) = sent else {
                 return;
             };
-            if let Some(after) = letter.cancel_after {
-                self.add(sim.now() + after, Act::Cancel(ticket));
+            if let Some(after) = planned.cancel_after {
+                self.add(sim.now() + after, Action::Cancel(send_id));
             }
         }
     }
 }
 
-fn peer_machine(sim: &Sim, machine: Machine, pick: usize) -> Option<Machine> {
-    let peers = sim.peers(machine);
+fn peer_host(sim: &Sim, host_id: HostId, pick: usize) -> Option<HostId> {
+    let peers = sim.peers(host_id);
     let peer = peers.get(pick.checked_rem(peers.len())?)?;
-    sim.machines().find(|&other| sim.computers[other.0].spec.name == *peer)
+    sim.hosts().find(|&other| sim.hosts[other.0].spec.name == *peer)
 }

@@ -1,15 +1,17 @@
 //! One simulated TCP connection: two ends, and an ordered pipe of bytes from each to the other.
 //!
-//! It owns what is under way; it does not know the time, who reaches whom, or what the bytes mean.
+//! It owns the bytes in flight. It does not know the time, the topology or the meaning of the
+//! bytes.
 //!
 //! ```text
 //!  dialler (end 0) ══ pipe 0: [bytes][bytes][fin] ══► listener (end 1)
 //!                  ◄══ pipe 1: [accept][hello][…] ══
 //! ```
 //!
-//! Each segment in a pipe has exactly one arrival scheduled, or is counted as **held**: it arrived
-//! while nothing could take it (the path cut, the machine off, the process stopped), as a kernel
-//! that sends it again and again. What is held goes on when it can.
+//! Each segment in a pipe either has exactly one arrival scheduled, or is counted as **held**. A
+//! held segment arrived while the receiver could not take it (the path was cut, the host was off or
+//! the process was stopped). This models retransmission by a kernel. Held segments arrive when the
+//! fault ends.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,9 +23,9 @@ use crate::name::LinkId;
 use crate::protocol::io::DialId;
 use crate::wire::hello::Purpose;
 
-use super::network::{Machine, Path};
+use super::network::{HostId, Path};
 
-/// A connection: its place in the world's list.
+/// A connection: its index in the simulation's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConnectionId(pub(super) usize);
 
@@ -43,30 +45,30 @@ impl Side {
     }
 }
 
-/// What travels in a pipe.
+/// One segment in a pipe.
 #[derive(Debug)]
 pub(super) enum Segment {
-    /// The listener's kernel accepted.
+    /// The listener's kernel accepted the connection.
     Accept,
-    /// Bytes, and how many.
+    /// Bytes, and their number.
     Bytes(Vec<Bytes>, usize),
-    /// Nothing follows.
+    /// The end of the stream.
     Fin,
-    /// The other end is no more.
+    /// The other end no longer exists.
     Reset,
 }
 
-/// How far one end has come.
+/// The state of one end.
 #[derive(Debug)]
 pub(super) enum State {
-    /// The dialler waits to be accepted.
+    /// The dialler waits for the listener to accept.
     Connecting,
     /// Collecting the other end's preface and hello.
     Hello(Vec<u8>),
-    /// A link, as far as this end's driver is concerned.
-    Link { link: LinkId, read_buffer: Box<ReadBuffer>, heard: Option<Duration> },
-    /// Closed, or its process is no more.
-    Gone,
+    /// The end is a link of its driver.
+    Link { link: LinkId, read_buffer: Box<ReadBuffer>, reported_at: Option<Duration> },
+    /// Closed, or its process has ended.
+    Closed,
 }
 
 /// The bytes that one end sends.
@@ -80,7 +82,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// Puts a segment on its way and says when it arrives.
+    /// Queues a segment and returns its arrival time.
     pub(super) fn put(
         &mut self,
         segment: Segment,
@@ -99,7 +101,7 @@ impl Pipe {
         self.last_arrival
     }
 
-    /// Takes the segment that arrives. It is always the first: arrivals are in order.
+    /// Takes the arriving segment. It is always the first, because arrivals are in order.
     pub(super) fn take(&mut self) -> Option<Segment> {
         let segment = self.queue.pop_front()?;
         if let Segment::Bytes(_, bytes) = &segment {
@@ -112,19 +114,19 @@ impl Pipe {
 /// One end of a connection.
 #[derive(Debug)]
 pub(super) struct End {
-    pub(super) machine: Machine,
-    /// The life of the node there that holds it; 0 before the listener accepted.
-    pub(super) life: u64,
+    pub(super) host_id: HostId,
+    /// The incarnation of the node that holds this end; 0 before the listener accepted.
+    pub(super) incarnation: u64,
     pub(super) state: State,
     pub(super) pipe: Pipe,
 }
 
-/// Two ends.
+/// A connection with its two ends.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// The dialler's number for it.
+    /// The dialler's ID of the dial.
     pub(super) dial: DialId,
-    /// What the dialler makes it for.
+    /// The purpose of the dial.
     pub(super) purpose: Purpose,
     ends: [End; 2],
 }
@@ -133,14 +135,19 @@ impl Connection {
     pub(super) fn new(
         dial: DialId,
         purpose: Purpose,
-        dialler: (Machine, u64),
-        listener: Machine,
+        dialler: (HostId, u64),
+        listener: HostId,
     ) -> Self {
-        let end = |machine, life, state| End { machine, life, state, pipe: Pipe::default() };
+        let end = |host_id, incarnation, state| End {
+            host_id,
+            incarnation,
+            state,
+            pipe: Pipe::default(),
+        };
         Self {
             dial,
             purpose,
-            ends: [end(dialler.0, dialler.1, State::Connecting), end(listener, 0, State::Gone)],
+            ends: [end(dialler.0, dialler.1, State::Connecting), end(listener, 0, State::Closed)],
         }
     }
 
@@ -153,8 +160,8 @@ impl Connection {
     }
 }
 
-/// Cuts a list of buffers into pieces of at most so many bytes, without copying.
-pub(super) fn pieces(buffers: Vec<Bytes>, piece: usize) -> Vec<(Vec<Bytes>, usize)> {
+/// Splits a list of buffers into segments of at most `piece` bytes, without copying.
+pub(super) fn split_buffers(buffers: Vec<Bytes>, piece: usize) -> Vec<(Vec<Bytes>, usize)> {
     let mut pieces = Vec::new();
     let (mut current, mut length) = (Vec::new(), 0);
     for mut buffer in buffers {
@@ -183,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_arrive_in_order_and_not_faster_than_the_path_carries_them() {
+    fn segments_arrive_in_order_and_not_faster_than_the_bandwidth() {
         let path = Path { bandwidth: 1000, ..Path::default() };
         let mut pipe = Pipe::default();
         let late = Duration::from_millis(9);
@@ -199,9 +206,10 @@ mod tests {
     }
 
     #[test]
-    fn pieces_hold_every_byte_and_none_is_longer_than_asked() {
+    fn split_buffers_keep_every_byte_and_respect_the_length_limit() {
         let buffers = vec![Bytes::from(vec![1; 5]), Bytes::new(), Bytes::from(vec![2; 9])];
-        let lengths: Vec<usize> = pieces(buffers, 4).into_iter().map(|(_, len)| len).collect();
+        let lengths: Vec<usize> =
+            split_buffers(buffers, 4).into_iter().map(|(_, len)| len).collect();
         assert_eq!(lengths, [4, 4, 4, 2]);
     }
 }

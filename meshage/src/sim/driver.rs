@@ -1,15 +1,16 @@
-//! What a happening does to a node: the simulator's driver.
+//! Applies simulated events to a node: the simulator's driver.
 //!
-//! It does what the driver over real sockets does, with the same parts: feeds the router, drains its
-//! outputs, tells the data plane of new routes, and moves bytes. It decides nothing.
+//! It does the same as the driver over real sockets, with the same parts: it feeds the router,
+//! drains its outputs, installs new routes in the data plane and moves bytes. It makes no
+//! decisions.
 //!
 //! ```text
-//!  happen ──► hello · frames · timers · datagrams ──► settle:  drain the router
+//!  event ───► hello · frames · timers · datagrams ──► settle:  drain the router
 //!                                                              install the routes
-//!                                                              take the inbox, the reports
-//!                                                              write what the links take
-//!                                                              (again, until nothing moves)
-//!                                                              set the next wake-up
+//!                                                              take the inbox and the reports
+//!                                                              write to links that have room
+//!                                                              (repeat while there is progress)
+//!                                                              set the next wakeup
 //! ```
 
 use std::net::SocketAddr;
@@ -25,51 +26,58 @@ use crate::wire::frame::WireFrame;
 use crate::wire::solicitation::Solicitation;
 
 use super::connection::Side;
-use super::network::Machine;
-use super::node::{Condition, DEFERRED_MAX, Wire};
-use super::simulation::{PORT, Sim, SimEvent};
+use super::event::SimEvent;
+use super::network::HostId;
+use super::node::{DEFERRED_MAX, HostState, SimLink};
+use super::simulation::{PORT, Sim};
 
-/// How often a node may be woken in a row without time going by. More is a timer that is never
-/// satisfied.
-const SPINS_MAX: u32 = 100;
-/// How often one event may set a node's parts in motion again. More is two parts feeding each other.
+/// The limit of consecutive wakeups of a node at one time. More means that a timer expires again
+/// and again without progress.
+const IMMEDIATE_WAKES_MAX: u32 = 100;
+/// The limit of rounds that one event may cause. More means that two parts trigger each other
+/// forever.
 const ROUNDS_MAX: u32 = 100_000;
-/// In a world of more nodes than this, a router's own check, which costs in proportion to the
-/// mesh, is made after one event in [`CHECK_ONE_IN`].
+/// Above this number of nodes, the router's own check runs only after one event in
+/// [`CHECK_ONE_IN`], because its cost is proportional to the size of the mesh.
 const CHECK_ALWAYS_NODES: usize = 64;
 const CHECK_ONE_IN: u64 = 257;
 
 impl Sim {
-    pub(super) fn happen(&mut self, happening: SimEvent) {
-        match happening {
-            SimEvent::Wake { machine, life } => self.wake(machine, life),
-            SimEvent::Turn { machine, life } => self.turn(machine, life),
-            SimEvent::Arrive { connection, from } => self.arrive(connection, from),
-            SimEvent::Knock { connection } => {
-                let listener = self.connections[connection.0].end(Side::Listener).machine;
-                let dialler = self.connections[connection.0].end(Side::Dialler).machine;
-                // A lost attempt is made again by the dialler's kernel; the dial's timeout covers
-                // what a person would wait, and the router dials again after that.
+    pub(super) fn handle_event(&mut self, event: SimEvent) {
+        match event {
+            SimEvent::Wake { host_id, incarnation } => self.wake(host_id, incarnation),
+            SimEvent::ProcessInput { host_id, incarnation } => {
+                self.process_input(host_id, incarnation)
+            }
+            SimEvent::SegmentArrival { connection, from } => self.arrive(connection, from),
+            SimEvent::ConnectRequest { connection } => {
+                let listener = self.connections[connection.0].end(Side::Listener).host_id;
+                let dialler = self.connections[connection.0].end(Side::Dialler).host_id;
+                // The dialler's kernel retries a lost attempt. The dial timeout covers this, and
+                // the router dials again after it.
                 if !self.network.reaches(dialler, listener) {
                     return;
                 }
-                match self.computers[listener.0].condition {
-                    Condition::On => self.knock(connection),
-                    Condition::Stopped => self.defer(listener, SimEvent::Knock { connection }),
-                    Condition::Off => {}
+                match self.hosts[listener.0].state {
+                    HostState::Running => self.connect_request(connection),
+                    HostState::Stopped => {
+                        self.defer(listener, SimEvent::ConnectRequest { connection })
+                    }
+                    HostState::Off => {}
                 }
             }
             SimEvent::DialTimeout { connection } => self.dial_timeout(connection),
             SimEvent::HandshakeTimeout { connection, side } => {
                 self.handshake_timeout(connection, side);
             }
-            SimEvent::Unresolved { machine, life, dial, purpose, address } => {
-                if self.computers[machine.0].condition == Condition::Stopped {
-                    let again = SimEvent::Unresolved { machine, life, dial, purpose, address };
-                    return self.defer(machine, again);
+            SimEvent::ResolveFailure { host_id, incarnation, dial, purpose, address } => {
+                if self.hosts[host_id.0].state == HostState::Stopped {
+                    let again =
+                        SimEvent::ResolveFailure { host_id, incarnation, dial, purpose, address };
+                    return self.defer(host_id, again);
                 }
-                let error = DialError::Resolve(address, "no such computer".into());
-                self.dial_failed(machine, life, dial, error);
+                let error = DialError::Resolve(address, "no such host".into());
+                self.dial_failed(host_id, incarnation, dial, error);
             }
             SimEvent::Datagram { from, to, solicitation } => {
                 self.datagram(from, to, solicitation);
@@ -77,82 +85,82 @@ impl Sim {
         }
     }
 
-    pub(super) fn defer(&mut self, machine: Machine, happening: SimEvent) {
-        let deferred = &mut self.computers[machine.0].deferred;
-        let datagram = matches!(happening, SimEvent::Datagram { .. });
+    pub(super) fn defer(&mut self, host_id: HostId, event: SimEvent) {
+        let deferred = &mut self.hosts[host_id.0].deferred;
+        let datagram = matches!(event, SimEvent::Datagram { .. });
         if !datagram || deferred.len() < DEFERRED_MAX {
-            deferred.push(happening);
+            deferred.push(event);
         }
     }
 
     // ---- timers -----------------------------------------------------------------------------
 
-    fn wake(&mut self, machine: Machine, number: u64) {
+    fn wake(&mut self, host_id: HostId, number: u64) {
         let (now, instant) = (self.now, self.instant());
-        let computer = &mut self.computers[machine.0];
-        let Some(life) = &mut computer.life else {
+        let host = &mut self.hosts[host_id.0];
+        let Some(incarnation) = &mut host.incarnation else {
             return;
         };
-        if life.number != number || life.wake != Some(now) {
+        if incarnation.number != number || incarnation.wake != Some(now) {
             return;
         }
-        life.wake = None;
-        if computer.condition != Condition::On {
+        incarnation.wake = None;
+        if host.state != HostState::Running {
             return;
         }
-        life.spins += 1;
+        incarnation.immediate_wakes += 1;
         assert!(
-            life.spins < SPINS_MAX,
-            "invariant S11: {} is woken again and again: {:?}, plane {:?}",
-            computer.spec.name,
-            life.router.poll_timeout(),
-            life.plane.poll_timeout().map(Self::since_epoch),
+            incarnation.immediate_wakes < IMMEDIATE_WAKES_MAX,
+            "invariant S11: {} wakes up without progress: {:?}, plane {:?}",
+            host.spec.name,
+            incarnation.router.poll_timeout(),
+            incarnation.plane.poll_timeout().map(Self::since_epoch),
         );
-        if life.router.poll_timeout().is_some_and(|(at, _)| at <= instant) {
-            life.router.handle_timeout(instant);
-            self.trace_hash.event(now, b'r', machine.0 as u64, number);
+        if incarnation.router.poll_timeout().is_some_and(|(at, _)| at <= instant) {
+            incarnation.router.handle_timeout(instant);
+            self.trace_hash.event(now, b'r', host_id.0 as u64, number);
         }
-        if life.plane.poll_timeout().is_some_and(|at| at <= instant) {
-            life.plane.handle_timeout(instant);
-            self.trace_hash.event(now, b'p', machine.0 as u64, number);
+        if incarnation.plane.poll_timeout().is_some_and(|at| at <= instant) {
+            incarnation.plane.handle_timeout(instant);
+            self.trace_hash.event(now, b'p', host_id.0 as u64, number);
         }
-        self.settle(machine);
+        self.settle(host_id);
     }
 
-    fn set_wake(&mut self, machine: Machine) {
-        let Some(life) = &mut self.computers[machine.0].life else {
+    fn set_wake(&mut self, host_id: HostId) {
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             return;
         };
-        let router = life.router.poll_timeout().map(|(at, _)| at);
-        let due = [router, life.plane.poll_timeout()].into_iter().flatten().min();
+        let router = incarnation.router.poll_timeout().map(|(at, _)| at);
+        let due = [router, incarnation.plane.poll_timeout()].into_iter().flatten().min();
         let Some(due) = due.map(Self::since_epoch) else {
             return;
         };
         if due > self.now {
-            life.spins = 0;
+            incarnation.immediate_wakes = 0;
         }
         let due = due.max(self.now);
-        if life.wake.is_none_or(|wake| due < wake) {
-            life.wake = Some(due);
-            let number = life.number;
-            self.schedule(due, SimEvent::Wake { machine, life: number });
+        if incarnation.wake.is_none_or(|wake| due < wake) {
+            incarnation.wake = Some(due);
+            let number = incarnation.number;
+            self.schedule(due, SimEvent::Wake { host_id, incarnation: number });
         }
     }
 
     // ---- datagrams --------------------------------------------------------------------------
 
-    fn solicit(&mut self, from: Machine, solicitation: &Solicitation) {
+    fn solicit(&mut self, from: HostId, solicitation: &Solicitation) {
         let bytes = solicitation.encode();
         self.trace_hash
             .line(self.now, || format!("solicit {} wants {}", from.0, solicitation.wanted));
         self.trace_hash.bytes(&bytes);
-        self.figures.computers[from.0].datagrams += 1;
+        self.counters.hosts[from.0].datagrams += 1;
         let solicitation = match Solicitation::decode(&bytes) {
             Ok(decoded) => Arc::new(decoded),
-            Err(error) => panic!("invariant S8: our own datagram does not decode: {error}"),
+            Err(error) => panic!("invariant S8: a node's datagram does not decode: {error}"),
         };
-        for to in self.machines() {
-            if !self.network.reaches(from, to) || (from != to && self.network.loses()) {
+        for to in self.hosts() {
+            if !self.network.reaches(from, to) || (from != to && self.network.drops_datagram()) {
                 continue;
             }
             let at = self.now + self.network.delay(from, to);
@@ -161,18 +169,18 @@ impl Sim {
         }
     }
 
-    fn datagram(&mut self, from: Machine, to: Machine, solicitation: Arc<Solicitation>) {
+    fn datagram(&mut self, from: HostId, to: HostId, solicitation: Arc<Solicitation>) {
         if !self.network.reaches(from, to) {
             return;
         }
-        match self.computers[to.0].condition {
-            Condition::On => {}
-            Condition::Stopped => {
+        match self.hosts[to.0].state {
+            HostState::Running => {}
+            HostState::Stopped => {
                 return self.defer(to, SimEvent::Datagram { from, to, solicitation });
             }
-            Condition::Off => return,
+            HostState::Off => return,
         }
-        if self.life(to).is_some() {
+        if self.incarnation(to).is_some() {
             self.trace_hash.event(self.now, b'd', from.0 as u64, to.0 as u64);
             let solicitation = Arc::unwrap_or_clone(solicitation);
             let from = SocketAddr::new(from.ip(), PORT);
@@ -183,261 +191,265 @@ impl Sim {
 
     // ---- inputs -----------------------------------------------------------------------------
 
-    /// Gives the router an input: at once, or where its control task is late, in its turn.
-    pub(super) fn feed(&mut self, machine: Machine, input: Input) {
-        let computer = &mut self.computers[machine.0];
-        let lag = computer.spec.lag;
-        let Some(life) = &mut computer.life else {
+    /// Passes an input to the router: at once, or after a delay if the control task has a lag.
+    pub(super) fn feed(&mut self, host_id: HostId, input: Input) {
+        let host = &mut self.hosts[host_id.0];
+        let lag = host.spec.lag;
+        let Some(incarnation) = &mut host.incarnation else {
             return;
         };
         if lag.is_zero() {
-            return self.input(machine, input);
+            return self.input(host_id, input);
         }
-        let late = self.races.time(Duration::ZERO..lag);
-        life.turn_at = life.turn_at.max(self.now + late);
-        life.queued.push_back(input);
-        let (at, life) = (life.turn_at, life.number);
-        self.schedule(at, SimEvent::Turn { machine, life });
+        let late = self.race_rng.time(Duration::ZERO..lag);
+        incarnation.next_input_at = incarnation.next_input_at.max(self.now + late);
+        incarnation.queued.push_back(input);
+        let (at, incarnation) = (incarnation.next_input_at, incarnation.number);
+        self.schedule(at, SimEvent::ProcessInput { host_id, incarnation });
     }
 
-    fn turn(&mut self, machine: Machine, number: u64) {
-        let computer = &mut self.computers[machine.0];
-        let Some(life) = &mut computer.life else {
+    fn process_input(&mut self, host_id: HostId, number: u64) {
+        let host = &mut self.hosts[host_id.0];
+        let Some(incarnation) = &mut host.incarnation else {
             return;
         };
-        if life.number != number {
+        if incarnation.number != number {
             return;
         }
-        if computer.condition == Condition::Stopped {
-            return self.defer(machine, SimEvent::Turn { machine, life: number });
+        if host.state == HostState::Stopped {
+            return self.defer(host_id, SimEvent::ProcessInput { host_id, incarnation: number });
         }
-        let Some(input) = life.queued.pop_front() else {
-            panic!("invariant S1: every turn has its input");
+        let Some(input) = incarnation.queued.pop_front() else {
+            panic!("invariant S1: every ProcessInput event has an input");
         };
-        self.trace_hash.event(self.now, b'q', machine.0 as u64, life.queued.len() as u64);
-        self.input(machine, input);
-        self.settle(machine);
+        self.trace_hash.event(self.now, b'q', host_id.0 as u64, incarnation.queued.len() as u64);
+        self.input(host_id, input);
+        self.settle(host_id);
     }
 
-    fn input(&mut self, machine: Machine, input: Input) {
+    fn input(&mut self, host_id: HostId, input: Input) {
         let now = self.instant();
-        let Some(life) = &mut self.computers[machine.0].life else {
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             return;
         };
         if let Input::LinkDown { link, .. } = &input {
-            // Not told of one that the router closed meanwhile.
-            if life.links.remove(link).is_none() {
+            // The router does not get the event for a link that it closed meanwhile.
+            if incarnation.links.remove(link).is_none() {
                 return;
             }
-            life.fib_stale = true;
+            incarnation.fib_stale = true;
         }
-        life.router.handle(input, now);
-        self.drain(machine);
+        incarnation.router.handle(input, now);
+        self.drain(host_id);
     }
 
     // ---- the drain loop ---------------------------------------------------------------------
 
-    /// Lets everything that a node's parts want done be done.
-    pub(super) fn settle(&mut self, machine: Machine) {
-        if !self.is_running(machine) {
+    /// Runs the parts of a node until none has work left.
+    pub(super) fn settle(&mut self, host_id: HostId) {
+        if !self.is_running(host_id) {
             return;
         }
         let mut rounds = 0;
         loop {
-            self.drain(machine);
-            let stale = self.life(machine).is_some_and(|life| life.fib_stale);
+            self.drain(host_id);
+            let stale = self.incarnation(host_id).is_some_and(|incarnation| incarnation.fib_stale);
             if stale {
-                self.install(machine);
+                self.install(host_id);
             }
-            self.take(machine);
-            if !self.pump(machine) {
+            self.take_messages(host_id);
+            if !self.write_links(host_id) {
                 break;
             }
             rounds += 1;
-            assert!(rounds < ROUNDS_MAX, "invariant S11: the parts of a node feed each other");
+            assert!(
+                rounds < ROUNDS_MAX,
+                "invariant S11: the parts of a node trigger each other forever"
+            );
         }
-        self.tell(machine);
+        self.take_completions(host_id);
         self.checks += 1;
-        if self.computers.len() <= CHECK_ALWAYS_NODES || self.checks.is_multiple_of(CHECK_ONE_IN) {
-            self.check_node(machine);
+        if self.hosts.len() <= CHECK_ALWAYS_NODES || self.checks.is_multiple_of(CHECK_ONE_IN) {
+            self.check_node(host_id);
         }
-        self.set_wake(machine);
+        self.set_wake(host_id);
     }
 
-    /// Does what the router wants done.
-    pub(super) fn drain(&mut self, machine: Machine) {
+    /// Handles the router's outputs.
+    pub(super) fn drain(&mut self, host_id: HostId) {
         loop {
-            let Some(life) = &mut self.computers[machine.0].life else {
+            let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
                 return;
             };
-            let Some(output) = life.router.poll_output() else {
+            let Some(output) = incarnation.router.poll_output() else {
                 return;
             };
             match output {
                 Output::Send { link, frame } => {
-                    self.queue(machine, link, frame.encode());
+                    self.queue_control(host_id, link, frame.encode());
                 }
                 Output::KeepAlive { link } => {
-                    self.queue(machine, link, WireFrame::keep_alive());
+                    self.queue_control(host_id, link, WireFrame::keep_alive());
                 }
-                Output::Solicit(solicitation) => self.solicit(machine, &solicitation),
+                Output::Solicit(solicitation) => self.solicit(host_id, &solicitation),
                 Output::Dial { dial, address, purpose } => {
-                    self.start_dial(machine, dial, address, purpose);
+                    self.start_dial(host_id, dial, address, purpose);
                 }
-                Output::Close { link, reason } => self.close_link(machine, link, reason),
+                Output::Close { link, reason } => self.close_link(host_id, link, reason),
                 Output::Install(_) => {
-                    life.fib_stale = true;
-                    self.figures.installs += 1;
+                    incarnation.fib_stale = true;
+                    self.counters.installs += 1;
                 }
-                Output::Event(event) => self.event(machine, event),
+                Output::Event(event) => self.application_event(host_id, event),
                 Output::Reply { request, reply } => {
-                    self.trace_hash.line(self.now, || format!("reply {} {reply:?}", machine.0));
+                    self.trace_hash.line(self.now, || format!("reply {} {reply:?}", host_id.0));
                     self.replies.insert(request, reply);
                 }
             }
         }
     }
 
-    fn queue(&mut self, machine: Machine, link: LinkId, frame: WireFrame) {
-        let Some(life) = &mut self.computers[machine.0].life else {
+    fn queue_control(&mut self, host_id: HostId, link: LinkId, frame: WireFrame) {
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             return;
         };
-        let Some(wire) = life.links.get(&link) else {
+        let Some(sim_link) = incarnation.links.get(&link) else {
             panic!(
-                "invariant S9: {} sends over {link}, which it closed or was told is down",
-                self.computers[machine.0].spec.name
+                "invariant S9: {} sends over {link}, which is closed or was reported down",
+                self.hosts[host_id.0].spec.name
             );
         };
-        let queued = wire.outbound.push_frame(Class::Control, &frame);
-        let gone = !life.open.contains(&(wire.connection, wire.side));
-        assert!(
-            gone || queued.is_ok(),
-            "invariant S10: the queue of control frames holds what there is"
-        );
+        let queued = sim_link.outbound.push_frame(Class::Control, &frame);
+        let gone = !incarnation.open.contains(&(sim_link.connection, sim_link.side));
+        assert!(gone || queued.is_ok(), "invariant S10: the queue of control frames has room");
     }
 
-    fn event(&mut self, machine: Machine, event: Event) {
-        let computer = &mut self.computers[machine.0];
-        let name = &computer.spec.name;
-        self.trace_hash.event(self.now, b'e', machine.0 as u64, self.figures.events);
+    fn application_event(&mut self, host_id: HostId, event: Event) {
+        let host = &mut self.hosts[host_id.0];
+        let name = &host.spec.name;
+        self.trace_hash.event(self.now, b'e', host_id.0 as u64, self.counters.events);
         self.trace_hash.line(self.now, || format!("event {name} {event:?}"));
-        self.figures.events += 1;
-        let Some(life) = &mut computer.life else {
+        self.counters.events += 1;
+        let Some(incarnation) = &mut host.incarnation else {
             return;
         };
         match event {
             Event::LinkUp(peer) => {
-                life.told_peers.insert(peer);
+                incarnation.reported_peers.insert(peer);
             }
             Event::LinkDown(peer) => {
-                life.told_peers.remove(&peer);
+                incarnation.reported_peers.remove(&peer);
             }
             Event::NodeJoined(node) => {
                 assert!(
-                    life.told_nodes.insert(node.clone()),
-                    "invariant S12: {name} was told twice that {node} joined"
+                    incarnation.reported_nodes.insert(node.clone()),
+                    "invariant S12: {name} received NodeJoined twice for {node}"
                 );
             }
             Event::NodeLeft(node) => {
                 assert!(
-                    life.told_nodes.remove(&node),
-                    "invariant S12: {name} was told that {node} left, which had not joined"
+                    incarnation.reported_nodes.remove(&node),
+                    "invariant S12: {name} received NodeLeft for {node}, which had not joined"
                 );
             }
-            Event::NameConflict(_) => self.figures.conflicts += 1,
+            Event::NameConflict(_) => self.counters.conflicts += 1,
             Event::Topology | Event::Overflow => {}
         }
     }
 
-    /// Takes what the application takes: messages, unless it reads none.
-    fn take(&mut self, machine: Machine) {
-        let computer = &mut self.computers[machine.0];
-        let Some(life) = &mut computer.life else {
+    /// Takes messages from the inbox, if the application reads it.
+    fn take_messages(&mut self, host_id: HostId) {
+        let host = &mut self.hosts[host_id.0];
+        let Some(incarnation) = &mut host.incarnation else {
             return;
         };
-        if !life.reading || life.plane.waiting() == 0 {
+        if !incarnation.reading || incarnation.plane.waiting() == 0 {
             return;
         }
-        for message in life.plane.take(usize::MAX).0 {
+        for message in incarnation.plane.take(usize::MAX).0 {
             self.trace_hash.event(self.now, b'm', message.instance.0, message.id.0);
-            self.trace_hash.line(self.now, || format!("inbox {} {message}", machine.0));
-            self.figures.hops.add(message.route.len());
-            self.history.receive(
-                &computer.spec.name,
-                life.instance,
+            self.trace_hash.line(self.now, || format!("inbox {} {message}", host_id.0));
+            self.counters.hops.add(message.route.len());
+            self.history.record_delivery(
+                &host.spec.name,
+                incarnation.instance,
                 &message,
                 self.now,
-                self.figures.upheavals,
+                self.counters.order_disruptions,
             );
             if let Some(inboxes) = &mut self.inboxes {
-                inboxes.entry(machine).or_default().push(message);
+                inboxes.entry(host_id).or_default().push(message);
             }
         }
     }
 
-    /// Takes what the application is told.
-    fn tell(&mut self, machine: Machine) {
-        let computer = &self.computers[machine.0];
-        let Some(life) = &computer.life else {
+    /// Takes completions and snooped messages for the application.
+    fn take_completions(&mut self, host_id: HostId) {
+        let host = &self.hosts[host_id.0];
+        let Some(incarnation) = &host.incarnation else {
             return;
         };
-        for (ticket, result) in life.plane.sink().completed() {
-            self.trace_hash.event(self.now, b't', machine.0 as u64, ticket.0 as u64);
+        for (send_id, result) in incarnation.plane.sink().completed() {
+            self.trace_hash.event(self.now, b't', host_id.0 as u64, send_id.0 as u64);
             self.trace_hash
-                .line(self.now, || format!("report {} {ticket:?} {result:?}", machine.0));
-            self.history.complete(ticket, result, self.now, computer.continued_at);
+                .line(self.now, || format!("report {} {send_id:?} {result:?}", host_id.0));
+            self.history.record_completion(send_id, result, self.now, host.continued_at);
         }
         if self.inboxes.is_some() {
-            let seen = life.plane.sink().snooped();
-            self.snooped.entry(machine).or_default().extend(seen);
+            let seen = incarnation.plane.sink().snooped();
+            self.snooped.entry(host_id).or_default().extend(seen);
         }
     }
 
-    /// Writes what the links take. Says whether that set something in motion again.
-    fn pump(&mut self, machine: Machine) -> bool {
+    /// Writes to the links that have room. Returns whether that made further progress possible.
+    fn write_links(&mut self, host_id: HostId) -> bool {
         let now = self.instant();
-        let mut relieved = false;
-        let Some(life) = &self.computers[machine.0].life else {
+        let mut writable = false;
+        let Some(incarnation) = &self.hosts[host_id.0].incarnation else {
             return false;
         };
-        let waiting: Vec<LinkId> = life
+        let waiting: Vec<LinkId> = incarnation
             .links
             .iter()
-            .filter(|(_, wire)| life.open.contains(&(wire.connection, wire.side)))
-            .filter(|(_, wire)| wire.outbound.waiting_bytes() > 0)
+            .filter(|(_, sim_link)| {
+                incarnation.open.contains(&(sim_link.connection, sim_link.side))
+            })
+            .filter(|(_, sim_link)| sim_link.outbound.waiting_bytes() > 0)
             .map(|(&link, _)| link)
             .collect();
         for link in waiting {
-            let Some(wire) = self.life(machine).and_then(|life| life.links.get(&link)) else {
+            let Some(sim_link) =
+                self.incarnation(host_id).and_then(|incarnation| incarnation.links.get(&link))
+            else {
                 continue;
             };
-            let wire = Wire {
-                connection: wire.connection,
-                side: wire.side,
-                outbound: wire.outbound.clone(),
+            let sim_link = SimLink {
+                connection: sim_link.connection,
+                side: sim_link.side,
+                outbound: sim_link.outbound.clone(),
             };
-            let connection = &self.connections[wire.connection.0];
-            let other = connection.end(wire.side.other()).machine;
-            let window = self.network.path(machine, other).window();
+            let connection = &self.connections[sim_link.connection.0];
+            let other = connection.end(sim_link.side.other()).host_id;
+            let window = self.network.path(host_id, other).window();
             loop {
-                let pipe = &self.connections[wire.connection.0].end(wire.side).pipe;
+                let pipe = &self.connections[sim_link.connection.0].end(sim_link.side).pipe;
                 let room = window.saturating_sub(pipe.in_flight_bytes);
                 let mut batch = Batch::default();
                 if room == 0 {
                     break;
                 }
-                wire.outbound.try_take(room, &mut batch);
+                sim_link.outbound.try_take(room, &mut batch);
                 if batch.bytes == 0 {
                     break;
                 }
-                let is_relieved = batch.relieved;
-                self.write(machine, &wire, batch);
-                if is_relieved && let Some(life) = self.life(machine) {
-                    life.plane.writable(link, now);
-                    relieved = true;
+                let is_writable = batch.writable;
+                self.write(host_id, &sim_link, batch);
+                if is_writable && let Some(incarnation) = self.incarnation(host_id) {
+                    incarnation.plane.writable(link, now);
+                    writable = true;
                 }
             }
         }
-        relieved
+        writable
     }
 }

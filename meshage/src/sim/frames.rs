@@ -1,4 +1,4 @@
-//! Bytes of a connection on their way in and out: hellos, frames, and who is given them.
+//! Reads and writes the bytes of a connection: hellos and frames, and their dispatch to the planes.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use crate::wire::frame::{self, FrameKind};
 use crate::wire::hello::{Hello, PREFACE_BYTES};
 
 use super::connection::{ConnectionId, Side, State};
-use super::network::Machine;
-use super::node::Wire;
+use super::network::HostId;
+use super::node::SimLink;
 use super::simulation::Sim;
 
-/// How often a router is told that bytes arrive.
-const HEARD_EVERY: Duration = Duration::from_millis(250);
+/// How often received bytes on a link are reported to the router.
+const RECEIVED_REPORT_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Sim {
     pub(super) fn read(&mut self, id: ConnectionId, side: Side, buffers: Vec<Bytes>) {
         let end = self.connections[id.0].end_mut(side);
-        let machine = end.machine;
+        let host_id = end.host_id;
         match &mut end.state {
             State::Hello(collected) => {
                 buffers.iter().for_each(|buffer| collected.extend_from_slice(buffer));
                 self.read_hello(id, side);
             }
-            State::Link { .. } => self.read_link(machine, id, side, &buffers.concat()),
-            State::Connecting | State::Gone => {
-                panic!("invariant S1: bytes are read only by an end that is open");
+            State::Link { .. } => self.read_link(host_id, id, side, &buffers.concat()),
+            State::Connecting | State::Closed => {
+                panic!("invariant S1: only an open end reads bytes");
             }
         }
     }
@@ -53,41 +53,44 @@ impl Sim {
         };
         let length = match Hello::length(*preface) {
             Ok(length) => PREFACE_BYTES + length,
-            Err(error) => panic!("invariant S8: our own preface is refused: {error}"),
+            Err(error) => panic!("invariant S8: a node's preface is refused: {error}"),
         };
         if collected.len() < length {
             return;
         }
         let hello = match Hello::decode(&collected[PREFACE_BYTES..length]) {
             Ok(hello) => hello,
-            Err(error) => panic!("invariant S8: our own hello is refused: {error}"),
+            Err(error) => panic!("invariant S8: a node's hello is refused: {error}"),
         };
         let mut read_buffer = Box::<ReadBuffer>::default();
         read_buffer.deframer().buffer().extend_from_slice(&collected[length..]);
-        let machine = end.machine;
-        let Some(life) = &mut self.computers[machine.0].life else {
-            panic!("invariant S1: an open end belongs to a life");
+        let host_id = end.host_id;
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
+            panic!("invariant S1: an open end belongs to an incarnation");
         };
-        let link = LinkId(life.next_link);
-        life.next_link += 1;
-        end.state = State::Link { link, read_buffer, heard: None };
-        life.links
-            .insert(link, Wire { connection: id, side, outbound: Arc::new(Outbound::default()) });
-        life.fib_stale = true;
+        let link = LinkId(incarnation.next_link);
+        incarnation.next_link += 1;
+        end.state = State::Link { link, read_buffer, reported_at: None };
+        incarnation.links.insert(
+            link,
+            SimLink { connection: id, side, outbound: Arc::new(Outbound::default()) },
+        );
+        incarnation.fib_stale = true;
         let role = match side {
             Side::Dialler => Role::Dialler(dial),
             Side::Listener => Role::Listener,
         };
-        self.trace_hash.event(self.now, b'u', machine.0 as u64, link.0);
+        self.trace_hash.event(self.now, b'u', host_id.0 as u64, link.0);
         self.trace_hash
-            .line(self.now, || format!("link up {} {link} to {}", machine.0, hello.name));
-        self.feed(machine, Input::LinkUp { link, role, hello });
-        self.settle(machine);
-        self.read_frames(machine, id, side);
+            .line(self.now, || format!("link up {} {link} to {}", host_id.0, hello.name));
+        self.feed(host_id, Input::LinkUp { link, role, hello });
+        self.settle(host_id);
+        self.read_frames(host_id, id, side);
     }
 
-    /// Reads as a real link does: whatever comes into a buffer, large bodies into their place.
-    fn read_link(&mut self, machine: Machine, id: ConnectionId, side: Side, mut bytes: &[u8]) {
+    /// Reads as a real link does: large bodies into their final buffer, the rest into the read
+    /// buffer.
+    fn read_link(&mut self, host_id: HostId, id: ConnectionId, side: Side, mut bytes: &[u8]) {
         let now = self.instant();
         while !bytes.is_empty() {
             let State::Link { link, read_buffer, .. } =
@@ -95,11 +98,11 @@ impl Sim {
             else {
                 return;
             };
-            let (link, Some(life)) = (*link, &mut self.computers[machine.0].life) else {
+            let (link, Some(incarnation)) = (*link, &mut self.hosts[host_id.0].incarnation) else {
                 return;
             };
             let read = read_buffer.read_chunk(
-                &life.plane,
+                &incarnation.plane,
                 link,
                 || now,
                 |buffers| bytes.read_vectored(buffers),
@@ -109,15 +112,15 @@ impl Sim {
                 Ok(ChunkRead::Ordinary) => {
                     read_buffer.deframer().buffer().extend_from_slice(std::mem::take(&mut bytes));
                 }
-                Err(error) => panic!("invariant S8: memory is read without an error: {error}"),
+                Err(error) => panic!("invariant S8: a read from memory failed: {error}"),
             }
-            self.read_frames(machine, id, side);
+            self.read_frames(host_id, id, side);
         }
     }
 
-    /// Takes all frames that are whole, and finds the place of a chunk that is not.
-    fn read_frames(&mut self, machine: Machine, id: ConnectionId, side: Side) {
-        let State::Link { link, read_buffer, heard } =
+    /// Handles all complete frames, and starts in-place reassembly for a partial chunk.
+    fn read_frames(&mut self, host_id: HostId, id: ConnectionId, side: Side) {
+        let State::Link { link, read_buffer, reported_at } =
             &mut self.connections[id.0].end_mut(side).state
         else {
             return;
@@ -128,104 +131,104 @@ impl Sim {
             match read_buffer.deframer().next_frame() {
                 Ok(Some(frame)) => {
                     frames.push(frame);
-                    read_buffer.forget();
+                    read_buffer.next_frame_began();
                 }
                 Ok(None) => break,
-                Err(error) => panic!("invariant S8: our own frames are refused: {error}"),
+                Err(error) => panic!("invariant S8: a node's frames are refused: {error}"),
             }
         }
-        let tell = heard.is_none_or(|at| self.now >= at + HEARD_EVERY);
-        if tell {
-            *heard = Some(self.now);
-            self.feed(machine, Input::Heard { link });
+        let report = reported_at.is_none_or(|at| self.now >= at + RECEIVED_REPORT_INTERVAL);
+        if report {
+            *reported_at = Some(self.now);
+            self.feed(host_id, Input::BytesReceived { link });
         }
         let data =
             frames.iter().any(|frame| matches!(frame.kind, Some(FrameKind::Data | FrameKind::Ack)));
-        // The driver's control task and its readers run side by side: either may be first.
-        let data_first = data && self.races.permille(500);
+        // The driver's control task and its readers run concurrently: either may be first.
+        let data_first = data && self.race_rng.permille(500);
         if data && data_first {
-            self.receive(machine, link, &frames);
+            self.receive(host_id, link, &frames);
         }
         for frame in &frames {
             if frame.kind == Some(FrameKind::Control) {
-                self.control(machine, link, frame);
+                self.control(host_id, link, frame);
             }
         }
         if data && !data_first {
-            self.receive(machine, link, &frames);
+            self.receive(host_id, link, &frames);
         }
-        self.place(machine, id, side);
+        self.place(host_id, id, side);
     }
 
-    fn place(&mut self, machine: Machine, id: ConnectionId, side: Side) {
+    fn place(&mut self, host_id: HostId, id: ConnectionId, side: Side) {
         let now = self.instant();
         let State::Link { link, read_buffer, .. } = &mut self.connections[id.0].end_mut(side).state
         else {
             return;
         };
-        if let Some(life) = &self.computers[machine.0].life
-            && life.links.contains_key(link)
+        if let Some(incarnation) = &self.hosts[host_id.0].incarnation
+            && incarnation.links.contains_key(link)
         {
-            read_buffer.place(&life.plane, *link, now);
+            read_buffer.start_in_place(&incarnation.plane, *link, now);
         }
     }
 
-    fn control(&mut self, machine: Machine, link: LinkId, frame: &RawFrame) {
+    fn control(&mut self, host_id: HostId, link: LinkId, frame: &RawFrame) {
         let frame = match ControlFrame::decode(&frame.payload) {
             Ok(frame) => frame,
-            Err(error) => panic!("invariant S8: our own control frame is refused: {error}"),
+            Err(error) => panic!("invariant S8: a node's control frame is refused: {error}"),
         };
-        let Some(life) = &self.computers[machine.0].life else {
+        let Some(incarnation) = &self.hosts[host_id.0].incarnation else {
             return;
         };
-        if !life.links.contains_key(&link) {
+        if !incarnation.links.contains_key(&link) {
             return;
         }
-        self.trace_hash.line(self.now, || format!("control {} {link} {frame:?}", machine.0));
-        self.feed(machine, Input::Control { link, frame });
+        self.trace_hash.line(self.now, || format!("control {} {link} {frame:?}", host_id.0));
+        self.feed(host_id, Input::Control { link, frame });
     }
 
-    fn receive(&mut self, machine: Machine, link: LinkId, frames: &[RawFrame]) {
+    fn receive(&mut self, host_id: HostId, link: LinkId, frames: &[RawFrame]) {
         let now = self.instant();
-        let Some(life) = &mut self.computers[machine.0].life else {
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             return;
         };
-        if !life.links.contains_key(&link) {
+        if !incarnation.links.contains_key(&link) {
             return;
         }
         for frame in frames {
             self.trace_hash
-                .line(self.now, || format!("frame {} {link} {}", machine.0, shown(frame)));
+                .line(self.now, || format!("frame {} {link} {}", host_id.0, describe(frame)));
         }
-        let refused = life.plane.refused_in_transit();
-        let taken = life.plane.receive(link, frames, now);
-        self.figures.upheavals += life.plane.refused_in_transit() - refused;
+        let refused = incarnation.plane.refused_in_transit();
+        let taken = incarnation.plane.receive(link, frames, now);
+        self.counters.order_disruptions += incarnation.plane.refused_in_transit() - refused;
         if let Err(error) = taken {
-            panic!("invariant S8: our own message is refused: {error}");
+            panic!("invariant S8: a node's message is refused: {error}");
         }
     }
 
-    pub(super) fn write(&mut self, machine: Machine, wire: &Wire, batch: Batch) {
-        if batch.runs.is_empty() {
+    pub(super) fn write(&mut self, host_id: HostId, sim_link: &SimLink, batch: Batch) {
+        if batch.buffers.is_empty() {
             return;
         }
-        let mut buffers = Vec::with_capacity(batch.runs.len());
-        let figures = &mut self.figures.computers[machine.0];
-        for run in batch.runs {
+        let mut buffers = Vec::with_capacity(batch.buffers.len());
+        let counters = &mut self.counters.hosts[host_id.0];
+        for run in batch.buffers {
             self.trace_hash.bytes(&run.bytes);
             let whole = match run.body.is_empty() {
                 true => Bytes::from(run.bytes),
                 false => Bytes::from([&run.bytes[..], &run.body[..]].concat()),
             };
-            frame::frames(&whole).for_each(|frame| figures.wrote(frame));
+            frame::frames(&whole).for_each(|frame| counters.wrote(frame));
             buffers.push(whole);
         }
-        self.put_bytes(wire.connection, wire.side, buffers);
+        self.put_bytes(sim_link.connection, sim_link.side, buffers);
     }
 }
 
-/// A frame of a message or of acknowledgements, for who reads along.
-fn shown(frame: &RawFrame) -> String {
+/// Describes a data or acknowledgement frame for the printed trace.
+fn describe(frame: &RawFrame) -> String {
     match frame.kind {
         Some(FrameKind::Data) => match DataFrame::decode(frame.payload.clone()) {
             Ok(data) => format!("{:?} {} bytes", data.header, data.body.len()),

@@ -1,7 +1,7 @@
-//! The book of what was sent, what became of it, and what arrived.
+//! The history of sends and deliveries that the checkers compare with.
 //!
-//! It owns the truth about messages that no node has: the checkers compare with it. What can be
-//! told wrong at once (a message received twice, or out of order) is told at once.
+//! It has the complete view of all messages, which no node has. An error that is visible at once (a
+//! message delivered twice, or out of order) panics at once.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,173 +13,177 @@ use crate::message::{Message, Report};
 use crate::name::{Instance, MessageId, NodeName};
 use crate::wire::data::CHUNK_BYTES;
 
-use super::network::Machine;
+use super::network::HostId;
 
-/// One send of a world: its place in the history.
+/// One send of a simulation: its index in the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub usize);
+pub struct SendId(pub usize);
 
-/// A message that came into somebody's inbox.
+/// A message that arrived in an inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    /// Whose.
+pub struct Delivery {
+    /// The recipient.
     pub name: NodeName,
-    /// In which life.
+    /// The recipient's incarnation.
     pub instance: Instance,
-    /// When the application had it.
+    /// When the application received it.
     pub at: Duration,
-    /// How many links it had crossed.
+    /// The number of links that it crossed.
     pub hops: usize,
 }
 
-/// One message that was sent.
+/// The record of one send.
 #[derive(Debug, Clone)]
-pub struct Sent {
-    /// By whom.
-    pub machine: Machine,
-    /// In which life.
+pub struct SendRecord {
+    /// The sending host.
+    pub host_id: HostId,
+    /// The sender's incarnation.
     pub source: Instance,
-    /// Its number there.
+    /// The message number that the source assigned.
     pub id: Option<MessageId>,
-    /// Whom a report has to name, sorted.
+    /// The recipients that the report must name, sorted.
     pub expected: Vec<NodeName>,
-    /// Whether it went to everybody.
+    /// Whether it is a broadcast.
     pub broadcast: bool,
-    /// How many bytes.
+    /// The length of the body in bytes.
     pub length: usize,
-    /// Whether it was to be sent again until the deadline.
+    /// Whether it was to be retried until the deadline.
     pub retry: bool,
-    /// How often nodes had changed their routes, and relays had refused something, by then.
-    pub upheavals: u64,
+    /// The value of the order-disruption counter at the time of the send.
+    pub order_disruptions: u64,
     /// When it was sent.
     pub started: Duration,
-    /// When it has to be over.
+    /// The deadline.
     pub deadline: Duration,
-    /// What the sender was told, and when.
+    /// The result that the sender received, and when.
     pub result: Option<(Duration, Result<Report, SendError>)>,
-    /// Where it arrived.
-    pub receipts: Vec<Receipt>,
-    /// The sender's life ended first: nobody was there to be told.
-    pub orphaned: bool,
+    /// The deliveries.
+    pub deliveries: Vec<Delivery>,
+    /// The sender's incarnation ended before the result was known.
+    pub sender_ended: bool,
 }
 
-/// Source, receiver, and whether the messages are large.
+/// The source, the receiver, and whether the messages are large.
 type SizeKey = (Instance, Instance, bool);
 
-/// Everything sent in a world.
+/// All sends and deliveries of a simulation.
 #[derive(Debug, Default)]
 pub struct History {
-    sent: Vec<Sent>,
-    by_message: HashMap<(Instance, MessageId), Ticket>,
-    /// The last message that a receiver had of a channel, broadcasts apart from sets.
+    sent: Vec<SendRecord>,
+    by_message: HashMap<(Instance, MessageId), SendId>,
+    /// The last message that a receiver got on a channel, with separate entries for broadcasts and
+    /// sets.
     last: HashMap<(SizeKey, bool), MessageId>,
-    /// The newest message that it had of both.
+    /// The newest message that a receiver got, broadcasts and sets together.
     newest: HashMap<SizeKey, MessageId>,
     received: u64,
 }
 
-/// The body of a send: a pattern of its own, so that a byte of another message shows.
-pub fn body(ticket: Ticket, length: usize) -> Bytes {
-    (0..length).map(|at| pattern(ticket, at)).collect::<Vec<u8>>().into()
+/// The body of a send. Each send has its own pattern, so that a byte of another message is
+/// detected.
+pub fn body(send_id: SendId, length: usize) -> Bytes {
+    (0..length).map(|at| pattern(send_id, at)).collect::<Vec<u8>>().into()
 }
 
-fn pattern(ticket: Ticket, at: usize) -> u8 {
-    (ticket.0.wrapping_mul(131) ^ at ^ (at >> 8).wrapping_mul(29)) as u8
+fn pattern(send_id: SendId, at: usize) -> u8 {
+    (send_id.0.wrapping_mul(131) ^ at ^ (at >> 8).wrapping_mul(29)) as u8
 }
 
 impl History {
-    /// The number that the next send will have.
-    pub(super) fn next_ticket(&self) -> Ticket {
-        Ticket(self.sent.len())
+    /// The ID of the next send.
+    pub(super) fn next_send_id(&self) -> SendId {
+        SendId(self.sent.len())
     }
 
-    /// Enters a send.
-    pub(super) fn enter(&mut self, sent: Sent) {
+    /// Records a send.
+    pub(super) fn record_send(&mut self, sent: SendRecord) {
         self.sent.push(sent);
     }
 
-    /// Takes the last entry back: nothing was sent after all.
-    pub(super) fn withdraw(&mut self, ticket: Ticket) {
-        assert_eq!(ticket.0 + 1, self.sent.len(), "only the last entry is ever taken back");
+    /// Removes the last record, because the send was refused.
+    pub(super) fn remove_last(&mut self, send_id: SendId) {
+        assert_eq!(send_id.0 + 1, self.sent.len(), "only the last record may be removed");
         self.sent.pop();
     }
 
-    /// Enters the number that the source gave a send.
-    pub(super) fn number(&mut self, ticket: Ticket, id: MessageId) {
-        let sent = &mut self.sent[ticket.0];
+    /// Records the message number that the source assigned to a send.
+    pub(super) fn set_message_id(&mut self, send_id: SendId, id: MessageId) {
+        let sent = &mut self.sent[send_id.0];
         sent.id = Some(id);
-        let doubled = self.by_message.insert((sent.source, id), ticket);
-        assert_eq!(doubled, None, "invariant S3: a source uses no message number twice");
+        let previous = self.by_message.insert((sent.source, id), send_id);
+        assert_eq!(previous, None, "invariant S3: a source used a message number twice");
     }
 
-    /// Enters what a sender was told. `late_from` is when it could first be told.
-    pub(super) fn complete(
+    /// Records the result of a send. `late_from` is the earliest time at which it could be
+    /// reported.
+    pub(super) fn record_completion(
         &mut self,
-        ticket: Ticket,
+        send_id: SendId,
         result: Result<Report, SendError>,
         now: Duration,
         late_from: Duration,
     ) {
-        let sent = &mut self.sent[ticket.0];
-        assert!(sent.result.is_none(), "invariant S6: {ticket:?} was completed twice");
+        let sent = &mut self.sent[send_id.0];
+        assert!(sent.result.is_none(), "invariant S6: {send_id:?} was completed twice");
         assert!(
             now <= sent.deadline.max(late_from) + DEADLINE_SLACK,
-            "invariant S6: {ticket:?} ended at {now:?}, after its deadline {:?}: {sent:?}",
+            "invariant S6: {send_id:?} completed at {now:?}, after its deadline {:?}: {sent:?}",
             sent.deadline
         );
         sent.result = Some((now, result));
     }
 
-    /// Enters a message that an application took out of its inbox, and how often nodes had changed
-    /// their routes, and relays had refused something, by then.
-    pub(super) fn receive(
+    /// Records a message that an application took from its inbox. `order_disruptions` is the
+    /// current value of the counter of route changes and refusals in transit.
+    pub(super) fn record_delivery(
         &mut self,
         name: &NodeName,
         instance: Instance,
         message: &Message,
         now: Duration,
-        upheavals: u64,
+        order_disruptions: u64,
     ) {
-        let Some(&ticket) = self.by_message.get(&(message.instance, message.id)) else {
-            panic!("invariant S3: {name} received a message that nobody sent: {message}");
+        let Some(&send_id) = self.by_message.get(&(message.instance, message.id)) else {
+            panic!("invariant S3: {name} received a message that was not sent: {message}");
         };
-        let sent = &mut self.sent[ticket.0];
+        let sent = &mut self.sent[send_id.0];
         assert!(
             message.body.len() == sent.length
-                && message.body.iter().enumerate().all(|(at, &byte)| byte == pattern(ticket, at)),
-            "invariant S3: {name} received {ticket:?} with another body"
+                && message.body.iter().enumerate().all(|(at, &byte)| byte == pattern(send_id, at)),
+            "invariant S3: {name} received {send_id:?} with a different body"
         );
-        assert_eq!(message.is_broadcast(), sent.broadcast, "invariant S3: {ticket:?} {message}");
+        assert_eq!(message.is_broadcast(), sent.broadcast, "invariant S3: {send_id:?} {message}");
         assert!(
-            sent.receipts.iter().all(|receipt| receipt.instance != instance),
-            "invariant S2: {name} ({instance}) received {ticket:?} twice: {message}; {sent:?}"
+            sent.deliveries.iter().all(|delivery| delivery.instance != instance),
+            "invariant S2: {name} ({instance}) received {send_id:?} twice: {message}; {sent:?}"
         );
         assert!(
             sent.broadcast || message.recipients.contains(name),
-            "invariant S3: {name} received {ticket:?}, which was not sent to it"
+            "invariant S3: {name} received {send_id:?}, which was not sent to it"
         );
-        sent.receipts.push(Receipt {
+        sent.deliveries.push(Delivery {
             name: name.clone(),
             instance,
             at: now,
             hops: message.route.len(),
         });
-        self.in_order(name, instance, message, ticket, upheavals);
+        self.in_order(name, instance, message, send_id, order_disruptions);
         self.received += 1;
     }
 
-    /// Of one size, messages of one kind keep their order whatever happens; sets and broadcasts do
-    /// with each other as long as the route stands: as long as no node changed its routes,
-    /// and no relay refused one of them (a message that is sent again until it arrives takes another place in the order).
+    /// Checks the order of messages of one size. Messages of one kind always arrive in order. Sets
+    /// and broadcasts arrive in order relative to each other while no node changes its routes and
+    /// no relay refuses a message. (A message that is retried until it arrives takes a later place
+    /// in the order.)
     fn in_order(
         &mut self,
         name: &NodeName,
         instance: Instance,
         message: &Message,
-        ticket: Ticket,
-        upheavals: u64,
+        send_id: SendId,
+        order_disruptions: u64,
     ) {
-        let sent = &self.sent[ticket.0];
+        let sent = &self.sent[send_id.0];
         let size = (message.instance, instance, sent.length > CHUNK_BYTES);
         let before = self.last.insert((size, sent.broadcast), message.id);
         assert!(
@@ -190,7 +194,7 @@ impl History {
         );
         let newest = self.newest.entry(size).or_insert(message.id);
         assert!(
-            *newest <= message.id || sent.upheavals != upheavals || sent.retry,
+            *newest <= message.id || sent.order_disruptions != order_disruptions || sent.retry,
             "invariant S5: {name} received {} after {newest:?} of {}: {sent:?}",
             message.id,
             message.source
@@ -198,32 +202,32 @@ impl History {
         *newest = message.id.max(*newest);
     }
 
-    /// The sender's life ended.
-    pub(super) fn orphan(&mut self, source: Instance) {
+    /// Marks the pending sends of an incarnation that ended.
+    pub(super) fn mark_sender_ended(&mut self, source: Instance) {
         for sent in &mut self.sent {
             if sent.source == source && sent.result.is_none() {
-                sent.orphaned = true;
+                sent.sender_ended = true;
             }
         }
     }
 
-    /// What was sent, in order.
-    pub fn sent(&self) -> &[Sent] {
+    /// All sends, in order.
+    pub fn sent(&self) -> &[SendRecord] {
         &self.sent
     }
 
     /// One send.
-    pub fn entry(&self, ticket: Ticket) -> &Sent {
-        &self.sent[ticket.0]
+    pub fn entry(&self, send_id: SendId) -> &SendRecord {
+        &self.sent[send_id.0]
     }
 
-    /// How many messages arrived, each recipient counted.
+    /// The number of deliveries, each recipient counted.
     pub fn received(&self) -> u64 {
         self.received
     }
 }
 
-/// How much later than its deadline a send may end: timers are exact in virtual time.
+/// The allowed delay of a completion after its deadline. Timers are exact in virtual time.
 const DEADLINE_SLACK: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
@@ -237,27 +241,27 @@ mod tests {
         NodeName::new(text).expect("valid")
     }
 
-    /// A history in which "a" sent so many messages to "b", one byte each.
+    /// A history in which "a" sent `messages` messages of one byte to "b".
     fn history(messages: u64) -> History {
         let mut history = History::default();
         for number in 1..=messages {
-            let ticket = history.next_ticket();
-            history.enter(Sent {
-                machine: Machine(0),
+            let send_id = history.next_send_id();
+            history.record_send(SendRecord {
+                host_id: HostId(0),
                 source: Instance(1),
                 id: None,
                 expected: vec![name("b")],
                 broadcast: false,
                 length: 1,
                 retry: false,
-                upheavals: 0,
+                order_disruptions: 0,
                 started: Duration::ZERO,
                 deadline: SECOND,
                 result: None,
-                receipts: Vec::new(),
-                orphaned: false,
+                deliveries: Vec::new(),
+                sender_ended: false,
             });
-            history.number(ticket, MessageId(number));
+            history.set_message_id(send_id, MessageId(number));
         }
         history
     }
@@ -270,13 +274,13 @@ mod tests {
             recipients: name("b").into(),
             route: name("a").into(),
             encoding: Encoding::BYTES,
-            body: body(Ticket(number as usize - 1), 1),
+            body: body(SendId(number as usize - 1), 1),
         };
-        history.receive(&name("b"), Instance(2), &message, SECOND, 0);
+        history.record_delivery(&name("b"), Instance(2), &message, SECOND, 0);
     }
 
     #[test]
-    fn messages_once_each_and_in_order_are_as_they_have_to_be() {
+    fn messages_delivered_once_and_in_order_are_accepted() {
         let mut history = history(3);
         receive(&mut history, 1);
         receive(&mut history, 3);
@@ -285,7 +289,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "invariant S2")]
-    fn a_message_twice_is_found() {
+    fn a_duplicate_delivery_is_detected() {
         let mut history = history(1);
         receive(&mut history, 1);
         receive(&mut history, 1);
@@ -293,7 +297,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "invariant S5")]
-    fn a_message_overtaken_is_found() {
+    fn a_reordered_message_is_detected() {
         let mut history = history(2);
         receive(&mut history, 2);
         receive(&mut history, 1);
@@ -301,14 +305,14 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "invariant S3")]
-    fn a_message_that_nobody_sent_is_found() {
+    fn a_message_that_was_never_sent_is_detected() {
         receive(&mut history(0), 1);
     }
 
     #[test]
     #[should_panic(expected = "invariant S6")]
-    fn a_report_after_the_deadline_is_found() {
+    fn a_report_after_the_deadline_is_detected() {
         let report = Ok(Report::default());
-        history(1).complete(Ticket(0), report, SECOND * 2, Duration::ZERO);
+        history(1).record_completion(SendId(0), report, SECOND * 2, Duration::ZERO);
     }
 }

@@ -1,32 +1,33 @@
 //! The simulator: the real control and data planes over a simulated network, in virtual time.
 //!
-//! It owns the world around the nodes, and no part of a node: what runs here is
-//! [`crate::protocol::router::Router`] and [`crate::forward::plane::Plane`], unchanged, fed by a
-//! driver that does what the one over sockets does. It may not touch a socket, a clock or any
-//! chance but its seed's, and one seed gives one history, to the byte.
+//! It owns the environment of the nodes, and no part of a node. It runs the unchanged
+//! [`crate::protocol::router::Router`] and [`crate::forward::plane::Plane`], fed by a driver that
+//! does the same as the driver over sockets. It may not use a socket, a clock or any randomness
+//! except that of its seed. One seed always gives the same history, to the byte.
 //!
 //! ```text
-//!   run ── chaos: faults, traffic ──► world: clock, heap ──► drive ──► Router · Plane
-//!    │                                   │                     │
-//!    └── checker ◄── history, tables ◄────┘                     └── connections over the network
+//!   run ── chaos: faults, traffic ──► simulation: clock, event queue ──► driver ──► Router · Plane
+//!    │                                   │                                │
+//!    └── checker ◄── history, tables ◄───┘                                └── connections
 //! ```
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `world`, `act` | computers, time; what a test does to a world |
+//! | `simulation`, `event`, `application` | hosts, time, scheduled events; operations of tests |
 //! | `driver` | a node's driver: the drain loop, timers, datagrams |
-//! | `socket`, `frames` | connections made and closed; what is read from them and written |
+//! | `socket`, `frames` | connections that are made and closed; reading and writing them |
 //! | `network`, `connection` | paths and faults; one connection's two pipes |
-//! | `faults` | kill, power off, stop, leave, and back |
-//! | `history`, `checker` | what was sent and arrived; what has to hold |
-//! | `chaos`, `run`, `report` | plans from seeds, whole runs, their figures |
-//! | `targets` | the figures that the mesh is to reach, at full size |
+//! | `faults` | kill, power off, stop, leave, and recovery |
+//! | `history`, `checker` | sends and deliveries; the invariants |
+//! | `chaos`, `run`, `report` | plans from seeds, complete runs, their results |
+//! | `targets` | the performance targets of the mesh, at full size |
 
 mod application;
 mod chaos;
 mod checker;
 mod connection;
 mod driver;
+mod event;
 mod faults;
 mod frames;
 pub mod history;
@@ -41,10 +42,13 @@ mod targets;
 mod trace_hash;
 
 pub use application::SendOptions;
-pub use node::{Condition, NodeSpec};
-pub use report::{Counts, Figures, Histogram, Summary};
+pub use node::{HostState, NodeSpec};
+pub use report::{Histogram, SimCounters, Summary, TrafficCounters};
 pub use rng::SimRng;
-pub use run::{Broken, Campaign, DEGREE, SimOptions, Tally, run_many, run_one, two_islands};
+pub use run::{
+    Campaign, CampaignResult, DEGREE, InvariantViolation, SimOptions, run_many, run_one,
+    two_islands,
+};
 pub use simulation::Sim;
 pub use targets::{Target, measure};
 pub use trace_hash::TraceHash;

@@ -1,7 +1,7 @@
-//! One simulated computer, and the life of the node that runs on it.
+//! One simulated host, and the incarnation of the node that runs on it.
 //!
-//! It owns a router, a data plane and what the application there sees. The loop that feeds them is
-//! the world's ([`super::simulation`]); a start after a crash is another [`Life`] on the same computer.
+//! It owns a router, a data plane and the events that the application received. The loop that feeds
+//! them is in [`super::driver`]. A restart is another [`Incarnation`] on the same host.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,44 +16,44 @@ use crate::protocol::io::Input;
 use crate::protocol::router::Router;
 
 use super::connection::{ConnectionId, Side};
-use super::history::Ticket;
-use super::simulation::SimEvent;
+use super::event::SimEvent;
+use super::history::SendId;
 
-/// What a node is started with.
+/// The configuration of a simulated node.
 #[derive(Debug, Clone)]
 pub struct NodeSpec {
-    /// Its name; unless another host name is given, its computer is found by it too.
+    /// The node's name, and by default also the host name.
     pub name: NodeName,
-    /// The name that others dial.
-    pub host: String,
+    /// The host name that other nodes dial.
+    pub host_name: String,
     /// Its namespace.
     pub namespace: Namespace,
-    /// How many links it wants.
+    /// The wanted number of links.
     pub degree: u32,
-    /// How often it announces though nothing changed.
+    /// The announcement period when nothing changes.
     pub msa_timeout: Duration,
-    /// How many messages wait for its application at most.
+    /// The capacity of the inbox, in messages.
     pub receive_buffer: usize,
-    /// The largest body it sends or takes.
+    /// The largest body that it sends or receives.
     pub max_message: usize,
-    /// Whom it dials for ever.
+    /// The seed addresses, which it dials forever.
     pub seeds: Vec<String>,
-    /// How late its control task comes to an input at the most: the readers of its links do not
-    /// wait for it.
+    /// The maximum delay of its control task before it handles an input. The readers of its links
+    /// do not wait for it.
     pub lag: Duration,
 }
 
 impl NodeSpec {
-    /// A node of this name with the defaults of a real one.
+    /// A node of this name with the defaults of a real node.
     ///
     /// # Panics
-    /// If the name is none: worlds are written by us.
+    /// If the name is not valid, which is an error of the test.
     pub fn new(name: &str, degree: u32) -> Self {
-        #[expect(clippy::expect_used, reason = "a world with a wrong name is a mistake of ours")]
+        #[expect(clippy::expect_used, reason = "an invalid name is an error of the test")]
         let node_name = NodeName::new(name).expect("a valid node name");
         Self {
             name: node_name,
-            host: name.into(),
+            host_name: name.into(),
             namespace: Namespace::default(),
             degree,
             msa_timeout: crate::config::DEFAULT_MSA_TIMEOUT,
@@ -65,101 +65,101 @@ impl NodeSpec {
     }
 }
 
-/// How a computer is.
+/// The state of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
-    /// It runs.
-    On,
-    /// Its process is stopped: the kernel still takes what arrives, nobody reads it.
+pub enum HostState {
+    /// The host runs.
+    Running,
+    /// The process is stopped: the kernel still accepts traffic, but the process does not read it.
     Stopped,
-    /// It has no power: nothing leaves, nothing is answered.
+    /// The host has no power: it sends and answers nothing.
     Off,
 }
 
-/// One computer.
+/// One simulated host.
 #[derive(Debug)]
-pub(super) struct Computer {
+pub(super) struct SimHost {
     pub(super) spec: NodeSpec,
-    pub(super) condition: Condition,
-    pub(super) life: Option<Life>,
-    /// What happened while the process was stopped, in order.
+    pub(super) state: HostState,
+    pub(super) incarnation: Option<Incarnation>,
+    /// The events that arrived while the process was stopped, in order.
     pub(super) deferred: Vec<SimEvent>,
-    /// When the process was last continued: nobody is on time while stopped.
+    /// When the process was last resumed. Deadlines do not hold while it is stopped.
     pub(super) continued_at: Duration,
 }
 
-/// How many datagrams a stopped process finds when it goes on: a kernel's buffer of small ones.
+/// The most datagrams that wait for a stopped process: a kernel's buffer of small datagrams.
 pub(super) const DEFERRED_MAX: usize = 256;
 
-/// One link as its driver sees it.
+/// One link, as its driver holds it.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct SimLink {
     pub(super) connection: ConnectionId,
     pub(super) side: Side,
     pub(super) outbound: Arc<Outbound>,
 }
 
-/// One life of a node.
-pub(super) struct Life {
-    /// Never used twice in a world.
+/// One incarnation of a node.
+pub(super) struct Incarnation {
+    /// Unique in a simulation.
     pub(super) number: u64,
     pub(super) instance: Instance,
     pub(super) router: Router,
     pub(super) plane: Plane<Recorder>,
-    pub(super) links: BTreeMap<LinkId, Wire>,
-    /// Every end of a connection that it holds, links and those that are not yet.
+    pub(super) links: BTreeMap<LinkId, SimLink>,
+    /// Every connection end that it holds, including those that are not links yet.
     pub(super) open: BTreeSet<(ConnectionId, Side)>,
     pub(super) next_link: u64,
-    /// When it is next woken, if that is on the heap.
+    /// The time of the scheduled wakeup, if there is one.
     pub(super) wake: Option<Duration>,
-    /// What its control task has yet to come to, and when it comes to the last of it.
+    /// The queued inputs of the control task, and when it handles the last of them.
     pub(super) queued: VecDeque<Input>,
-    pub(super) turn_at: Duration,
+    pub(super) next_input_at: Duration,
     /// Whether the application reads its inbox.
     pub(super) reading: bool,
-    /// The routes or the links changed since the data plane was told.
+    /// Whether the routes or the links changed since the last installation in the data plane.
     pub(super) fib_stale: bool,
-    /// The nodes that exist, and the peers, as events told the application.
-    pub(super) told_nodes: BTreeSet<NodeName>,
-    pub(super) told_peers: BTreeSet<NodeName>,
-    /// How often in a row it was woken without time going by.
-    pub(super) spins: u32,
+    /// The nodes and the peers, as reported to the application by events.
+    pub(super) reported_nodes: BTreeSet<NodeName>,
+    pub(super) reported_peers: BTreeSet<NodeName>,
+    /// The number of consecutive wakeups without a change of the time.
+    pub(super) immediate_wakes: u32,
 }
 
-impl std::fmt::Debug for Life {
+impl std::fmt::Debug for Incarnation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Life").field("instance", &self.instance).finish_non_exhaustive()
+        f.debug_struct("Incarnation").field("instance", &self.instance).finish_non_exhaustive()
     }
 }
 
-/// What the data plane tells the application, kept until the world takes it.
+/// Records what the data plane reports to the application, until the simulation takes it.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
-    completed: Mutex<Vec<(Ticket, Result<Report, SendError>)>>,
+    completed: Mutex<Vec<(SendId, Result<Report, SendError>)>>,
     snooped: Mutex<Vec<Message>>,
 }
 
 impl Recorder {
-    /// The sends that ended since the last call.
-    pub(super) fn completed(&self) -> Vec<(Ticket, Result<Report, SendError>)> {
+    /// The completions since the last call.
+    pub(super) fn completed(&self) -> Vec<(SendId, Result<Report, SendError>)> {
         std::mem::take(&mut self.completed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The messages seen in transit since the last call.
+    /// The snooped messages since the last call.
     pub(super) fn snooped(&self) -> Vec<Message> {
         std::mem::take(&mut self.snooped.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Sink for Recorder {
-    type Completion = Ticket;
+    type Completion = SendId;
 
-    fn complete(&self, ended: &mut Vec<(Ticket, Result<Report, SendError>)>) {
+    fn complete(&self, ended: &mut Vec<(SendId, Result<Report, SendError>)>) {
         self.completed.lock().unwrap_or_else(PoisonError::into_inner).append(ended);
     }
 
-    // The world looks at the inbox, the local queue and the deadline after every event, so that
-    // being told of them is of no use to it.
+    // The simulation checks the inbox, the local queue and the deadline after every event, so it
+    // does not need these notifications.
     fn inbox_filled(&self) {}
 
     fn send_space(&self) {}

@@ -1,29 +1,29 @@
-//! What a world counted: the figures of a report.
+//! The counters of a simulation, and the report of a run.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::wire::frame::FrameKind;
 
-/// What one computer's nodes sent.
+/// The traffic that one host sent, as frames and bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Control frames, and their bytes.
+pub struct TrafficCounters {
+    /// Control frames.
     pub control: (u64, u64),
-    /// Frames of messages.
+    /// Data frames.
     pub data: (u64, u64),
-    /// Frames of acknowledgements.
+    /// Acknowledgement frames.
     pub acks: (u64, u64),
-    /// Signs of life.
+    /// Keep-alive frames.
     pub keep_alives: (u64, u64),
     /// Solicitations and beacons.
     pub datagrams: u64,
-    /// Connections begun.
+    /// Dials.
     pub dials: u64,
 }
 
-impl Counts {
-    /// Counts a frame, prefix and all.
+impl TrafficCounters {
+    /// Counts a frame, including its length prefix.
     pub(super) fn wrote(&mut self, frame: &[u8]) {
         let count = match FrameKind::from_number(frame[4]) {
             Some(FrameKind::Control) => &mut self.control,
@@ -51,7 +51,7 @@ impl Counts {
     }
 }
 
-/// How often each small number came up.
+/// The number of occurrences of each small number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Histogram {
     counts: Vec<u64>,
@@ -66,7 +66,7 @@ impl Histogram {
         self.counts[number] += 1;
     }
 
-    /// The mean; 0 of nothing.
+    /// The mean, or 0 without entries.
     pub fn mean(&self) -> f64 {
         let (mut sum, mut count) = (0, 0);
         for (number, times) in self.counts.iter().enumerate() {
@@ -76,12 +76,12 @@ impl Histogram {
         if count == 0 { 0.0 } else { sum as f64 / count as f64 }
     }
 
-    /// The greatest number; 0 of nothing.
+    /// The maximum, or 0 without entries.
     pub fn max(&self) -> usize {
         self.counts.len().saturating_sub(1)
     }
 
-    /// The least number; 0 of nothing.
+    /// The minimum, or 0 without entries.
     pub fn min(&self) -> usize {
         self.counts.iter().position(|&times| times > 0).unwrap_or(0)
     }
@@ -93,74 +93,74 @@ impl fmt::Display for Histogram {
     }
 }
 
-/// Everything that a world counts.
+/// All counters of a simulation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// By computer.
-    pub computers: Vec<Counts>,
-    /// How many links the messages crossed that arrived.
+pub struct SimCounters {
+    /// The traffic of each host.
+    pub hosts: Vec<TrafficCounters>,
+    /// The number of links that each delivered message crossed.
     pub hops: Histogram,
-    /// How many events applications were told.
+    /// The number of events that applications received.
     pub events: u64,
-    /// How many of them of two nodes with one name.
+    /// How many of these events were name conflicts.
     pub conflicts: u64,
-    /// How often routes were put in force.
+    /// The number of route installations.
     pub installs: u64,
-    /// How often something came between messages on one route: new routes came into force somewhere,
-    /// or a relay refused a copy.
-    pub upheavals: u64,
+    /// The number of events that may change the order of messages on a route: new routes were
+    /// installed at a node, or a relay refused a copy.
+    pub order_disruptions: u64,
 }
 
-impl Figures {
-    /// The sum over all computers.
-    pub fn total(&self) -> Counts {
-        let mut total = Counts::default();
-        self.computers.iter().for_each(|counts| total.add(counts));
+impl SimCounters {
+    /// The sum over all hosts.
+    pub fn total(&self) -> TrafficCounters {
+        let mut total = TrafficCounters::default();
+        self.hosts.iter().for_each(|counts| total.add(counts));
         total
     }
 }
 
-/// What one run came to.
+/// The result of one run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// The seed that replays it.
     pub seed: u64,
-    /// How many nodes.
+    /// The number of nodes.
     pub nodes: usize,
-    /// The degree they wanted.
+    /// The configured degree.
     pub degree: u32,
-    /// How many faults befell them.
+    /// The number of faults.
     pub faults: usize,
-    /// From the start until every table held every node.
+    /// The time from the start until every table contained every node.
     pub known: Duration,
-    /// From the start until every table was full and true.
+    /// The time from the start until every table was complete and correct.
     pub converged: Duration,
-    /// From the end of the faults until it was so again.
+    /// The time from the end of the faults until every table was complete and correct again.
     pub healed: Option<Duration>,
-    /// Virtual time in all.
+    /// The total virtual time.
     pub lasted: Duration,
-    /// What was counted.
-    pub figures: Figures,
-    /// Links of each node at the end.
+    /// The counters.
+    pub counters: SimCounters,
+    /// The number of links of each node at the end.
     pub links: Histogram,
-    /// How many sends, and how many of their recipients had each outcome.
+    /// The number of sends.
     pub sends: u64,
-    /// Outcomes by their names, sorted.
+    /// The number of recipients for each outcome, sorted by the outcome's name.
     pub outcomes: Vec<(&'static str, u64)>,
-    /// Messages that arrived, each recipient counted.
+    /// The number of deliveries, each recipient counted.
     pub received: u64,
-    /// Events of the simulator.
+    /// The number of simulator events.
     pub events: u64,
-    /// The digest of all of them.
+    /// The digest of the trace.
     pub digest: u64,
 }
 
 impl fmt::Display for Summary {
-    /// The report of one run.
+    /// Prints the report of one run.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes = self.nodes as f64;
         let seconds = self.lasted.as_secs_f64();
-        let total = self.figures.total();
+        let total = self.counters.total();
         let per_node = |count: u64| count as f64 / nodes;
         writeln!(f, "seed               {}", self.seed)?;
         writeln!(f, "nodes              {} of degree {}", self.nodes, self.degree)?;
@@ -175,8 +175,8 @@ impl fmt::Display for Summary {
                 self.faults
             )?;
         }
-        writeln!(f, "links per node     {} (least/mean/most)", self.links)?;
-        writeln!(f, "hops per message   {} (least/mean/most)", self.figures.hops)?;
+        writeln!(f, "links per node     {} (min/mean/max)", self.links)?;
+        writeln!(f, "hops per message   {} (min/mean/max)", self.counters.hops)?;
         for (name, (frames, bytes)) in [
             ("control", total.control),
             ("messages", total.data),
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_histogram_knows_its_least_mean_and_most() {
+    fn a_histogram_prints_its_minimum_mean_and_maximum() {
         let mut histogram = Histogram::default();
         assert_eq!(histogram.to_string(), "0/0.0/0");
         for number in [2, 2, 5] {

@@ -1,7 +1,7 @@
-//! SimRng from a seed: the only source of it in the simulator.
+//! Seeded random numbers: the only source of randomness in the simulator.
 //!
-//! Every part that draws has a generator of its own, forked by a label, so that one part drawing
-//! more than before does not change what the others draw.
+//! Every part that draws has its own generator, forked by a label. If one part draws more than
+//! before, the draws of the other parts do not change.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{Rng as _, SeedableRng as _};
 
 /// A seeded generator. ChaCha with eight rounds: its output is fixed by its specification, so a
-/// seed written down today means the same world with a later version of the crate.
+/// seed gives the same run with a later version of the crate.
 #[derive(Debug)]
 pub struct SimRng {
     generator: ChaCha8Rng,
@@ -18,30 +18,30 @@ pub struct SimRng {
 }
 
 impl SimRng {
-    /// The generator of this seed.
+    /// Creates the generator of this seed.
     pub fn new(seed: u64) -> Self {
         Self { generator: ChaCha8Rng::seed_from_u64(seed), seed }
     }
 
-    /// Another generator of the same seed, for another purpose.
+    /// Creates another generator of the same seed, for another purpose.
     pub fn fork(&self, label: u64) -> Self {
         // An odd multiplier maps labels one to one, so that no two purposes share a generator.
         Self::new(self.seed ^ label.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// Any number.
+    /// Draws any number.
     pub fn number(&mut self) -> u64 {
         self.generator.next_u64()
     }
 
-    /// Thirty-two bytes, as a router wants them.
+    /// Draws thirty-two bytes, the seed of a router.
     pub fn seed(&mut self) -> [u8; 32] {
         let mut seed = [0; 32];
         self.generator.fill_bytes(&mut seed);
         seed
     }
 
-    /// A number within the range; its start if the range is empty.
+    /// Draws a number from the range; its start if the range is empty.
     pub fn within(&mut self, range: Range<u64>) -> u64 {
         let span = range.end.saturating_sub(range.start);
         if span == 0 {
@@ -51,19 +51,19 @@ impl SimRng {
         range.start + self.number() % span
     }
 
-    /// A place in a list of this length, which is not empty.
+    /// Draws an index into a list of this length, which must not be empty.
     pub fn index(&mut self, len: usize) -> usize {
         self.within(0..len as u64) as usize
     }
 
-    /// A time within the range, to the microsecond.
+    /// Draws a time from the range, in microseconds.
     pub fn time(&mut self, range: Range<Duration>) -> Duration {
         Duration::from_micros(
             self.within(range.start.as_micros() as u64..range.end.as_micros() as u64),
         )
     }
 
-    /// Whether something of so many in a thousand happens.
+    /// Returns true with a probability of `of_thousand` per thousand.
     pub fn permille(&mut self, of_thousand: u32) -> bool {
         self.within(0..1000) < u64::from(of_thousand)
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_seed_gives_one_sequence_and_each_fork_its_own() {
+    fn one_seed_gives_one_sequence_and_each_fork_has_its_own() {
         let (mut a, mut b) = (SimRng::new(7), SimRng::new(7));
         assert_eq!(a.number(), b.number());
         assert_ne!(a.fork(1).number(), a.fork(2).number());
@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn draws_stay_within_their_range() {
-        let mut chance = SimRng::new(1);
+        let mut rng = SimRng::new(1);
         for _ in 0..1000 {
-            assert!((3..9).contains(&chance.within(3..9)));
+            assert!((3..9).contains(&rng.within(3..9)));
         }
-        assert_eq!(chance.within(5..5), 5);
+        assert_eq!(rng.within(5..5), 5);
     }
 }

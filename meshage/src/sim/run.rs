@@ -1,4 +1,4 @@
-//! Whole runs: one seed from the start to the last check, and many seeds side by side.
+//! Complete runs: one seed from the start to the last check, and many seeds in parallel.
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -8,70 +8,70 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::chaos::Chaos;
-use super::network::Machine;
+use super::network::HostId;
 use super::node::NodeSpec;
 use super::report::Summary;
 use super::rng::SimRng;
 use super::simulation::Sim;
 
-/// The degree of a world that was given none.
+/// The default degree.
 pub const DEGREE: u32 = 3;
 /// Nodes that are "started together" all start within this time.
 const START_SPREAD: Duration = Duration::from_millis(100);
-/// How long a mesh may take to settle, cold or after faults: the original's back-off and two slow
-/// beacons come to less.
+/// The time limit for a mesh to settle, from a cold start or after faults. The original's back-off
+/// and two slow beacons take less.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(120);
-/// How often it is looked whether the mesh has settled.
+/// The interval of the checks whether the mesh has settled.
 const SETTLE_STEP: Duration = Duration::from_millis(10);
-/// How long nothing is done before the last checks: longer than any deadline and than half of a
-/// large message is kept for the rest of it.
+/// The idle time before the last checks: longer than any deadline, and longer than a partial large
+/// message is kept.
 const REST_TIME: Duration = Duration::from_secs(35);
-/// So many of a thousand chaotic worlds find each other by seed addresses alone.
+/// The share of chaotic runs, per thousand, in which nodes find each other by seed addresses only.
 const SEEDED_PERMILLE: u32 = 150;
-/// A mesh of more nodes is not watched at rest: each of its seconds costs as much as a small one's
-/// whole run.
+/// Larger meshes are not observed at rest: each second of such a mesh costs as much as the whole
+/// run of a small one.
 const REST_NODES: usize = 200;
 
-/// What one run is to be.
+/// The options of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SimOptions {
-    /// Where all chance comes from.
+    /// The seed of all randomness.
     pub seed: u64,
-    /// How many nodes.
+    /// The number of nodes.
     pub nodes: usize,
-    /// How many links each wants.
+    /// The degree of each node.
     pub degree: u32,
-    /// Whether faults befall them.
+    /// Whether to inject faults.
     pub chaos: bool,
-    /// Whether every event is printed.
+    /// Whether to print every event.
     pub trace: bool,
 }
 
 impl SimOptions {
-    /// A run without faults of so many nodes.
+    /// A run of `nodes` nodes without faults.
     pub fn new(seed: u64, nodes: usize) -> Self {
         Self { seed, nodes, degree: DEGREE, chaos: false, trace: false }
     }
 }
 
-/// An invariant did not hold.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// The run that shows it.
+pub struct InvariantViolation {
+    /// The options that reproduce it.
     pub options: SimOptions,
-    /// When, in virtual time.
+    /// When it was found, in virtual time.
     pub at: Duration,
-    /// Which, and what was found.
+    /// The invariant, and the finding.
     pub what: String,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for InvariantViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SimOptions { seed, nodes, degree, chaos, trace: _ } = self.options;
         let chaos = if chaos { " --chaos" } else { "" };
         write!(
             f,
-            "broken at {:.6} s: {}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
+            "violation at {:.6} s: {}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
              --degree {degree}{chaos} --trace",
             self.at.as_secs_f64(),
             self.what
@@ -79,40 +79,40 @@ impl fmt::Display for Broken {
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for InvariantViolation {}
 
-/// Runs one world from its start to its last check.
+/// Runs one simulation from its start to its last check.
 ///
 /// # Errors
-/// [`Broken`]: an invariant did not hold.
-pub fn run_one(options: SimOptions) -> Result<Summary, Broken> {
+/// [`InvariantViolation`] if an invariant did not hold.
+pub fn run_one(options: SimOptions) -> Result<Summary, InvariantViolation> {
     let mut sim = Sim::new(options.seed, options.trace);
-    catch_unwind(AssertUnwindSafe(|| play(&mut sim, options))).map_err(|panic| {
+    catch_unwind(AssertUnwindSafe(|| run_to_end(&mut sim, options))).map_err(|panic| {
         let what = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => text.clone(),
             (None, Some(text)) => (*text).into(),
-            (None, None) => "a panic without a word".into(),
+            (None, None) => "a panic without a message".into(),
         };
-        Broken { options, at: sim.now(), what }
+        InvariantViolation { options, at: sim.now(), what }
     })
 }
 
-fn play(sim: &mut Sim, options: SimOptions) -> Summary {
-    let mut chance = SimRng::new(options.seed).fork(10);
-    let seeded = populate(sim, options, &mut chance);
+fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
+    let mut rng = SimRng::new(options.seed).fork(10);
+    let seeded = populate(sim, options, &mut rng);
     let nodes = options.nodes;
     let known = sim.run_until_stepping(SETTLE_TIME_MAX, SETTLE_STEP, &mut |sim: &Sim| {
-        sim.machines().all(|machine| sim.knows(machine) == nodes)
+        sim.hosts().all(|host_id| sim.known_nodes(host_id) == nodes)
     });
-    let known = known.unwrap_or_else(|| panic!("invariant S7: {}", sim.why_unsettled()));
+    let known = known.unwrap_or_else(|| panic!("invariant S7: {}", sim.unsettled_reason()));
     let converged = known + settle(sim, "at first");
     sim.check_tables((!seeded).then_some(2 * options.degree as usize));
     let mut faults = 0;
     let mut healed = None;
     if options.chaos {
-        sim.network().set_loss(chance.within(0..300) as u32);
-        let mut chaos = Chaos::plan(sim, chance.fork(11));
-        chaos.befall(sim);
+        sim.network().set_loss(rng.within(0..300) as u32);
+        let mut chaos = Chaos::plan(sim, rng.fork(11));
+        chaos.execute(sim);
         faults = chaos.faults();
         healed = Some(settle(sim, "after the faults"));
     }
@@ -123,8 +123,8 @@ fn play(sim: &mut Sim, options: SimOptions) -> Summary {
     }
     sim.check_tables((!seeded).then_some(2 * options.degree.max(5) as usize));
     sim.probe();
-    sim.check_rest();
-    sim.check_honesty();
+    sim.check_quiescence();
+    sim.check_outcomes();
     Summary {
         seed: options.seed,
         nodes: options.nodes,
@@ -134,7 +134,7 @@ fn play(sim: &mut Sim, options: SimOptions) -> Summary {
         converged,
         healed,
         lasted: sim.now(),
-        figures: sim.figures().clone(),
+        counters: sim.counters().clone(),
         links: sim.links(),
         sends: sim.history().sent().len() as u64,
         outcomes: sim.outcomes(),
@@ -144,26 +144,26 @@ fn play(sim: &mut Sim, options: SimOptions) -> Summary {
     }
 }
 
-/// Starts the nodes of a run and says whether they find each other by seed addresses. In a chaotic one their settings differ, so that bounds are reached.
-fn populate(sim: &mut Sim, options: SimOptions, chance: &mut SimRng) -> bool {
-    let mut starts: Vec<(Duration, usize)> = (0..options.nodes)
-        .map(|number| (chance.time(Duration::ZERO..START_SPREAD), number))
-        .collect();
+/// Starts the nodes of a run and returns whether they find each other by seed addresses. In a chaotic
+/// run their settings differ, so that limits are reached.
+fn populate(sim: &mut Sim, options: SimOptions, rng: &mut SimRng) -> bool {
+    let mut starts: Vec<(Duration, usize)> =
+        (0..options.nodes).map(|number| (rng.time(Duration::ZERO..START_SPREAD), number)).collect();
     starts.sort();
-    let seeded = options.chaos && chance.permille(SEEDED_PERMILLE);
+    let seeded = options.chaos && rng.permille(SEEDED_PERMILLE);
     for (at, number) in starts {
         sim.run_to(at);
         let mut spec = NodeSpec::new(&format!("n{number:03}"), options.degree);
         if seeded {
-            // Nobody calls for links: all dial the same two nodes, for ever.
+            // No node solicits links: all dial the same two nodes, forever.
             spec.degree = 0;
             spec.seeds = vec!["n000".into(), format!("n001:{}", crate::config::DEFAULT_PORT)];
         }
         if options.chaos {
-            spec.receive_buffer = [4, 16, 64, 1024][chance.index(4)];
-            spec.msa_timeout = Duration::from_secs(chance.within(3..11));
-            spec.lag = Duration::from_micros([0, 0, 500, 3000, 30_000][chance.index(5)]);
-            spec.max_message = [100_000, 1 << 20][usize::from(chance.permille(700))];
+            spec.receive_buffer = [4, 16, 64, 1024][rng.index(4)];
+            spec.msa_timeout = Duration::from_secs(rng.within(3..11));
+            spec.lag = Duration::from_micros([0, 0, 500, 3000, 30_000][rng.index(5)]);
+            spec.max_message = [100_000, 1 << 20][usize::from(rng.permille(700))];
         }
         sim.add(spec);
     }
@@ -175,32 +175,32 @@ fn settle(sim: &mut Sim, when: &str) -> Duration {
     settled.unwrap_or_else(|| {
         panic!(
             "invariant S7: the mesh did not settle {when} in {SETTLE_TIME_MAX:?}: {}",
-            sim.why_unsettled()
+            sim.unsettled_reason()
         )
     })
 }
 
-/// What many runs are to be.
+/// The options of many runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Campaign {
     /// The seeds.
     pub seeds: Range<u64>,
-    /// How many nodes: each seed picks a number.
+    /// The range from which each seed picks the number of nodes.
     pub nodes: RangeInclusive<usize>,
-    /// The degree; without one each seed picks 2, 3 or 4.
+    /// The degree. With `None`, each seed picks 2, 3 or 4.
     pub degree: Option<u32>,
-    /// Whether faults befall the worlds.
+    /// Whether to inject faults.
     pub chaos: bool,
-    /// How many run side by side.
+    /// The number of parallel threads.
     pub threads: usize,
 }
 
 impl Campaign {
-    /// What the run of one seed is.
+    /// The options of the run of one seed.
     pub fn options(&self, seed: u64) -> SimOptions {
-        let mut chance = SimRng::new(seed).fork(12);
-        let nodes = chance.within(*self.nodes.start() as u64..*self.nodes.end() as u64 + 1);
-        let degree = chance.within(2..5) as u32;
+        let mut rng = SimRng::new(seed).fork(12);
+        let nodes = rng.within(*self.nodes.start() as u64..*self.nodes.end() as u64 + 1);
+        let degree = rng.within(2..5) as u32;
         SimOptions {
             seed,
             nodes: nodes as usize,
@@ -211,17 +211,20 @@ impl Campaign {
     }
 }
 
-/// What many runs came to.
+/// The results of many runs.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
-    /// Runs in which everything held, by seed.
+pub struct CampaignResult {
+    /// The runs without a violation, by seed.
     pub summaries: Vec<Summary>,
-    /// Runs in which something did not.
-    pub broken: Vec<Broken>,
+    /// The runs with a violation, by seed.
+    pub violations: Vec<InvariantViolation>,
 }
 
-/// Runs many seeds. `done` is told of each as it ends, in any order.
-pub fn run_many(campaign: &Campaign, done: impl Fn(&Result<Summary, Broken>) + Sync) -> Tally {
+/// Runs many seeds. `done` is called with each result, in any order.
+pub fn run_many(
+    campaign: &Campaign,
+    done: impl Fn(&Result<Summary, InvariantViolation>) + Sync,
+) -> CampaignResult {
     let next = AtomicU64::new(campaign.seeds.start);
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -239,20 +242,20 @@ pub fn run_many(campaign: &Campaign, done: impl Fn(&Result<Summary, Broken>) + S
             });
         }
     });
-    let mut tally = Tally::default();
+    let mut campaign_result = CampaignResult::default();
     for result in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
         match result {
-            Ok(summary) => tally.summaries.push(summary),
-            Err(broken) => tally.broken.push(broken),
+            Ok(summary) => campaign_result.summaries.push(summary),
+            Err(violation) => campaign_result.violations.push(violation),
         }
     }
-    tally.summaries.sort_by_key(|summary| summary.seed);
-    tally.broken.sort_by_key(|broken| broken.options.seed);
-    tally
+    campaign_result.summaries.sort_by_key(|summary| summary.seed);
+    campaign_result.violations.sort_by_key(|violation| violation.options.seed);
+    campaign_result
 }
 
-impl fmt::Display for Tally {
-    /// One line of figures.
+impl fmt::Display for CampaignResult {
+    /// Prints one summary line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let runs = &self.summaries;
         let most = |of: fn(&Summary) -> Option<Duration>| {
@@ -261,10 +264,10 @@ impl fmt::Display for Tally {
         let sum = |of: fn(&Summary) -> u64| runs.iter().map(of).sum::<u64>();
         write!(
             f,
-            "sim: {} seeds, {} broken, {} nodes, {} faults, {} sends, {} received, \
+            "sim: {} seeds, {} violations, {} nodes, {} faults, {} sends, {} received, \
              converged in {:.2} s at most, healed in {:.2} s at most, {:.1} h virtual, {} events",
-            runs.len() + self.broken.len(),
-            self.broken.len(),
+            runs.len() + self.violations.len(),
+            self.violations.len(),
             sum(|run| run.nodes as u64),
             sum(|run| run.faults as u64),
             sum(|run| run.sends),
@@ -277,11 +280,11 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Nodes of one degree on a network that is in two parts from the start.
+/// Creates nodes of one degree on a network that is partitioned from the start.
 pub fn two_islands(seed: u64, nodes: usize, degree: u32) -> Sim {
     let mut sim = Sim::new(seed, false);
     for number in 0..nodes {
-        sim.network().set_group(Machine(number), u32::from(number >= nodes / 2));
+        sim.network().set_group(HostId(number), u32::from(number >= nodes / 2));
         sim.add(NodeSpec::new(&format!("n{number:03}"), degree));
     }
     sim

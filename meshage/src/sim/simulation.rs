@@ -1,118 +1,70 @@
-//! The simulated world: computers, the network between them, and virtual time.
+//! The simulation: hosts, the network between them, and virtual time.
 //!
-//! It owns the clock and the heap of what happens next, and offers what a test or a chaos plan does
-//! to a world. It may read no real clock, draw no real chance and spawn no thread: one seed, one
-//! history. What a happening does to a node is in [`super::driver`].
+//! It owns the clock and the event queue, and offers the operations of tests and chaos plans. It
+//! may read no real clock, draw no other randomness than its seed's and spawn no thread: one seed
+//! gives one history. [`super::driver`] applies events to nodes.
 //!
 //! ```text
-//!      heap: (time, serial) ──► happening ──► computer ──► Router · Plane      the real ones
+//!      heap: (time, serial) ──► event ──► host ──► Router · Plane      the real ones
 //!        ▲                                                    │
 //!        └──────────── arrivals, timers ◄── connections ◄─────┘  frames as bytes
 //! ```
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::config::DEFAULT_PORT;
-use crate::forward::plane::{Fib, Limits, Plane};
+use crate::forward::fib::Fib;
+use crate::forward::plane::{Limits, Plane};
 use crate::message::Message;
 use crate::name::{Instance, NodeName};
-use crate::protocol::io::{DialId, Reply, RequestId};
+use crate::protocol::io::{Reply, RequestId};
 use crate::protocol::router::{Router, RouterConfig};
 use crate::route::RouteTable;
 use crate::topology::Mesh;
-use crate::wire::hello::Purpose;
-use crate::wire::solicitation::Solicitation;
 
-use super::connection::{Connection, ConnectionId, Side};
+use super::connection::Connection;
+use super::event::{Scheduled, SimEvent};
 use super::history::History;
-use super::network::{Machine, Network, Path};
-use super::node::{Computer, Condition, Life, NodeSpec, Recorder};
-use super::report::Figures;
+use super::network::{HostId, Network, Path};
+use super::node::{HostState, Incarnation, NodeSpec, Recorder, SimHost};
+use super::report::SimCounters;
 use super::rng::SimRng;
 use super::trace_hash::TraceHash;
 
 /// The port that every simulated node listens on.
 pub(super) const PORT: u16 = DEFAULT_PORT;
 
-/// Something that happens at a time.
-#[derive(Debug)]
-pub(super) enum SimEvent {
-    /// A node asked to be woken.
-    Wake { machine: Machine, life: u64 },
-    /// A control task comes to its next input.
-    Turn { machine: Machine, life: u64 },
-    /// The next segment of a pipe arrives at the other end.
-    Arrive { connection: ConnectionId, from: Side },
-    /// A connection reaches the listener's computer.
-    Knock { connection: ConnectionId },
-    /// A dial that nobody answered is given up.
-    DialTimeout { connection: ConnectionId },
-    /// A handshake that is not over is given up.
-    HandshakeTimeout { connection: ConnectionId, side: Side },
-    /// A name that is none was looked up.
-    Unresolved { machine: Machine, life: u64, dial: DialId, purpose: Purpose, address: String },
-    /// A datagram arrives.
-    Datagram { from: Machine, to: Machine, solicitation: Arc<Solicitation> },
-}
-
-#[derive(Debug)]
-struct Scheduled {
-    at: Duration,
-    serial: u64,
-    happening: SimEvent,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.serial).cmp(&(other.at, other.serial))
-    }
-}
-
-/// A simulated world.
+/// A simulation.
 #[derive(Debug)]
 pub struct Sim {
     pub(super) now: Duration,
     heap: BinaryHeap<Reverse<Scheduled>>,
     serial: u64,
-    pub(super) computers: Vec<Computer>,
-    hosts: BTreeMap<String, Machine>,
+    pub(super) hosts: Vec<SimHost>,
+    by_host_name: BTreeMap<String, HostId>,
     pub(super) network: Network,
     pub(super) connections: Vec<Connection>,
     pub(super) history: History,
-    pub(super) figures: Figures,
+    pub(super) counters: SimCounters,
     pub(super) trace_hash: TraceHash,
-    /// For lives: instances, router seeds.
-    births: SimRng,
-    /// For the order in which a driver comes to do things.
-    pub(super) races: SimRng,
-    lives: u64,
+    /// For incarnations: instance IDs and router seeds.
+    incarnation_rng: SimRng,
+    /// For the order of concurrent steps in a driver.
+    pub(super) race_rng: SimRng,
+    incarnations: u64,
     pub(super) replies: BTreeMap<RequestId, Reply>,
     pub(super) requests: u64,
-    /// What applications took out of their inboxes, where a test wants to see it.
-    pub(super) inboxes: Option<BTreeMap<Machine, Vec<Message>>>,
-    pub(super) snooped: BTreeMap<Machine, Vec<Message>>,
+    /// The messages that applications took from their inboxes, if the test records them.
+    pub(super) inboxes: Option<BTreeMap<HostId, Vec<Message>>>,
+    pub(super) snooped: BTreeMap<HostId, Vec<Message>>,
     pub(super) checks: u64,
 }
 
-/// Where virtual time begins. Routers and planes take an `Instant`, and the only way to make one is
-/// to read the clock: it is read once per process, and only differences from it are ever used.
+/// The origin of virtual time. Routers and planes take an `Instant`, which can only be made by
+/// reading the clock. It is read once per process, and only differences from it are used.
 fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     #[allow(
@@ -123,23 +75,23 @@ fn epoch() -> Instant {
 }
 
 impl Sim {
-    /// An empty world of this seed; with `trace`, every event is printed.
+    /// An empty simulation of this seed. With `trace`, every event is printed.
     pub fn new(seed: u64, trace: bool) -> Self {
-        let chance = SimRng::new(seed);
+        let rng = SimRng::new(seed);
         Self {
             now: Duration::ZERO,
             heap: BinaryHeap::new(),
             serial: 0,
-            computers: Vec::new(),
-            hosts: BTreeMap::new(),
-            network: Network::new(Path::default(), chance.fork(1)),
+            hosts: Vec::new(),
+            by_host_name: BTreeMap::new(),
+            network: Network::new(Path::default(), rng.fork(1)),
             connections: Vec::new(),
             history: History::default(),
-            figures: Figures::default(),
+            counters: SimCounters::default(),
             trace_hash: TraceHash::new(trace),
-            births: chance.fork(2),
-            races: chance.fork(3),
-            lives: 0,
+            incarnation_rng: rng.fork(2),
+            race_rng: rng.fork(3),
+            incarnations: 0,
             replies: BTreeMap::new(),
             requests: 0,
             inboxes: None,
@@ -148,7 +100,7 @@ impl Sim {
         }
     }
 
-    /// Nodes in a line, each linked to the next, every table full.
+    /// Nodes in a line, each linked to the next, with complete tables.
     pub fn line<const N: usize>(names: [&str; N]) -> Self {
         let mut sim = Self::new(1, false);
         sim.inboxes = Some(BTreeMap::new());
@@ -162,7 +114,7 @@ impl Sim {
         sim
     }
 
-    /// Nodes `n000`, `n001` … of one degree, started together, that know nothing of each other.
+    /// Nodes `n000`, `n001` … of one degree, started together, without knowledge of each other.
     pub fn group(nodes: usize, degree: u32) -> Self {
         let mut sim = Self::new(1, false);
         for number in 0..nodes {
@@ -171,31 +123,31 @@ impl Sim {
         sim
     }
 
-    /// Starts a node on a computer of its own.
-    pub fn add(&mut self, spec: NodeSpec) -> Machine {
-        let machine = Machine(self.computers.len());
-        let host = spec.host.clone();
-        self.computers.push(Computer {
+    /// Starts a node on a new host.
+    pub fn add(&mut self, spec: NodeSpec) -> HostId {
+        let host_id = HostId(self.hosts.len());
+        let host_name = spec.host_name.clone();
+        self.hosts.push(SimHost {
             spec,
-            condition: Condition::Off,
-            life: None,
+            state: HostState::Off,
+            incarnation: None,
             deferred: Vec::new(),
             continued_at: Duration::ZERO,
         });
-        let taken = self.hosts.insert(host, machine);
-        assert!(taken.is_none(), "two computers of one host name");
-        self.figures.computers.push(Default::default());
-        self.start(machine);
-        machine
+        let taken = self.by_host_name.insert(host_name, host_id);
+        assert!(taken.is_none(), "two hosts of one host name");
+        self.counters.hosts.push(Default::default());
+        self.start(host_id);
+        host_id
     }
 
-    /// Starts a node anew on a computer where none runs.
-    pub fn start(&mut self, machine: Machine) {
-        let computer = &mut self.computers[machine.0];
-        assert!(computer.life.is_none(), "a node runs there already");
-        let spec = &computer.spec;
-        self.lives += 1;
-        let instance = Instance(self.births.number());
+    /// Restarts a node on a host where none runs.
+    pub fn start(&mut self, host_id: HostId) {
+        let host = &mut self.hosts[host_id.0];
+        assert!(host.incarnation.is_none(), "a node runs there already");
+        let spec = &host.spec;
+        self.incarnations += 1;
+        let instance = Instance(self.incarnation_rng.number());
         let now = epoch() + self.now;
         let config = RouterConfig {
             name: spec.name.clone(),
@@ -207,36 +159,36 @@ impl Sim {
             seeds: spec.seeds.clone(),
         };
         let limits = Limits { max_message: spec.max_message, receive_buffer: spec.receive_buffer };
-        let was_off = computer.condition == Condition::Off;
-        self.trace_hash.line(self.now, || format!("start {} {instance}", spec.host));
-        computer.life = Some(Life {
-            number: self.lives,
+        let was_off = host.state == HostState::Off;
+        self.trace_hash.line(self.now, || format!("start {} {instance}", spec.host_name));
+        host.incarnation = Some(Incarnation {
+            number: self.incarnations,
             instance,
-            router: Router::new(config, instance, self.births.seed(), now),
+            router: Router::new(config, instance, self.incarnation_rng.seed(), now),
             plane: Plane::new(spec.name.clone(), instance, limits, Recorder::default()),
             links: BTreeMap::new(),
             open: Default::default(),
             next_link: 1,
             wake: None,
             queued: Default::default(),
-            turn_at: Duration::ZERO,
+            next_input_at: Duration::ZERO,
             reading: true,
             fib_stale: false,
-            told_nodes: Default::default(),
-            told_peers: Default::default(),
-            spins: 0,
+            reported_nodes: Default::default(),
+            reported_peers: Default::default(),
+            immediate_wakes: 0,
         });
-        computer.condition = Condition::On;
-        self.trace_hash.event(self.now, b'b', machine.0 as u64, instance.0);
+        host.state = HostState::Running;
+        self.trace_hash.event(self.now, b'b', host_id.0 as u64, instance.0);
         if was_off {
             self.release();
         }
-        self.settle(machine);
+        self.settle(host_id);
     }
 
     // ---- time -------------------------------------------------------------------------------
 
-    /// Virtual time since the world began.
+    /// The virtual time since the start.
     pub fn now(&self) -> Duration {
         self.now
     }
@@ -249,13 +201,13 @@ impl Sim {
         at.saturating_duration_since(epoch())
     }
 
-    pub(super) fn schedule(&mut self, at: Duration, happening: SimEvent) {
+    pub(super) fn schedule(&mut self, at: Duration, event: SimEvent) {
         self.serial += 1;
         let at = at.max(self.now);
-        self.heap.push(Reverse(Scheduled { at, serial: self.serial, happening }));
+        self.heap.push(Reverse(Scheduled { at, serial: self.serial, event }));
     }
 
-    /// Lets time go by until then.
+    /// Advances the time to `until`.
     pub fn run_to(&mut self, until: Duration) {
         while let Some(Reverse(next)) = self.heap.peek() {
             if next.at > until {
@@ -265,18 +217,18 @@ impl Sim {
                 break;
             };
             self.now = next.at;
-            self.happen(next.happening);
+            self.handle_event(next.event);
         }
         self.now = self.now.max(until);
     }
 
-    /// Lets so much time go by.
+    /// Advances the time by `time`.
     pub fn run_for(&mut self, time: Duration) {
         self.run_to(self.now + time);
     }
 
-    /// Lets time go by until the condition holds, looked at every millisecond, and says how long it
-    /// took; `None` if it did not come to hold within the limit.
+    /// Advances the time until the condition holds, which is checked every millisecond. Returns how
+    /// long it took, or `None` if the condition did not hold within the limit.
     pub fn run_until(
         &mut self,
         limit: Duration,
@@ -285,7 +237,7 @@ impl Sim {
         self.run_until_stepping(limit, Duration::from_millis(1), &mut holds)
     }
 
-    /// As [`Sim::run_until`], looking less often.
+    /// As [`Sim::run_until`], with a given interval of the checks.
     pub fn run_until_stepping(
         &mut self,
         limit: Duration,
@@ -304,92 +256,96 @@ impl Sim {
         }
     }
 
-    /// Lets every table become what it has to be.
+    /// Advances the time until every table is complete and correct.
     ///
     /// # Panics
     /// If that takes longer than a minute.
     pub fn settle_down(&mut self) {
         let step = Duration::from_millis(10);
         let done = self.run_until_stepping(Duration::from_secs(60), step, &mut Self::is_settled);
-        assert!(done.is_some(), "the mesh did not settle in a minute: {}", self.why_unsettled());
+        assert!(done.is_some(), "the mesh did not settle in a minute: {}", self.unsettled_reason());
     }
 
     // ---- nodes ------------------------------------------------------------------------------
 
-    /// The computer of this host name.
+    /// The host of this host name.
     ///
     /// # Panics
-    /// If there is none: worlds are written by us.
-    pub fn machine(&self, host: &str) -> Machine {
-        match self.hosts.get(host) {
-            Some(machine) => *machine,
-            None => panic!("no computer is called {host:?}"),
+    /// If there is none, which is an error of the test.
+    pub fn host(&self, host_name: &str) -> HostId {
+        match self.by_host_name.get(host_name) {
+            Some(host_id) => *host_id,
+            None => panic!("no host is called {host_name:?}"),
         }
     }
 
-    pub(super) fn resolve(&self, address: &str) -> Option<Machine> {
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-        self.hosts.get(host).copied()
+    pub(super) fn resolve(&self, address: &str) -> Option<HostId> {
+        let host_name = address.rsplit_once(':').map_or(address, |(host_name, _)| host_name);
+        self.by_host_name.get(host_name).copied()
     }
 
-    /// The name that a computer is dialled by.
-    pub fn host(&self, machine: Machine) -> String {
-        self.computers[machine.0].spec.host.clone()
+    /// The host name of a host.
+    pub fn host_name(&self, host_id: HostId) -> String {
+        self.hosts[host_id.0].spec.host_name.clone()
     }
 
-    /// Every computer.
-    pub fn machines(&self) -> impl Iterator<Item = Machine> + use<> {
-        (0..self.computers.len()).map(Machine)
+    /// Every host.
+    pub fn hosts(&self) -> impl Iterator<Item = HostId> + use<> {
+        (0..self.hosts.len()).map(HostId)
     }
 
-    pub(super) fn life(&self, machine: Machine) -> Option<&Life> {
-        self.computers[machine.0].life.as_ref()
+    pub(super) fn incarnation(&self, host_id: HostId) -> Option<&Incarnation> {
+        self.hosts[host_id.0].incarnation.as_ref()
     }
 
-    /// How a computer is.
-    pub fn condition(&self, machine: Machine) -> Condition {
-        self.computers[machine.0].condition
+    /// The state of a host.
+    pub fn host_state(&self, host_id: HostId) -> HostState {
+        self.hosts[host_id.0].state
     }
 
-    /// Whether a node runs there and is not stopped.
-    pub fn is_running(&self, machine: Machine) -> bool {
-        let computer = &self.computers[machine.0];
-        computer.life.is_some() && computer.condition == Condition::On
+    /// Whether a node runs on the host and is not stopped.
+    pub fn is_running(&self, host_id: HostId) -> bool {
+        let host = &self.hosts[host_id.0];
+        host.incarnation.is_some() && host.state == HostState::Running
     }
 
-    /// The life of the node there, if one runs.
-    pub fn instance(&self, machine: Machine) -> Option<Instance> {
-        self.life(machine).map(|life| life.instance)
+    /// The incarnation of the node there, if one runs.
+    pub fn instance(&self, host_id: HostId) -> Option<Instance> {
+        self.incarnation(host_id).map(|incarnation| incarnation.instance)
     }
 
-    /// The routes in force at a node; `None` where none runs.
-    pub fn routes(&self, machine: Machine) -> Option<Arc<RouteTable>> {
-        self.life(machine).map(|life| life.router.routes())
+    /// The routes of a node; `None` where none runs.
+    pub fn routes(&self, host_id: HostId) -> Option<Arc<RouteTable>> {
+        self.incarnation(host_id).map(|incarnation| incarnation.router.routes())
     }
 
-    /// How many nodes a node can reach, itself included; 0 where none runs.
-    pub fn knows(&self, machine: Machine) -> usize {
-        self.life(machine).map_or(0, |life| life.router.routes().nodes())
+    /// The number of nodes that a node can reach, itself included; 0 where none runs.
+    pub fn known_nodes(&self, host_id: HostId) -> usize {
+        self.incarnation(host_id).map_or(0, |incarnation| incarnation.router.routes().nodes())
     }
 
     /// The topology as a node sees it.
-    pub fn mesh(&self, host: &str) -> Mesh {
-        self.routes(self.machine(host)).map(|routes| routes.mesh()).unwrap_or_default()
+    pub fn mesh(&self, host_name: &str) -> Mesh {
+        self.routes(self.host(host_name)).map(|routes| routes.mesh()).unwrap_or_default()
     }
 
-    /// The direct peers of a node, as its router says.
-    pub fn peers(&self, machine: Machine) -> Vec<NodeName> {
-        self.life(machine).map(|life| life.router.peers()).unwrap_or_default()
+    /// The direct peers of a node, as its router reports them.
+    pub fn peers(&self, host_id: HostId) -> Vec<NodeName> {
+        self.incarnation(host_id).map(|incarnation| incarnation.router.peers()).unwrap_or_default()
     }
 
-    pub(super) fn install(&mut self, machine: Machine) {
+    pub(super) fn install(&mut self, host_id: HostId) {
         let now = self.instant();
-        let Some(life) = &mut self.computers[machine.0].life else {
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             return;
         };
-        life.fib_stale = false;
-        let links = life.links.iter().map(|(&link, wire)| (link, wire.outbound.clone())).collect();
-        self.figures.upheavals += 1;
-        life.plane.install(Fib { routes: life.router.routes(), links }, now);
+        incarnation.fib_stale = false;
+        let links = incarnation
+            .links
+            .iter()
+            .map(|(&link, sim_link)| (link, sim_link.outbound.clone()))
+            .collect();
+        self.counters.order_disruptions += 1;
+        incarnation.plane.install(Fib { routes: incarnation.router.routes(), links }, now);
     }
 }

@@ -1,7 +1,7 @@
-//! Connections being made, read, written and closed: the simulator's sockets.
+//! Connections that are made, read, written and closed: the simulator's sockets.
 //!
 //! ```text
-//!  start_dial ──► knock ──► accepted ──► hellos both ways ──► link up ──► frames ──► link down
+//!  start_dial ──► connect_request ──► accepted ──► hellos ──► link up ──► frames ──► link down
 //!       └────────────── refused, timed out, closed: dial failed ◄──┘
 //! ```
 
@@ -16,66 +16,68 @@ use crate::name::LinkId;
 use crate::protocol::io::{Address, CloseReason, DialId, Input};
 use crate::wire::hello::Purpose;
 
-use super::connection::{Connection, ConnectionId, Segment, Side, State, pieces};
-use super::network::Machine;
-use super::node::Condition;
-use super::simulation::{Sim, SimEvent};
+use super::connection::{Connection, ConnectionId, Segment, Side, State, split_buffers};
+use super::event::SimEvent;
+use super::network::HostId;
+use super::node::HostState;
+use super::simulation::Sim;
 
-/// How long a connection may take to be made, as with the real driver.
+/// The time limit for making a connection, as in the real driver.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a handshake may take in all.
+/// The time limit for a complete handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a resolver takes to say that there is no such name.
+/// The time that a resolver takes to report an unknown name.
 const RESOLVE_TIME: Duration = Duration::from_millis(2);
 
 impl Sim {
     pub(super) fn start_dial(
         &mut self,
-        machine: Machine,
+        host_id: HostId,
         dial: DialId,
         address: Address,
         purpose: Purpose,
     ) {
-        let Some(life) = &mut self.computers[machine.0].life else {
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             return;
         };
-        let number = life.number;
-        self.figures.computers[machine.0].dials += 1;
-        self.trace_hash.line(self.now, || format!("dial {} {address:?} {purpose:?}", machine.0));
+        let number = incarnation.number;
+        self.counters.hosts[host_id.0].dials += 1;
+        self.trace_hash.line(self.now, || format!("dial {} {address:?} {purpose:?}", host_id.0));
         let target = match &address {
             Address::Socket(address) => {
-                Machine::of(*address).filter(|target| target.0 < self.computers.len())
+                HostId::of(*address).filter(|target| target.0 < self.hosts.len())
             }
             Address::Named(name) => self.resolve(name),
         };
         let Some(target) = target else {
             let address = format!("{address:?}");
             let at = self.now + RESOLVE_TIME;
-            let unresolved = SimEvent::Unresolved { machine, life: number, dial, purpose, address };
+            let unresolved =
+                SimEvent::ResolveFailure { host_id, incarnation: number, dial, purpose, address };
             return self.schedule(at, unresolved);
         };
         let connection = ConnectionId(self.connections.len());
-        self.connections.push(Connection::new(dial, purpose, (machine, number), target));
-        if let Some(life) = &mut self.computers[machine.0].life {
-            life.open.insert((connection, Side::Dialler));
+        self.connections.push(Connection::new(dial, purpose, (host_id, number), target));
+        if let Some(incarnation) = &mut self.hosts[host_id.0].incarnation {
+            incarnation.open.insert((connection, Side::Dialler));
         }
-        let at = self.now + self.network.delay(machine, target);
-        self.schedule(at, SimEvent::Knock { connection });
+        let at = self.now + self.network.delay(host_id, target);
+        self.schedule(at, SimEvent::ConnectRequest { connection });
         self.schedule(self.now + DIAL_TIMEOUT, SimEvent::DialTimeout { connection });
     }
 
-    pub(super) fn knock(&mut self, id: ConnectionId) {
-        let listener = self.connections[id.0].end(Side::Listener).machine;
-        if let State::Gone = self.connections[id.0].end(Side::Dialler).state {
+    pub(super) fn connect_request(&mut self, id: ConnectionId) {
+        let listener = self.connections[id.0].end(Side::Listener).host_id;
+        if let State::Closed = self.connections[id.0].end(Side::Dialler).state {
             return;
         }
-        let Some(life) = &mut self.computers[listener.0].life else {
+        let Some(incarnation) = &mut self.hosts[listener.0].incarnation else {
             return self.put(id, Side::Listener, Segment::Reset);
         };
-        let hello = life.router.hello(Purpose::Dialled).encode();
-        life.open.insert((id, Side::Listener));
+        let hello = incarnation.router.hello(Purpose::Dialled).encode();
+        incarnation.open.insert((id, Side::Listener));
         let end = self.connections[id.0].end_mut(Side::Listener);
-        end.life = life.number;
+        end.incarnation = incarnation.number;
         end.state = State::Hello(Vec::new());
         self.put(id, Side::Listener, Segment::Accept);
         self.put_bytes(id, Side::Listener, vec![hello.into()]);
@@ -90,11 +92,11 @@ impl Sim {
         let purpose = connection.purpose;
         let end = connection.end_mut(Side::Dialler);
         end.state = State::Hello(Vec::new());
-        let machine = end.machine;
-        let Some(life) = &self.computers[machine.0].life else {
-            panic!("invariant S1: an open end belongs to a life");
+        let host_id = end.host_id;
+        let Some(incarnation) = &self.hosts[host_id.0].incarnation else {
+            panic!("invariant S1: an open end belongs to an incarnation");
         };
-        let hello = life.router.hello(purpose).encode();
+        let hello = incarnation.router.hello(purpose).encode();
         self.put_bytes(id, Side::Dialler, vec![hello.into()]);
         self.schedule(
             self.now + HANDSHAKE_TIMEOUT,
@@ -107,13 +109,13 @@ impl Sim {
         let State::Connecting = end.state else {
             return;
         };
-        let machine = end.machine;
-        if self.computers[machine.0].condition == Condition::Stopped {
-            return self.defer(machine, SimEvent::DialTimeout { connection: id });
+        let host_id = end.host_id;
+        if self.hosts[host_id.0].state == HostState::Stopped {
+            return self.defer(host_id, SimEvent::DialTimeout { connection: id });
         }
         let error = DialError::Connect(io::ErrorKind::TimedOut.into());
         self.end_without_link(id, Side::Dialler, error);
-        self.settle(machine);
+        self.settle(host_id);
     }
 
     pub(super) fn handshake_timeout(&mut self, id: ConnectionId, side: Side) {
@@ -121,64 +123,66 @@ impl Sim {
         let State::Hello(_) = end.state else {
             return;
         };
-        let machine = end.machine;
-        if self.computers[machine.0].condition == Condition::Stopped {
-            return self.defer(machine, SimEvent::HandshakeTimeout { connection: id, side });
+        let host_id = end.host_id;
+        if self.hosts[host_id.0].state == HostState::Stopped {
+            return self.defer(host_id, SimEvent::HandshakeTimeout { connection: id, side });
         }
         self.put(id, side, Segment::Reset);
         self.end_without_link(id, side, DialError::Timeout(HANDSHAKE_TIMEOUT));
-        self.settle(machine);
+        self.settle(host_id);
     }
 
-    /// Ends a connection that never became a link, and tells the router if it had asked for it.
+    /// Closes a connection that did not become a link, and reports a failed dial to the dialler's
+    /// router.
     fn end_without_link(&mut self, id: ConnectionId, side: Side, error: DialError) {
         let connection = &mut self.connections[id.0];
         let dial = connection.dial;
         let end = connection.end_mut(side);
-        end.state = State::Gone;
-        let (machine, number) = (end.machine, end.life);
-        if let Some(life) = &mut self.computers[machine.0].life {
-            life.open.remove(&(id, side));
+        end.state = State::Closed;
+        let (host_id, number) = (end.host_id, end.incarnation);
+        if let Some(incarnation) = &mut self.hosts[host_id.0].incarnation {
+            incarnation.open.remove(&(id, side));
         }
         if side == Side::Dialler {
-            self.dial_failed(machine, number, dial, error);
+            self.dial_failed(host_id, number, dial, error);
         }
     }
 
     pub(super) fn dial_failed(
         &mut self,
-        machine: Machine,
+        host_id: HostId,
         number: u64,
         dial: DialId,
         error: DialError,
     ) {
-        self.trace_hash.event(self.now, b'f', machine.0 as u64, dial.0);
-        self.trace_hash.line(self.now, || format!("dial failed {} {error}", machine.0));
-        if self.life(machine).is_some_and(|life| life.number == number) {
-            self.feed(machine, Input::DialFailed { dial, error });
-            self.settle(machine);
+        self.trace_hash.event(self.now, b'f', host_id.0 as u64, dial.0);
+        self.trace_hash.line(self.now, || format!("dial failed {} {error}", host_id.0));
+        if self.incarnation(host_id).is_some_and(|incarnation| incarnation.number == number) {
+            self.feed(host_id, Input::DialFailed { dial, error });
+            self.settle(host_id);
         }
     }
 
-    /// Puts a segment on its way.
+    /// Queues a segment and schedules its arrival.
     pub(super) fn put(&mut self, id: ConnectionId, from: Side, segment: Segment) {
         let connection = &mut self.connections[id.0];
-        let (a, b) = (connection.end(from).machine, connection.end(from.other()).machine);
+        let (a, b) = (connection.end(from).host_id, connection.end(from.other()).host_id);
         let delay = self.network.delay(a, b);
         let path = self.network.path(a, b);
         let at = connection.end_mut(from).pipe.put(segment, self.now, &path, delay);
-        self.schedule(at, SimEvent::Arrive { connection: id, from });
+        self.schedule(at, SimEvent::SegmentArrival { connection: id, from });
     }
 
     pub(super) fn put_bytes(&mut self, id: ConnectionId, from: Side, buffers: Vec<Bytes>) {
         let connection = &self.connections[id.0];
-        let (a, b) = (connection.end(from).machine, connection.end(from.other()).machine);
-        for (buffers, length) in pieces(buffers, self.network.path(a, b).piece()) {
+        let (a, b) = (connection.end(from).host_id, connection.end(from.other()).host_id);
+        for (buffers, length) in split_buffers(buffers, self.network.path(a, b).segment_bytes_max())
+        {
             self.put(id, from, Segment::Bytes(buffers, length));
         }
     }
 
-    /// Lets what was held go on wherever it can now.
+    /// Schedules the arrival of held segments wherever the receiver can take them again.
     pub fn release(&mut self) {
         for index in 0..self.connections.len() {
             for from in [Side::Dialler, Side::Listener] {
@@ -189,17 +193,17 @@ impl Sim {
                 }
                 self.connections[index].end_mut(from).pipe.held = 0;
                 for _ in 0..held {
-                    self.schedule(self.now, SimEvent::Arrive { connection: id, from });
+                    self.schedule(self.now, SimEvent::SegmentArrival { connection: id, from });
                 }
             }
         }
     }
 
-    /// Whether what arrives at the other end is taken there.
+    /// Whether the other end can take an arriving segment.
     fn passes(&self, id: ConnectionId, from: Side) -> bool {
         let connection = &self.connections[id.0];
-        let (a, b) = (connection.end(from).machine, connection.end(from.other()).machine);
-        self.computers[b.0].condition == Condition::On && self.network.reaches(a, b)
+        let (a, b) = (connection.end(from).host_id, connection.end(from.other()).host_id);
+        self.hosts[b.0].state == HostState::Running && self.network.reaches(a, b)
     }
 
     pub(super) fn arrive(&mut self, id: ConnectionId, from: Side) {
@@ -210,19 +214,19 @@ impl Sim {
             return;
         }
         let Some(segment) = pipe.take() else {
-            panic!("invariant S1: every arrival has its segment");
+            panic!("invariant S1: every arrival needs a segment");
         };
-        let sender = self.connections[id.0].end(from).machine;
+        let sender = self.connections[id.0].end(from).host_id;
         let side = from.other();
         let receiver = self.connections[id.0].end_mut(side);
-        let machine = receiver.machine;
+        let host_id = receiver.host_id;
         match (segment, &mut receiver.state) {
             (Segment::Accept, State::Connecting) => self.accepted(id),
-            (Segment::Bytes(..), State::Gone) => {
+            (Segment::Bytes(..), State::Closed) => {
                 self.put(id, side, Segment::Reset);
             }
             (Segment::Bytes(buffers, length), _) => {
-                self.trace_hash.event(self.now, b'a', machine.0 as u64, length as u64);
+                self.trace_hash.event(self.now, b'a', host_id.0 as u64, length as u64);
                 self.read(id, side, buffers);
             }
             (Segment::Fin | Segment::Reset, State::Connecting) => {
@@ -230,69 +234,69 @@ impl Sim {
                 self.end_without_link(id, side, error);
             }
             (Segment::Fin | Segment::Reset, State::Hello(_)) => {
-                let error = DialError::Broken("the other end closed it".into());
+                let error = DialError::Broken("the other end closed the connection".into());
                 self.end_without_link(id, side, error);
             }
             (Segment::Fin | Segment::Reset, State::Link { link, .. }) => {
                 let link = *link;
-                self.link_down(machine, link, "the other end closed");
+                self.link_down(host_id, link, "the other end closed");
             }
-            (Segment::Accept | Segment::Fin | Segment::Reset, State::Gone) => {}
+            (Segment::Accept | Segment::Fin | Segment::Reset, State::Closed) => {}
             (Segment::Accept, State::Hello(_) | State::Link { .. }) => {
-                panic!("invariant S1: a connection is accepted once");
+                panic!("invariant S1: a connection was accepted twice");
             }
         }
-        self.settle(machine);
-        if sender != machine {
-            // There is room in the pipe again.
+        self.settle(host_id);
+        if sender != host_id {
+            // The pipe has room again.
             self.settle(sender);
         }
     }
 
-    /// The connection of a link is gone. The control task learns it in its turn.
-    fn link_down(&mut self, machine: Machine, link: LinkId, reason: &str) {
-        self.trace_hash.event(self.now, b'x', machine.0 as u64, link.0);
-        self.trace_hash.line(self.now, || format!("link down {} {link}: {reason}", machine.0));
-        let Some(life) = &mut self.computers[machine.0].life else {
+    /// Handles the loss of a link's connection. The control task processes the event after its lag.
+    fn link_down(&mut self, host_id: HostId, link: LinkId, reason: &str) {
+        self.trace_hash.event(self.now, b'x', host_id.0 as u64, link.0);
+        self.trace_hash.line(self.now, || format!("link down {} {link}: {reason}", host_id.0));
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             return;
         };
-        let Some(wire) = life.links.get(&link) else {
+        let Some(sim_link) = incarnation.links.get(&link) else {
             return;
         };
-        wire.outbound.close();
-        life.open.remove(&(wire.connection, wire.side));
-        self.connections[wire.connection.0].end_mut(wire.side).state = State::Gone;
-        self.feed(machine, Input::LinkDown { link, reason: reason.into(), breach: false });
+        sim_link.outbound.close();
+        incarnation.open.remove(&(sim_link.connection, sim_link.side));
+        self.connections[sim_link.connection.0].end_mut(sim_link.side).state = State::Closed;
+        self.feed(host_id, Input::LinkDown { link, reason: reason.into(), breach: false });
     }
 
-    /// The router closes a link: what is queued still goes, then nothing.
-    pub(super) fn close_link(&mut self, machine: Machine, link: LinkId, reason: CloseReason) {
+    /// Closes a link for the router: queued frames are still sent.
+    pub(super) fn close_link(&mut self, host_id: HostId, link: LinkId, reason: CloseReason) {
         assert!(
             reason != CloseReason::Breach,
-            "invariant S8: a node took what another sent for a breach of the protocol"
+            "invariant S8: a node treated bytes of another node as a protocol violation"
         );
-        self.trace_hash.event(self.now, b'c', machine.0 as u64, link.0);
-        self.trace_hash.line(self.now, || format!("close {} {link}: {reason:?}", machine.0));
-        let Some(life) = &mut self.computers[machine.0].life else {
+        self.trace_hash.event(self.now, b'c', host_id.0 as u64, link.0);
+        self.trace_hash.line(self.now, || format!("close {} {link}: {reason:?}", host_id.0));
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             return;
         };
-        let Some(wire) = life.links.remove(&link) else {
+        let Some(sim_link) = incarnation.links.remove(&link) else {
             return;
         };
-        wire.outbound.close();
-        life.fib_stale = true;
-        if !life.open.remove(&(wire.connection, wire.side)) {
-            // It was gone already, and the router has yet to hear of it.
+        sim_link.outbound.close();
+        incarnation.fib_stale = true;
+        if !incarnation.open.remove(&(sim_link.connection, sim_link.side)) {
+            // It was closed already, but the router has not yet processed the event.
             return;
         }
         let mut batch = Batch::default();
         let mut before = None;
         while before != Some(batch.bytes) {
             before = Some(batch.bytes);
-            wire.outbound.try_take(usize::MAX, &mut batch);
+            sim_link.outbound.try_take(usize::MAX, &mut batch);
         }
-        self.write(machine, &wire, batch);
-        self.put(wire.connection, wire.side, Segment::Fin);
-        self.connections[wire.connection.0].end_mut(wire.side).state = State::Gone;
+        self.write(host_id, &sim_link, batch);
+        self.put(sim_link.connection, sim_link.side, Segment::Fin);
+        self.connections[sim_link.connection.0].end_mut(sim_link.side).state = State::Closed;
     }
 }

@@ -1,27 +1,27 @@
-//! The figures that the mesh is to reach, measured at full size.
+//! The performance targets of the mesh, measured at full size.
 //!
-//! A thousand nodes cost minutes of real time, so that the tests measure small meshes and
-//! `cargo xtask sim --targets` the large one.
+//! A thousand nodes take minutes of real time. The tests measure small meshes, and
+//! `cargo xtask sim --targets` measures the large one.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::network::Machine;
+use super::network::HostId;
 use super::node::NodeSpec;
 use super::rng::SimRng;
 use super::run::two_islands;
 use super::simulation::Sim;
 
-/// One figure, and what it may be.
+/// One target and its measurement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// What was measured.
+    /// What is measured.
     pub what: String,
-    /// The most that it may be.
+    /// The upper limit.
     pub limit: f64,
-    /// What it was; `None` where it did not come within twice the limit.
+    /// The measured value, or `None` if it was not reached within twice the limit.
     pub measured: Option<f64>,
-    /// What it is counted in.
+    /// The unit of the limit and the value.
     pub unit: &'static str,
 }
 
@@ -31,7 +31,7 @@ impl Target {
         Self { what, limit: limit.as_secs_f64(), measured, unit: "s" }
     }
 
-    /// Whether the mesh is as good as it has to be.
+    /// Whether the measured value is within the limit.
     pub fn is_met(&self) -> bool {
         self.measured.is_some_and(|measured| measured <= self.limit)
     }
@@ -46,13 +46,13 @@ impl fmt::Display for Target {
     }
 }
 
-/// The degree of the meshes that are measured.
+/// The degree of the measured meshes.
 const DEGREE: u32 = 4;
 /// Nodes that are started together all start within this time.
 const START_SPREAD: Duration = Duration::from_millis(100);
 
-/// Measures a mesh of so many nodes, which is 1,000 in the design. `seed` picks everything else.
-/// `done` is told of each figure as it is known.
+/// Measures a mesh of `nodes` nodes (1,000 in the design). `seed` determines everything else.
+/// `done` is called with each target once it is measured.
 pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
     let mut targets = Vec::new();
     let mut note = |target: Target| {
@@ -60,7 +60,7 @@ pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
         targets.push(target);
     };
     let mut sim = Sim::new(seed, false);
-    let mut chance = SimRng::new(seed).fork(20);
+    let mut rng = SimRng::new(seed).fork(20);
     for number in 0..nodes {
         let at = START_SPREAD * number as u32 / nodes as u32;
         sim.run_to(at);
@@ -68,31 +68,31 @@ pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
     }
     let limit = Duration::from_secs(10);
     note(Target::time(
-        format!("{nodes} nodes of degree {DEGREE}, started together, know the whole mesh"),
+        format!("{nodes} nodes of degree {DEGREE}, started together, learn the whole mesh"),
         limit,
         sim.run_until_full(limit * 2),
     ));
     sim.run_for(Duration::from_secs(3));
     let links = sim.links();
     note(Target {
-        what: format!("no node keeps more than twice its degree (least/mean/most {links})"),
+        what: format!("no node has more than twice its degree (min/mean/max {links})"),
         limit: f64::from(DEGREE) * 2.0,
         measured: Some(links.max() as f64),
         unit: "links",
     });
-    let killed = Machine(chance.index(nodes));
+    let killed = HostId(rng.index(nodes));
     let limit = Duration::from_millis(250);
-    let times = sim.leaving(killed, limit * 2, |sim| sim.kill(killed));
+    let times = sim.removal_times(killed, limit * 2, |sim| sim.kill(killed));
     note(Target::time(
-        "a killed node is out of 99 % of the tables".into(),
+        "a killed node disappears from 99 % of the tables".into(),
         limit,
         times.map(|times| times[times.len() * 99 / 100]),
     ));
-    let silent = Machine((killed.0 + nodes / 2) % nodes);
+    let silent = HostId((killed.0 + nodes / 2) % nodes);
     let limit = Duration::from_millis(3500);
-    let times = sim.leaving(silent, limit * 2, |sim| sim.power_off(silent));
+    let times = sim.removal_times(silent, limit * 2, |sim| sim.power_off(silent));
     note(Target::time(
-        "a silent node is out of every table".into(),
+        "a silent node disappears from every table".into(),
         limit,
         times.and_then(|times| times.last().copied()),
     ));
@@ -104,7 +104,7 @@ pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
         sim.release();
         let limit = Duration::from_secs(60);
         note(Target::time(
-            format!("two full groups of {} that never heard each other merge", islands / 2),
+            format!("two full groups of {} without earlier contact merge", islands / 2),
             limit,
             sim.run_until_full(limit * 2),
         ));
@@ -113,28 +113,29 @@ pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
 }
 
 impl Sim {
-    /// Lets time go by until every node that runs knows every other, and says how long it took.
+    /// Advances the time until every running node knows every other one, and returns how long it
+    /// took.
     pub fn run_until_full(&mut self, limit: Duration) -> Option<Duration> {
-        let running: Vec<Machine> =
-            self.machines().filter(|&machine| self.is_running(machine)).collect();
+        let running: Vec<HostId> =
+            self.hosts().filter(|&host_id| self.is_running(host_id)).collect();
         self.run_until(limit, |sim| {
-            running.iter().all(|&machine| sim.knows(machine) == running.len())
+            running.iter().all(|&host_id| sim.known_nodes(host_id) == running.len())
         })
     }
 
-    /// Lets something befall a node and says for each other how long the node stays in its table,
-    /// sorted; `None` if it stays in one for longer than the limit.
-    pub fn leaving(
+    /// Applies a fault to a node, and returns for each other node how long the faulty node stays in
+    /// its table, sorted. Returns `None` if it stays in a table for longer than the limit.
+    pub fn removal_times(
         &mut self,
-        machine: Machine,
+        host_id: HostId,
         limit: Duration,
-        befalls: impl FnOnce(&mut Self),
+        fault: impl FnOnce(&mut Self),
     ) -> Option<Vec<Duration>> {
-        let instance = self.instance(machine)?;
+        let instance = self.instance(host_id)?;
         let began = self.now();
-        befalls(self);
-        let mut waiting: Vec<Machine> =
-            self.machines().filter(|&other| other != machine && self.is_running(other)).collect();
+        fault(self);
+        let mut waiting: Vec<HostId> =
+            self.hosts().filter(|&other| other != host_id && self.is_running(other)).collect();
         let mut times = Vec::new();
         while !waiting.is_empty() {
             if self.now() - began > limit {

@@ -1,9 +1,9 @@
-//! What happened, folded into one number as it happens, so that two runs are told apart by a byte.
+//! A digest of all events of a run, so that a difference of one byte between two runs is visible.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A running digest of every event, and where it is asked for a line of text for each.
+/// A running digest of every event. With `trace`, it also prints a line of text for each event.
 #[derive(Debug)]
 pub struct TraceHash {
     digest: u64,
@@ -11,17 +11,18 @@ pub struct TraceHash {
     trace: bool,
 }
 
-/// The numbers of the FNV-1a hash: fast on short inputs, and nobody attacks a simulator.
+/// The constants of the FNV-1a hash: fast on short inputs. A simulator needs no protection from
+/// attacks.
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
 
 impl TraceHash {
-    /// An empty trace_hash; with `trace` every line goes to standard output.
+    /// An empty digest; with `trace`, every line goes to standard output.
     pub fn new(trace: bool) -> Self {
         Self { digest: OFFSET, events: 0, trace }
     }
 
-    /// An event: when, what kind, and two numbers of it.
+    /// Adds an event: its time, its kind and two numbers.
     pub(super) fn event(&mut self, at: Duration, kind: u8, first: u64, second: u64) {
         self.events += 1;
         for number in [at.as_nanos() as u64, u64::from(kind), first, second] {
@@ -29,7 +30,7 @@ impl TraceHash {
         }
     }
 
-    /// Bytes of it.
+    /// Adds bytes.
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         for word in words {
@@ -40,7 +41,7 @@ impl TraceHash {
         }
     }
 
-    /// A line for who reads along.
+    /// Prints a line of the trace, if it is enabled.
     pub(super) fn line(&self, at: Duration, text: impl FnOnce() -> String) {
         if self.trace {
             println!("{:>12.6} {}", at.as_secs_f64(), text());
@@ -52,7 +53,7 @@ impl TraceHash {
         self.digest
     }
 
-    /// How many events there were.
+    /// The number of events.
     pub fn events(&self) -> u64 {
         self.events
     }
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_byte_more_or_less_is_another_digest() {
+    fn a_difference_of_one_byte_changes_the_digest() {
         let digest = |bytes: &[u8]| {
             let mut trace_hash = TraceHash::new(false);
             trace_hash.event(Duration::ZERO, 1, 2, 3);

@@ -1,17 +1,17 @@
-//! The ABI watch: what programs that were compiled against an earlier header rely on.
+//! The ABI check: compares the C header with the ABI that existing programs rely on.
 //!
-//! `meshage-ffi/abi.txt` has every function, type, constant and value of the C header as of the
-//! version that it names: the last one that was published. What differs from it must be said by the
-//! version in Cargo.toml:
+//! `meshage-ffi/abi.txt` records every function, type, constant and value of the C header as of the
+//! version that it names, the last published version. A difference requires a new version in
+//! Cargo.toml:
 //!
 //! | change | 0.x | from 1.0 on |
 //! |---|---|---|
 //! | something is added | a higher version | a higher minor version |
 //! | something is removed, or changes | a higher minor version | a higher major version |
 //!
-//! These are the rules of semantic versioning as cargo reads them, and of the soname, which names
-//! the part of the version that the second line raises. The function `meshage_abi_…` is named for
-//! that part as well, so that raising it is itself a change of the second kind.
+//! These are cargo's rules of semantic versioning. The soname contains the part of the version that
+//! the second line raises. The function `meshage_abi_…` is also named after that part, so a higher
+//! part is itself a change of the second kind.
 
 mod surface;
 
@@ -22,24 +22,24 @@ use crate::install::compatibility;
 use crate::shell::Result;
 use surface::Surface;
 
-/// The record, from the top folder.
+/// The path of the record.
 const RECORD: &str = "meshage-ffi/abi.txt";
-/// The header, from the top folder.
+/// The path of the header.
 const HEADER: &str = "include/meshage.h";
-/// What the record begins with.
+/// The first lines of the record.
 const HEAD: &str = "\
-# What programs compiled against meshage.h rely on, as of the version below.
-# Written by `cargo xtask abi --accept`; `cargo xtask verify` holds the header and the version to it.
+# The ABI that programs compiled against meshage.h rely on, as of the version below.
+# Written by `cargo xtask abi --accept`. `cargo xtask verify` compares the header and the version with it.
 ";
 
-/// `cargo xtask abi`: says what differs from the record; `--accept` writes it anew.
+/// `cargo xtask abi`: lists the differences from the record. `--accept` rewrites the record.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let has = |option: &str| arguments.iter().any(|argument| argument == option);
     let known = ["--accept", "--unpublished"];
     if let Some(other) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
         return Err(format!(
-            "no option {other:?}: --accept writes {RECORD} anew, where the version says enough; \
-             with --unpublished also where it says nothing, since nobody has that version yet"
+            "unknown option {other:?}; --accept rewrites {RECORD} if the version allows the changes; \
+             --accept --unpublished rewrites it for any change of a version that is unpublished"
         ));
     }
     let now = Record::of_header(root)?;
@@ -50,30 +50,34 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         }
     }
     if !has("--accept") {
-        return recorded.and_then(|recorded| judge(&recorded, &now));
+        return recorded.and_then(|recorded| check_version(&recorded, &now));
     }
     if let Ok(recorded) = &recorded {
         let unpublished = has("--unpublished") && recorded.version == now.version;
         if !unpublished {
-            judge(recorded, &now)?;
+            check_version(recorded, &now)?;
         }
     }
     std::fs::write(root.join(RECORD), now.text())
         .map_err(|error| format!("cannot write {RECORD}: {error}"))
 }
 
-/// Whether the header is the recorded one, or the version says that it is not.
+/// Checks that the version allows the differences between the header and the record.
 pub(crate) fn check(root: &Path) -> Result<()> {
-    judge(&Record::read(root)?, &Record::of_header(root)?)
+    check_version(&Record::read(root)?, &Record::of_header(root)?)
 }
 
-/// Whether everything in the header has its comment.
-pub(crate) fn documented(root: &Path) -> Result<()> {
-    let bare = surface::undocumented(&read(root, HEADER)?);
-    if bare.is_empty() { Ok(()) } else { Err(format!("{HEADER} says nothing of {bare:?}")) }
+/// Checks that every declaration in the header has a comment.
+pub(crate) fn check_comments(root: &Path) -> Result<()> {
+    let undocumented = surface::undocumented(&read(root, HEADER)?);
+    if undocumented.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("these declarations of {HEADER} lack a comment: {undocumented:?}"))
+    }
 }
 
-/// What a version offers.
+/// The ABI of a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Record {
     version: String,
@@ -90,7 +94,8 @@ impl Record {
         let text = read(root, RECORD)?;
         let mut lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         let version = lines.next().and_then(|line| line.strip_prefix("version "));
-        let version = version.ok_or_else(|| format!("{RECORD} names no version"))?.to_owned();
+        let version =
+            version.ok_or_else(|| format!("{RECORD} has no line with the version"))?.to_owned();
         let surface = lines
             .filter_map(|line| line.split_once(": "))
             .map(|(key, of)| (key.to_owned(), of.to_owned()))
@@ -107,7 +112,7 @@ impl Record {
     }
 }
 
-/// One difference, and what it asks of the version.
+/// One difference between two ABIs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Change {
     Added(String),
@@ -141,16 +146,20 @@ fn changes(old: &Surface, new: &Surface) -> Vec<Change> {
     changes
 }
 
-fn judge(recorded: &Record, now: &Record) -> Result<()> {
+/// Checks that the new version allows all changes.
+fn check_version(recorded: &Record, now: &Record) -> Result<()> {
     let (old, new) = (numbers(&recorded.version), numbers(&now.version));
     if new < old {
-        return Err(format!("the version {} is before {}", now.version, recorded.version));
+        return Err(format!(
+            "the version {} is older than the recorded {}",
+            now.version, recorded.version
+        ));
     }
     let all = changes(&recorded.surface, &now.surface);
     let may_break = new > old && compatibility(&now.version) != compatibility(&recorded.version);
-    // Before 1.0 whatever is higher may add; from then on it takes a higher minor version.
+    // Before 1.0 any higher version may add something. From 1.0 on this needs a higher minor version.
     let may_add = may_break || if old[0] == 0 { new > old } else { new[..2] > old[..2] };
-    let breaches: Vec<String> = all
+    let violations: Vec<String> = all
         .iter()
         .filter(|change| match change {
             Change::Added(_) => !may_add,
@@ -158,20 +167,25 @@ fn judge(recorded: &Record, now: &Record) -> Result<()> {
         })
         .map(Change::to_string)
         .collect();
-    if breaches.is_empty() {
+    if violations.is_empty() {
         return Ok(());
     }
     let breaks = all.iter().any(|change| !matches!(change, Change::Added(_)));
     Err(format!(
-        "the version {} does not say of {}, which {RECORD} records, that\n  {}\n{} (see xtask/src/abi)",
+        "the version {} does not allow these changes since {}, which {RECORD} records:\n  {}\n{} \
+         (see xtask/src/abi/mod.rs)",
         now.version,
         recorded.version,
-        breaches.join("\n  "),
-        if breaks { "programs break: raise the part that the soname has" } else { "raise it" },
+        violations.join("\n  "),
+        if breaks {
+            "existing programs break; raise the part of the version that the soname contains"
+        } else {
+            "raise the version"
+        },
     ))
 }
 
-/// A version's three numbers.
+/// The three numbers of a version.
 fn numbers(version: &str) -> [u64; 3] {
     let core = version.split(['-', '+']).next().unwrap_or(version);
     let mut parts = core.split('.').map(|part| part.parse().unwrap_or_default());
@@ -195,45 +209,45 @@ mod tests {
     const G: (&str, &str) = ("function g", "void (void)");
     const OTHER_F: (&str, &str) = ("function f", "int (void)");
 
-    fn passes(old: (&str, &[(&str, &str)]), new: (&str, &[(&str, &str)])) -> bool {
-        judge(&record(old.0, old.1), &record(new.0, new.1)).is_ok()
+    fn is_allowed(old: (&str, &[(&str, &str)]), new: (&str, &[(&str, &str)])) -> bool {
+        check_version(&record(old.0, old.1), &record(new.0, new.1)).is_ok()
     }
 
     #[test]
-    fn nothing_new_asks_for_nothing() {
-        assert!(passes(("0.1.0", &[F]), ("0.1.0", &[F])));
-        assert!(passes(("0.1.0", &[F]), ("0.1.5", &[F])));
-        assert!(!passes(("0.2.0", &[F]), ("0.1.0", &[F])));
+    fn an_unchanged_abi_needs_no_new_version() {
+        assert!(is_allowed(("0.1.0", &[F]), ("0.1.0", &[F])));
+        assert!(is_allowed(("0.1.0", &[F]), ("0.1.5", &[F])));
+        assert!(!is_allowed(("0.2.0", &[F]), ("0.1.0", &[F])));
     }
 
     #[test]
-    fn an_addition_asks_for_a_higher_version() {
-        assert!(!passes(("0.1.0", &[F]), ("0.1.0", &[F, G])));
-        assert!(passes(("0.1.0", &[F]), ("0.1.1", &[F, G])));
-        assert!(!passes(("1.1.0", &[F]), ("1.1.1", &[F, G])));
-        assert!(passes(("1.1.0", &[F]), ("1.2.0", &[F, G])));
+    fn an_addition_needs_a_higher_version() {
+        assert!(!is_allowed(("0.1.0", &[F]), ("0.1.0", &[F, G])));
+        assert!(is_allowed(("0.1.0", &[F]), ("0.1.1", &[F, G])));
+        assert!(!is_allowed(("1.1.0", &[F]), ("1.1.1", &[F, G])));
+        assert!(is_allowed(("1.1.0", &[F]), ("1.2.0", &[F, G])));
     }
 
     #[test]
-    fn what_breaks_programs_asks_for_another_soname() {
+    fn a_breaking_change_needs_another_soname() {
         for broken in [&[][..], &[OTHER_F][..]] {
-            assert!(!passes(("0.1.0", &[F]), ("0.1.1", broken)));
-            assert!(passes(("0.1.0", &[F]), ("0.2.0", broken)));
-            assert!(!passes(("1.1.0", &[F]), ("1.2.0", broken)));
-            assert!(passes(("1.1.0", &[F]), ("2.0.0", broken)));
+            assert!(!is_allowed(("0.1.0", &[F]), ("0.1.1", broken)));
+            assert!(is_allowed(("0.1.0", &[F]), ("0.2.0", broken)));
+            assert!(!is_allowed(("1.1.0", &[F]), ("1.2.0", broken)));
+            assert!(is_allowed(("1.1.0", &[F]), ("2.0.0", broken)));
         }
     }
 
     #[test]
-    fn a_breach_is_told_by_name() {
+    fn the_error_names_the_change() {
         let old = record("0.1.0", &[F]);
-        let error = judge(&old, &record("0.1.0", &[OTHER_F])).expect_err("it changed");
+        let error = check_version(&old, &record("0.1.0", &[OTHER_F])).expect_err("it changed");
         assert!(error.contains("changed: function f: void (void) is now int (void)"), "{error}");
     }
 
     #[test]
-    fn the_header_is_as_recorded() {
+    fn the_header_matches_the_record() {
         check(&crate::shell::root()).expect("cargo xtask abi");
-        documented(&crate::shell::root()).expect("every function has its comment");
+        check_comments(&crate::shell::root()).expect("every declaration has a comment");
     }
 }

@@ -1,5 +1,5 @@
-//! What a C program can see of the library, read from the header: one line for each thing that it
-//! may rely on, with what would break it if it changed.
+//! The part of the library that a C program can rely on, read from the header. Each item is one line
+//! that contains everything that programs depend on.
 //!
 //! ```text
 //!  meshage.h ─► without comments ─┬─► #define ──────────► constant
@@ -8,15 +8,15 @@
 
 use std::collections::BTreeMap;
 
-/// Things by kind and name: `function meshage_set` is `meshage_status (meshage_node *, …)`.
+/// Items by kind and name: `function meshage_set` is `meshage_status (meshage_node *, …)`.
 pub(super) type Surface = BTreeMap<String, String>;
 
-/// Constants that differ from version to version, and are meant to.
-const OF_THE_VERSION: [&str; 2] = ["MESHAGE_VERSION_", "MESHAGE_ABI"];
-/// The guard against including it twice.
+/// The prefixes of constants that change with every version.
+const VERSION_CONSTANTS: [&str; 2] = ["MESHAGE_VERSION_", "MESHAGE_ABI"];
+/// The include guard.
 const GUARD: &str = "MESHAGE_H";
 
-/// Everything that the header declares.
+/// All items that the header declares.
 pub(super) fn of_header(header: &str) -> Surface {
     let mut surface = Surface::new();
     let mut code = String::new();
@@ -24,7 +24,7 @@ pub(super) fn of_header(header: &str) -> Surface {
     let text = without_comments(header).replace("\\\n", " ");
     for line in text.lines() {
         let line = line.trim_end();
-        // What only C++ sees is the linkage, which a C program has anyway.
+        // The lines for C++ alone only set the linkage, which C programs have anyway.
         match line {
             "#ifdef __cplusplus" => for_cpp = true,
             "#endif" => for_cpp = false,
@@ -43,7 +43,7 @@ pub(super) fn of_header(header: &str) -> Surface {
     surface
 }
 
-/// The functions of a surface: what the shared library exports.
+/// The functions of a surface, which the shared library exports.
 #[cfg(test)]
 pub(super) fn functions(surface: &Surface) -> impl Iterator<Item = &str> {
     surface.keys().filter_map(|key| key.strip_prefix("function "))
@@ -56,7 +56,7 @@ fn without_comments(text: &str) -> String {
         code.push_str(&rest[..at]);
         let end = if rest[at..].starts_with("/*") { "*/" } else { "\n" };
         let after = rest[at..].find(end).map_or(rest.len(), |length| at + length);
-        // The end of a line stays, that of a block goes.
+        // Keep the newline after a line comment. Remove the end of a block comment.
         let skipped = if end == "\n" { 0 } else { end.len() };
         rest = &rest[(after + skipped).min(rest.len())..];
     }
@@ -66,13 +66,13 @@ fn without_comments(text: &str) -> String {
 fn constant(line: &str, surface: &mut Surface) {
     let mut words = line.split_whitespace().skip(1);
     let Some(name) = words.next() else { return };
-    if name == GUARD || OF_THE_VERSION.iter().any(|start| name.starts_with(start)) {
+    if name == GUARD || VERSION_CONSTANTS.iter().any(|start| name.starts_with(start)) {
         return;
     }
     surface.insert(format!("constant {name}"), words.collect::<Vec<_>>().join(" "));
 }
 
-/// The declarations, each up to its semicolon outside of braces.
+/// The declarations. Each ends at a semicolon outside of braces.
 fn declarations(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut current = String::new();
@@ -117,13 +117,13 @@ fn declare(text: &str, surface: &mut Surface) {
     }
 }
 
-/// The name and the inside of a definition with braces.
+/// The name and the body of a definition with braces.
 fn body<'a>(text: &'a str, start: &str) -> Option<(&'a str, &'a str)> {
     let (name, rest) = text.strip_prefix(start)?.split_once('{')?;
     Some((name.trim(), rest.rsplit_once('}')?.0))
 }
 
-/// The types of parameters, without their names: those may change.
+/// The types of parameters, without their names, which may change.
 fn types(parameters: &str) -> String {
     let of = |parameter: &str| {
         let parameter = parameter.trim();
@@ -138,33 +138,33 @@ fn spaced(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Declarations and values that no comment stands before.
+/// The declarations and values that have no comment before them.
 pub(super) fn undocumented(header: &str) -> Vec<String> {
-    let mut bare = Vec::new();
+    let mut found = Vec::new();
     let mut before = String::new();
     let mut inside = false;
     for line in header.replace("\\\n", " ").lines() {
         let code = line.trim_start();
         let is_comment = ["//", "/*", "*/", "*"].iter().any(|start| code.starts_with(start));
-        let begins_one = line.starts_with("#define MESHAGE_")
+        let is_declaration = line.starts_with("#define MESHAGE_")
             || code.starts_with("MESHAGE_")
             || (!inside && line.starts_with(|c: char| c.is_ascii_lowercase()));
-        // A group of constants has one comment; so has what only C++ sees.
-        let is_told = before.starts_with("//")
+        // A group of constants has one comment. So do the lines for C++ alone.
+        let is_documented = before.starts_with("//")
             || before.ends_with("*/")
             || before.starts_with("#define")
             || before.starts_with("#ifdef");
         let is_guard = line == format!("#define {GUARD}");
-        if begins_one && !is_told && !is_comment && !is_guard {
-            bare.push(line.to_owned());
+        if is_declaration && !is_documented && !is_comment && !is_guard {
+            found.push(line.to_owned());
         }
-        // A declaration goes on until its semicolon.
+        // A declaration continues to its semicolon.
         if !is_comment && !code.starts_with('#') && !code.is_empty() {
             inside = !line.ends_with(';') && !line.ends_with('{') && !line.ends_with('}');
         }
         before = code.to_owned();
     }
-    bare
+    found
 }
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
 #define MESHAGE_VERSION_MAJOR 0
 #define MESHAGE_ABI meshage_abi_0_1
 
-// What became of it; and more.
+// The outcome; and more.
 typedef enum meshage_status {
     // Done.
     MESHAGE_OK = 0,
@@ -202,7 +202,7 @@ extern \"C\" {
 meshage_status meshage_set(meshage_node *node,
                            const char *const *recipients,
                            size_t count);
-// Says.
+// The version.
 const char *meshage_version(void);
 #ifdef __cplusplus
 }
@@ -211,7 +211,7 @@ const char *meshage_version(void);
 ";
 
     #[test]
-    fn everything_that_a_program_relies_on_is_a_line() {
+    fn every_item_that_programs_rely_on_is_one_line() {
         let surface = of_header(HEADER);
         let lines: Vec<String> = surface.iter().map(|(key, of)| format!("{key}: {of}")).collect();
         assert_eq!(
@@ -230,13 +230,13 @@ const char *meshage_version(void);
     }
 
     #[test]
-    fn a_name_of_a_parameter_may_change() {
+    fn the_name_of_a_parameter_may_change() {
         let renamed = HEADER.replace("*recipients,", "*to,");
         assert_eq!(of_header(&renamed), of_header(HEADER));
     }
 
     #[test]
-    fn what_has_no_comment_is_found() {
+    fn a_declaration_without_a_comment_is_found() {
         assert_eq!(undocumented(HEADER), [""; 0]);
         let bare = undocumented(&HEADER.replace("// Sends.\n", "").replace("    // Done.\n", ""));
         assert_eq!(bare.len(), 2, "{bare:?}");

@@ -1,4 +1,4 @@
-//! `cargo xtask install`: the library where programs outside this tree find it.
+//! `cargo xtask install`: installs the library for programs outside this tree.
 //!
 //! ```text
 //!  PREFIX/include/meshage.h, meshage.hpp
@@ -7,10 +7,11 @@
 //!  PREFIX/share/cmake/meshage/, doc/meshage/
 //! ```
 //!
-//! `cargo cinstall --prefix PREFIX --libdir lib` does the same (meshage-ffi/Cargo.toml tells it how);
-//! a test compares the two. What is written is what [`plan`] lists, and `--uninstall` removes that.
+//! `cargo cinstall --prefix PREFIX --libdir lib` does the same (meshage-ffi/Cargo.toml configures it);
+//! a test compares the two. [`plan`] lists the files that are written, and `--uninstall` removes them.
 
 mod native;
+mod paths;
 mod pc;
 mod plan;
 
@@ -19,96 +20,71 @@ use std::path::{Path, PathBuf};
 
 use crate::shell::{self, Result};
 
+pub(crate) use paths::InstallPaths;
+use paths::LIBDIR;
 pub(crate) use plan::compatibility;
 use plan::{Content, Item};
 
-/// Where things go unless one says otherwise.
+/// The default prefix.
 const PREFIX: &str = "/usr/local";
-/// Where libraries go, from the prefix.
-const LIBDIR: &str = "lib";
-/// What is removed with the files in it, where nothing else is left there.
+/// The folders that an uninstallation removes when they are empty.
 const OWN_FOLDERS: [&str; 2] = ["share/cmake/meshage", "share/doc/meshage"];
 
-/// Where to install.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Places {
-    /// The folder that programs will see it in.
-    pub(crate) prefix: PathBuf,
-    /// The folder of the libraries, whole.
-    pub(crate) libdir: PathBuf,
-    /// What stands before all of it while a package is made.
-    pub(crate) destdir: Option<PathBuf>,
-}
-
-impl Places {
-    /// Below a prefix, with all else at its default.
-    pub(crate) fn below(prefix: impl Into<PathBuf>) -> Self {
-        let prefix = prefix.into();
-        Self { libdir: prefix.join(LIBDIR), prefix, destdir: None }
-    }
-
-    /// Where a file is written that programs will see at `path`.
-    fn staged(&self, path: &Path) -> PathBuf {
-        match (&self.destdir, path.strip_prefix("/")) {
-            (Some(destdir), Ok(below)) => destdir.join(below),
-            (Some(_) | None, _) => path.to_path_buf(),
-        }
-    }
-}
-
-/// Installs or uninstalls, as the arguments say.
+/// Installs or uninstalls, according to the arguments.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
-    let (places, uninstall) = parse(arguments)?;
+    let (paths, uninstall) = parse(arguments)?;
     if !cfg!(target_os = "linux") {
-        return Err("it knows Linux alone; elsewhere, use cargo-c's `cargo cinstall`".into());
+        return Err(
+            "install supports only Linux; use `cargo cinstall` (cargo-c) on other systems".into()
+        );
     }
     if uninstall {
-        return remove(&plan::paths(&places), &places);
+        return remove(&plan::file_paths(&paths), &paths);
     }
-    for path in into(root, &places)? {
+    for path in build_and_install(root, &paths)? {
         println!("  {}", path.display());
     }
-    println!("{}", found_by(&places));
+    println!("{}", usage(&paths));
     Ok(())
 }
 
-/// What tells compilers and programs of this copy, where they do not look there anyway.
-fn found_by(places: &Places) -> String {
-    let (prefix, libdir) = (places.prefix.display(), places.libdir.display());
+/// How compilers and programs find this copy, if they do not search its folders by default.
+fn usage(paths: &InstallPaths) -> String {
+    let (prefix, libdir) = (paths.prefix.display(), paths.libdir.display());
     format!(
         "pkg-config finds it with PKG_CONFIG_PATH={libdir}/pkgconfig\n\
          CMake finds it with -DCMAKE_PREFIX_PATH={prefix}\n\
-         programs find it with -Wl,-rpath,{libdir}, or after ldconfig where {libdir} is the system's"
+         programs find it with -Wl,-rpath,{libdir}, or after ldconfig if {libdir} is a system folder"
     )
 }
 
-/// Builds the library and installs it; the files that were written.
-pub(crate) fn into(root: &Path, places: &Places) -> Result<Vec<PathBuf>> {
+/// Builds the library and installs it. Returns the written files.
+pub(crate) fn build_and_install(root: &Path, paths: &InstallPaths) -> Result<Vec<PathBuf>> {
     let release = {
-        let _others_wait = shell::alone(root)?;
+        let _build_lock = shell::lock_build(root)?;
         println!("building the library");
         let build = ["build", "--release", "-p", "meshage-ffi"];
         shell::run(&mut shell::cargo(root, &build))?;
         shell::target(root).join("release")
     };
     let system = native::libraries(root)?;
-    install(&plan::items(root, &release, places, &system), places)
+    install(&plan::items(root, &release, paths, &system), paths)
 }
 
-fn parse(arguments: &[String]) -> Result<(Places, bool)> {
+fn parse(arguments: &[String]) -> Result<(InstallPaths, bool)> {
     let mut prefix = PathBuf::from(PREFIX);
     let mut libdir = PathBuf::from(LIBDIR);
     let mut destdir = None;
     let mut uninstall = false;
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        let (option, mut value) = match word.split_once('=') {
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let (option, mut value) = match argument.split_once('=') {
             Some((option, value)) => (option, Some(value.to_owned())),
-            None => (word.as_str(), None),
+            None => (argument.as_str(), None),
         };
-        let mut path = || match value.take().or_else(|| words.next().cloned()) {
+        let mut path = || match value.take().or_else(|| arguments.next().cloned()) {
             Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-            Some(_) | None => Err(format!("{option} wants a folder")),
+            Some(_) | None => Err(format!("the option {option} needs a folder")),
         };
         match option {
             "--prefix" => prefix = absolute(&path()?)?,
@@ -117,65 +93,67 @@ fn parse(arguments: &[String]) -> Result<(Places, bool)> {
             "--uninstall" => uninstall = true,
             other => {
                 return Err(format!(
-                    "no option {other:?}: there are --prefix DIR, --libdir DIR (below the prefix, \
-                     or whole), --destdir DIR, --uninstall"
+                    "unknown option {other:?}; the options are --prefix DIR, --libdir DIR (relative \
+                     to the prefix, or absolute), --destdir DIR, --uninstall"
                 ));
             }
         }
     }
-    Ok((Places { libdir: prefix.join(libdir), prefix, destdir }, uninstall))
+    Ok((InstallPaths { libdir: prefix.join(libdir), prefix, destdir }, uninstall))
 }
 
-/// A folder as whoever typed it means it.
+/// Resolves a folder against the current folder.
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn install(items: &[Item], places: &Places) -> Result<Vec<PathBuf>> {
+fn install(items: &[Item], paths: &InstallPaths) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     for item in items {
-        let to = places.staged(&item.to);
+        let to = paths.staged(&item.to);
         write(item, &to).map_err(|error| format!("cannot install {}: {error}", to.display()))?;
         written.push(to);
     }
     Ok(written)
 }
 
-/// Writes a file beside its place and moves it there: a program that runs keeps the old library.
+/// Writes a file beside its destination and renames it, so that running programs keep the old library.
 fn write(item: &Item, to: &Path) -> io::Result<()> {
     let folder = to.parent().unwrap_or(to);
     std::fs::create_dir_all(folder)?;
     let name = to.file_name().unwrap_or_default().to_string_lossy();
-    let fresh = folder.join(format!(".{name}.{}", std::process::id()));
+    let temporary = folder.join(format!(".{name}.{}", std::process::id()));
     let written = match &item.content {
-        Content::File(from) => std::fs::copy(from, &fresh).map(|_| ()),
-        Content::Text(text) => std::fs::write(&fresh, text),
-        Content::Headed(line, from) => std::fs::read_to_string(from)
-            .and_then(|text| std::fs::write(&fresh, format!("{line}\n{text}"))),
-        Content::Link(target) => std::os::unix::fs::symlink(target, &fresh),
+        Content::File(from) => std::fs::copy(from, &temporary).map(|_| ()),
+        Content::Text(text) => std::fs::write(&temporary, text),
+        Content::Prefixed(line, from) => std::fs::read_to_string(from)
+            .and_then(|text| std::fs::write(&temporary, format!("{line}\n{text}"))),
+        Content::Link(target) => std::os::unix::fs::symlink(target, &temporary),
     };
-    let done = written.and_then(|()| mode(item, &fresh)).and_then(|()| std::fs::rename(&fresh, to));
-    if done.is_err() {
-        let _ = std::fs::remove_file(&fresh);
+    let result = written
+        .and_then(|()| set_mode(item, &temporary))
+        .and_then(|()| std::fs::rename(&temporary, to));
+    if result.is_err() {
+        let _ = std::fs::remove_file(&temporary);
     }
-    done
+    result
 }
 
-/// Everybody may read what is installed, whatever the one who installs keeps to himself.
-fn mode(item: &Item, file: &Path) -> io::Result<()> {
+/// Makes an installed file readable for all users, whatever the umask is.
+fn set_mode(item: &Item, file: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     match &item.content {
         Content::Link(_) => Ok(()),
-        Content::File(_) | Content::Text(_) | Content::Headed(..) => {
+        Content::File(_) | Content::Text(_) | Content::Prefixed(..) => {
             let bits = if item.is_library() { 0o755 } else { 0o644 };
             std::fs::set_permissions(file, std::fs::Permissions::from_mode(bits))
         }
     }
 }
 
-fn remove(paths: &[PathBuf], places: &Places) -> Result<()> {
-    for path in paths {
-        let path = places.staged(path);
+fn remove(files: &[PathBuf], paths: &InstallPaths) -> Result<()> {
+    for path in files {
+        let path = paths.staged(path);
         match std::fs::remove_file(&path) {
             Ok(()) => println!("  removed {}", path.display()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -183,8 +161,8 @@ fn remove(paths: &[PathBuf], places: &Places) -> Result<()> {
         }
     }
     for folder in OWN_FOLDERS {
-        // One that holds somebody else's file stays.
-        let _ = std::fs::remove_dir(places.staged(&places.prefix.join(folder)));
+        // A folder with other files is not removed.
+        let _ = std::fs::remove_dir(paths.staged(&paths.prefix.join(folder)));
     }
     Ok(())
 }
@@ -193,53 +171,53 @@ fn remove(paths: &[PathBuf], places: &Places) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<(Places, bool)> {
+    fn parsed(line: &str) -> Result<(InstallPaths, bool)> {
         parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
-    fn a_prefix_alone_puts_libraries_into_its_lib() {
-        let (places, uninstall) = parsed("--prefix /opt/mesh").expect("well-formed");
-        assert_eq!(places, Places::below("/opt/mesh"));
+    fn libraries_are_in_lib_below_the_prefix_by_default() {
+        let (paths, uninstall) = parsed("--prefix /opt/mesh").expect("well-formed");
+        assert_eq!(paths, InstallPaths::below("/opt/mesh"));
         assert!(!uninstall);
-        assert_eq!(parsed("").expect("the default").0, Places::below("/usr/local"));
+        assert_eq!(parsed("").expect("the default").0, InstallPaths::below("/usr/local"));
     }
 
     #[test]
-    fn a_libdir_is_below_the_prefix_or_whole() {
+    fn a_libdir_is_relative_to_the_prefix_or_absolute() {
         let libdir = |line| parsed(line).expect("well-formed").0.libdir;
         assert_eq!(libdir("--libdir=lib64 --prefix=/usr"), Path::new("/usr/lib64"));
         assert_eq!(libdir("--prefix /usr --libdir /lib/x"), Path::new("/lib/x"));
     }
 
     #[test]
-    fn a_destdir_stands_before_everything() {
-        let (places, _) = parsed("--prefix /usr --destdir /pkg").expect("well-formed");
-        assert_eq!(places.staged(Path::new("/usr/lib")), Path::new("/pkg/usr/lib"));
+    fn a_destdir_precedes_every_path() {
+        let (paths, _) = parsed("--prefix /usr --destdir /pkg").expect("well-formed");
+        assert_eq!(paths.staged(Path::new("/usr/lib")), Path::new("/pkg/usr/lib"));
     }
 
     #[test]
-    fn a_mistyped_option_is_told() {
+    fn a_mistyped_option_is_an_error() {
         assert!(parsed("--prefx /usr").is_err());
         assert!(parsed("--prefix").is_err());
     }
 
     #[test]
-    fn what_was_installed_is_uninstalled_and_nothing_else() {
-        let folder = shell::target(&shell::root()).join("tmp/install-and-back");
+    fn only_installed_files_are_uninstalled() {
+        let folder = shell::target(&shell::root()).join("tmp/install-and-uninstall");
         let _ = std::fs::remove_dir_all(&folder);
-        let places = Places::below(&folder);
-        let items: Vec<Item> = plan::paths(&places)
+        let paths = InstallPaths::below(&folder);
+        let items: Vec<Item> = plan::file_paths(&paths)
             .into_iter()
             .map(|to| Item { to, content: Content::Text("x".into()) })
             .collect();
-        install(&items, &places).expect("it installs");
-        install(&items, &places).expect("over the old one, too");
+        install(&items, &paths).expect("it installs");
+        install(&items, &paths).expect("it replaces the old copy");
         let others = folder.join("share/doc/meshage/notes");
-        std::fs::write(&others, "somebody's").expect("a file");
-        remove(&plan::paths(&places), &places).expect("it goes");
+        std::fs::write(&others, "another file").expect("a file");
+        remove(&plan::file_paths(&paths), &paths).expect("it is removed");
         assert!(items.iter().all(|item| !item.to.exists()));
         assert!(others.exists() && !folder.join("share/cmake/meshage").exists());
-        remove(&plan::paths(&places), &places).expect("twice is no error");
+        remove(&plan::file_paths(&paths), &paths).expect("removing twice is no error");
     }
 }

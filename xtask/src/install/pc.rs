@@ -1,16 +1,17 @@
-//! `meshage.pc`: what pkg-config says of an installed copy. The same lines as cargo-c writes.
+//! `meshage.pc`, the description of an installed copy for pkg-config. cargo-c writes the same lines.
 
 use std::path::Path;
 
-use super::Places;
-use super::plan::VERSION;
+use super::paths::InstallPaths;
 
-/// One line of what it is; cargo-c has it in meshage-ffi/Cargo.toml.
+/// The version of the workspace.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The description. cargo-c reads the same text from meshage-ffi/Cargo.toml.
 const DESCRIPTION: &str =
     "Mesh message passing: nodes find each other and pass acknowledged messages by name";
 
-/// The file for an installation; `system` is what the static library needs besides.
-pub(super) fn text(places: &Places, system: &str) -> String {
+/// The file for an installation. `system` contains the linker flags that the static library needs.
+pub(super) fn text(paths: &InstallPaths, system: &str) -> String {
     format!(
         "\
 prefix={prefix}
@@ -25,12 +26,12 @@ Libs: -L${{libdir}} -lmeshage
 Cflags: -I${{includedir}}
 Libs.private: {system}
 ",
-        prefix = places.prefix.display(),
-        libdir = below_prefix(&places.libdir, &places.prefix),
+        prefix = paths.prefix.display(),
+        libdir = below_prefix(&paths.libdir, &paths.prefix),
     )
 }
 
-/// A folder from the prefix on, so that the prefix alone says where a copy lies.
+/// A folder relative to the prefix, so that only the prefix contains the location of the copy.
 fn below_prefix(folder: &Path, prefix: &Path) -> String {
     match folder.strip_prefix(prefix) {
         Ok(below) => format!("${{prefix}}/{}", below.display()),
@@ -44,12 +45,12 @@ mod tests {
     use crate::shell;
 
     #[test]
-    fn folders_follow_the_prefix_where_they_are_below_it() {
-        let mut places = Places::below("/opt/mesh");
-        assert!(text(&places, "-lc").contains("\nlibdir=${prefix}/lib\n"));
-        places.libdir = "/elsewhere".into();
-        assert!(text(&places, "-lc").contains("\nlibdir=/elsewhere\n"));
-        assert!(text(&places, "-lm -lc").ends_with("Libs.private: -lm -lc\n"));
+    fn folders_below_the_prefix_are_written_relative_to_it() {
+        let mut paths = InstallPaths::below("/opt/mesh");
+        assert!(text(&paths, "-lc").contains("\nlibdir=${prefix}/lib\n"));
+        paths.libdir = "/elsewhere".into();
+        assert!(text(&paths, "-lc").contains("\nlibdir=/elsewhere\n"));
+        assert!(text(&paths, "-lm -lc").ends_with("Libs.private: -lm -lc\n"));
     }
 
     #[test]

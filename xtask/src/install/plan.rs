@@ -1,24 +1,23 @@
-//! What is installed, and from what.
+//! The files of an installation and their sources.
 
 use std::path::{Path, PathBuf};
 
-use super::{LIBDIR, Places, pc};
+use super::paths::{InstallPaths, LIBDIR};
+use super::pc::{self, VERSION};
 
-/// The version of everything in the workspace.
-pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Where the CMake package goes, from the prefix: CMake looks there, and cargo-c can put it there.
+/// The folder of the CMake package below the prefix. CMake searches it, and cargo-c can write to it.
 const CMAKE: &str = "share/cmake/meshage";
 
 /// One file of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
-    /// Where programs will see it.
+    /// The path that programs will use.
     pub(super) to: PathBuf,
-    /// What it is.
+    /// The contents.
     pub(super) content: Content,
 }
 
-/// Where what a file holds comes from.
+/// The contents of an installed file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     /// A copy of this file.
@@ -26,8 +25,8 @@ pub(super) enum Content {
     /// This text.
     Text(String),
     /// This line, then a copy of this file.
-    Headed(String, PathBuf),
-    /// A link to the file of this name beside it.
+    Prefixed(String, PathBuf),
+    /// A link to the file of this name in the same folder.
     Link(String),
 }
 
@@ -38,36 +37,37 @@ impl Item {
     }
 }
 
-/// Where everything goes.
-pub(super) fn paths(places: &Places) -> Vec<PathBuf> {
+/// The paths of all files.
+pub(super) fn file_paths(paths: &InstallPaths) -> Vec<PathBuf> {
     let nothing = Path::new("");
-    items(nothing, nothing, places, "").into_iter().map(|item| item.to).collect()
+    items(nothing, nothing, paths, "").into_iter().map(|item| item.to).collect()
 }
 
-/// Everything, in the order in which it is written. `release` is where the library was built,
-/// `system` what its static form needs of the system.
-pub(super) fn items(root: &Path, release: &Path, places: &Places, system: &str) -> Vec<Item> {
-    let whole = format!("libmeshage.so.{VERSION}");
+/// All files, in the order in which they are written. `release` is the folder of the built library.
+/// `system` contains the linker flags that the static library needs.
+pub(super) fn items(root: &Path, release: &Path, paths: &InstallPaths, system: &str) -> Vec<Item> {
+    let full_name = format!("libmeshage.so.{VERSION}");
     let soname = format!("libmeshage.so.{}", compatibility(VERSION));
-    let (prefix, libdir) = (&places.prefix, &places.libdir);
+    let (prefix, libdir) = (&paths.prefix, &paths.libdir);
     let file = |to: PathBuf, from: PathBuf| Item { to, content: Content::File(from) };
-    let link = |name: &str| Item { to: libdir.join(name), content: Content::Link(whole.clone()) };
+    let link =
+        |name: &str| Item { to: libdir.join(name), content: Content::Link(full_name.clone()) };
     let cmake = |name: &str| root.join("meshage-ffi/cmake").join(name);
     let mut items = Vec::new();
     for header in ["meshage.h", "meshage.hpp"] {
         items.push(file(prefix.join("include").join(header), root.join("include").join(header)));
     }
-    items.push(file(libdir.join(&whole), release.join("libmeshage.so")));
+    items.push(file(libdir.join(&full_name), release.join("libmeshage.so")));
     items.push(link(&soname));
     items.push(link("libmeshage.so"));
     items.push(file(libdir.join("libmeshage.a"), release.join("libmeshage.a")));
     items.push(Item {
         to: libdir.join("pkgconfig/meshage.pc"),
-        content: Content::Text(pc::text(places, system)),
+        content: Content::Text(pc::text(paths, system)),
     });
     items.push(Item {
         to: prefix.join(CMAKE).join("meshageConfig.cmake"),
-        content: config(&cmake("meshageConfig.cmake"), places),
+        content: config(&cmake("meshageConfig.cmake"), paths),
     });
     let version = "meshageConfigVersion.cmake";
     items.push(file(prefix.join(CMAKE).join(version), cmake(version)));
@@ -77,17 +77,17 @@ pub(super) fn items(root: &Path, release: &Path, places: &Places, system: &str) 
     items
 }
 
-/// The package for CMake; one for an unusual folder of libraries says it first.
-fn config(file: &Path, places: &Places) -> Content {
-    if places.libdir == places.prefix.join(LIBDIR) {
+/// The package for CMake. If the folder of the libraries is not the default, its first line sets it.
+fn config(file: &Path, paths: &InstallPaths) -> Content {
+    if paths.libdir == paths.prefix.join(LIBDIR) {
         return Content::File(file.to_path_buf());
     }
-    let libdir = places.libdir.strip_prefix(&places.prefix).unwrap_or(&places.libdir);
-    Content::Headed(format!("set(meshage_LIBDIR \"{}\")", libdir.display()), file.to_path_buf())
+    let libdir = paths.libdir.strip_prefix(&paths.prefix).unwrap_or(&paths.libdir);
+    Content::Prefixed(format!("set(meshage_LIBDIR \"{}\")", libdir.display()), file.to_path_buf())
 }
 
-/// The part of a version within which programs go on to run: 0.1 of 0.1.7, 2 of 2.3.4. Semantic
-/// versioning has it so, and cargo-c.
+/// The part of a version within which programs remain compatible: 0.1 for 0.1.7, 2 for 2.3.4. These
+/// are the rules of semantic versioning and of cargo-c.
 pub(crate) fn compatibility(version: &str) -> String {
     let mut parts = version.split('.');
     match (parts.next(), parts.next()) {
@@ -108,8 +108,8 @@ mod tests {
     }
 
     #[test]
-    fn the_links_lead_to_the_library_of_the_whole_version() {
-        let items = items(Path::new("/src"), Path::new("/out"), &Places::below("/p"), "-lc");
+    fn the_links_lead_to_the_library_with_the_full_version() {
+        let items = items(Path::new("/src"), Path::new("/out"), &InstallPaths::below("/p"), "-lc");
         let links: Vec<_> = items
             .iter()
             .filter(|item| item.content == Content::Link(format!("libmeshage.so.{VERSION}")))

@@ -1,11 +1,11 @@
-//! Eight processes on one machine: they form one mesh; one that is killed, or that stops, leaves
-//! every table in time; one that goes on comes back.
+//! Eight processes on one machine form one mesh. A node that is killed or stopped leaves every table
+//! in time. A node that continues comes back.
 
 use std::time::{Duration, Instant};
 
-use super::{agreed, names};
+use crate::agreement::{agreed, names};
 use crate::build::{Language, Programs};
-use crate::process::{Process, until};
+use crate::process::{Process, wait_until};
 use crate::random;
 use crate::shell::Result;
 
@@ -21,13 +21,13 @@ const NODES: [(&str, Language); 8] = [
     ("py-2", Language::Python),
 ];
 
-/// From the last start to one mesh that all know.
+/// From the last start to one mesh that all nodes know.
 const FORM_MAX: Duration = Duration::from_secs(3);
-/// From kill -9 to out of every table.
+/// From kill -9 until no table contains the node.
 const KILLED_MAX: Duration = Duration::from_secs(1);
-/// From SIGSTOP to out of every table, and from SIGCONT to back in every table.
+/// From SIGSTOP until no table contains the node, and from SIGCONT until every table contains it.
 const STOPPED_MAX: Duration = Duration::from_secs(4);
-/// Any time beyond a limit that is still worth measuring, so that a failure shows by how much.
+/// How long to measure beyond a limit, so that a failure shows by how much it was missed.
 const SLACK: Duration = Duration::from_secs(6);
 
 pub(super) fn run(programs: &Programs) -> Result<()> {
@@ -40,11 +40,11 @@ pub(super) fn run(programs: &Programs) -> Result<()> {
         nodes.push(Process::spawn(name, command)?);
     }
     for node in &mut nodes {
-        node.ready()?;
+        node.wait_until_ready()?;
     }
     let all = names(&nodes);
     measured("one mesh after the last start", FORM_MAX, |limit| {
-        until("one mesh", Instant::now(), limit, || Ok(agreed(&mut nodes, &all)?.is_some()))
+        wait_until("one mesh", Instant::now(), limit, || Ok(agreed(&mut nodes, &all)?.is_some()))
     })?;
 
     for language in [Language::Rust, Language::C, Language::Python] {
@@ -56,7 +56,7 @@ pub(super) fn run(programs: &Programs) -> Result<()> {
         kill(&mut nodes, name)?;
     }
     for node in nodes {
-        node.end()?;
+        node.stop()?;
     }
     Ok(())
 }
@@ -67,14 +67,14 @@ fn stop_and_continue(nodes: &mut Vec<Process>, at: usize) -> Result<()> {
     let name = stopped.name().to_owned();
     let since = Instant::now();
     stopped.signal("STOP")?;
-    measured(&format!("{name} stopped, out of every table"), STOPPED_MAX, |limit| {
-        until("a stopped node gone", since, limit, || nobody_knows(nodes, &name))
+    measured(&format!("{name} stopped; no table contains it"), STOPPED_MAX, |limit| {
+        wait_until("the removal of a stopped node", since, limit, || no_node_knows(nodes, &name))
     })?;
     let since = Instant::now();
     stopped.signal("CONT")?;
     nodes.insert(at, stopped);
-    measured(&format!("{name} goes on, back in every table"), STOPPED_MAX, |limit| {
-        until("a node back", since, limit, || Ok(agreed(nodes, &all)?.is_some()))
+    measured(&format!("{name} continued; every table contains it"), STOPPED_MAX, |limit| {
+        wait_until("the return of a node", since, limit, || Ok(agreed(nodes, &all)?.is_some()))
     })
 }
 
@@ -83,23 +83,23 @@ fn kill(nodes: &mut Vec<Process>, name: &str) -> Result<()> {
     let mut victim = nodes.remove(at);
     let since = Instant::now();
     victim.kill()?;
-    measured(&format!("{name} killed, out of every table"), KILLED_MAX, |limit| {
-        until("a killed node gone", since, limit, || nobody_knows(nodes, name))
+    measured(&format!("{name} killed; no table contains it"), KILLED_MAX, |limit| {
+        wait_until("the removal of a killed node", since, limit, || no_node_knows(nodes, name))
     })
 }
 
-fn nobody_knows(nodes: &mut [Process], name: &str) -> Result<bool> {
+fn no_node_knows(nodes: &mut [Process], name: &str) -> Result<bool> {
     for node in nodes.iter_mut() {
-        node.tell("mesh")?;
+        node.send_line("mesh")?;
     }
     let mut known = false;
     for node in nodes {
-        known |= node.mesh_answer()?.contains_key(name);
+        known |= node.read_mesh()?.contains_key(name);
     }
     Ok(!known)
 }
 
-/// Prints what was measured, and holds it to its limit.
+/// Prints the measured time, and checks its limit.
 fn measured(
     what: &str,
     limit: Duration,
@@ -111,5 +111,9 @@ fn measured(
         took.as_secs_f64() * 1e3,
         limit.as_secs_f64() * 1e3
     );
-    if took <= limit { Ok(()) } else { Err(format!("{what} took {took:.2?}, not {limit:?}")) }
+    if took <= limit {
+        Ok(())
+    } else {
+        Err(format!("{what} took {took:.2?}; the limit is {limit:?}"))
+    }
 }

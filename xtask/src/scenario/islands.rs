@@ -1,25 +1,25 @@
-//! Two groups of nodes that are content with their links and never heard each other: once a cable
-//! joins their networks, their beacons make one mesh of them.
+//! Two groups of nodes that have enough links and cannot reach each other. After a cable joins their
+//! networks, their beacons merge them into one mesh.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::netns::Network;
-use super::{agreed, names};
+use crate::agreement::{agreed, names};
 use crate::build::{Language, Programs};
-use crate::process::{Process, until};
+use crate::process::{Process, wait_until};
 use crate::random;
 use crate::shell::Result;
 
 const EACH: usize = 4;
-/// Four nodes of degree 3 are all linked to each other, and want no more.
+/// Four nodes of degree 3 are all linked to each other, and look for no further links.
 const DEGREE: &str = "3";
 const PORT: &str = "9000";
-/// How long each group may take to form.
+/// The time limit for each group to form.
 const FORM_MAX: Duration = Duration::from_secs(20);
-/// How long the groups stay apart: beacons are frequent at first, and by then no more.
-const APART: Duration = Duration::from_secs(15);
-/// From the cable to one mesh.
+/// How long the groups stay separate: after this time, beacons are no longer frequent.
+const SEPARATE: Duration = Duration::from_secs(15);
+/// The time limit from the cable to one mesh.
 const MERGE_MAX: Duration = Duration::from_secs(60);
 
 pub(super) fn run(programs: &Programs) -> Result<()> {
@@ -33,24 +33,25 @@ pub(super) fn run(programs: &Programs) -> Result<()> {
         nodes.push(Process::spawn(&name, network.inside(node, &command))?);
     }
     for node in &mut nodes {
-        node.ready()?;
+        node.wait_until_ready()?;
     }
     for group in nodes.chunks_mut(EACH) {
         let all = names(group);
-        until("a full group", Instant::now(), FORM_MAX, || {
+        wait_until("a full group", Instant::now(), FORM_MAX, || {
             Ok(agreed(group, &all)?.is_some() && is_full(group, &all)?)
         })?;
     }
-    std::thread::sleep(APART);
+    std::thread::sleep(SEPARATE);
     network.join(0, 1)?;
     let joined = Instant::now();
     let all = names(&nodes);
-    let took = until("one mesh", joined, MERGE_MAX, || Ok(agreed(&mut nodes, &all)?.is_some()))?;
+    let took =
+        wait_until("one mesh", joined, MERGE_MAX, || Ok(agreed(&mut nodes, &all)?.is_some()))?;
     println!("   one mesh {:.1} s after the cable (limit {MERGE_MAX:?})", took.as_secs_f64());
-    nodes.into_iter().try_for_each(Process::end)
+    nodes.into_iter().try_for_each(Process::stop)
 }
 
-/// Whether each is linked to all others.
+/// Whether each node is linked to all others.
 fn is_full(group: &mut [Process], all: &BTreeSet<String>) -> Result<bool> {
     for node in group {
         if node.peers()?.len() + 1 != all.len() {

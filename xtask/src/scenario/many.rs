@@ -1,22 +1,22 @@
-//! 32 nodes in network namespaces, started together: the whole map within 2 s, and no node keeps
-//! more than twice its degree in links.
+//! 32 nodes in network namespaces start together. All know the whole mesh within 2 s, and no node has
+//! more links than twice its degree.
 
 use std::time::{Duration, Instant};
 
 use super::netns::Network;
-use super::{agreed, names};
+use crate::agreement::{agreed, names};
 use crate::build::{Language, Programs};
-use crate::process::{Process, until};
+use crate::process::{Process, wait_until};
 use crate::random;
 use crate::shell::Result;
 
 const NODES: usize = 32;
 const DEGREE: usize = 3;
-/// The mesh's own port: every node has a network of its own.
+/// The port of the mesh. All nodes can use the same one, because each has its own network.
 const PORT: &str = "9000";
-/// From the last start to the whole map at every node.
-const MAP_MAX: Duration = Duration::from_secs(2);
-/// Any time beyond the limit that is still worth measuring.
+/// The time limit from the last start until every node knows the whole mesh.
+const CONVERGE_MAX: Duration = Duration::from_secs(2);
+/// How long to measure beyond the limit.
 const SLACK: Duration = Duration::from_secs(15);
 
 pub(super) fn run(programs: &Programs) -> Result<()> {
@@ -30,12 +30,12 @@ pub(super) fn run(programs: &Programs) -> Result<()> {
         nodes.push(Process::spawn(&name, network.inside(node, &command))?);
     }
     for node in &mut nodes {
-        node.ready()?;
+        node.wait_until_ready()?;
     }
     let started = Instant::now();
     let all = names(&nodes);
     let mut mesh = None;
-    let took = until("the whole map", started, MAP_MAX + SLACK, || {
+    let took = wait_until("the whole mesh at every node", started, CONVERGE_MAX + SLACK, || {
         mesh = agreed(&mut nodes, &all)?;
         Ok(mesh.is_some())
     })?;
@@ -43,18 +43,18 @@ pub(super) fn run(programs: &Programs) -> Result<()> {
     let most = mesh.values().map(|peers| peers.len()).max().unwrap_or_default();
     let links = mesh.values().map(|peers| peers.len()).sum::<usize>() / 2;
     println!(
-        "   the whole map at every node: {:.0} ms (limit {:.0} ms); {links} links, {most} at most",
+        "   every node knows the whole mesh: {:.0} ms (limit {:.0} ms); {links} links, at most {most} a node",
         took.as_secs_f64() * 1e3,
-        MAP_MAX.as_secs_f64() * 1e3
+        CONVERGE_MAX.as_secs_f64() * 1e3
     );
     for node in nodes {
-        node.end()?;
+        node.stop()?;
     }
     if most > 2 * DEGREE {
-        return Err(format!("a node keeps {most} links at degree {DEGREE}"));
+        return Err(format!("a node has {most} links at degree {DEGREE}"));
     }
-    if took > MAP_MAX {
-        return Err(format!("the whole map took {took:.2?}, not {MAP_MAX:?}"));
+    if took > CONVERGE_MAX {
+        return Err(format!("the whole mesh took {took:.2?}; the limit is {CONVERGE_MAX:?}"));
     }
     Ok(())
 }

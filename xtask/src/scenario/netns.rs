@@ -1,9 +1,9 @@
-//! A network of its own: one network namespace a node, and a bridge in between. Nothing outside
-//! them is touched, and all of it goes when the value is dropped.
+//! A private network: one network namespace for each node, and bridges between them. It changes
+//! nothing outside the namespaces, and dropping the value removes it.
 //!
 //! ```text
 //!   node-0 ─ eth0 ═ veth ═ v0 ┐
-//!   node-1 ─ eth0 ═ veth ═ v1 ┼─ bridge     (the bridges live in a namespace of their own, the hub)
+//!   node-1 ─ eth0 ═ veth ═ v1 ┼─ bridge     (the bridges are in a separate namespace, the hub)
 //!   node-2 ─ eth0 ═ veth ═ v2 ┘
 //! ```
 
@@ -13,37 +13,37 @@ use std::process::Command;
 use crate::random;
 use crate::shell::{self, Result};
 
-/// How many nodes a hub has addresses for.
+/// The number of addresses of a hub.
 const NODES_MAX: usize = 200;
 
-/// Why no network can be made here; `None` where it can.
-pub(super) fn why_not() -> Option<String> {
+/// The reason why this machine cannot create a network, or `None` if it can.
+pub(super) fn unavailable_reason() -> Option<String> {
     if !cfg!(target_os = "linux") {
-        return Some("network namespaces are Linux's".into());
+        return Some("network namespaces exist only on Linux".into());
     }
     if !shell::is_installed("ip") {
-        return Some("the program `ip` (iproute2) is not there".into());
+        return Some("the program `ip` (iproute2) is not installed".into());
     }
     let probe = format!("mshp{:x}", random::number() & 0xffff_ffff);
     let made = ip(&["netns", "add", &probe]);
     let _ = ip(&["netns", "del", &probe]);
-    made.err().map(|_| "this user may not make network namespaces".into())
+    made.err().map(|_| "this user has no permission to create network namespaces".into())
 }
 
-/// Namespaces and bridges.
+/// The namespaces and bridges of a network.
 pub(super) struct Network {
     tag: String,
     nodes: usize,
 }
 
 impl Network {
-    /// A network of some nodes: `bridge_of` says at which of the bridges each hangs.
+    /// Creates a network. `bridge_of` returns the bridge that a node is connected to.
     pub(super) fn new(
         nodes: usize,
         bridges: usize,
         bridge_of: impl Fn(usize) -> usize,
     ) -> Result<Self> {
-        assert!(nodes <= NODES_MAX, "a hub has addresses for {NODES_MAX} nodes");
+        assert!(nodes <= NODES_MAX, "a hub has {NODES_MAX} addresses");
         let mut network = Self { tag: format!("msh{:x}", random::number() & 0xff_ffff), nodes: 0 };
         let hub = network.hub();
         ip(&["netns", "add", &hub])?;
@@ -53,20 +53,20 @@ impl Network {
             ip(&["-n", &hub, "link", "set", &bridge, "up"])?;
         }
         for node in 0..nodes {
-            let space = network.space(node);
-            ip(&["netns", "add", &space])?;
+            let namespace = network.namespace(node);
+            ip(&["netns", "add", &namespace])?;
             network.nodes = node + 1;
             let port = format!("v{node}");
             let bridge = format!("br{}", bridge_of(node));
             let address = format!("10.77.0.{}/24", node + 1);
             ip(&[
-                "-n", &space, "link", "add", "eth0", "type", "veth", "peer", "name", &port,
+                "-n", &namespace, "link", "add", "eth0", "type", "veth", "peer", "name", &port,
                 "netns", &hub,
             ])?;
             ip(&["-n", &hub, "link", "set", &port, "master", &bridge, "up"])?;
             ip(&[
                 "-n",
-                &space,
+                &namespace,
                 "addr",
                 "add",
                 &address,
@@ -75,14 +75,14 @@ impl Network {
                 "dev",
                 "eth0",
             ])?;
-            ip(&["-n", &space, "link", "set", "lo", "up"])?;
-            ip(&["-n", &space, "link", "set", "eth0", "up"])?;
-            ip(&["-n", &space, "route", "add", "default", "dev", "eth0"])?;
+            ip(&["-n", &namespace, "link", "set", "lo", "up"])?;
+            ip(&["-n", &namespace, "link", "set", "eth0", "up"])?;
+            ip(&["-n", &namespace, "route", "add", "default", "dev", "eth0"])?;
         }
         Ok(network)
     }
 
-    /// Joins two bridges, as if a cable were plugged in.
+    /// Joins two bridges, as a cable would.
     pub(super) fn join(&self, a: usize, b: usize) -> Result<()> {
         let hub = self.hub();
         ip(&["-n", &hub, "link", "add", "cable0", "type", "veth", "peer", "name", "cable1"])?;
@@ -92,10 +92,10 @@ impl Network {
         Ok(())
     }
 
-    /// The command, run where node `node` lives.
+    /// The command, run in the namespace of a node.
     pub(super) fn inside(&self, node: usize, command: &Command) -> Command {
         let mut inside = Command::new("ip");
-        inside.args(["netns", "exec", &self.space(node)]);
+        inside.args(["netns", "exec", &self.namespace(node)]);
         inside.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
@@ -109,7 +109,7 @@ impl Network {
         format!("{}-hub", self.tag)
     }
 
-    fn space(&self, node: usize) -> String {
+    fn namespace(&self, node: usize) -> String {
         format!("{}-{node}", self.tag)
     }
 }
@@ -117,14 +117,14 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         for node in 0..self.nodes {
-            let _ = ip(&["netns", "del", &self.space(node)]);
+            let _ = ip(&["netns", "del", &self.namespace(node)]);
         }
         let _ = ip(&["netns", "del", &self.hub()]);
     }
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
-    shell::quietly(shell::command(Path::new("/"), "ip").args(arguments)).map(|_| ())
+    shell::run_quietly(shell::command(Path::new("/"), "ip").args(arguments)).map(|_| ())
 }
 
 #[cfg(test)]
@@ -132,20 +132,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_has_an_address_for_each_node_and_goes_when_it_is_dropped() {
-        if let Some(because) = why_not() {
-            println!("skipped: a network of its own because {because}");
+    fn a_network_has_an_address_for_each_node_and_is_removed_when_dropped() {
+        if let Some(because) = unavailable_reason() {
+            println!("skipped: a private network because {because}");
             return;
         }
         let network = Network::new(3, 2, |node| node / 2).expect("made");
         network.join(0, 1).expect("joined");
         let mut show = Command::new("ip");
         show.args(["-4", "addr", "show", "eth0"]);
-        let text = shell::quietly(&mut network.inside(2, &show)).expect("shown");
+        let text = shell::run_quietly(&mut network.inside(2, &show)).expect("shown");
         assert!(text.contains("10.77.0.3/24"), "{text}");
         let tag = network.tag.clone();
         drop(network);
-        let left = shell::quietly(Command::new("ip").args(["netns", "list"])).expect("listed");
+        let left = shell::run_quietly(Command::new("ip").args(["netns", "list"])).expect("listed");
         assert!(!left.contains(&tag), "{left}");
     }
 }

@@ -1,5 +1,5 @@
-//! 32 callers send 100,000 numbered messages each way through a relay: none is lost, none doubled,
-//! each caller's arrive in order; and so they do when the receiver stops reading for 10 s.
+//! 32 callers send 100,000 numbered messages in each direction through a relay. No message is lost or
+//! delivered twice, and those of each caller arrive in order, even if the receiver pauses for 10 s.
 
 use std::path::Path;
 use std::time::Instant;
@@ -8,20 +8,20 @@ use crate::shell::{self, Result};
 
 const CALLERS: &str = "32";
 const MESSAGES: &str = "100000";
-/// For how long the receiver pauses half way, in seconds.
+/// How long the receiver pauses halfway, in seconds.
 const PAUSES: [&str; 2] = ["0", "10"];
 
 pub(super) fn run(root: &Path) -> Result<()> {
-    // The same packages as the node programs, so that nothing is built twice.
-    let each = ["build", "--quiet", "--release", "-p", "meshage-ffi", "-p", "meshage"];
-    shell::run(shell::cargo(root, &each).args(["--example", "soak"]))?;
+    // Use the same packages as the node programs, so that nothing is built twice.
+    let build = ["build", "--quiet", "--release", "-p", "meshage-ffi", "-p", "meshage"];
+    shell::run(shell::cargo(root, &build).args(["--example", "soak"]))?;
     let program = shell::target(root).join("release/examples/soak");
     for pause in PAUSES {
-        let began = Instant::now();
-        shell::quietly(shell::command(root, &program).args([CALLERS, MESSAGES, pause]))?;
+        let start = Instant::now();
+        shell::run_quietly(shell::command(root, &program).args([CALLERS, MESSAGES, pause]))?;
         println!(
-            "   {CALLERS} callers, {MESSAGES} messages each way, a pause of {pause} s: {:.1} s",
-            began.elapsed().as_secs_f64()
+            "   {CALLERS} callers, {MESSAGES} messages in each direction, a pause of {pause} s: {:.1} s",
+            start.elapsed().as_secs_f64()
         );
     }
     Ok(())

@@ -1,10 +1,10 @@
 //! The bench's worker for gRPC: tonic over one HTTP/2 connection, unary calls, both ends on a
-//! runtime of as many threads as there are cores.
+//! runtime with as many threads as there are cores.
 //!
 //! ```text
 //!  set_rtt               one caller
-//!  set_64, set_window    so many tasks, each of which calls again and again
-//!  memory                so many connections
+//!  set_64, set_window    concurrent tasks, each of which sends one call after the other
+//!  memory                open connections
 //! ```
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,7 +26,7 @@ mod service {
 use service::receiver_client::ReceiverClient;
 use service::receiver_server::{Receiver, ReceiverServer};
 
-/// How many calls a connection may have under way: the default, 200, is less than a window.
+/// The maximum number of outstanding calls on a connection. The default, 200, is less than a window.
 const CALLS_MAX: u32 = 4096;
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -45,56 +45,58 @@ fn main() -> Result<()> {
     let runtime = Runtime::new()?;
     match (job.case.as_str(), job.role) {
         ("set_rtt" | "set_64" | "set_window" | "memory", Role::Serve) => {
-            // A listener is made in the runtime that it will be used in.
+            // A listener must be created in the runtime that uses it.
             runtime.block_on(async { tokio::spawn(serve()).await? })
         }
         ("set_rtt", Role::Drive) => {
-            let client = runtime.block_on(connected(job.address(0)?))?;
-            peer_worker::rounds(|round| in_a_task(&runtime, round_trips(client.clone(), round)))
+            let client = runtime.block_on(connect(job.address(0)?))?;
+            peer_worker::run_rounds(|round| in_a_task(&runtime, round_trips(client.clone(), round)))
         }
         ("set_64" | "set_window", Role::Drive) => {
-            let client = runtime.block_on(connected(job.address(0)?))?;
+            let client = runtime.block_on(connect(job.address(0)?))?;
             let count = job.number("window", 1)?;
-            peer_worker::rounds(|round| in_a_task(&runtime, callers(client.clone(), count, round)))
+            peer_worker::run_rounds(|round| {
+                in_a_task(&runtime, callers(client.clone(), count, round))
+            })
         }
         ("memory", Role::Drive) => {
             let mut held = Vec::new();
             for _ in 0..job.number("links", 0)? {
-                let mut client = runtime.block_on(connected(job.address(0)?))?;
+                let mut client = runtime.block_on(connect(job.address(0)?))?;
                 runtime.block_on(client.set(message()))?;
                 held.push(client);
             }
-            peer_worker::rounds(|_| Ok(Figures::messages(0, Duration::from_secs(1))))
+            peer_worker::run_rounds(|_| Ok(Figures::messages(0, Duration::from_secs(1))))
         }
-        (_, Role::Serve | Role::Relay | Role::Drive) => job.unknown(),
+        (_, Role::Serve | Role::Relay | Role::Drive) => job.unsupported(),
     }
 }
 
-struct Taker;
+struct Service;
 
 #[tonic::async_trait]
-impl Receiver for Taker {
+impl Receiver for Service {
     async fn set(&self, message: Request<Message>) -> Result<Response<Acknowledgement>, Status> {
         match message.get_ref().body.len() {
             SMALL => Ok(Response::new(Acknowledgement {})),
-            other => Err(Status::invalid_argument(format!("{other} bytes"))),
+            other => Err(Status::invalid_argument(format!("the body has {other} bytes"))),
         }
     }
 }
 
 async fn serve() -> Result<()> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    peer_worker::reached_at(&[format!("http://{}", listener.local_addr()?)]);
-    peer_worker::end_with_stdin();
+    peer_worker::print_ready(&[format!("http://{}", listener.local_addr()?)]);
+    peer_worker::exit_with_stdin();
     Server::builder()
         .max_concurrent_streams(CALLS_MAX)
-        .add_service(ReceiverServer::new(Taker))
+        .add_service(ReceiverServer::new(Service))
         .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
         .await?;
     Ok(())
 }
 
-async fn connected(address: &str) -> Result<Client> {
+async fn connect(address: &str) -> Result<Client> {
     Ok(Client::connect(address.to_owned()).await?)
 }
 
@@ -102,7 +104,7 @@ fn message() -> Message {
     Message { body: vec![b'x'; SMALL] }
 }
 
-/// On a thread of the runtime: the main thread is none.
+/// Runs a round on a thread of the runtime, which the main thread is not.
 fn in_a_task(
     runtime: &Runtime,
     round: impl Future<Output = Result<Figures>> + Send + 'static,

@@ -1,9 +1,10 @@
-//! What the workers of all peers share: their arguments, the rounds, the figures. It knows no peer.
+//! The code that the workers of all peers share: arguments, rounds, figures. It is independent of
+//! any peer.
 //!
 //! ```text
 //!  <command> <case> serve|relay|drive [to=a,b] [key=value …]
 //!                                 │
-//!  stdin  "round 500" ──► Rounds ─┼─► one round of about 500 ms ──► Figures ──► stdout, one line
+//!  stdin  "round 500" ──► rounds ─┼─► one round of about 500 ms ──► Figures ──► stdout, one line
 //! ```
 //!
 //! The protocol is described in `bench/README.md`.
@@ -12,61 +13,61 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, Read as _};
 use std::time::{Duration, Instant};
 
-/// What goes wrong in a worker ends it, with a sentence on stderr.
+/// An error ends the worker, with a sentence on stderr.
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 /// The body of every small message, in bytes.
 pub const SMALL: usize = 64;
 /// The body of a large one.
 pub const LARGE: usize = 1 << 20;
-/// How many large bodies are under way at once.
+/// The number of outstanding large bodies.
 pub const LARGE_WINDOW: usize = 4;
-/// How many subscribers a fan-out goes to.
+/// The number of subscribers of a fan-out.
 pub const FANOUT: usize = 16;
-/// The round before the first: connections, caches and allocators come to rest in it.
+/// The warm-up round, in which connections, caches and allocators become steady.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// What a worker is to do.
+/// The task of a worker.
 #[derive(Debug)]
 pub struct Job {
     /// The case.
     pub case: String,
-    /// Which side of it this process is.
+    /// The role of this process.
     pub role: Role,
-    /// Where the other side is.
+    /// The addresses of the other side.
     pub to: Vec<String>,
     options: BTreeMap<String, String>,
 }
 
-/// Which side of a case a process is.
+/// The role of a process in a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Waits to be reached, and answers.
+    /// Accepts connections, and replies.
     Serve,
-    /// Stands between the two others.
+    /// Relays between the two others.
     Relay,
     /// Connects, sends and measures.
     Drive,
 }
 
 impl Job {
-    /// The job that the command line says.
+    /// The job on the command line.
     pub fn from_arguments() -> Result<Self> {
         Self::parse(std::env::args().skip(1))
     }
 
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let usage = "usage: <case> serve|relay|drive [to=<address>,…] [key=value …]";
-        let case = words.next().ok_or(usage)?;
-        let role = match words.next().as_deref() {
+        let case = arguments.next().ok_or(usage)?;
+        let role = match arguments.next().as_deref() {
             Some("serve") => Role::Serve,
             Some("relay") => Role::Relay,
             Some("drive") => Role::Drive,
             Some(_) | None => return Err(usage.into()),
         };
         let mut options = BTreeMap::new();
-        for word in words {
-            let (key, value) = word.split_once('=').ok_or(usage)?;
+        for argument in arguments {
+            let (key, value) = argument.split_once('=').ok_or(usage)?;
             options.insert(key.to_owned(), value.to_owned());
         }
         let to = options.remove("to").unwrap_or_default();
@@ -78,58 +79,58 @@ impl Job {
         })
     }
 
-    /// A number among the options, or what it is without being said.
-    pub fn number(&self, key: &str, otherwise: usize) -> Result<usize> {
+    /// The number of an option, or the fallback if it is not given.
+    pub fn number(&self, key: &str, fallback: usize) -> Result<usize> {
         match self.options.get(key) {
-            Some(text) => Ok(text.parse().map_err(|_| format!("{key}={text} is no number"))?),
-            None => Ok(otherwise),
+            Some(text) => Ok(text.parse().map_err(|_| format!("{key}={text} is not a number"))?),
+            None => Ok(fallback),
         }
     }
 
     /// One of the addresses of the other side.
     pub fn address(&self, index: usize) -> Result<&str> {
-        let address = self.to.get(index).ok_or("to= names too few addresses")?;
+        let address = self.to.get(index).ok_or("the option to= has too few addresses")?;
         Ok(address)
     }
 
-    /// The error of a case that this peer has not.
-    pub fn unknown<T>(&self) -> Result<T> {
-        Err(format!("no case {} as {:?}", self.case, self.role).into())
+    /// The error of a case or role that this peer does not support.
+    pub fn unsupported<T>(&self) -> Result<T> {
+        Err(format!("the role {:?} of the case {} is not supported", self.role, self.case).into())
     }
 }
 
-/// Says where this process is reached from now on.
-pub fn reached_at(addresses: &[String]) {
+/// Prints that this process is ready, and its addresses.
+pub fn print_ready(addresses: &[String]) {
     println!("ready {}", addresses.join(","));
 }
 
-/// Ends the process once its standard input closes, from a thread of its own.
-pub fn end_with_stdin() {
+/// Exits the process when its standard input closes. A separate thread waits for that.
+pub fn exit_with_stdin() {
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
 }
 
-/// Waits until standard input closes: for whoever has nothing else to do.
+/// Waits until standard input closes, in a process whose work happens on other threads.
 pub fn wait_for_stdin() {
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
-/// Warms up, says `ready`, then runs the rounds that it is asked for.
-pub fn rounds(mut round: impl FnMut(Duration) -> Result<Figures>) -> Result<()> {
+/// Warms up, prints `ready`, and runs a round for each line `round MILLISECONDS` that it reads.
+pub fn run_rounds(mut round: impl FnMut(Duration) -> Result<Figures>) -> Result<()> {
     round(WARM_UP)?;
     println!("ready");
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let milliseconds = line.strip_prefix("round ").and_then(|text| text.trim().parse().ok());
-        let milliseconds = milliseconds.ok_or_else(|| format!("{line:?} is no round"))?;
+        let milliseconds = milliseconds.ok_or_else(|| format!("expected a round, got {line:?}"))?;
         println!("{}", round(Duration::from_millis(milliseconds))?.json());
     }
     Ok(())
 }
 
-/// What a round measured.
+/// The measurements of a round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Figures {
     /// Round trips, in microseconds.
@@ -140,14 +141,14 @@ pub enum Figures {
         p99: f64,
         /// 999 of 1,000 took no longer.
         p999: f64,
-        /// How many there were.
+        /// The number of round trips.
         count: usize,
     },
-    /// Something a second.
+    /// A rate a second.
     Rate {
-        /// How much a second.
+        /// The rate.
         median: f64,
-        /// How many messages that were.
+        /// The number of messages.
         count: u64,
     },
 }
@@ -158,7 +159,7 @@ impl Figures {
         Self::Rate { median: count as f64 / took.as_secs_f64(), count }
     }
 
-    /// Megabytes a second, of bodies of so many bytes.
+    /// Megabytes a second, for `count` bodies of `body` bytes.
     pub fn megabytes(count: u64, body: usize, took: Duration) -> Self {
         let bytes = count as f64 * body as f64;
         Self::Rate { median: bytes / 1e6 / took.as_secs_f64(), count }
@@ -181,7 +182,7 @@ impl Figures {
 pub struct Trips(Vec<Duration>);
 
 impl Trips {
-    /// Times `trip` again and again until the round is over.
+    /// Times `trip` repeatedly until the end of the round.
     pub fn time(round: Duration, mut trip: impl FnMut() -> Result<()>) -> Result<Figures> {
         let mut trips = Self::default();
         let start = Instant::now();
@@ -195,15 +196,15 @@ impl Trips {
         trips.figures()
     }
 
-    /// One more.
+    /// Adds a round trip.
     pub fn add(&mut self, took: Duration) {
         self.0.push(took);
     }
 
-    /// What they come to.
+    /// The figures of the round.
     pub fn figures(mut self) -> Result<Figures> {
         self.0.sort_unstable();
-        let last = self.0.len().checked_sub(1).ok_or("a round without one round trip")?;
+        let last = self.0.len().checked_sub(1).ok_or("no round trip was completed in the round")?;
         let at = |share: f64| self.0[(last as f64 * share) as usize].as_nanos() as f64 / 1e3;
         Ok(Figures::Trips { median: at(0.5), p99: at(0.99), p999: at(0.999), count: last + 1 })
     }
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_job_is_refused() {
+    fn a_malformed_job_is_an_error() {
         assert!(job("set_rtt").is_err());
         assert!(job("set_rtt watch").is_err());
         assert!(job("set_rtt drive window").is_err());
@@ -241,8 +242,8 @@ mod tests {
             trips.add(Duration::from_micros(microseconds));
         }
         let figures = trips.figures().expect("figures");
-        let wanted = Figures::Trips { median: 501.0, p99: 991.0, p999: 1000.0, count: 1001 };
-        assert_eq!(figures, wanted);
+        let expected = Figures::Trips { median: 501.0, p99: 991.0, p999: 1000.0, count: 1001 };
+        assert_eq!(figures, expected);
         assert_eq!(
             figures.json(),
             r#"{"median":501.000,"p99":991.000,"p999":1000.000,"count":1001}"#

@@ -1,7 +1,7 @@
-//! To 16 sessions of one process: how long until the last has it.
+//! A fan-out to 16 sessions in one process, timed until the last has the message.
 //!
-//! The time goes with the message, and the process of the subscribers says how long it took by the
-//! clock that both share: the way back, which Zenoh needs for nothing here, is not counted.
+//! The message carries the time of its sending. The subscribers' process computes the duration with
+//! the clock that both processes share. The way back is not counted, because Zenoh does not need it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,49 +9,49 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use peer_worker::{Result, SMALL, Trips};
 use zenoh::{Session, Wait as _};
 
-use crate::{Peer, publisher, wait_for_subscriber};
+use crate::session::{Peer, publisher, serve_until_stdin_closes, wait_for_subscriber};
 
 const KEY: &str = "bench/fanout";
 const REPORT: &str = "bench/all";
-/// How long the driver waits for a report before it tries again. Until all 16 are subscribed, none
-/// comes.
-const TRY_EVERY: Duration = Duration::from_millis(100);
-/// How often it tries at most.
-const TRIES: u64 = 100;
+/// How long the driver waits for a report before it sends again. No report arrives until all 16 have
+/// subscribed.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// The maximum number of attempts.
+const ATTEMPTS_MAX: u64 = 100;
 
-/// Which message is the newest, and how many have it.
+/// The number of the newest message, and how many sessions have it.
 #[derive(Default)]
 struct Newest {
     number: u64,
-    had_by: usize,
+    received_by: usize,
 }
 
 pub(crate) fn serve(peer: &Peer, neighbours: usize) -> Result<()> {
     let newest = Arc::new(Mutex::new(Newest::default()));
     let (mut sessions, mut addresses) = (Vec::new(), Vec::new());
     for _ in 0..neighbours {
-        let (session, address) = peer.reached()?;
+        let (session, address) = peer.listening()?;
         let report = publisher(&session, REPORT)?;
         let newest = newest.clone();
-        let taken = session.declare_subscriber(KEY).callback(move |sample| {
+        let subscriber = session.declare_subscriber(KEY).callback(move |sample| {
             let body = sample.payload().to_bytes();
             let Some((number, sent)) = numbers(&body) else { return };
             let mut newest = newest.lock().unwrap_or_else(PoisonError::into_inner);
             if newest.number != number {
-                *newest = Newest { number, had_by: 0 };
+                *newest = Newest { number, received_by: 0 };
             }
-            newest.had_by += 1;
-            if newest.had_by == neighbours {
+            newest.received_by += 1;
+            if newest.received_by == neighbours {
                 let took = now().saturating_sub(sent);
-                // The other end has gone: nobody waits for it.
+                // An error means that the other end has exited and needs no report.
                 let _ = report.put(pair(number, took).to_vec()).wait();
             }
         });
-        taken.background().wait()?;
+        subscriber.background().wait()?;
         sessions.push(session);
         addresses.push(address);
     }
-    crate::stay(&addresses)
+    serve_until_stdin_closes(&addresses)
 }
 
 pub(crate) fn drive(session: &Session) -> Result<()> {
@@ -59,7 +59,7 @@ pub(crate) fn drive(session: &Session) -> Result<()> {
     let fan = publisher(session, KEY)?;
     wait_for_subscriber(&fan)?;
     let mut number = 0;
-    let mut to_all = |wait: Duration| -> Result<Option<Duration>> {
+    let mut send_to_all = |wait: Duration| -> Result<Option<Duration>> {
         number += 1;
         let mut body = [b'x'; SMALL];
         body[..16].copy_from_slice(&pair(number, now()));
@@ -68,20 +68,23 @@ pub(crate) fn drive(session: &Session) -> Result<()> {
             match numbers(&report.payload().to_bytes()) {
                 Some((of, took)) if of == number => return Ok(Some(Duration::from_nanos(took))),
                 Some(_) => {}
-                None => return Err("a report that is none".into()),
+                None => return Err("a report is malformed".into()),
             }
         }
         Ok(None)
     };
-    let mut tries = 0..TRIES;
-    while to_all(TRY_EVERY)?.is_none() {
-        tries.next().ok_or("not all of them ever subscribed")?;
+    let mut attempts = 0..ATTEMPTS_MAX;
+    while send_to_all(RETRY_INTERVAL)?.is_none() {
+        attempts.next().ok_or("not all sessions subscribed in time")?;
     }
-    peer_worker::rounds(|round| {
+    peer_worker::run_rounds(|round| {
         let mut trips = Trips::default();
         let end = SystemTime::now() + round;
         while SystemTime::now() < end {
-            trips.add(to_all(Duration::from_secs(10))?.ok_or("somebody did not get it")?);
+            trips.add(
+                send_to_all(Duration::from_secs(10))?
+                    .ok_or("a session did not receive the message")?,
+            );
         }
         trips.figures()
     })
@@ -99,7 +102,7 @@ fn numbers(bytes: &[u8]) -> Option<(u64, u64)> {
     Some((u64::from_le_bytes(*number), u64::from_le_bytes(*rest.first_chunk()?)))
 }
 
-/// The time that both processes read, in nanoseconds.
+/// The time of the clock that both processes share, in nanoseconds.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! Queries: each is answered by one reply, and no two are merged.
+//! Queries: each gets one reply, and replies are not consolidated.
 
 use std::time::{Duration, Instant};
 
@@ -11,32 +11,34 @@ use zenoh::{Session, Wait as _};
 
 const KEY: &str = "bench/query";
 
-/// Answers every query.
-pub(crate) fn answer(session: &Session) -> Result<()> {
-    let answered = session.declare_queryable(KEY).callback(|query| {
-        // The other end has gone: nobody waits for it.
+/// Replies to every query.
+pub(crate) fn reply(session: &Session) -> Result<()> {
+    let queryable = session.declare_queryable(KEY).callback(|query| {
+        // An error means that the other end has exited and needs no reply.
         let _ = query.reply(KEY, ZBytes::new()).wait();
     });
-    answered.background().wait()
+    queryable.background().wait()
 }
 
 pub(crate) fn one(session: &Session) -> Result<()> {
     let querier = querier(session)?;
     let body = ZBytes::from(vec![b'x'; SMALL]);
-    peer_worker::rounds(|round| {
+    peer_worker::run_rounds(|round| {
         Trips::time(round, || {
             let replies = querier.get().payload(body.clone()).wait()?;
             let reply = replies.recv()?;
-            reply.result().map(|_| ()).map_err(|_| "an error for a reply".into())
+            reply.result().map(|_| ()).map_err(|_| "the reply is an error".into())
         })
     })
 }
 
 pub(crate) fn many(session: &Session, count: usize) -> Result<()> {
     let runtime = Runtime::new()?;
-    // The tasks borrow it: it lives as long as the process.
+    // The tasks borrow the querier, so it lives as long as the process.
     let querier: &'static Querier<'static> = Box::leak(Box::new(querier(session)?));
-    peer_worker::rounds(|round| runtime.block_on(runtime.spawn(callers(querier, count, round)))?)
+    peer_worker::run_rounds(|round| {
+        runtime.block_on(runtime.spawn(callers(querier, count, round)))?
+    })
 }
 
 async fn callers(
@@ -50,20 +52,20 @@ async fn callers(
     for _ in 0..count {
         let body = body.clone();
         tasks.spawn(async move {
-            let mut asked = 0;
+            let mut count = 0;
             while start.elapsed() < round {
                 let replies = querier.get().payload(body.clone()).await?;
-                replies.recv_async().await?.result().map_err(|_| "an error for a reply")?;
-                asked += 1;
+                replies.recv_async().await?.result().map_err(|_| "the reply is an error")?;
+                count += 1;
             }
-            Ok(asked)
+            Ok(count)
         });
     }
-    let asked = tasks.join_all().await.into_iter().sum::<Result<u64>>()?;
-    Ok(Figures::messages(asked, start.elapsed()))
+    let replies = tasks.join_all().await.into_iter().sum::<Result<u64>>()?;
+    Ok(Figures::messages(replies, start.elapsed()))
 }
 
-/// A querier that somebody answers.
+/// A querier, once a queryable exists.
 fn querier(session: &Session) -> Result<Querier<'static>> {
     let querier = session
         .declare_querier(KEY)

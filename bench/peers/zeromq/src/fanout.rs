@@ -1,14 +1,14 @@
-//! To 16 subscribers of one process: how long until the last has it.
+//! A fan-out to 16 subscribers in one process, timed until the last has the message.
 //!
-//! The time goes with the message, and the subscribers' process says how long it took by the clock
-//! that both share: the way back, which ZeroMQ needs for nothing here, is not counted.
+//! The message carries the time of its sending. The subscribers' process computes the duration with
+//! the clock that both processes share. The way back is not counted, because ZeroMQ does not need it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use peer_worker::{FANOUT, Job, Result, SMALL, Trips};
 use zmq::{Message, POLLIN, SocketType};
 
-use crate::Peer;
+use crate::socket::Peer;
 
 pub(crate) fn serve(peer: &Peer) -> Result<()> {
     let mut subscribers = Vec::new();
@@ -21,25 +21,26 @@ pub(crate) fn serve(peer: &Peer) -> Result<()> {
     }
     let (report, report_address) = peer.bound(SocketType::PUSH)?;
     addresses.push(report_address);
-    peer_worker::reached_at(&addresses);
-    peer_worker::end_with_stdin();
-    // A socket subscribes when it is looked at: all of them are, until the first message is there.
+    peer_worker::print_ready(&addresses);
+    peer_worker::exit_with_stdin();
+    // A socket subscribes when it is polled. Poll all of them until the first message arrives.
     let mut waiting: Vec<_> = subscribers.iter().map(|one| one.as_poll_item(POLLIN)).collect();
     zmq::poll(&mut waiting, -1)?;
     let mut message = Message::new();
     loop {
-        // One after the other: whoever has it early waits in its socket, and all have it at the end.
+        // Read one after the other: an early message waits in its socket, and at the end all have it.
         for subscriber in &subscribers {
             subscriber.recv(&mut message, 0)?;
         }
-        let sent = message.first_chunk().ok_or("a message without its time")?;
-        let took = now()?.checked_sub(u64::from_le_bytes(*sent)).ok_or("the clock went back")?;
+        let sent = message.first_chunk().ok_or("a message lacks its time")?;
+        let took =
+            now()?.checked_sub(u64::from_le_bytes(*sent)).ok_or("the clock went backwards")?;
         report.send(&took.to_le_bytes()[..], 0)?;
     }
 }
 
 pub(crate) fn drive(peer: &Peer, job: &Job) -> Result<()> {
-    // An XPUB is a PUB that sees who subscribes: nothing is sent before all have.
+    // An XPUB is a PUB that receives subscriptions. Nothing is sent before all have arrived.
     let publisher = peer.socket(SocketType::XPUB)?;
     publisher.set_xpub_verbose(true)?;
     for index in 0..FANOUT {
@@ -50,22 +51,22 @@ pub(crate) fn drive(peer: &Peer, job: &Job) -> Result<()> {
     }
     let report = peer.connected(SocketType::PULL, job.address(FANOUT)?)?;
     let mut body = [b'x'; SMALL];
-    let mut answer = Message::new();
-    peer_worker::rounds(|round| {
+    let mut reply = Message::new();
+    peer_worker::run_rounds(|round| {
         let mut trips = Trips::default();
         let end = SystemTime::now() + round;
         while SystemTime::now() < end {
             body[..8].copy_from_slice(&now()?.to_le_bytes());
             publisher.send(&body[..], 0)?;
-            report.recv(&mut answer, 0)?;
-            let took = answer.first_chunk().ok_or("a report without its time")?;
+            report.recv(&mut reply, 0)?;
+            let took = reply.first_chunk().ok_or("a report lacks its time")?;
             trips.add(Duration::from_nanos(u64::from_le_bytes(*took)));
         }
         trips.figures()
     })
 }
 
-/// The time that both processes read, in nanoseconds.
+/// The time of the clock that both processes share, in nanoseconds.
 fn now() -> Result<u64> {
     Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos())?)
 }

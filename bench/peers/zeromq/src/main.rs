@@ -1,22 +1,23 @@
 //! The bench's worker for ZeroMQ: libzmq over loopback TCP, blocking sockets, one I/O thread a
-//! process, as its guide shows it.
+//! process, as in its guide.
 //!
 //! ```text
 //!  set_rtt                      REQ ────────► REP
-//!  set_64, set_window, large    DEALER ─────► ROUTER        so many requests under way
-//!  stream_unacked, recv_many    PUSH ───────► PULL          and what came back to the pusher
+//!  set_64, set_window, large    DEALER ─────► ROUTER        a window of outstanding requests
+//!  stream_unacked, recv_many    PUSH ───────► PULL          and a report back to the pusher
 //!  fanout                       XPUB ───────► 16 × SUB      in one process
 //! ```
 //!
-//! `zeromq version` says which libzmq it is.
+//! `zeromq version` prints the version of libzmq.
 
 mod fanout;
 mod request;
+mod socket;
 mod stream;
 mod window;
 
-use peer_worker::{Job, LARGE, LARGE_WINDOW, Result, Role, SMALL};
-use zmq::{Context, Socket, SocketType};
+use peer_worker::{Job, LARGE, LARGE_WINDOW, Result, Role};
+use socket::Peer;
 
 fn main() -> Result<()> {
     if std::env::args().nth(1).as_deref() == Some("version") {
@@ -45,43 +46,6 @@ fn main() -> Result<()> {
         }
         ("fanout", Role::Serve) => fanout::serve(&peer),
         ("fanout", Role::Drive) => fanout::drive(&peer, &job),
-        (_, Role::Serve | Role::Relay | Role::Drive) => job.unknown(),
-    }
-}
-
-/// The body of every small message.
-const BODY: [u8; SMALL] = [b'x'; SMALL];
-
-/// A process's context, and how sockets are made of it.
-struct Peer(Context);
-
-impl Peer {
-    fn new() -> Self {
-        Self(Context::new())
-    }
-
-    /// A socket without high-water marks: ROUTER and PUB drop silently at theirs, so what is under
-    /// way is bounded by the worker, not by them.
-    fn socket(&self, kind: SocketType) -> Result<Socket> {
-        let socket = self.0.socket(kind)?;
-        socket.set_sndhwm(0)?;
-        socket.set_rcvhwm(0)?;
-        socket.set_linger(0)?;
-        Ok(socket)
-    }
-
-    /// The same, reached at a free port; and where that is.
-    fn bound(&self, kind: SocketType) -> Result<(Socket, String)> {
-        let socket = self.socket(kind)?;
-        socket.bind("tcp://127.0.0.1:*")?;
-        let address = socket.get_last_endpoint()?.map_err(|_| "an address that is no text")?;
-        Ok((socket, address))
-    }
-
-    /// The same, connected.
-    fn connected(&self, kind: SocketType, address: &str) -> Result<Socket> {
-        let socket = self.socket(kind)?;
-        socket.connect(address)?;
-        Ok(socket)
+        (_, Role::Serve | Role::Relay | Role::Drive) => job.unsupported(),
     }
 }

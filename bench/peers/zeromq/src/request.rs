@@ -1,14 +1,14 @@
-//! A request at a time: REQ asks, REP answers with what it was asked.
+//! One request at a time: REQ sends, REP sends the message back.
 
 use peer_worker::{Result, Trips};
 use zmq::{Message, SocketType};
 
-use crate::{BODY, Peer};
+use crate::socket::{BODY, Peer};
 
 pub(crate) fn serve(peer: &Peer) -> Result<()> {
     let (socket, address) = peer.bound(SocketType::REP)?;
-    peer_worker::reached_at(&[address]);
-    peer_worker::end_with_stdin();
+    peer_worker::print_ready(&[address]);
+    peer_worker::exit_with_stdin();
     let mut message = Message::new();
     loop {
         socket.recv(&mut message, 0)?;
@@ -18,12 +18,16 @@ pub(crate) fn serve(peer: &Peer) -> Result<()> {
 
 pub(crate) fn drive(peer: &Peer, address: &str) -> Result<()> {
     let socket = peer.connected(SocketType::REQ, address)?;
-    let mut answer = Message::new();
-    peer_worker::rounds(|round| {
+    let mut reply = Message::new();
+    peer_worker::run_rounds(|round| {
         Trips::time(round, || {
             socket.send(&BODY[..], 0)?;
-            socket.recv(&mut answer, 0)?;
-            if answer.len() != BODY.len() { Err("a short answer".into()) } else { Ok(()) }
+            socket.recv(&mut reply, 0)?;
+            if reply.len() != BODY.len() {
+                Err("the reply has another length".into())
+            } else {
+                Ok(())
+            }
         })
     })
 }

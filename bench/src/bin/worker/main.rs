@@ -1,24 +1,26 @@
-//! The workers of four systems in one program: our two Rust faces, and raw TCP with and without
-//! tokio. `bench/README.md` has the protocol that they speak with the harness.
+//! The workers of four systems in one program: the two Rust nodes, and raw TCP with and without
+//! tokio. `bench/README.md` describes their protocol with the harness.
 //!
 //! ```text
 //!  meshage-bench-worker SYSTEM CASE serve|relay|drive [to=ADDRESS,…] [key=value …]
 //!                         │                    │
-//!   rust · blocking · raw_tokio · raw_std    stdin: round MS    stdout: ready …, one JSON a round
+//!   asynchronous · blocking · raw_tokio      stdin: round MS    stdout: ready …, one JSON a round
+//!   raw_std
 //! ```
 //!
-//! A worker is what a careful user would write, with the recommended settings and nothing besides.
+//! A worker contains what a careful user would write, with the recommended settings and nothing
+//! more.
 
+mod asynchronous;
 mod blocking;
-mod count;
-mod mesh;
+mod mesh_setup;
+mod node_setup;
 mod protocol;
 mod raw;
 mod raw_std;
 mod raw_tokio;
+mod round;
 mod routes;
-mod rust;
-mod world;
 
 use std::process::ExitCode;
 
@@ -39,10 +41,10 @@ fn main() -> ExitCode {
 fn run(system: &str, arguments: impl Iterator<Item = String>) -> Result<()> {
     let arguments = Arguments::parse(arguments)?;
     match system {
-        "meshage-rust" => rust::run(&arguments),
+        "meshage-rust" => asynchronous::run(&arguments),
         "meshage-blocking" => blocking::run(&arguments),
         "raw-tokio" => raw_tokio::run(&arguments),
         "raw-std" => raw_std::run(&arguments),
-        other => Err(format!("no system {other:?}").into()),
+        other => Err(format!("unknown system {other:?}").into()),
     }
 }

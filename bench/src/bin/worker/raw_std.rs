@@ -5,20 +5,20 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::count::{Round, Times};
 use super::protocol::{self, Arguments, BODY, Result, Role};
-use super::raw::{self, ANSWERS_MAX, Messages, READ_BYTES};
+use super::raw::{self, Messages, READ_BYTES, REPLIES_MAX};
+use super::round::{Round, Samples};
 
-/// Plays a part of a case.
+/// Runs one role of a case.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let size = arguments.number("size", BODY.len())?;
     match (arguments.role, arguments.case.as_str()) {
         (Role::Serve, "set_rtt" | "relay_rtt") => listen(1, echo),
         (Role::Serve, "set_64" | "set_window" | "large") => {
-            listen(1, move |stream| answer(stream, size))
+            listen(1, move |stream| acknowledge(stream, size))
         }
         (Role::Serve, "fanout") => {
-            listen(arguments.number("neighbours", 16)?, |stream| answer(stream, BODY.len()))
+            listen(arguments.number("neighbours", 16)?, |stream| acknowledge(stream, BODY.len()))
         }
         (Role::Relay, "relay_rtt") => {
             let to = arguments.target()?.to_owned();
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let mut streams = streams.collect::<Result<Vec<_>>>()?;
             protocol::drive(|limit| fan_out(&mut streams, limit))
         }
-        (Role::Serve | Role::Relay | Role::Drive, _) => arguments.unknown(),
+        (Role::Serve | Role::Relay | Role::Drive, _) => arguments.unsupported(),
     }
 }
 
@@ -54,7 +54,7 @@ fn connect(to: &str) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Opens so many listeners and gives every connection a thread.
+/// Opens `count` listeners, and starts a thread for every connection.
 fn listen(
     count: usize,
     each: impl Fn(TcpStream) -> Result<()> + Clone + Send + 'static,
@@ -67,7 +67,7 @@ fn listen(
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let each = each.clone();
-                // An end that went away has nobody to tell.
+                // An error means that the other end closed the connection.
                 thread::spawn(move || stream.set_nodelay(true).map(|()| each(stream)));
             }
         });
@@ -83,17 +83,17 @@ fn echo(mut stream: TcpStream) -> Result<()> {
     }
 }
 
-fn answer(mut stream: TcpStream, size: usize) -> Result<()> {
-    let mut buffer = vec![0; READ_BYTES.min(size * ANSWERS_MAX)];
+fn acknowledge(mut stream: TcpStream, size: usize) -> Result<()> {
+    let mut buffer = vec![0; READ_BYTES.min(size * REPLIES_MAX)];
     let mut messages = Messages::of(size);
     loop {
         let read = stream.read(&mut buffer)?;
         if read == 0 {
             return Ok(());
         }
-        let ended = messages.ended(read);
-        if ended > 0 {
-            stream.write_all(&[0; ANSWERS_MAX][..ended])?;
+        let completed = messages.completed(read);
+        if completed > 0 {
+            stream.write_all(&[0; REPLIES_MAX][..completed])?;
         }
     }
 }
@@ -117,7 +117,7 @@ fn copy(from: &mut TcpStream, to: &mut TcpStream) -> Result<()> {
 }
 
 fn round_trips(stream: &mut TcpStream, limit: Duration) -> Result<Round> {
-    let mut times = Times::default();
+    let mut times = Samples::default();
     let mut back = BODY.to_vec();
     let start = Instant::now();
     while start.elapsed() < limit {
@@ -131,44 +131,44 @@ fn round_trips(stream: &mut TcpStream, limit: Duration) -> Result<Round> {
 
 fn windowed(stream: &mut TcpStream, window: usize, limit: Duration) -> Result<Round> {
     let messages = raw::small(window);
-    let mut answers = [0; ANSWERS_MAX];
-    let (mut under_way, mut answered) = (0, 0);
+    let mut replies = [0; REPLIES_MAX];
+    let (mut outstanding, mut acknowledged) = (0, 0);
     let start = Instant::now();
     while start.elapsed() < limit {
-        stream.write_all(&messages[..(window - under_way) * BODY.len()])?;
-        let read = stream.read(&mut answers)?;
+        stream.write_all(&messages[..(window - outstanding) * BODY.len()])?;
+        let read = stream.read(&mut replies)?;
         if read == 0 {
-            return Err("the other end has gone".into());
+            return Err("the other end closed the connection".into());
         }
-        answered += read;
-        under_way = window - read;
+        acknowledged += read;
+        outstanding = window - read;
     }
-    stream.read_exact(&mut answers[..under_way])?;
-    Ok(Round::messages(answered + under_way, start))
+    stream.read_exact(&mut replies[..outstanding])?;
+    Ok(Round::messages(acknowledged + outstanding, start))
 }
 
 fn bodies(stream: &mut TcpStream, body: &[u8], window: usize, limit: Duration) -> Result<Round> {
-    let (mut sent, mut answered) = (0, 0);
-    let mut answers = [0; ANSWERS_MAX];
+    let (mut sent, mut acknowledged) = (0, 0);
+    let mut replies = [0; REPLIES_MAX];
     let start = Instant::now();
-    while answered < sent || start.elapsed() < limit {
-        if sent < answered + window && start.elapsed() < limit {
+    while acknowledged < sent || start.elapsed() < limit {
+        if sent < acknowledged + window && start.elapsed() < limit {
             stream.write_all(body)?;
             sent += 1;
             continue;
         }
-        let read = stream.read(&mut answers)?;
+        let read = stream.read(&mut replies)?;
         if read == 0 {
-            return Err("the other end has gone".into());
+            return Err("the other end closed the connection".into());
         }
-        answered += read;
+        acknowledged += read;
     }
-    Ok(Round::bodies(answered, body.len(), start))
+    Ok(Round::bodies(acknowledged, body.len(), start))
 }
 
-/// Writes to every socket, then waits for every answer.
+/// Writes to every socket, then waits for a reply from each.
 fn fan_out(streams: &mut [TcpStream], limit: Duration) -> Result<Round> {
-    let mut times = Times::default();
+    let mut times = Samples::default();
     let start = Instant::now();
     while start.elapsed() < limit {
         let sent = Instant::now();

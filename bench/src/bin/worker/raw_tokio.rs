@@ -7,14 +7,14 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-use super::count::{Round, Times};
 use super::protocol::{self, Arguments, BODY, Result, Role};
-use super::raw::{self, ANSWERS_MAX, Messages, READ_BYTES};
+use super::raw::{self, Messages, READ_BYTES, REPLIES_MAX};
+use super::round::{Round, Samples};
 
-/// Threads of a runtime: as many as a node of its own has.
+/// The threads of a runtime: as many as the runtime of a blocking node has.
 pub(crate) const WORKER_THREADS: usize = 1;
 
-/// Plays a part of a case.
+/// Runs one role of a case.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let runtime = runtime()?;
     let size = arguments.number("size", BODY.len())?;
@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match (arguments.role, arguments.case.as_str()) {
         (Role::Serve, "set_rtt" | "relay_rtt") => listen(&runtime, echo),
         (Role::Serve, "set_64" | "set_window" | "large") => {
-            listen(&runtime, move |stream| answer(stream, size))
+            listen(&runtime, move |stream| acknowledge(stream, size))
         }
         (Role::Relay, "relay_rtt") => {
             let to = arguments.target()?.to_owned();
@@ -35,17 +35,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         (Role::Drive, "large") => {
             drive(&runtime, arguments, move |stream, limit| bodies(stream, size, window, limit))
         }
-        (Role::Serve | Role::Relay | Role::Drive, _) => arguments.unknown(),
+        (Role::Serve | Role::Relay | Role::Drive, _) => arguments.unsupported(),
     }
 }
 
-/// The runtime that both raw TCP and our node run on.
+/// The runtime of both raw TCP and the asynchronous node.
 pub(crate) fn runtime() -> Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     Ok(builder.worker_threads(WORKER_THREADS).enable_all().build()?)
 }
 
-/// Runs a round in a task, so that no thread but the runtime's takes part in it.
+/// Runs a round in a task, so that only threads of the runtime take part in it.
 pub(crate) fn in_a_task<T: Send + 'static>(
     runtime: &Runtime,
     task: impl Future<Output = Result<T>> + Send + 'static,
@@ -59,7 +59,7 @@ async fn connect(to: String) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects, and hands the connection to each round, which gives it back.
+/// Connects, and passes the connection to each round, which returns it.
 fn drive<F>(
     runtime: &Runtime,
     arguments: &Arguments,
@@ -70,7 +70,7 @@ where
 {
     let mut stream = Some(in_a_task(runtime, connect(arguments.target()?.to_owned()))?);
     protocol::drive(|limit| {
-        let connected = stream.take().ok_or("a round failed before")?;
+        let connected = stream.take().ok_or("an earlier round failed")?;
         let (measured, back) = in_a_task(runtime, round(connected, limit))?;
         stream = Some(back);
         Ok(measured)
@@ -89,7 +89,7 @@ where
     runtime.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             if stream.set_nodelay(true).is_ok() {
-                // An end that went away has nobody to tell.
+                // An error means that the other end closed the connection.
                 tokio::spawn(each(stream));
             }
         }
@@ -105,17 +105,17 @@ async fn echo(mut stream: TcpStream) -> Result<()> {
     }
 }
 
-async fn answer(mut stream: TcpStream, size: usize) -> Result<()> {
-    let mut buffer = vec![0; READ_BYTES.min(size * ANSWERS_MAX)];
+async fn acknowledge(mut stream: TcpStream, size: usize) -> Result<()> {
+    let mut buffer = vec![0; READ_BYTES.min(size * REPLIES_MAX)];
     let mut messages = Messages::of(size);
     loop {
         let read = stream.read(&mut buffer).await?;
         if read == 0 {
             return Ok(());
         }
-        let ended = messages.ended(read);
-        if ended > 0 {
-            stream.write_all(&[0; ANSWERS_MAX][..ended]).await?;
+        let completed = messages.completed(read);
+        if completed > 0 {
+            stream.write_all(&[0; REPLIES_MAX][..completed]).await?;
         }
     }
 }
@@ -139,7 +139,7 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> Result<()> {
 }
 
 async fn round_trips(mut stream: TcpStream, limit: Duration) -> Result<(Round, TcpStream)> {
-    let mut times = Times::default();
+    let mut times = Samples::default();
     let mut back = BODY.to_vec();
     let start = Instant::now();
     while start.elapsed() < limit {
@@ -157,20 +157,20 @@ async fn windowed(
     limit: Duration,
 ) -> Result<(Round, TcpStream)> {
     let messages = raw::small(window);
-    let mut answers = [0; ANSWERS_MAX];
-    let (mut under_way, mut answered) = (0, 0);
+    let mut replies = [0; REPLIES_MAX];
+    let (mut outstanding, mut acknowledged) = (0, 0);
     let start = Instant::now();
     while start.elapsed() < limit {
-        stream.write_all(&messages[..(window - under_way) * BODY.len()]).await?;
-        let read = stream.read(&mut answers).await?;
+        stream.write_all(&messages[..(window - outstanding) * BODY.len()]).await?;
+        let read = stream.read(&mut replies).await?;
         if read == 0 {
-            return Err("the other end has gone".into());
+            return Err("the other end closed the connection".into());
         }
-        answered += read;
-        under_way = window - read;
+        acknowledged += read;
+        outstanding = window - read;
     }
-    stream.read_exact(&mut answers[..under_way]).await?;
-    Ok((Round::messages(answered + under_way, start), stream))
+    stream.read_exact(&mut replies[..outstanding]).await?;
+    Ok((Round::messages(acknowledged + outstanding, start), stream))
 }
 
 async fn bodies(
@@ -180,20 +180,20 @@ async fn bodies(
     limit: Duration,
 ) -> Result<(Round, TcpStream)> {
     let body = vec![7; size];
-    let mut answers = [0; ANSWERS_MAX];
-    let (mut sent, mut answered) = (0, 0);
+    let mut replies = [0; REPLIES_MAX];
+    let (mut sent, mut acknowledged) = (0, 0);
     let start = Instant::now();
-    while answered < sent || start.elapsed() < limit {
-        if sent < answered + window && start.elapsed() < limit {
+    while acknowledged < sent || start.elapsed() < limit {
+        if sent < acknowledged + window && start.elapsed() < limit {
             stream.write_all(&body).await?;
             sent += 1;
             continue;
         }
-        let read = stream.read(&mut answers).await?;
+        let read = stream.read(&mut replies).await?;
         if read == 0 {
-            return Err("the other end has gone".into());
+            return Err("the other end closed the connection".into());
         }
-        answered += read;
+        acknowledged += read;
     }
-    Ok((Round::bodies(answered, size, start), stream))
+    Ok((Round::bodies(acknowledged, size, start), stream))
 }

@@ -1,31 +1,31 @@
-//! How long the routes of a whole mesh take to compute: the public route table, in this process.
+//! Measures how long the routes of a whole mesh take to compute, with the public route table.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use super::count::{Round, Times};
+use super::mesh_setup::SyntheticMesh;
 use super::protocol::{self, Arguments, Result};
-use super::world::World;
+use super::round::{Round, Samples};
 
-/// Computes the routes of the first node, again and again.
+/// Computes the routes of the first node repeatedly.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let nodes = arguments.number("nodes", 100)?;
-    let parts = if arguments.word("cut") == Some("half") { 2 } else { 1 };
-    let world = World::new(nodes, parts)?;
-    let reached = world.compute().nodes();
+    let parts = if arguments.text("cut") == Some("half") { 2 } else { 1 };
+    let mesh = SyntheticMesh::new(nodes, parts)?;
+    let reached = mesh.compute().nodes();
     if reached != nodes / parts {
-        return Err(format!("{reached} of {nodes} nodes can be reached").into());
+        return Err(format!("{reached} of {nodes} nodes are reachable").into());
     }
-    protocol::drive(|limit| Ok(round(&world, limit)))
+    protocol::drive(|limit| Ok(round(&mesh, limit)))
 }
 
-fn round(world: &World, limit: Duration) -> Round {
-    let mut times = Times::default();
+fn round(mesh: &SyntheticMesh, limit: Duration) -> Round {
+    let mut times = Samples::default();
     let start = Instant::now();
     while start.elapsed() < limit {
-        let begun = Instant::now();
-        let table = black_box(world.compute());
-        times.push(begun.elapsed());
+        let before = Instant::now();
+        let table = black_box(mesh.compute());
+        times.push(before.elapsed());
         drop(table);
     }
     times.millis()

@@ -1,9 +1,9 @@
-//! What arrives over a link: passed on without the plane's lock, delivered with it.
+//! Frames that arrive over a link: forwarded without the plane's lock, delivered with it.
 //!
 //! ```text
 //!  frames of one read ──► decode, plan ──┬─ for others: onto their links' queues
-//!                                        └─ for this node ──► the lock, once for up to 64 ──► inbox
-//!                      what they give rise to, acknowledgements first ──► links, application
+//!                                        └─ for this node ──► lock, once for up to 64 ──► inbox
+//!                      then the output, acknowledgements first ──► links, application
 //! ```
 
 use std::sync::Arc;
@@ -13,12 +13,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::{Aftermath, Fib, Plane, READY_SOURCES_MAX, Sink, State, bump};
+use super::{Notifications, Plane, READY_SOURCES_MAX, Sink, State, bump};
 use crate::forward::ack_batch::AckBatch;
 use crate::forward::dedup::Arrival;
+use crate::forward::fib::Fib;
 use crate::forward::outbound::{Class, Outbound};
 use crate::forward::plan::plan;
-use crate::forward::reassembly::{Added, Stream};
+use crate::forward::reassembly::{BodyKey, ChunkOutcome};
 use crate::message::{Encoding, Message};
 use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
 use crate::wire::WireError;
@@ -29,109 +30,109 @@ use crate::wire::data::{
 use crate::wire::deframe::RawFrame;
 use crate::wire::frame::FrameKind;
 
-/// How many frames are decoded before the lock is taken for them: few enough that whoever takes
-/// messages meanwhile waits some microseconds.
+/// How many frames are decoded before the lock is taken for them: so few that an application thread
+/// that takes messages meanwhile waits only some microseconds.
 const LOCKED_FRAMES_MAX: usize = 64;
 
-/// What a batch is for this node itself.
-enum Own {
+/// The parts of a batch that are for this node.
+enum LocalInput {
     Message(DataFrame, MessageSequence, Option<u64>),
     Ack(AckEntry),
 }
 
-/// What a batch gives rise to.
+/// What a batch causes to be sent.
 #[derive(Default)]
-struct Consequences {
+struct BatchOutput {
     acks: AckBatch,
-    /// The queues that copies were put into, to be flushed.
-    passed_on: SmallVec<[Arc<Outbound>; 2]>,
+    /// The queues that received copies and must be flushed.
+    to_flush: SmallVec<[Arc<Outbound>; 2]>,
 }
 
-impl<H: Sink> Plane<H> {
-    /// Takes the data and acknowledgement frames of a batch that one reader read; passes over the
-    /// others. Acknowledgements that the batch gives rise to leave together. Says whether the inbox
-    /// is more than half full: then the reader does well to let the application run.
+impl<S: Sink> Plane<S> {
+    /// Processes the data and acknowledgement frames of a batch that a reader has read, and ignores
+    /// other frames. All acknowledgements that the batch causes are sent together. Returns whether
+    /// the inbox is more than half full; the reader should then let the application run.
     ///
     /// # Errors
-    /// A frame in breach of the protocol: the link is to be closed.
+    /// A frame breaks the protocol: the link must be closed.
     pub fn receive(
         &self,
         link: LinkId,
         frames: &[RawFrame],
         now: Instant,
     ) -> Result<bool, WireError> {
-        self.receiving.fetch_add(1, Ordering::AcqRel);
+        self.batches_in_progress.fetch_add(1, Ordering::AcqRel);
         let fib = self.fib.load();
-        let mut consequences = Consequences::default();
-        let mut after: Option<Aftermath<H::Completion>> = None;
+        let mut output = BatchOutput::default();
+        let mut notifications: Option<Notifications<S::Completion>> = None;
         let mut verdict = Ok(());
         let mut crowded = false;
-        let mut own: SmallVec<[Own; 1]> = SmallVec::new();
+        let mut local: SmallVec<[LocalInput; 1]> = SmallVec::new();
         for frames in frames.chunks(LOCKED_FRAMES_MAX) {
             for frame in frames {
-                verdict = self.frame(&fib, link, frame, &mut own, &mut consequences, now);
+                verdict = self.process_frame(&fib, link, frame, &mut local, &mut output, now);
                 if verdict.is_err() {
                     break;
                 }
             }
-            if !own.is_empty() {
+            if !local.is_empty() {
                 let mut state = self.lock();
-                for own in own.drain(..) {
-                    match own {
-                        Own::Message(frame, sequence, oldest) => {
-                            let acks = &mut consequences.acks;
-                            self.deliver(&mut state, frame, (sequence, oldest), acks, now);
+                for local in local.drain(..) {
+                    match local {
+                        LocalInput::Message(frame, sequence, oldest) => {
+                            let acks = &mut output.acks;
+                            self.deliver_frame(&mut state, frame, (sequence, oldest), acks, now);
                         }
-                        Own::Ack(entry) => {
-                            self.acknowledged(&mut state, &entry, &mut consequences.acks, now);
+                        LocalInput::Ack(entry) => {
+                            self.handle_ack(&mut state, &entry, &mut output.acks, now);
                         }
                     }
                 }
                 crowded = !state.inbox.is_half_empty();
-                // The application hears of all but the last of a batch as they come; of the last,
-                // once the acknowledgements are on their way.
-                if let Some(after) = after.replace(self.aftermath(state)) {
-                    self.tell(after, true);
+                // The application is notified of all parts of a batch but the last as they are
+                // processed; of the last, after the acknowledgements are sent.
+                if let Some(notifications) = notifications.replace(self.take_notifications(state)) {
+                    self.notify(notifications, true);
                 }
             }
             if verdict.is_err() {
                 break;
             }
         }
-        self.answer(&fib, link, consequences.acks);
-        for outbound in consequences.passed_on {
+        self.send_acks(&fib, link, output.acks);
+        for outbound in output.to_flush {
             outbound.flush(true);
         }
-        if let Some(after) = after {
-            self.tell(after, true);
+        if let Some(notifications) = notifications {
+            self.notify(notifications, true);
         }
-        self.receiving.fetch_sub(1, Ordering::AcqRel);
+        self.batches_in_progress.fetch_sub(1, Ordering::AcqRel);
         verdict.map(|()| crowded)
     }
 
-    /// One frame, as far as it goes without the lock.
-    fn frame(
+    /// Processes one frame as far as possible without the lock.
+    fn process_frame(
         &self,
         fib: &Fib,
         link: LinkId,
         frame: &RawFrame,
-        own: &mut SmallVec<[Own; 1]>,
-        consequences: &mut Consequences,
+        local: &mut SmallVec<[LocalInput; 1]>,
+        output: &mut BatchOutput,
         now: Instant,
     ) -> Result<(), WireError> {
         match frame.kind {
             Some(FrameKind::Data) => {
                 let frame = DataFrame::decode(frame.payload.clone())?;
-                self.data(fib, link, frame, own, consequences, now);
+                self.process_data(fib, link, frame, local, output, now);
             }
             Some(FrameKind::Ack) => {
                 for mut entry in AckFrame::decode(&frame.payload)?.entries {
                     if entry.to == self.instance {
-                        own.push(Own::Ack(entry));
+                        local.push(LocalInput::Ack(entry));
                     } else if usize::from(entry.hops) < HOP_LIMIT {
                         entry.hops += 1;
                         bump(&self.counters.acks_relayed);
-                        consequences.acks.push(entry);
+                        output.acks.push(entry);
                     } else {
                         bump(&self.counters.loops);
                     }
@@ -142,13 +143,13 @@ impl<H: Sink> Plane<H> {
         Ok(())
     }
 
-    fn data(
+    fn process_data(
         &self,
         fib: &Fib,
         link: LinkId,
         frame: DataFrame,
-        own: &mut SmallVec<[Own; 1]>,
-        consequences: &mut Consequences,
+        local: &mut SmallVec<[LocalInput; 1]>,
+        output: &mut BatchOutput,
         now: Instant,
     ) {
         if frame.header.instance == self.instance {
@@ -160,49 +161,49 @@ impl<H: Sink> Plane<H> {
         for (name, sequence) in &plan.unreachable {
             bump(&self.counters.refused_in_transit);
             let refusal = refusal(header, name.clone(), None, sequence.number, Refusal::NoRoute);
-            consequences.acks.push(refusal);
+            output.acks.push(refusal);
         }
-        let onward = !plan.copies.is_empty();
+        let forwarded = !plan.copies.is_empty();
         for (next, targets) in plan.copies {
-            self.pass_on(fib, next, targets, &frame, consequences);
+            self.forward(fib, next, targets, &frame, output);
         }
         if let Some((sequence, oldest)) = plan.deliver {
-            own.push(Own::Message(frame, sequence, oldest));
-        } else if onward && self.snooping.load(Ordering::Relaxed) {
+            local.push(LocalInput::Message(frame, sequence, oldest));
+        } else if forwarded && self.snooping.load(Ordering::Relaxed) {
             self.run(|state| snoop(state, frame.header, frame.body, now));
         }
     }
 
     /// Queues a copy for the next hop, or refuses it.
-    fn pass_on(
+    fn forward(
         &self,
         fib: &Fib,
         next: LinkId,
         targets: Targets,
         frame: &DataFrame,
-        consequences: &mut Consequences,
+        output: &mut BatchOutput,
     ) {
         let header = &frame.header;
         let mut route = header.route.clone();
         route.push(self.name.clone());
-        let heading = HeaderRef { route: &route, ..header.with_targets(&targets) };
+        let new_header = HeaderRef { route: &route, ..header.with_targets(&targets) };
         let class = if header.channel.large { Class::Large } else { Class::Small };
         let queue = fib.links.get(&next);
         let push = |queue: &Arc<Outbound>| {
-            queue.push(class, FrameKind::Data, &frame.body, |head| heading.encode_into(head))
+            queue.push(class, FrameKind::Data, &frame.body, |head| new_header.encode_into(head))
         };
         if let Some(queue) = queue
             && let Ok(idle) = push(queue)
         {
             bump(&self.counters.relayed);
-            let known = |other: &Arc<Outbound>| Arc::ptr_eq(other, queue);
-            if idle && !consequences.passed_on.iter().rev().any(known) {
-                consequences.passed_on.push(queue.clone());
+            let same = |other: &Arc<Outbound>| Arc::ptr_eq(other, queue);
+            if idle && !output.to_flush.iter().rev().any(same) {
+                output.to_flush.push(queue.clone());
             }
             return;
         }
         bump(&self.counters.refused_in_transit);
-        let acks = &mut consequences.acks;
+        let acks = &mut output.acks;
         match &targets {
             Targets::Flood(sequence) => {
                 for name in fib.routes.nodes_behind(header.instance, next) {
@@ -220,10 +221,10 @@ impl<H: Sink> Plane<H> {
         }
     }
 
-    /// Delivers a message here, or a chunk of one; answers its source.
-    fn deliver(
+    /// Delivers a message, or a chunk of one, to this node, and acknowledges or refuses it.
+    fn deliver_frame(
         &self,
-        state: &mut State<H::Completion>,
+        state: &mut State<S::Completion>,
         frame: DataFrame,
         (sequence, oldest): (MessageSequence, Option<u64>),
         acks: &mut AckBatch,
@@ -232,27 +233,27 @@ impl<H: Sink> Plane<H> {
         let DataFrame { header, body } = frame;
         let (source, channel, id) = (header.instance, header.channel, header.id);
         let first = header.chunk.is_none_or(|chunk| chunk.offset == 0);
-        let refuse = |header: &DataHeader, refusal_: Refusal| {
-            refusal(header, self.name.clone(), Some(self.instance), sequence.number, refusal_)
+        let refuse = |header: &DataHeader, reason: Refusal| {
+            refusal(header, self.name.clone(), Some(self.instance), sequence.number, reason)
         };
-        let known = state.dedup.source(source);
-        match known.arrival(channel, sequence, id, oldest) {
+        let source_state = state.dedup.source(source);
+        match source_state.arrival(channel, sequence, id, oldest) {
             Arrival::Next => {}
-            // Of a large body the first chunk alone is answered: one answer a message.
-            Arrival::Early | Arrival::Had | Arrival::Stale if !first => return,
+            // Of a large body only the first chunk is answered: one answer for each message.
+            Arrival::Early | Arrival::Duplicate | Arrival::Stale if !first => return,
             Arrival::Early => {
-                state.counts.early += 1;
+                state.counters.early += 1;
                 acks.push(refuse(&header, Refusal::Early));
                 return;
             }
-            Arrival::Had => {
-                state.counts.duplicates += 1;
-                let next = known.next(channel);
+            Arrival::Duplicate => {
+                state.counters.duplicates += 1;
+                let next = source_state.next(channel);
                 acks.push(self.ack(source, channel, Verdict::Delivered { next }));
                 return;
             }
             Arrival::Stale => {
-                state.counts.stale += 1;
+                state.counters.stale += 1;
                 acks.push(refuse(&header, Refusal::Stale));
                 return;
             }
@@ -261,50 +262,50 @@ impl<H: Sink> Plane<H> {
             None => body,
             Some(chunk) => {
                 let full = first && !state.inbox.has_room(chunk.total as usize);
-                let stream = Stream { source, channel, id: 0 };
-                let added = if full {
-                    Added::Refused(Refusal::Busy)
+                let key = BodyKey { source, channel, id: 0 };
+                let outcome = if full {
+                    ChunkOutcome::Refused(Refusal::Busy)
                 } else {
-                    state.reassembly.add(stream, sequence.number, chunk, &body, now)
+                    state.reassembly.add(key, sequence.number, chunk, &body, now)
                 };
-                match self.added(state, &header, sequence, added, acks) {
+                match self.handle_chunk_outcome(state, &header, sequence, outcome, acks) {
                     Some(body) => body,
                     None => return,
                 }
             }
         };
-        self.hand_over(state, header, sequence, body, acks);
+        self.hand_to_application(state, header, sequence, body, acks);
     }
 
-    /// What comes of a chunk: the body if it is whole now.
-    pub(super) fn added(
+    /// Acknowledges or refuses a chunk. Returns the body if it is complete.
+    pub(super) fn handle_chunk_outcome(
         &self,
-        state: &mut State<H::Completion>,
+        state: &mut State<S::Completion>,
         header: &DataHeader,
         sequence: MessageSequence,
-        added: Added,
+        outcome: ChunkOutcome,
         acks: &mut AckBatch,
     ) -> Option<Bytes> {
         let (source, channel, id) = (header.instance, header.channel, header.id);
         for (victim, number) in state.reassembly.take_evicted() {
             let verdict = Verdict::Refused { number, refusal: Refusal::Busy };
-            state.counts.busy += 1;
+            state.counters.busy += 1;
             acks.push(self.ack(victim.source, victim.channel, verdict));
         }
-        match added {
-            Added::Whole(body) => return Some(body),
-            Added::More => {}
-            Added::Ignored => state.counts.reassembly_ignored += 1,
-            Added::Progress(received) => {
+        match outcome {
+            ChunkOutcome::Complete(body) => return Some(body),
+            ChunkOutcome::More => {}
+            ChunkOutcome::Ignored => state.counters.reassembly_ignored += 1,
+            ChunkOutcome::Progress(received) => {
                 let verdict = Verdict::Progress { number: sequence.number, received };
                 acks.push(self.ack(source, channel, verdict));
             }
-            Added::Refused(refused) => {
+            ChunkOutcome::Refused(refused) => {
                 if refused == Refusal::Busy {
-                    state.counts.busy += 1;
+                    state.counters.busy += 1;
                     state.dedup.source(source).refused(channel, id);
                 } else {
-                    state.counts.too_large += 1;
+                    state.counters.too_large += 1;
                 }
                 let me = self.name.clone();
                 acks.push(refusal(header, me, Some(self.instance), sequence.number, refused));
@@ -313,50 +314,52 @@ impl<H: Sink> Plane<H> {
         None
     }
 
-    /// Puts a whole message into the inbox, if it has room; answers its source.
-    pub(super) fn hand_over(
+    /// Hands a complete message to the application: puts it into the inbox if there is room, and
+    /// acknowledges or refuses it. This is the only way into the inbox: every complete message for
+    /// this node passes through here, in order and once.
+    pub(super) fn hand_to_application(
         &self,
-        state: &mut State<H::Completion>,
+        state: &mut State<S::Completion>,
         header: DataHeader,
         sequence: MessageSequence,
         body: Bytes,
         acks: &mut AckBatch,
     ) {
         let (source, channel, id) = (header.instance, header.channel, header.id);
-        let refuse = |header: &DataHeader, refusal_: Refusal| {
-            refusal(header, self.name.clone(), Some(self.instance), sequence.number, refusal_)
+        let refuse = |header: &DataHeader, reason: Refusal| {
+            refusal(header, self.name.clone(), Some(self.instance), sequence.number, reason)
         };
         if body.len() > self.max_message {
-            state.counts.too_large += 1;
+            state.counters.too_large += 1;
             acks.push(refuse(&header, Refusal::TooLarge));
             return;
         }
         let len = body.len() as u64;
         if !state.inbox.has_room(body.len()) {
-            state.counts.busy += 1;
+            state.counters.busy += 1;
             state.dedup.source(source).refused(channel, id);
             acks.push(refuse(&header, Refusal::Busy));
             return;
         }
-        state.filled |= state.inbox.is_empty();
+        state.inbox_filled |= state.inbox.is_empty();
         state.inbox.push(message(header, body));
-        state.counts.received += 1;
-        state.counts.received_bytes += len;
-        let known = state.dedup.source(source);
-        known.delivered(channel, id);
-        let next = known.next(channel);
+        state.counters.received += 1;
+        state.counters.received_bytes += len;
+        let source_state = state.dedup.source(source);
+        source_state.delivered(channel, id);
+        let next = source_state.next(channel);
         acks.push(self.ack(source, channel, Verdict::Delivered { next }));
     }
 
-    /// What this node answers the source of a message.
+    /// An acknowledgement from this node to the source of a message.
     pub(super) fn ack(&self, to: Instance, channel: Channel, verdict: Verdict) -> AckEntry {
         AckEntry { to, from: self.name.clone(), by: Some(self.instance), channel, verdict, hops: 0 }
     }
 
-    /// An acknowledgement for this node.
-    fn acknowledged(
+    /// Handles an acknowledgement or a query for this node.
+    fn handle_ack(
         &self,
-        state: &mut State<H::Completion>,
+        state: &mut State<S::Completion>,
         entry: &AckEntry,
         acks: &mut AckBatch,
         now: Instant,
@@ -377,30 +380,31 @@ impl<H: Sink> Plane<H> {
         }
     }
 
-    /// Sends off what a batch gave rise to. Whoever is told that there is no room is remembered only
-    /// now, so that no word of room overtakes that.
-    pub(super) fn answer(&self, fib: &Fib, came_from: LinkId, acks: AckBatch) {
+    /// Sends the acknowledgements of a batch. A source that is refused as busy is remembered only
+    /// afterwards, so that no notification of room overtakes the refusal.
+    pub(super) fn send_acks(&self, fib: &Fib, arrived_on: LinkId, acks: AckBatch) {
         let refused = acks.refused_by(self.instance);
-        self.flush(fib, Some(came_from), acks);
+        self.queue_acks(fib, Some(arrived_on), acks);
         if refused.is_empty() {
             return;
         }
         let mut state = self.lock();
         for source in refused {
-            if state.refused.len() < READY_SOURCES_MAX {
-                state.refused.insert(source);
+            if state.refused_sources.len() < READY_SOURCES_MAX {
+                state.refused_sources.insert(source);
             }
         }
-        // Want of room for large bodies lasts: their sources pause before they begin again.
+        // Memory for large bodies stays short for a while: their sources back off before they
+        // resend.
         if state.reassembly.is_half_empty() {
-            self.relieve(state);
+            self.send_ready(state);
         }
     }
 
-    /// Sends acknowledgements off, a batch for each next hop. What has no route goes back where the
-    /// batch came from.
-    pub(super) fn flush(&self, fib: &Fib, came_from: Option<LinkId>, acks: AckBatch) {
-        for (link, frame) in acks.into_frames(&fib.routes, came_from) {
+    /// Queues acknowledgements, one frame or more for each next hop, and flushes the queues. Those
+    /// without a route go back over the link that the batch came from.
+    pub(super) fn queue_acks(&self, fib: &Fib, arrived_on: Option<LinkId>, acks: AckBatch) {
+        for (link, frame) in acks.into_frames(&fib.routes, arrived_on) {
             let queue = link.and_then(|link| fib.links.get(&link));
             let queued = queue.is_some_and(|queue| {
                 let write = |payload: &mut Vec<u8>| frame.encode_into(payload);
@@ -416,22 +420,25 @@ impl<H: Sink> Plane<H> {
     }
 }
 
-/// Puts a message in transit together for the snoop.
+/// Reassembles a message in transit for the snoop.
 fn snoop<C>(state: &mut State<C>, header: DataHeader, body: Bytes, now: Instant) {
     let body = match header.chunk {
         None => body,
         Some(chunk) => {
-            let stream = Stream { source: header.instance, channel: header.channel, id: header.id };
-            match state.snoop.add(stream, header.id, chunk, &body, now) {
-                Added::Whole(body) => body,
-                Added::More | Added::Progress(_) | Added::Refused(_) | Added::Ignored => return,
+            let key = BodyKey { source: header.instance, channel: header.channel, id: header.id };
+            match state.snoop.add(key, header.id, chunk, &body, now) {
+                ChunkOutcome::Complete(body) => body,
+                ChunkOutcome::More
+                | ChunkOutcome::Progress(_)
+                | ChunkOutcome::Refused(_)
+                | ChunkOutcome::Ignored => return,
             }
         }
     };
     state.snooped.push(message(header, body));
 }
 
-/// What the source of a message is told of a copy that goes no further.
+/// The refusal of a copy, to the source of its message.
 fn refusal(
     header: &DataHeader,
     from: NodeName,
@@ -443,7 +450,7 @@ fn refusal(
     AckEntry { to: header.instance, from, by, channel: header.channel, verdict, hops: 0 }
 }
 
-/// The message of a header and a whole body.
+/// The message that a header and a complete body form.
 fn message(header: DataHeader, body: Bytes) -> Message {
     let recipients = match header.targets {
         Targets::List(list) if !header.channel.broadcast => {

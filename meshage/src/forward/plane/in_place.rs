@@ -1,13 +1,14 @@
 //! Chunks of large bodies that are read straight into their place.
 //!
 //! ```text
-//!  a chunk's head is there ── place ──► InPlaceChunk, or the ordinary way
-//!  for each read:             lend  ──► the place, read into without a lock ──► landed
+//!  a chunk's header has arrived:  start_in_place ──► InPlaceChunk, or None
+//!  for each read:                 lend_buffer ──► read without a lock ──► return_buffer
 //! ```
 //!
-//! The head is judged as that of a chunk which is whole: what is not simply the next of a body for
-//! this node alone goes the ordinary way, to be passed on, refused or answered there. So does the rest
-//! of a chunk whose body gave way to others while it was read, or was taken on along another way.
+//! The header is checked as if the chunk were complete. Only a chunk that continues a body, is next
+//! in order and is for this node alone is read in place. All other chunks are read as ordinary
+//! frames, to be forwarded, refused or acknowledged there. So is the rest of a chunk whose body was
+//! evicted, or was continued over another link, while it was being read.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -16,7 +17,7 @@ use super::{Plane, Sink};
 use crate::forward::ack_batch::AckBatch;
 use crate::forward::dedup::{Arrival, Dedup};
 use crate::forward::plan::plan;
-use crate::forward::reassembly::{Loan, Stream};
+use crate::forward::reassembly::{BodyKey, LentBuffer};
 use crate::name::LinkId;
 use crate::wire::data::{Chunk, DataHeader, MessageSequence};
 
@@ -26,37 +27,42 @@ pub struct InPlaceChunk {
     header: DataHeader,
     sequence: MessageSequence,
     oldest: Option<u64>,
-    stream: Stream,
+    key: BodyKey,
     total: u64,
     at: usize,
     end: usize,
 }
 
 impl InPlaceChunk {
-    /// Whether its message is the one to take now.
+    /// Whether its message is next in order.
     fn is_next(&self, dedup: &mut Dedup) -> bool {
-        let Stream { source, channel, .. } = self.stream;
+        let BodyKey { source, channel, .. } = self.key;
         let arrival =
             dedup.source(source).arrival(channel, self.sequence, self.header.id, self.oldest);
         arrival == Arrival::Next
     }
 
-    /// How many bytes of it are still to come.
+    /// How many of its bytes are missing.
     pub fn missing(&self) -> usize {
         self.end - self.at
     }
 
-    /// The rest of it, as the header of a chunk of its own.
+    /// The header of the rest of it, as a chunk of its own.
     pub fn into_rest(self) -> DataHeader {
         let chunk = Chunk { offset: self.at as u64, total: self.total };
         DataHeader { chunk: Some(chunk), ..self.header }
     }
 }
 
-impl<H: Sink> Plane<H> {
-    /// Whether the chunk of this header, which has `len` bytes, may be read into its place. The first
-    /// of a body never is.
-    pub fn place(&self, link: LinkId, header: DataHeader, len: usize) -> Option<InPlaceChunk> {
+impl<S: Sink> Plane<S> {
+    /// Checks whether the chunk with this header and `len` bytes may be read in place. The first
+    /// chunk of a body never is.
+    pub fn start_in_place(
+        &self,
+        link: LinkId,
+        header: DataHeader,
+        len: usize,
+    ) -> Option<InPlaceChunk> {
         let Chunk { offset, total } = header.chunk.filter(|chunk| chunk.offset > 0)?;
         if header.instance == self.instance {
             return None;
@@ -66,49 +72,50 @@ impl<H: Sink> Plane<H> {
         if !plan.copies.is_empty() || !plan.unreachable.is_empty() {
             return None;
         }
-        let stream = Stream { source: header.instance, channel: header.channel, id: 0 };
+        let key = BodyKey { source: header.instance, channel: header.channel, id: 0 };
         let at = offset as usize;
-        let placing = InPlaceChunk { header, sequence, oldest, stream, total, at, end: at + len };
+        let in_place = InPlaceChunk { header, sequence, oldest, key, total, at, end: at + len };
         let state = &mut *self.lock();
-        let awaited = state.reassembly.expects(stream, sequence.number, total, at);
-        (awaited && placing.is_next(&mut state.dedup)).then_some(placing)
+        let expected = state.reassembly.expects(key, sequence.number, total, at);
+        (expected && in_place.is_next(&mut state.dedup)).then_some(in_place)
     }
 
-    /// The place of what is missing of a chunk, for one read that does not wait; then it is to be
-    /// given back by [`Plane::landed`]. `None`: the rest goes [the ordinary way](InPlaceChunk::into_rest).
-    pub fn lend(&self, placing: &InPlaceChunk) -> Option<Loan> {
-        let number = placing.sequence.number;
-        let len = placing.missing();
-        self.lock().reassembly.lend(placing.stream, number, placing.total, placing.at, len)
+    /// Lends the buffer for the missing bytes of a chunk, for one read that does not wait. It must
+    /// be returned with [`Plane::return_buffer`]. If there is none, the rest of the chunk is read
+    /// as [an ordinary frame](InPlaceChunk::into_rest).
+    pub fn lend_buffer(&self, in_place: &InPlaceChunk) -> Option<LentBuffer> {
+        let number = in_place.sequence.number;
+        let len = in_place.missing();
+        self.lock().reassembly.lend(in_place.key, number, in_place.total, in_place.at, len)
     }
 
-    /// So many bytes were read into what was lent.
-    pub fn landed(
+    /// Takes back a lent buffer, into which `read` bytes were read.
+    pub fn return_buffer(
         &self,
         link: LinkId,
-        placing: &mut InPlaceChunk,
-        loan: Loan,
+        in_place: &mut InPlaceChunk,
+        lent: LentBuffer,
         read: usize,
         now: Instant,
     ) {
-        self.receiving.fetch_add(1, Ordering::AcqRel);
-        placing.at += read;
+        self.batches_in_progress.fetch_add(1, Ordering::AcqRel);
+        in_place.at += read;
         let mut acks = AckBatch::default();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let added = state.reassembly.settle(loan, read, now);
-        let (header, sequence) = (&placing.header, placing.sequence);
-        // Its source may have given it up since its head came.
-        if let Some(body) = self.added(state, header, sequence, added, &mut acks)
-            && placing.is_next(&mut state.dedup)
+        let outcome = state.reassembly.settle(lent, read, now);
+        let (header, sequence) = (&in_place.header, in_place.sequence);
+        // The source may have given the message up since the header arrived.
+        if let Some(body) = self.handle_chunk_outcome(state, header, sequence, outcome, &mut acks)
+            && in_place.is_next(&mut state.dedup)
         {
-            self.hand_over(state, header.clone(), sequence, body, &mut acks);
+            self.hand_to_application(state, header.clone(), sequence, body, &mut acks);
         }
-        let after = self.aftermath(guard);
+        let notifications = self.take_notifications(guard);
         if !acks.is_empty() {
-            self.answer(&self.fib.load(), link, acks);
+            self.send_acks(&self.fib.load(), link, acks);
         }
-        self.tell(after, true);
-        self.receiving.fetch_sub(1, Ordering::AcqRel);
+        self.notify(notifications, true);
+        self.batches_in_progress.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -1,20 +1,22 @@
-//! A few nodes in memory, whose frames move when the test says so.
+//! A few data planes in memory. Frames move only when the test moves them.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::error::SendError;
 use smallvec::smallvec;
 
+use crate::error::SendError;
+use crate::forward::fib::Fib;
 use crate::forward::outbound::{Batch, Outbound};
-use crate::forward::plane::{Fib, Limits, Plane, Sink};
+use crate::forward::plane::{Limits, Plane, Sink};
 use crate::message::{Message, Outcome, Outgoing, Report};
 use crate::name::{LinkId, MessageId};
 use crate::route::tests::{instance, node, table};
 use crate::stats::Stats;
-use crate::wire::ack::{AckEntry, AckFrame};
+use crate::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
+use crate::wire::data::Channel;
 use crate::wire::deframe::{Deframer, RawFrame};
 
 #[derive(Default)]
@@ -26,8 +28,8 @@ pub(super) struct Recorder {
 
 impl Sink for Recorder {
     type Completion = u32;
-    fn complete(&self, ended: &mut Vec<(u32, Result<Report, SendError>)>) {
-        for (completion, result) in ended.drain(..) {
+    fn complete(&self, completed: &mut Vec<(u32, Result<Report, SendError>)>) {
+        for (completion, result) in completed.drain(..) {
             let before = self.done.lock().expect("sane").insert(completion, result);
             assert!(before.is_none(), "a send completes once");
         }
@@ -42,26 +44,23 @@ impl Sink for Recorder {
     fn deadline_moved(&self) {}
 }
 
-/// The frames of a batch, as they come out of the link.
+/// The frames of a batch, as they arrive at the other end of the link.
 pub(super) fn frames(batch: &Batch) -> Vec<RawFrame> {
     let mut deframer = Deframer::default();
-    for run in &batch.runs {
-        deframer.buffer().extend_from_slice(&run.bytes);
-        deframer.buffer().extend_from_slice(&run.body);
+    for buffer in &batch.buffers {
+        deframer.buffer().extend_from_slice(&buffer.bytes);
+        deframer.buffer().extend_from_slice(&buffer.body);
     }
     std::iter::from_fn(|| deframer.next_frame().expect("well-formed")).collect()
 }
 
-type Edges = Vec<(&'static str, &'static str)>;
-
-/// A link to a neighbour bears the neighbour's number, as in the route table's tests.
+/// Data planes and the links between them. A link has the number of the neighbour, as in the route
+/// table's tests.
 pub(super) struct Harness {
     pub(super) planes: BTreeMap<&'static str, Plane<Recorder>>,
-    pub(super) edges: Edges,
     pub(super) now: Cell<Instant>,
-    pub(super) next: Cell<u32>,
+    pub(super) next_token: Cell<u32>,
     pub(super) frozen: Option<&'static str>,
-    pub(super) crossed: Cell<usize>,
 }
 
 impl Harness {
@@ -79,14 +78,8 @@ impl Harness {
             let plane = || Plane::new(node(name), instance(name), limits, Recorder::default());
             planes.entry(name).or_insert_with(plane);
         }
-        let harness = Self {
-            planes,
-            edges: Vec::new(),
-            now: Cell::new(Instant::now()),
-            next: Cell::new(0),
-            frozen: None,
-            crossed: Cell::new(0),
-        };
+        let harness =
+            Self { planes, now: Cell::new(Instant::now()), next_token: Cell::new(0), frozen: None };
         harness.with_edges(edges)
     }
 
@@ -95,9 +88,9 @@ impl Harness {
         self
     }
 
-    /// All nodes learn of a new topology at once; links that were there keep what they hold.
+    /// Installs the routes of a new topology at all nodes at once. Existing links keep their
+    /// queues.
     pub(super) fn set_edges(&mut self, edges: &[(&'static str, &'static str)]) {
-        self.edges = edges.to_vec();
         for (name, plane) in &self.planes {
             let old = plane.fib();
             let neighbors = edges.iter().filter_map(|(a, b)| match () {
@@ -131,8 +124,8 @@ impl Harness {
         outgoing: Outgoing,
         timeout: Option<Duration>,
     ) -> Result<Sent, SendError> {
-        let token = self.next.get();
-        self.next.set(token + 1);
+        let token = self.next_token.get();
+        self.next_token.set(token + 1);
         let deadline = timeout.map(|timeout| self.now.get() + timeout);
         self.plane(from)
             .send(outgoing, deadline, token, self.now.get())
@@ -154,7 +147,7 @@ impl Harness {
         report.outcomes().iter().map(|(_, outcome)| *outcome).collect()
     }
 
-    /// Moves all frames, until none is left; a frozen node neither takes nor gives any.
+    /// Moves frames until none is left. A frozen node neither sends nor receives any.
     pub(super) fn run(&self) {
         while self.step() {}
     }
@@ -170,12 +163,11 @@ impl Harness {
                 }
                 let mut batch = Batch::default();
                 outbound.try_take(256 << 10, &mut batch);
-                if batch.relieved {
+                if batch.writable {
                     plane.writable(*link, self.now.get());
                 }
                 let raw = frames(&batch);
                 moved |= !raw.is_empty();
-                self.crossed.set(self.crossed.get() + raw.len());
                 let back = LinkId(instance(name).0);
                 self.plane(peer).receive(back, &raw, self.now.get()).expect("in order");
             }
@@ -183,7 +175,7 @@ impl Harness {
         moved
     }
 
-    /// Lets time pass, doing what falls due on the way.
+    /// Lets time pass, and handles the timeouts on the way.
     pub(super) fn pass(&self, time: Duration) {
         let end = self.now.get() + time;
         loop {
@@ -209,8 +201,16 @@ impl Harness {
         self.take(name).iter().map(text).collect()
     }
 
-    /// An acknowledgement comes to a node that nobody gave.
-    pub(super) fn answer(&self, to: &str, link: LinkId, entry: AckEntry) {
+    /// Delivers a refusal of the first message in a channel, as a relay sends it for node `from`.
+    pub(super) fn refuse_first(&self, to: &str, link: LinkId, from: &str, broadcast: bool) {
+        let entry = AckEntry {
+            to: instance(to),
+            from: node(from),
+            by: None,
+            channel: Channel { broadcast, large: false },
+            verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
+            hops: 1,
+        };
         let frame = AckFrame { entries: smallvec![entry] }.encode();
         let mut deframer = Deframer::default();
         deframer.buffer().extend_from_slice(&frame.head);

@@ -1,12 +1,10 @@
-//! Order where queues are full.
-
-use smallvec::smallvec;
+//! Order while queues are full.
 
 use super::*;
 use crate::forward::outbound::MESSAGE_BYTES_MAX;
 
 #[test]
-fn a_short_broadcast_does_not_overtake_a_long_set_that_finds_the_links_queue_full() {
+fn a_short_broadcast_does_not_overtake_a_long_set_that_waits_for_the_links_queue() {
     const LONG: usize = 40_000;
     let harness = Harness::new(LINE);
     let fill = |len: usize| harness.send("a", Outgoing::set([node("c")], vec![0; len]));
@@ -27,24 +25,11 @@ fn a_short_broadcast_does_not_overtake_a_long_set_that_finds_the_links_queue_ful
 }
 
 #[test]
-fn a_broadcast_does_not_overtake_a_set_that_waits_for_an_answer_to_an_older_one() {
+fn a_broadcast_does_not_overtake_a_set_that_waits_for_older_acknowledgements() {
     let harness = Harness::new(&[("a", "b"), ("b", "c"), ("b", "d")]);
     let sets = [harness.set("a", &["c"], "1"), harness.set("a", &["c"], "2")];
-    // Whatever refused the first, the source sends nothing new until it knows of the second.
-    let refused = AckEntry {
-        to: instance("a"),
-        from: node("c"),
-        by: None,
-        channel: Channel { broadcast: false, large: false },
-        verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
-        hops: 0,
-    };
-    let frame = AckFrame { entries: smallvec![refused] }.encode();
-    let mut deframer = Deframer::default();
-    deframer.buffer().extend_from_slice(&frame.head);
-    let frame = deframer.next_frame().expect("well-formed").expect("whole");
-    let link = LinkId(instance("b").0);
-    harness.plane("a").receive(link, &[frame], harness.now.get()).expect("well-formed");
+    // Although the first was refused, the source sends nothing new until the second is answered.
+    harness.refuse_first("a", LinkId(instance("b").0), "c", false);
     let third = harness.set("a", &["c"], "3");
     let broadcast = harness.send("a", Outgoing::broadcast("broadcast"));
     harness.pass(Duration::from_secs(2));
@@ -53,11 +38,11 @@ fn a_broadcast_does_not_overtake_a_set_that_waits_for_an_answer_to_an_older_one(
     }
     assert_eq!(harness.outcomes("a", &broadcast), [Outcome::Delivered; 3]);
     assert_eq!(harness.texts("c"), ["1", "2", "3", "broadcast"]);
-    assert_eq!(harness.texts("b"), ["broadcast"], "the others need not wait for it");
+    assert_eq!(harness.texts("b"), ["broadcast"], "the others do not wait for it");
 }
 
 #[test]
-fn a_channel_goes_on_once_all_that_it_had_is_given_up_or_lost() {
+fn a_channel_continues_after_all_its_messages_were_canceled_or_lost() {
     let mut harness = Harness::with_buffer(&[("a", "b"), ("b", "c"), ("c", "d"), ("a", "d")], 1);
     harness.set("a", &["c"], "fills the queue");
     harness.run();
@@ -66,7 +51,7 @@ fn a_channel_goes_on_once_all_that_it_had_is_given_up_or_lost() {
     assert_eq!(harness.texts("c"), ["fills the queue"]);
     let lost = harness.set("a", &["c"], "lost");
     harness.step();
-    // The channel waits for the answer to the second when the first is taken back, and the link breaks.
+    // The channel is draining when the refused message is canceled and the link breaks.
     harness.plane("a").cancel(refused.id, harness.now.get());
     harness.set_edges(&[("b", "c"), ("c", "d"), ("a", "d")]);
     assert_eq!(harness.outcomes("a", &refused), [Outcome::Canceled]);
@@ -77,21 +62,13 @@ fn a_channel_goes_on_once_all_that_it_had_is_given_up_or_lost() {
 }
 
 #[test]
-fn a_set_goes_on_once_the_broadcast_before_it_is_given_up() {
+fn a_set_is_sent_after_the_broadcast_before_it_timed_out() {
     let harness = Harness::new(PAIR);
     let limit = Some(Duration::from_millis(5));
     let broadcast = harness.send_until("a", Outgoing::broadcast("x"), limit).expect("sent");
     let link = LinkId(instance("b").0);
     harness.plane("a").fib().links[&link].try_take(usize::MAX, &mut Batch::default());
-    let refusal = AckEntry {
-        to: instance("a"),
-        from: node("b"),
-        by: None,
-        channel: Channel { broadcast: true, large: false },
-        verdict: Verdict::Refused { number: 1, refusal: Refusal::Busy },
-        hops: 1,
-    };
-    harness.answer("a", link, refusal);
+    harness.refuse_first("a", link, "b", true);
     let set = harness.send_until("a", Outgoing::set([node("b")], "y"), None).expect("sent");
     harness.pass(Duration::from_secs(1));
     assert_eq!(harness.outcomes("a", &broadcast), [Outcome::Timeout]);
@@ -99,24 +76,24 @@ fn a_set_goes_on_once_the_broadcast_before_it_is_given_up() {
 }
 
 #[test]
-fn word_of_room_is_remembered_while_answers_are_still_to_come() {
+fn a_notification_of_room_is_remembered_while_the_channel_drains() {
     let harness = Harness::with_buffer(LINE, 1);
     harness.set("a", &["c"], "0");
     harness.run();
     harness.set("a", &["c"], "1");
     harness.step();
-    // The first is refused, and there is room before the second has its answer.
+    // The first is refused, and there is room before the second is answered.
     let second = harness.set("a", &["c"], "2");
     assert_eq!(harness.texts("c"), ["0"]);
     harness.run();
-    assert_eq!(harness.texts("c"), ["1"], "without a pause");
+    assert_eq!(harness.texts("c"), ["1"], "without a back-off");
     harness.run();
     assert_eq!(harness.texts("c"), ["2"]);
     assert_eq!(harness.outcomes("a", &second), [Outcome::Delivered]);
 }
 
 #[test]
-fn a_broadcast_that_was_just_flooded_is_not_certainly_canceled_for_who_waits() {
+fn a_waiting_recipient_of_a_broadcast_that_was_just_flooded_is_not_certainly_canceled() {
     const STAR: &[(&str, &str)] = &[("a", "b"), ("a", "c")];
     for (pause, outcome) in [(0, Outcome::Timeout), (2, Outcome::Canceled)] {
         let harness = Harness::with_buffer(STAR, 1);

@@ -172,7 +172,7 @@ impl Reader {
                 return StopReason::Breach(breach.0);
             }
             if !self.control_pending {
-                read_buffer.place(&self.shared.plane, self.link, clock::now());
+                read_buffer.start_in_place(&self.shared.plane, self.link, clock::now());
             }
         }
     }
@@ -214,7 +214,7 @@ impl Reader {
     async fn process(&mut self, read_buffer: &mut ReadBuffer) -> Result<(), WireError> {
         while let Some(frame) = read_buffer.deframer().next_frame()? {
             self.frames.push(frame);
-            read_buffer.forget();
+            read_buffer.next_frame_began();
         }
         let now = clock::now();
         self.shared.counters.net_in_frames.add(self.frames.len());
@@ -235,7 +235,7 @@ impl Reader {
         self.frames = frames;
         if self.activity_reported.is_none_or(|at| now.duration_since(at) >= ACTIVITY_INTERVAL) {
             self.activity_reported = Some(now);
-            self.notify(Input::Heard { link: self.link }).await;
+            self.notify(Input::BytesReceived { link: self.link }).await;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use tokio::task::yield_now;
 
-use crate::forward::outbound::{Batch, Direct, Outbound};
+use crate::forward::outbound::{Batch, DirectWrite, Outbound};
 use crate::name::LinkId;
 use crate::net::clock;
 use crate::net::counters::Counters;
@@ -51,7 +51,7 @@ pub(in crate::net) async fn run(
             yield_now().await;
             outbound.try_take(WRITE_BYTES_MAX, &mut batch);
         }
-        if std::mem::take(&mut batch.relieved) {
+        if std::mem::take(&mut batch.writable) {
             shared.plane.writable(link, clock::now());
         }
         shared.counters.net_out_frames.add(std::mem::take(&mut batch.frames));
@@ -106,7 +106,7 @@ struct DirectWriter {
     counters: Arc<Counters>,
 }
 
-impl Direct for DirectWriter {
+impl DirectWrite for DirectWriter {
     fn write(&self, batch: &Batch) -> usize {
         let mut slices = [IoSlice::new(&[]); BUFFERS_MAX];
         let count = batch.slices(&mut slices);

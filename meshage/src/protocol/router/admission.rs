@@ -1,9 +1,9 @@
 //! A connection becomes a link, or is refused; a link ends.
 //!
-//! Of two nodes the one with the greater name **decides**. The other sends its Admit at once, on
-//! every connection there is between the two; the deciding node answers one of them with its own
-//! Admit and the others with a refusal. Both nodes therefore end with the same link, however the
-//! connections cross.
+//! Of two nodes, the one with the greater name **decides**. The other node sends its Admit at once,
+//! on every connection between the two. The deciding node answers one of them with its own Admit,
+//! and the others with Refuse. Both nodes therefore keep the same link, however the connections
+//! cross.
 
 use std::time::{Duration, Instant};
 
@@ -12,21 +12,22 @@ use crate::config::LINKS_MAX;
 use crate::error::{DialError, RefuseReason};
 use crate::event::Event;
 use crate::name::{Instance, LinkId, NodeName};
-use crate::protocol::adjacency::{DEAD_AFTER, KEEP_ALIVE_EVERY, Link, Stage};
-use crate::protocol::discovery::{BRIDGE_PATIENCE, Cause, cap};
-use crate::protocol::flood::{self, DatabaseExchange};
+use crate::protocol::adjacency::{DEAD_INTERVAL, KEEP_ALIVE_INTERVAL, Link, Stage};
+use crate::protocol::discovery::{BRIDGE_OVER_CAP_AFTER, DialCause, link_cap};
+use crate::protocol::exchange::{self, DatabaseExchange};
 use crate::protocol::io::{CloseReason, Output, RequestId, Role};
 use crate::protocol::timer::Timer;
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
 
-/// From the hellos to both Admits: as long as a handshake may take.
+/// The longest time from the hellos to both Admits: as long as a handshake may take.
 const ADMISSION_MAX: Duration = Duration::from_secs(5);
-/// From both Admits to both Synced: ten times what the largest database takes over 100 Mbit/s.
+/// The longest time from both Admits to both Synced: ten times what the largest database takes over
+/// 100 Mbit/s.
 const EXCHANGE_MAX: Duration = Duration::from_secs(30);
 
 impl Router {
-    /// Whether this node decides about links to that one.
+    /// Whether this node decides about links to this peer.
     pub(super) fn decides(&self, peer: &NodeName) -> bool {
         self.config.name > *peer
     }
@@ -37,7 +38,7 @@ impl Router {
             Role::Listener => None,
         };
         let other = self.has_other(&hello);
-        let purpose = cause.map_or(hello.purpose, Cause::purpose);
+        let purpose = cause.map_or(hello.purpose, DialCause::purpose);
         if hello.version != self.config.version {
             tracing::warn!(node = %self.config.name, peer = %hello.name, theirs = hello.version,
                 ours = self.config.version, "the peer's application has another version");
@@ -50,7 +51,7 @@ impl Router {
             cause,
             stage: Stage::Candidate { promised: None },
             peer_had_other: false,
-            heard: now,
+            last_received: now,
             since: now,
         };
         let verdict = self.verdict(&link, now);
@@ -59,29 +60,29 @@ impl Router {
             self.refuse(id, reason, now);
             return;
         }
-        self.timers.set(Timer::Agree(id), now + ADMISSION_MAX);
-        self.timers.set_earlier(Timer::Silence, now + DEAD_AFTER);
-        self.timers.set_earlier(Timer::KeepAlive, now + KEEP_ALIVE_EVERY);
+        self.timers.set(Timer::LinkSetup(id), now + ADMISSION_MAX);
+        self.timers.set_earlier(Timer::Silence, now + DEAD_INTERVAL);
+        self.timers.set_earlier(Timer::KeepAlive, now + KEEP_ALIVE_INTERVAL);
         let Some(link) = self.links.find_mut(id) else { return };
-        if let Some(Cause::Seed(seed)) = cause {
+        if let Some(DialCause::Seed(seed)) = cause {
             self.seeds.linked(seed, link.instance);
         }
         if self.config.name < link.peer {
             link.stage = Stage::Candidate { promised: Some(other) };
             self.send(id, ControlFrame::Admit { other_link: other });
-            self.links_changed(now);
+            self.update_discovery(now);
         }
     }
 
-    /// Whether there is, or is in the making, another link to the node that says hello.
+    /// Whether another link to the sender of a hello exists or is being made.
     fn has_other(&self, hello: &Hello) -> bool {
         self.links.to(hello.instance).next().is_some() || self.discovery.is_dialling(hello.instance)
     }
 
-    /// Whether this node takes a candidate, which the table does not hold.
+    /// Whether this node accepts a candidate. The table must not contain it.
     fn verdict(&mut self, link: &Link, now: Instant) -> Result<(), RefuseReason> {
-        let dialled_in_vain = matches!(link.role, Role::Dialler(_)) && link.cause.is_none();
-        if self.closed || dialled_in_vain {
+        let dial_was_canceled = matches!(link.role, Role::Dialler(_)) && link.cause.is_none();
+        if self.closed || dial_was_canceled {
             return Err(RefuseReason::Closing);
         }
         if link.instance == self.instance {
@@ -99,10 +100,10 @@ impl Router {
         if dialled && self.links.admitted_to(link.instance).is_some() {
             return Err(RefuseReason::Duplicate);
         }
-        self.has_use_for(link, now)
+        self.check_need(link, now)
     }
 
-    /// Whether another node that is there bears the name of a newcomer.
+    /// Whether another reachable or linked node has this name.
     fn is_name_taken(&self, name: &NodeName, instance: Instance) -> bool {
         let holder = self.routes.route(name.as_str());
         let routed = holder.is_some_and(|holder| holder.instance != instance);
@@ -111,31 +112,33 @@ impl Router {
         *name == self.config.name || routed || linked
     }
 
-    /// Whether this node has use for one more link of this purpose.
-    fn has_use_for(&mut self, link: &Link, now: Instant) -> Result<(), RefuseReason> {
+    /// Whether this node needs one more link of this purpose.
+    fn check_need(&mut self, link: &Link, now: Instant) -> Result<(), RefuseReason> {
         let counted = self.links.counted();
         let degree = self.config.degree as usize;
-        let room = cap(self.config.degree);
+        let cap = link_cap(self.config.degree);
         let dialled = matches!(link.role, Role::Dialler(_));
-        let full = |holds: bool| if holds { Err(RefuseReason::Full) } else { Ok(()) };
+        let full_if = |full: bool| if full { Err(RefuseReason::Full) } else { Ok(()) };
         match link.purpose {
             Purpose::Dialled => Ok(()),
-            Purpose::Solicited => full(counted >= if dialled { room } else { degree }),
-            Purpose::Bridge if self.routes.contains(link.instance) => full(counted >= degree),
-            Purpose::Bridge if counted < room => Ok(()),
+            Purpose::Solicited => full_if(counted >= if dialled { cap } else { degree }),
+            Purpose::Bridge if self.routes.contains(link.instance) => full_if(counted >= degree),
+            Purpose::Bridge if counted < cap => Ok(()),
             Purpose::Bridge => match link.cause {
-                Some(Cause::Bridge { insists, .. }) => full(!insists),
-                Some(_) | None => full(!self.insists(link.instance, now)),
+                Some(DialCause::Bridge { over_cap, .. }) => full_if(!over_cap),
+                Some(_) | None => full_if(!self.may_exceed_cap(link.instance, now)),
             },
         }
     }
 
-    /// Whether a bridge is worth more links than this node's share: only if an earlier one was
-    /// refused for that, and nothing has led to that node since. Otherwise everybody who hears a
-    /// beacon at once would end as a peer of the one who sent it.
-    fn insists(&mut self, dialler: Instance, now: Instant) -> bool {
+    /// Whether this node may exceed its cap for a bridge: only if it refused an earlier bridge for
+    /// that reason, and has still no route to that node. Otherwise all nodes that receive a beacon
+    /// at the same time would become peers of its sender.
+    fn may_exceed_cap(&mut self, dialler: Instance, now: Instant) -> bool {
         match self.bridge_refused {
-            Some((refused, at)) if !self.routes.contains(refused) => now >= at + BRIDGE_PATIENCE,
+            Some((refused, at)) if !self.routes.contains(refused) => {
+                now >= at + BRIDGE_OVER_CAP_AFTER
+            }
             Some(_) | None => {
                 self.bridge_refused = Some((dialler, now));
                 false
@@ -147,7 +150,7 @@ impl Router {
         let Some(link) = self.links.find(id) else { return };
         let (instance, peer) = (link.instance, link.peer.clone());
         let Stage::Candidate { promised } = link.stage else {
-            self.breach(id, "admitted twice", now);
+            self.breach(id, "a second Admit", now);
             return;
         };
         match promised {
@@ -159,8 +162,8 @@ impl Router {
                 let other = self.links.to(instance).count() > 1;
                 self.send(id, ControlFrame::Admit { other_link: other });
             }
-            // The deciding node knew that there was another link here. It has taken this one all
-            // the same, so the other one is dead.
+            // The deciding node knew of the other link. It has chosen this one nevertheless, so the
+            // other one is dead.
             Some(true) => self.replace(instance, id, now),
             Some(false) => {}
         }
@@ -169,15 +172,15 @@ impl Router {
         link.peer_had_other = other_link;
         link.since = now;
         self.counters.links_admitted += 1;
-        self.timers.set(Timer::Agree(id), now + EXCHANGE_MAX);
+        self.timers.set(Timer::LinkSetup(id), now + EXCHANGE_MAX);
         tracing::debug!(node = %self.config.name, link = %id, %peer, "admitted");
-        for frame in flood::digests(&self.offers()) {
+        for frame in exchange::digest_frames(&self.offered_entries()) {
             self.send(id, frame);
         }
-        self.links_changed(now);
+        self.update_discovery(now);
     }
 
-    /// The deciding node's choice among several connections to one node.
+    /// Decides whether to admit one of several connections to a node.
     fn decide(
         &mut self,
         id: LinkId,
@@ -186,15 +189,15 @@ impl Router {
         now: Instant,
     ) -> Result<(), RefuseReason> {
         if let Some(old) = self.links.admitted_to(instance) {
-            // The peer knows of the old link: it said so now, or it said, when it admitted the old
-            // one, that this one was there too.
+            // The peer knows of the old link if this Admit says so, or if its Admit of the old link
+            // said that this one existed too.
             let knows = self.links.find(old).is_some_and(|old| old.peer_had_other);
             if other_link || knows {
                 return Err(RefuseReason::Duplicate);
             }
             self.close_link(old, CloseReason::Replaced, now);
         }
-        // Things may have changed since the hellos.
+        // The state may have changed since the hellos.
         let Some(link) = self.links.remove(id) else { return Ok(()) };
         let verdict = self.verdict(&link, now);
         self.links.insert(id, link);
@@ -215,7 +218,7 @@ impl Router {
         self.counters.links_refused += 1;
         self.send(id, ControlFrame::Refuse { reason });
         self.outputs.push_back(Output::Close { link: id, reason: CloseReason::Refused(reason) });
-        self.end(id, DialError::Refused(reason), now);
+        self.link_ended(id, DialError::Refused(reason), now);
     }
 
     pub(super) fn refused_by_peer(&mut self, id: LinkId, reason: RefuseReason, now: Instant) {
@@ -226,10 +229,10 @@ impl Router {
         if reason == RefuseReason::NameInUse {
             let name = self.config.name.clone();
             self.name_conflict(&name, now);
-            self.search_despite_conflict(now);
+            self.solicit_after_name_conflict(now);
         }
         self.outputs.push_back(Output::Close { link: id, reason: CloseReason::Refused(reason) });
-        self.end(id, DialError::Refused(reason), now);
+        self.link_ended(id, DialError::Refused(reason), now);
     }
 
     pub(super) fn peer_leaves(&mut self, id: LinkId, now: Instant) {
@@ -238,7 +241,7 @@ impl Router {
         }
     }
 
-    /// The other end broke the protocol.
+    /// Closes a link whose other end violated the protocol.
     pub(super) fn breach(&mut self, id: LinkId, what: &'static str, now: Instant) {
         self.counters.breaches += 1;
         let Some(link) = self.links.find(id) else { return };
@@ -246,9 +249,9 @@ impl Router {
         self.close_link(id, CloseReason::Breach, now);
     }
 
-    /// The two ends of a link did not agree in time.
-    pub(super) fn give_up(&mut self, id: LinkId, now: Instant) {
-        self.counters.links_undecided += 1;
+    /// Closes a link whose admission or database exchange took too long.
+    pub(super) fn close_unfinished(&mut self, id: LinkId, now: Instant) {
+        self.counters.links_timed_out += 1;
         self.close_link(id, CloseReason::AdmissionTimeout, now);
     }
 
@@ -262,38 +265,42 @@ impl Router {
         }
     }
 
-    /// Closes a link of this node's own accord.
+    /// Closes a link on this node's decision.
     pub(super) fn close_link(&mut self, id: LinkId, reason: CloseReason, now: Instant) {
         self.outputs.push_back(Output::Close { link: id, reason });
         let error = match reason {
             CloseReason::Refused(reason) => DialError::Refused(reason),
-            CloseReason::Silent => DialError::Timeout(DEAD_AFTER),
+            CloseReason::Silent => DialError::Timeout(DEAD_INTERVAL),
             CloseReason::AdmissionTimeout => DialError::Timeout(ADMISSION_MAX),
             CloseReason::Leaving => DialError::Closed,
             CloseReason::Hangup => DialError::Broken("this node hung up".into()),
-            CloseReason::Breach => DialError::Handshake("the other end broke the protocol".into()),
+            CloseReason::Breach => {
+                DialError::Handshake("the other end violated the protocol".into())
+            }
             CloseReason::Replaced => DialError::Refused(RefuseReason::Duplicate),
             CloseReason::Left => DialError::Refused(RefuseReason::Closing),
         };
-        self.end(id, error, now);
+        self.link_ended(id, error, now);
     }
 
-    /// A link is no more, whatever it was and whoever ended it.
-    pub(super) fn end(&mut self, id: LinkId, error: DialError, now: Instant) {
+    /// Cleans up after a link of any stage that ended for any reason.
+    pub(super) fn link_ended(&mut self, id: LinkId, error: DialError, now: Instant) {
         let Some(link) = self.links.remove(id) else { return };
-        self.timers.stop(Timer::Agree(id));
+        self.timers.stop(Timer::LinkSetup(id));
         let (admitted, full) = (link.is_admitted(), link.is_full());
         tracing::debug!(node = %self.config.name, link = %id, peer = %link.peer, %error, "ended");
         let instance = link.instance;
         match link.cause {
-            Some(Cause::Asked(request)) => self.end_asked(request, instance, error),
-            // Its address belongs to a node that is linked all the same.
-            Some(Cause::Seed(seed)) if self.links.to(instance).next().is_some() => {
+            Some(DialCause::Application(request)) => {
+                self.application_dial_ended(request, instance, error)
+            }
+            // The seed's address belongs to a node that has another link.
+            Some(DialCause::Seed(seed)) if self.links.to(instance).next().is_some() => {
                 self.seeds.linked(seed, instance);
             }
-            cause => self.after_dial(cause, error, now),
+            cause => self.dial_ended(cause, error, now),
         }
-        self.fail_arriving(id);
+        self.fail_dial_awaiting_route(id);
         if admitted {
             self.counters.links_lost += 1;
         }
@@ -305,7 +312,7 @@ impl Router {
             self.event(Event::LinkDown(link.peer.clone()));
         }
         if self.links.to(instance).next().is_none() {
-            for seed in self.seeds.of(instance) {
+            for seed in self.seeds.leading_to(instance) {
                 self.seed_failed(seed, now);
             }
         }
@@ -313,16 +320,16 @@ impl Router {
             self.own_links_changed(now);
         }
         if link.counts() {
-            self.search_after_loss(admitted, now);
+            self.solicit_after_loss(admitted, now);
         }
     }
 
-    /// Tells whoever asked for a dial that it came to nothing.
-    pub(super) fn after_dial(&mut self, cause: Option<Cause>, error: DialError, now: Instant) {
+    /// Handles a dial that did not lead to a link, according to its cause.
+    pub(super) fn dial_ended(&mut self, cause: Option<DialCause>, error: DialError, now: Instant) {
         match cause {
-            Some(Cause::Asked(request)) => self.reply_dial(request, Err(error)),
-            Some(Cause::Seed(seed)) => match error {
-                DialError::Refused(RefuseReason::Myself) => self.seeds.is_myself(seed),
+            Some(DialCause::Application(request)) => self.reply_dial(request, Err(error)),
+            Some(DialCause::Seed(seed)) => match error {
+                DialError::Refused(RefuseReason::Myself) => self.seeds.mark_own(seed),
                 DialError::Address(..)
                 | DialError::Resolve(..)
                 | DialError::Connect(_)
@@ -332,40 +339,41 @@ impl Router {
                 | DialError::Refused(_)
                 | DialError::Closed => self.seed_failed(seed, now),
             },
-            Some(Cause::Answer(_) | Cause::Bridge { .. }) | None => {}
+            Some(DialCause::Response(_) | DialCause::Bridge { .. }) | None => {}
         }
     }
 
-    /// The application's dial came to nothing, unless the two nodes dialled each other at once: then
-    /// the other's connection is what was asked for.
-    fn end_asked(&mut self, request: RequestId, instance: Instance, error: DialError) {
-        let Some(&asked) = self.asked.get(&request) else { return };
+    /// Handles the end of the connection that a dial of the application led to. The dial has
+    /// failed, unless the two nodes dialled each other at once: then the other connection completes
+    /// it.
+    fn application_dial_ended(&mut self, request: RequestId, instance: Instance, error: DialError) {
+        let Some(&requested) = self.application_dials.get(&request) else { return };
         let duplicate = matches!(error, DialError::Refused(RefuseReason::Duplicate));
-        let meanwhile = |link: &Link| match link.stage {
+        let completes = |link: &Link| match link.stage {
             Stage::Candidate { .. } | Stage::Exchange(_) => link.cause.is_none(),
-            Stage::Full => link.since >= asked,
+            Stage::Full => link.since >= requested,
         };
-        let other = self.links.to(instance).find(|(_, link)| duplicate && meanwhile(link));
+        let other = self.links.to(instance).find(|(_, link)| duplicate && completes(link));
         let Some((other, link)) = other else {
             self.reply_dial(request, Err(error));
             return;
         };
         if link.is_full() {
-            self.arriving.insert(request, other);
-            self.settle_dials();
+            self.dials_awaiting_route.insert(request, other);
+            self.complete_dials();
         } else if let Some(link) = self.links.find_mut(other) {
-            link.cause = Some(Cause::Asked(request));
+            link.cause = Some(DialCause::Application(request));
         }
     }
 
-    /// The application's dial whose link broke before there was a route.
-    fn fail_arriving(&mut self, id: LinkId) {
-        let found = self.arriving.iter().find(|(_, link)| **link == id);
+    /// Fails a dial of the application whose link broke before there was a route.
+    fn fail_dial_awaiting_route(&mut self, id: LinkId) {
+        let found = self.dials_awaiting_route.iter().find(|(_, link)| **link == id);
         let Some((&request, _)) = found else { return };
-        self.arriving.remove(&request);
+        self.dials_awaiting_route.remove(&request);
         self.reply_dial(
             request,
-            Err(DialError::Broken("it broke before there was a route".into())),
+            Err(DialError::Broken("the link broke before there was a route".into())),
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Calls, beacons, answers, seeds and dials.
+//! Solicitations, beacons, response dials, seeds and dials.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -6,89 +6,91 @@ use std::time::{Duration, Instant};
 use super::Router;
 use crate::error::DialError;
 use crate::name::{Instance, LinkId};
-use crate::protocol::adjacency::DEAD_AFTER;
-use crate::protocol::discovery::{Call, Capacity, Cause, Heard};
+use crate::protocol::adjacency::DEAD_INTERVAL;
+use crate::protocol::discovery::{Decision, DialCause, LocalState, ReceivedSolicitation};
 use crate::protocol::io::{Address, CloseReason, DialId, Output, Reply, RequestId};
 use crate::protocol::timer::Timer;
 use crate::wire::solicitation::Solicitation;
 
-/// Calls after a refusal come no sooner: several may refuse one call.
-const CONFLICT_WAIT: Duration = Duration::from_millis(250);
+/// The shortest wait before a solicitation after a name conflict: several nodes may refuse at once.
+const NAME_CONFLICT_WAIT_MIN: Duration = Duration::from_millis(250);
 
 impl Router {
-    /// How many more links this node wants.
+    /// How many more links this node needs.
     pub(super) fn wanted(&self) -> u32 {
         self.config.degree.saturating_sub(self.links.counted() as u32)
     }
 
-    fn capacity(&self) -> Capacity {
-        Capacity { links: self.links.len(), degree: self.config.degree, known: self.routes.nodes() }
+    fn local_state(&self) -> LocalState {
+        let (links, degree) = (self.links.len(), self.config.degree);
+        LocalState { links, degree, nodes: self.routes.nodes() }
     }
 
-    /// Begins to search as if just started.
-    pub(super) fn search_anew(&mut self, now: Instant) {
-        self.discovery.call_soon();
+    /// Starts discovery as if the node had just started.
+    pub(super) fn restart_discovery(&mut self, now: Instant) {
+        self.backoff.reset_solicitations();
         if self.config.degree == 0 {
             self.timers.stop(Timer::Solicit);
             self.timers.stop(Timer::Beacon);
         } else if self.wanted() > 0 {
-            self.schedule_call(now);
-            self.discovery.beacon_late();
+            self.schedule_solicitation(now);
+            self.backoff.use_steady_beacons();
             self.schedule_beacon(now);
         } else {
             self.degree_met(now);
         }
     }
 
-    /// Begins or ends to search where the number of links calls for it.
-    pub(super) fn links_changed(&mut self, now: Instant) {
+    /// Starts or stops soliciting if the number of links requires it.
+    pub(super) fn update_discovery(&mut self, now: Instant) {
         if self.closed {
             return;
         }
-        let searching = self.timers.is_set(Timer::Solicit);
-        if self.wanted() == 0 && searching {
+        let soliciting = self.timers.is_set(Timer::Solicit);
+        if self.wanted() == 0 && soliciting {
             self.degree_met(now);
-        } else if self.wanted() > 0 && !searching {
-            self.schedule_call(now);
+        } else if self.wanted() > 0 && !soliciting {
+            self.schedule_solicitation(now);
         }
     }
 
-    /// A link is gone: others know of this node's lack soon if the link was one.
-    pub(super) fn search_after_loss(&mut self, admitted: bool, now: Instant) {
+    /// A link ended: solicits soon if the link had been admitted.
+    pub(super) fn solicit_after_loss(&mut self, admitted: bool, now: Instant) {
         if admitted && self.wanted() > 0 {
-            self.discovery.call_soon();
-            let wait = self.discovery.call_wait(&mut self.rng);
+            self.backoff.reset_solicitations();
+            let wait = self.backoff.next_solicitation_wait(&mut self.rng);
             self.timers.set_earlier(Timer::Solicit, now + wait);
         }
-        self.links_changed(now);
+        self.update_discovery(now);
     }
 
-    /// A node that has just started may be refused because of its own former life, which lasts no
-    /// longer than the dead interval: it goes on calling as if it had not called yet.
-    pub(super) fn search_despite_conflict(&mut self, now: Instant) {
-        if now < self.started + DEAD_AFTER * 2 && self.wanted() > 0 {
-            self.discovery.call_soon();
-            let wait = self.discovery.call_wait(&mut self.rng);
-            self.timers.set_earlier(Timer::Solicit, now + wait.max(CONFLICT_WAIT));
+    /// A node that has just restarted may be refused because its former incarnation still has the
+    /// name, for no longer than the dead interval. It restarts the back-off of its solicitations.
+    pub(super) fn solicit_after_name_conflict(&mut self, now: Instant) {
+        if now < self.started + DEAD_INTERVAL * 2 && self.wanted() > 0 {
+            self.backoff.reset_solicitations();
+            let wait = self.backoff.next_solicitation_wait(&mut self.rng);
+            self.timers.set_earlier(Timer::Solicit, now + wait.max(NAME_CONFLICT_WAIT_MIN));
         }
     }
 
-    /// No more calls; but those who met their degree among themselves may be an island.
+    /// Stops soliciting and sends beacons: nodes that reached their degree may still form an
+    /// island.
     fn degree_met(&mut self, now: Instant) {
         self.timers.stop(Timer::Solicit);
         if self.config.degree > 0 {
-            self.discovery.beacon_soon();
+            self.backoff.reset_beacons();
             self.schedule_beacon(now);
         }
     }
 
-    fn schedule_call(&mut self, now: Instant) {
-        let wait = self.discovery.call_wait(&mut self.rng);
+    fn schedule_solicitation(&mut self, now: Instant) {
+        let wait = self.backoff.next_solicitation_wait(&mut self.rng);
         self.timers.set(Timer::Solicit, now + wait);
     }
 
     fn schedule_beacon(&mut self, now: Instant) {
-        let wait = self.discovery.beacon_wait(&mut self.rng);
+        let wait = self.backoff.next_beacon_wait(&mut self.rng);
         self.timers.set(Timer::Beacon, now + wait);
     }
 
@@ -98,19 +100,20 @@ impl Router {
             return;
         }
         self.counters.solicitations_sent += 1;
-        self.call(wanted);
-        self.schedule_call(now);
+        self.send_solicitation(wanted);
+        self.schedule_solicitation(now);
     }
 
     pub(super) fn beacon(&mut self, now: Instant) {
-        if self.discovery.beacon_due(self.routes.nodes(), &mut self.rng) {
+        if self.backoff.should_send_beacon(self.routes.nodes(), &mut self.rng) {
             self.counters.beacons_sent += 1;
-            self.call(0);
+            self.send_solicitation(0);
         }
         self.schedule_beacon(now);
     }
 
-    fn call(&mut self, wanted: u32) {
+    /// Sends a solicitation, or a beacon if `wanted` is 0.
+    fn send_solicitation(&mut self, wanted: u32) {
         let solicitation = Solicitation {
             namespace: self.config.namespace.clone(),
             name: self.config.name.clone(),
@@ -121,84 +124,90 @@ impl Router {
         self.outputs.push_back(Output::Solicit(solicitation));
     }
 
-    /// A datagram arrived.
-    pub(super) fn solicited(&mut self, from: SocketAddr, call: Solicitation, now: Instant) {
+    /// Processes a solicitation or beacon.
+    pub(super) fn receive_solicitation(
+        &mut self,
+        from: SocketAddr,
+        datagram: Solicitation,
+        now: Instant,
+    ) {
         if self.closed {
             return;
         }
-        if call.instance == self.instance {
+        if datagram.instance == self.instance {
             self.counters.solicitations_own += 1;
             return;
         }
-        if !self.discovery.may_listen(now) {
+        if !self.discovery.take_solicitation_token(now) {
             self.counters.solicitations_limited += 1;
             return;
         }
-        if call.namespace != self.config.namespace {
+        if datagram.namespace != self.config.namespace {
             self.counters.solicitations_foreign += 1;
             return;
         }
-        if call.port == 0 {
+        if datagram.port == 0 {
             self.counters.solicitations_malformed += 1;
             return;
         }
-        self.counters.solicitations_heard += 1;
-        if self.is_linked_or_dialling(call.instance) {
+        self.counters.solicitations_received += 1;
+        if self.is_linked_or_dialling(datagram.instance) {
             return;
         }
         let mut address = from;
-        address.set_port(call.port);
-        let call = Call {
-            instance: call.instance,
+        address.set_port(datagram.port);
+        let solicitation = ReceivedSolicitation {
+            instance: datagram.instance,
             address,
-            wanted: call.wanted,
-            announced: self.announced_peers(call.instance),
-            reachable: self.routes.contains(call.instance),
+            wanted: datagram.wanted,
+            announced_peers: self.announced_peers(datagram.instance),
+            reachable: self.routes.contains(datagram.instance),
         };
-        match self.discovery.heard(call, self.capacity(), now, &mut self.rng) {
-            Heard::AnswerAt(at) => self.timers.set(Timer::Answer(call.instance), at),
-            Heard::Ignore => {}
-            Heard::TooMany => self.counters.answers_limited += 1,
+        let local = self.local_state();
+        match self.discovery.receive(solicitation, local, now, &mut self.rng) {
+            Decision::DialAt(at) => self.timers.set(Timer::Response(datagram.instance), at),
+            Decision::Ignore => {}
+            Decision::LimitReached => self.counters.response_dials_limited += 1,
         }
     }
 
-    /// Answers a call after its wait, if that still makes sense.
-    pub(super) fn answer(&mut self, instance: Instance, now: Instant) {
+    /// Starts a response dial after its wait, if it is still needed.
+    pub(super) fn respond(&mut self, instance: Instance, now: Instant) {
         let reachable = self.routes.contains(instance);
-        let taken = self.discovery.take_answer(instance, reachable, self.capacity());
-        let Some(answer) = taken else { return };
-        let satisfied = match answer.cause {
-            Cause::Answer(_) => self.announced_peers(instance) >= answer.enough,
-            Cause::Bridge { .. } | Cause::Asked(_) | Cause::Seed(_) => false,
+        let taken = self.discovery.take_response(instance, reachable, self.local_state());
+        let Some(response) = taken else { return };
+        let satisfied = match response.cause {
+            DialCause::Response(_) => self.announced_peers(instance) >= response.enough_peers,
+            DialCause::Bridge { .. } | DialCause::Application(_) | DialCause::Seed(_) => false,
         };
         if satisfied || self.is_linked_or_dialling(instance) {
             return;
         }
-        if !self.discovery.may_dial(now) {
+        if !self.discovery.take_dial_token(now) {
             self.counters.dials_limited += 1;
             return;
         }
-        self.dial(answer.cause, Address::Socket(answer.address));
+        self.dial(response.cause, Address::Socket(response.address));
     }
 
     fn is_linked_or_dialling(&self, instance: Instance) -> bool {
         self.links.to(instance).next().is_some() || self.discovery.is_dialling(instance)
     }
 
-    /// How many peers a node announces, as far as is known.
+    /// How many peers a node announces, as far as this node knows.
     fn announced_peers(&self, instance: Instance) -> usize {
         self.lsdb.announcement(instance).map_or(0, |known| known.peers.len())
     }
 
-    fn dial(&mut self, cause: Cause, address: Address) {
+    fn dial(&mut self, cause: DialCause, address: Address) {
         self.counters.dials_started += 1;
-        let dial = self.discovery.dial(cause);
+        let dial = self.discovery.start_dial(cause);
         self.outputs.push_back(Output::Dial { dial, address, purpose: cause.purpose() });
     }
 
     pub(super) fn dial_seed(&mut self, seed: usize) {
         self.seeds.dialled(seed);
-        self.dial(Cause::Seed(seed), Address::Named(self.config.seeds[seed].clone()));
+        self.dial(DialCause::Seed(seed), Address::Named(self.config.seeds[seed].clone()));
     }
 
     pub(super) fn seed_failed(&mut self, seed: usize, now: Instant) {
@@ -208,29 +217,34 @@ impl Router {
         }
     }
 
-    pub(super) fn dial_asked(&mut self, request: RequestId, address: String, now: Instant) {
+    pub(super) fn dial_for_application(
+        &mut self,
+        request: RequestId,
+        address: String,
+        now: Instant,
+    ) {
         if self.closed {
             self.reply(request, Reply::Dial(Err(DialError::Closed)));
             return;
         }
-        self.asked.insert(request, now);
-        self.dial(Cause::Asked(request), Address::Named(address));
+        self.application_dials.insert(request, now);
+        self.dial(DialCause::Application(request), Address::Named(address));
     }
 
     pub(super) fn dial_failed(&mut self, dial: DialId, error: DialError, now: Instant) {
         self.counters.dials_failed += 1;
         let cause = self.discovery.end_dial(dial);
-        self.after_dial(cause, error, now);
+        self.dial_ended(cause, error, now);
     }
 
-    /// Forgets the application's dial, and closes what came of it.
+    /// Drops a dial of the application, and closes the link that it led to.
     pub(super) fn cancel_dial(&mut self, request: RequestId, now: Instant) {
-        self.asked.remove(&request);
-        self.discovery.cancel(request);
-        let asked = |cause: Option<Cause>| cause == Some(Cause::Asked(request));
-        let candidate = self.links.iter().find(|(_, link)| asked(link.cause)).map(|(id, _)| id);
+        self.application_dials.remove(&request);
+        self.discovery.cancel_dial(request);
+        let requested = |cause: Option<DialCause>| cause == Some(DialCause::Application(request));
+        let candidate = self.links.iter().find(|(_, link)| requested(link.cause)).map(|(id, _)| id);
         let links: Vec<LinkId> =
-            self.arriving.remove(&request).into_iter().chain(candidate).collect();
+            self.dials_awaiting_route.remove(&request).into_iter().chain(candidate).collect();
         for id in links {
             if let Some(link) = self.links.find_mut(id) {
                 link.cause = None;

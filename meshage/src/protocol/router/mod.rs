@@ -1,17 +1,19 @@
 //! The control plane of one node: the only control flow of the protocol.
 //!
-//! Owns the tables and decides what happens; the tables compute and remember. It may not touch a
-//! socket, a clock, a lock or a source of chance. Its parts, each an `impl Router`:
+//! Owns the tables and makes the decisions; the tables compute and store. It uses no socket, clock,
+//! lock or random source of its own. Its parts, each an `impl Router`:
 //!
 //! ```text
-//!  mod        inputs, timers, commands, what others may ask
-//!  admission  a connection becomes a link, or is refused; a link ends
-//!  exchange   two ends bring their databases level; announcements are originated and flooded
-//!  search     calls, beacons, answers, seeds, dials
-//!  routing    the routes are computed and installed; what changed is told
+//!  mod            inputs, timers, commands, queries
+//!  admission      a connection becomes a link, or is refused; a link ends
+//!  exchange       the two ends of a new link synchronise their databases
+//!  announcements  announcements are originated, installed and flooded
+//!  discovery      solicitations, beacons, response dials, seeds, dials
+//!  routing        the routes are computed and installed; changes are reported
 //! ```
 
 mod admission;
+mod announcements;
 mod discovery;
 mod exchange;
 mod routing;
@@ -23,8 +25,9 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 
-use super::adjacency::{KEEP_ALIVE_EVERY, Links};
-use super::announce::Origin;
+use super::adjacency::{KEEP_ALIVE_INTERVAL, Links};
+use super::announce::OwnAnnouncement;
+use super::backoff::Backoff;
 use super::counters::Counters;
 use super::discovery::Discovery;
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
@@ -41,35 +44,35 @@ use crate::stats::Stats;
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
 
-/// A timer that runs out so much too late shows that this process got no time: then nobody else
-/// is held to be silent. Half of what the dead interval leaves beyond two keep-alives.
-const STARVED_AFTER: Duration = Duration::from_millis(500);
-/// A name conflict is told again after so long, however often it is met.
-const CONFLICT_QUIET: Duration = Duration::from_secs(10);
-/// How many names of conflicts are remembered for that.
+/// If a timer runs this much too late, this process got no processor time, and no link is
+/// considered silent because of it. Half of what the dead interval leaves beyond two keep-alives.
+const LATE_WAKEUP: Duration = Duration::from_millis(500);
+/// A name conflict is reported at most once in this time, however often it is detected.
+const CONFLICT_REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// How many reported names are remembered for that.
 const CONFLICTS_MAX: usize = 1024;
 
-/// What a router is configured with.
+/// The configuration of a router.
 #[derive(Debug, Clone)]
 pub struct RouterConfig {
     /// The node's name.
     pub name: NodeName,
-    /// Only nodes of this namespace answer its calls.
+    /// Only nodes of this namespace respond to its solicitations.
     pub namespace: Namespace,
     /// The application's version.
     pub version: String,
-    /// How many links the node wants.
+    /// How many links the node looks for.
     pub degree: u32,
     /// The TCP port that the node listens on.
     pub listen_port: u16,
-    /// How often it announces its links though nothing changed.
+    /// How often it announces its links if nothing changed.
     pub msa_timeout: Duration,
-    /// Addresses that are dialled until they are linked, for ever.
+    /// Addresses that are dialled until they are linked, without end.
     pub seeds: Vec<String>,
 }
 
 impl RouterConfig {
-    /// From a node's configuration and the port that it listens on in the end.
+    /// Takes a node's configuration and the port that it actually listens on.
     pub fn new(config: &Config, listen_port: u16) -> Self {
         Self {
             name: config.name.clone(),
@@ -92,23 +95,24 @@ pub struct Router {
     timers: Timers,
     outputs: VecDeque<Output>,
     links: Links,
+    backoff: Backoff,
     discovery: Discovery,
     seeds: Seeds,
-    origin: Origin,
+    own_announcement: OwnAnnouncement,
     lsdb: Lsdb,
-    pace: SpfThrottle,
+    spf_throttle: SpfThrottle,
     routes: Arc<RouteTable>,
-    /// When the application's dials began that were not answered yet.
-    asked: BTreeMap<RequestId, Instant>,
-    /// The application's dials whose link is full but not yet a route.
-    arriving: BTreeMap<RequestId, LinkId>,
-    /// The next announcement goes out though nothing changed: somebody spread a false one.
-    outdone: bool,
-    /// Names in conflict, and when that was told last.
-    conflicts: BTreeMap<NodeName, Instant>,
-    /// Names that two reachable nodes claim.
-    contested: Vec<NodeName>,
-    /// The first bridge that was refused for want of room while there was no route to its dialler.
+    /// When each dial of the application began that has no reply yet.
+    application_dials: BTreeMap<RequestId, Instant>,
+    /// The application's dials whose link is full but does not carry a route yet.
+    dials_awaiting_route: BTreeMap<RequestId, LinkId>,
+    /// The next announcement is sent even if nothing changed: a false one was received.
+    must_reissue: bool,
+    /// Names in conflict, and when each conflict was reported last.
+    conflicts_reported: BTreeMap<NodeName, Instant>,
+    /// Names that two reachable nodes have.
+    conflicting_names: Vec<NodeName>,
+    /// The first bridge that was refused for lack of room while there was no route to its dialler.
     bridge_refused: Option<(Instance, Instant)>,
     counters: Counters,
     started: Instant,
@@ -116,7 +120,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router that knows nobody. `seed` is where all its chance comes from.
+    /// Creates a router that knows no other node. All its random numbers derive from `seed`.
     pub fn new(config: RouterConfig, instance: Instance, seed: [u8; 32], now: Instant) -> Self {
         let routes = Arc::new(RouteTable::alone(&config.name, instance));
         let mut router = Self {
@@ -125,18 +129,19 @@ impl Router {
             timers: Timers::default(),
             outputs: VecDeque::new(),
             links: Links::default(),
+            backoff: Backoff::default(),
             discovery: Discovery::new(now),
             seeds: Seeds::new(config.seeds.len()),
-            origin: Origin::new(config.name.clone(), instance),
+            own_announcement: OwnAnnouncement::new(config.name.clone(), instance),
             lsdb: Lsdb::default(),
-            pace: SpfThrottle::default(),
+            spf_throttle: SpfThrottle::default(),
             routes,
             started: now,
-            asked: BTreeMap::new(),
-            arriving: BTreeMap::new(),
-            outdone: false,
-            conflicts: BTreeMap::new(),
-            contested: Vec::new(),
+            application_dials: BTreeMap::new(),
+            dials_awaiting_route: BTreeMap::new(),
+            must_reissue: false,
+            conflicts_reported: BTreeMap::new(),
+            conflicting_names: Vec::new(),
             bridge_refused: None,
             counters: Counters::default(),
             closed: false,
@@ -145,71 +150,73 @@ impl Router {
         for seed in 0..router.config.seeds.len() {
             router.timers.set(Timer::Seed(seed), now);
         }
-        router.search_anew(now);
+        router.restart_discovery(now);
         router.schedule_refresh(now);
         router
     }
 
-    /// Takes in what happened. Drain [`Router::poll_output`] afterwards.
+    /// Processes an input. Drain [`Router::poll_output`] afterwards.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::LinkUp { link, role, hello } => self.link_up(link, role, hello, now),
             Input::LinkDown { link, reason, breach: false } => {
-                self.end(link, DialError::Broken(reason), now);
+                self.link_ended(link, DialError::Broken(reason), now);
             }
             Input::LinkDown { link, reason, breach: true } => {
-                self.end(link, DialError::Handshake(reason), now);
+                self.link_ended(link, DialError::Handshake(reason), now);
             }
             Input::Control { link, frame } => {
-                self.links.heard(link, now);
-                self.control(link, frame, now);
+                self.links.received(link, now);
+                self.receive_control(link, frame, now);
             }
-            Input::Heard { link } => self.links.heard(link, now),
-            Input::Solicited { from, solicitation } => self.solicited(from, solicitation, now),
+            Input::BytesReceived { link } => self.links.received(link, now),
+            Input::Solicited { from, solicitation } => {
+                self.receive_solicitation(from, solicitation, now)
+            }
             Input::DialFailed { dial, error } => self.dial_failed(dial, error, now),
-            Input::Command(command) => self.command(command, now),
+            Input::Command(command) => self.execute(command, now),
         }
     }
 
-    /// Does what is due. Drain [`Router::poll_output`] afterwards.
+    /// Runs the timers that have expired. Drain [`Router::poll_output`] afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Some((at, _)) = self.timers.next()
-            && now > at + STARVED_AFTER
+            && now > at + LATE_WAKEUP
         {
-            self.counters.starved += 1;
-            self.links.grace(now);
+            self.counters.late_wakeups += 1;
+            self.links.restart_silence(now);
         }
-        // What a timer sets anew lies in the future, so this ends; should one ever not, the rest
-        // waits for the next call.
+        // A timer that is set again lies in the future, so this loop ends. If one did not, the rest
+        // would wait for the next call.
         for _ in 0..self.timers.len() {
             let Some((_, timer)) = self.timers.pop(now) else { break };
             match timer {
                 Timer::Solicit => self.solicit(now),
                 Timer::Beacon => self.beacon(now),
                 Timer::Seed(seed) => self.dial_seed(seed),
-                Timer::Answer(instance) => self.answer(instance, now),
+                Timer::Response(instance) => self.respond(instance, now),
                 Timer::Announce => self.announce_change(now),
                 Timer::Refresh => self.originate(now),
                 Timer::Routes => self.compute_routes(now),
                 Timer::KeepAlive => self.keep_alive(now),
                 Timer::Silence => self.close_silent(now),
-                Timer::Agree(link) => self.give_up(link, now),
-                Timer::Forget => self.forget(now),
+                Timer::LinkSetup(link) => self.close_unfinished(link, now),
+                Timer::Expire => self.expire_nodes(now),
             }
         }
     }
 
-    /// The next thing to be done; drain it to `None` after every call that takes `now`.
+    /// Returns the next output. Drain it to `None` after every call that takes `now`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When to call [`Router::handle_timeout`] next, and why.
+    /// Returns when to call [`Router::handle_timeout`] next, and for which timer.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         self.timers.next()
     }
 
-    /// What the driver says first on a connection of this purpose.
+    /// Returns the hello that the driver sends on a connection of this purpose.
     pub fn hello(&self, purpose: Purpose) -> Hello {
         Hello {
             name: self.config.name.clone(),
@@ -221,17 +228,17 @@ impl Router {
         }
     }
 
-    /// How many links the node wants.
+    /// How many links the node looks for.
     pub fn degree(&self) -> u32 {
         self.config.degree
     }
 
-    /// How often it announces its links though nothing changed.
+    /// How often it announces its links if nothing changed.
     pub fn msa_timeout(&self) -> Duration {
         self.config.msa_timeout
     }
 
-    /// The peers that it has a full link to, sorted by name.
+    /// The peers to which it has a full link, sorted by name.
     pub fn peers(&self) -> Vec<NodeName> {
         let full = self.links.iter().filter(|(_, link)| link.is_full());
         let mut names: Vec<NodeName> = full.map(|(_, link)| link.peer.clone()).collect();
@@ -245,7 +252,7 @@ impl Router {
         self.routes.clone()
     }
 
-    /// Adds its counters.
+    /// Adds the router's counters to `stats`.
     pub fn count(&self, stats: &mut Stats) {
         self.counters.add_to(stats);
         stats.set("links", self.links.full().len() as u64);
@@ -253,7 +260,7 @@ impl Router {
         stats.set("database_nodes", self.lsdb.len() as u64);
     }
 
-    /// Panics where an invariant does not hold. For tests and the simulator.
+    /// Panics if an invariant does not hold. For tests and the simulator.
     pub fn check(&self) {
         self.timers.check();
         self.lsdb.check(self.instance);
@@ -264,56 +271,61 @@ impl Router {
             let stands = full.values().any(|link| *link == route.link);
             assert!(stands, "invariant C6: the route to {name} leads over a full link");
         }
-        let announced = &self.origin.announcement().peers;
+        let announced = &self.own_announcement.announcement().peers;
         let peers: Vec<Instance> = full.keys().copied().collect();
         let pending = self.timers.is_set(Timer::Announce);
-        assert!(*announced == peers || pending, "invariant C7: the last change is announced");
-        let searching = self.timers.is_set(Timer::Solicit) || self.wanted() == 0;
-        assert!(searching || self.closed, "invariant C8: who lacks links, calls");
+        assert!(
+            *announced == peers || pending,
+            "invariant C7: the last change is announced or scheduled"
+        );
+        let solicits = self.timers.is_set(Timer::Solicit) || self.wanted() == 0;
+        assert!(solicits || self.closed, "invariant C8: a node that lacks links solicits");
         for (_, link) in self.links.admitted().filter(|(_, link)| self.decides(&link.peer)) {
             let links = self.links.to(link.instance).filter(|(_, link)| link.is_admitted());
-            assert_eq!(links.count(), 1, "invariant C9: one link to {}", link.peer);
+            assert_eq!(links.count(), 1, "invariant C9: one admitted link to {}", link.peer);
         }
         if self.closed {
             assert!(self.links.is_empty(), "invariant C10: a closed node has no links");
-            assert_eq!(self.timers.next(), None, "invariant C10: a closed node does nothing more");
+            assert_eq!(self.timers.next(), None, "invariant C10: a closed node has no timers");
         }
     }
 
-    fn control(&mut self, link: LinkId, frame: ControlFrame, now: Instant) {
+    fn receive_control(&mut self, link: LinkId, frame: ControlFrame, now: Instant) {
         match frame {
             ControlFrame::Admit { other_link } => self.admitted_by_peer(link, other_link, now),
             ControlFrame::Refuse { reason } => self.refused_by_peer(link, reason, now),
-            ControlFrame::Digest { entries, last } => self.digest(link, entries, last, now),
-            ControlFrame::Announce(announcement) => self.announced(link, announcement, now),
-            ControlFrame::Synced => self.synced(link, now),
+            ControlFrame::Digest { entries, last } => self.receive_digest(link, entries, last, now),
+            ControlFrame::Announce(announcement) => {
+                self.receive_announcement(link, announcement, now)
+            }
+            ControlFrame::Synced => self.receive_synced(link, now),
             ControlFrame::Leaving => self.peer_leaves(link, now),
         }
     }
 
-    fn command(&mut self, command: Command, now: Instant) {
+    fn execute(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Dial { request, address } => self.dial_asked(request, address, now),
+            Command::Dial { request, address } => self.dial_for_application(request, address, now),
             Command::CancelDial { request } => self.cancel_dial(request, now),
             Command::Hangup { request, peer } => self.hang_up(request, peer, now),
             Command::SetDegree(degree) => {
                 let before = self.wanted();
-                let silent = self.config.degree == 0;
+                let was_silent = self.config.degree == 0;
                 self.config.degree = degree;
                 if self.closed {
                     return;
                 }
-                if self.wanted() > before || silent || degree == 0 {
-                    self.search_anew(now);
+                if self.wanted() > before || was_silent || degree == 0 {
+                    self.restart_discovery(now);
                 } else {
-                    self.links_changed(now);
+                    self.update_discovery(now);
                 }
             }
             Command::SetMsaTimeout(period) => {
                 self.config.msa_timeout = period;
                 if !self.closed {
                     self.schedule_refresh(now);
-                    self.schedule_forget();
+                    self.schedule_expiry();
                 }
             }
             Command::Announce => {
@@ -325,7 +337,7 @@ impl Router {
         }
     }
 
-    /// Closes the link to a peer because the application wants it.
+    /// Closes the link to a peer at the application's request.
     fn hang_up(&mut self, request: RequestId, peer: NodeName, now: Instant) {
         let to_peer = self.links.admitted().filter(|(_, link)| link.peer == peer);
         let links: Vec<LinkId> = to_peer.map(|(id, _)| id).collect();
@@ -340,14 +352,14 @@ impl Router {
         self.reply(request, Reply::Hangup(result));
     }
 
-    /// Tells every peer that this node leaves, and does nothing more.
+    /// Informs every peer that this node leaves, and stops.
     fn close(&mut self) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
         let links: Vec<LinkId> = self.links.iter().map(|(id, _)| id).collect();
         self.discovery.close();
-        self.arriving.clear();
+        self.dials_awaiting_route.clear();
         for id in links {
             let Some(link) = self.links.remove(id) else { continue };
             if link.is_admitted() {
@@ -357,14 +369,14 @@ impl Router {
             }
             self.outputs.push_back(Output::Close { link: id, reason: CloseReason::Leaving });
         }
-        for request in std::mem::take(&mut self.asked).into_keys() {
+        for request in std::mem::take(&mut self.application_dials).into_keys() {
             self.reply(request, Reply::Dial(Err(DialError::Closed)));
         }
         self.timers.stop_all();
         self.routes = Arc::new(RouteTable::alone(&self.config.name, self.instance));
         self.outputs.push_back(Output::Install(self.routes.clone()));
-        // What is announced no longer matters, but is kept true (invariant C7).
-        self.origin.renew(Vec::new());
+        // The announcement no longer matters, but must match the links (invariant C7).
+        self.own_announcement.reissue(Vec::new());
     }
 
     fn keep_alive(&mut self, now: Instant) {
@@ -374,7 +386,7 @@ impl Router {
         for (link, _) in self.links.iter() {
             self.outputs.push_back(Output::KeepAlive { link });
         }
-        self.timers.set(Timer::KeepAlive, now + KEEP_ALIVE_EVERY);
+        self.timers.set(Timer::KeepAlive, now + KEEP_ALIVE_INTERVAL);
     }
 
     fn send(&mut self, link: LinkId, frame: ControlFrame) {
@@ -389,27 +401,32 @@ impl Router {
         self.outputs.push_back(Output::Reply { request, reply });
     }
 
-    /// Answers a dial of the application, unless it was answered or canceled before.
+    /// Replies to a dial of the application, unless it has its reply or was canceled.
     fn reply_dial(&mut self, request: RequestId, result: Result<NodeName, DialError>) {
-        if self.asked.remove(&request).is_some() {
+        if self.application_dials.remove(&request).is_some() {
             self.reply(request, Reply::Dial(result));
         }
     }
 
-    /// Two nodes claim this name. Told once, then not again for a while.
+    /// Two nodes have this name. Reports it, unless it was reported recently.
     fn name_conflict(&mut self, name: &NodeName, now: Instant) {
         self.counters.name_conflicts += 1;
-        if self.conflicts.get(name).is_some_and(|told| now < *told + CONFLICT_QUIET) {
+        if self
+            .conflicts_reported
+            .get(name)
+            .is_some_and(|reported| now < *reported + CONFLICT_REPORT_INTERVAL)
+        {
             return;
         }
-        if self.conflicts.len() >= CONFLICTS_MAX {
-            self.conflicts.retain(|_, told| now < *told + CONFLICT_QUIET);
+        if self.conflicts_reported.len() >= CONFLICTS_MAX {
+            self.conflicts_reported
+                .retain(|_, reported| now < *reported + CONFLICT_REPORT_INTERVAL);
         }
-        if self.conflicts.len() >= CONFLICTS_MAX {
-            self.conflicts.pop_first();
+        if self.conflicts_reported.len() >= CONFLICTS_MAX {
+            self.conflicts_reported.pop_first();
         }
-        self.conflicts.insert(name.clone(), now);
-        tracing::warn!(node = %self.config.name, %name, "two nodes claim one name");
+        self.conflicts_reported.insert(name.clone(), now);
+        tracing::warn!(node = %self.config.name, %name, "two nodes have the same name");
         self.event(Event::NameConflict(name.clone()));
     }
 }

@@ -1,4 +1,4 @@
-//! The routes are computed and installed; what changed is told.
+//! The routes are computed and installed; changes are reported.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::protocol::spf;
 use crate::protocol::timer::Timer;
 use crate::wire::control::ControlFrame;
 
-/// What cannot be reached is forgotten after so many periods.
-const FORGET_AFTER_PERIODS: u32 = 3;
+/// An unreachable node expires after this many MSA periods.
+const EXPIRE_AFTER_PERIODS: u32 = 3;
 
 impl Router {
     /// Computes the routes now, and installs them if they changed.
     pub(super) fn compute_routes(&mut self, now: Instant) {
         self.timers.stop(Timer::Routes);
-        self.pace.ran(now);
+        self.spf_throttle.record_run(now);
         self.counters.routes_computed += 1;
         let links = self.usable_links();
         let table = spf::compute(&self.config.name, self.instance, &self.lsdb, &links);
@@ -29,38 +29,38 @@ impl Router {
                 self.event(event);
             }
             self.discovery.routes_changed(&self.routes);
-            self.tell_conflicts(now);
-            self.repeat_what_appeared(now);
-            self.schedule_forget();
+            self.report_conflicts(now);
+            self.resend_newly_reachable(now);
+            self.schedule_expiry();
         }
-        self.settle_dials();
+        self.complete_dials();
     }
 
-    /// The links that carry messages: full, and announced, so that the peer sends back over them.
+    /// The links that carry messages: they are full, and announced, so that the peer uses them too.
     fn usable_links(&self) -> BTreeMap<Instance, LinkId> {
-        let announced = &self.origin.announcement().peers;
+        let announced = &self.own_announcement.announcement().peers;
         let mut links = self.links.full();
         links.retain(|instance, _| announced.binary_search(instance).is_ok());
         links
     }
 
-    /// Tells of the names that a second reachable node has come to claim.
-    fn tell_conflicts(&mut self, now: Instant) {
-        let contested = spf::conflicts(&self.routes, &self.config.name);
-        for name in &contested {
-            if self.contested.binary_search(name).is_err() {
+    /// Reports the names that a second reachable node has taken.
+    fn report_conflicts(&mut self, now: Instant) {
+        let conflicting = spf::conflicts(&self.routes, &self.config.name);
+        for name in &conflicting {
+            if self.conflicting_names.binary_search(name).is_err() {
                 self.name_conflict(name, now);
             }
         }
-        self.contested = contested;
+        self.conflicting_names = conflicting;
     }
 
-    /// What can be reached only now was not offered to those peers that came after it was flooded
-    /// last.
-    fn repeat_what_appeared(&mut self, now: Instant) {
-        for (instance, flooded) in self.lsdb.mark(&self.routes, now) {
+    /// Sends the announcements of nodes that have become reachable to the peers that were linked
+    /// after these announcements were last flooded: such a node was not offered to them.
+    fn resend_newly_reachable(&mut self, now: Instant) {
+        for (instance, flooded_at) in self.lsdb.update_reachability(&self.routes, now) {
             let Some(announcement) = self.lsdb.announcement(instance) else { continue };
-            for (link, _) in self.links.admitted().filter(|(_, link)| link.since > flooded) {
+            for (link, _) in self.links.admitted().filter(|(_, link)| link.since > flooded_at) {
                 self.counters.announcements_sent += 1;
                 let frame = ControlFrame::Announce(announcement.clone());
                 self.outputs.push_back(Output::Send { link, frame });
@@ -68,42 +68,43 @@ impl Router {
         }
     }
 
-    /// Answers the application's dials whose peers have become reachable.
-    pub(super) fn settle_dials(&mut self) {
-        if self.arriving.is_empty() {
+    /// Replies to the application's dials whose peers have become reachable.
+    pub(super) fn complete_dials(&mut self) {
+        if self.dials_awaiting_route.is_empty() {
             return;
         }
         let links = self.usable_links();
-        let mut settled = Vec::new();
-        self.arriving.retain(|request, id| {
+        let mut completed = Vec::new();
+        self.dials_awaiting_route.retain(|request, id| {
             let Some(link) = self.links.find(*id) else { return true };
-            let there = links.contains_key(&link.instance) && self.routes.contains(link.instance);
-            if there {
-                settled.push((*request, link.peer.clone()));
+            let reachable =
+                links.contains_key(&link.instance) && self.routes.contains(link.instance);
+            if reachable {
+                completed.push((*request, link.peer.clone()));
             }
-            !there
+            !reachable
         });
-        for (request, peer) in settled {
+        for (request, peer) in completed {
             self.reply_dial(request, Ok(peer));
         }
     }
 
-    /// Wakes when the next unreachable node is to be forgotten.
-    pub(super) fn schedule_forget(&mut self) {
+    /// Sets the timer for the next unreachable node that expires.
+    pub(super) fn schedule_expiry(&mut self) {
         match self.lsdb.unreachable_since() {
             Some(since) => {
                 self.timers
-                    .set(Timer::Forget, since + self.config.msa_timeout * FORGET_AFTER_PERIODS);
+                    .set(Timer::Expire, since + self.config.msa_timeout * EXPIRE_AFTER_PERIODS);
             }
-            None => self.timers.stop(Timer::Forget),
+            None => self.timers.stop(Timer::Expire),
         }
     }
 
-    pub(super) fn forget(&mut self, now: Instant) {
-        let kept = self.config.msa_timeout * FORGET_AFTER_PERIODS;
+    pub(super) fn expire_nodes(&mut self, now: Instant) {
+        let kept = self.config.msa_timeout * EXPIRE_AFTER_PERIODS;
         if let Some(before) = now.checked_sub(kept) {
-            self.counters.nodes_forgotten += self.lsdb.forget(before);
+            self.counters.nodes_expired += self.lsdb.expire(before);
         }
-        self.schedule_forget();
+        self.schedule_expiry();
     }
 }

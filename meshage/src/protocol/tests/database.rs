@@ -1,16 +1,16 @@
-//! What nodes know of the mesh, how soon, and for how long.
+//! What nodes know about the mesh, how soon, and for how long.
 
+use super::harness::{Harness, config};
 use super::{linked, ms, name, secs};
 use crate::name::LinkId;
 use crate::name::Sequence;
-use crate::protocol::harness::{Harness, config};
 use crate::protocol::io::CloseReason;
 use crate::protocol::io::Input;
 use crate::wire::control::Announcement;
 use crate::wire::control::ControlFrame;
 
 #[test]
-fn a_newcomer_knows_the_whole_mesh_in_one_exchange() {
+fn a_newcomer_knows_the_whole_mesh_after_one_exchange() {
     let mut harness = linked(
         &["a", "b", "c", "d", "e"],
         &[("a", "b"), ("b", "c"), ("c", "d")]
@@ -23,43 +23,46 @@ fn a_newcomer_knows_the_whole_mesh_in_one_exchange() {
     harness.start(config("f", 0));
     let before = harness.now;
     harness.dial("f", "a");
-    assert!(harness.run_until(secs(1), Harness::is_whole));
+    assert!(harness.run_until(secs(1), Harness::is_complete));
     assert!(harness.now - before < ms(100));
-    assert_eq!(harness.knows("f"), ["a", "b", "c", "d", "e"]);
+    assert_eq!(harness.known_nodes("f"), ["a", "b", "c", "d", "e"]);
 }
 
 #[test]
-fn a_killed_peer_is_gone_at_once_and_a_silent_one_after_the_dead_interval() {
+fn a_killed_peer_is_removed_at_once_and_a_silent_one_after_the_dead_interval() {
     let mut harness = linked(&["a", "b", "c"], &[("a", "b"), ("a", "c")]);
     harness.kill(1);
     harness.run(ms(16));
-    assert_eq!((harness.knows("a"), harness.knows("c")), (vec!["c".into()], vec!["a".into()]));
+    assert_eq!(
+        (harness.known_nodes("a"), harness.known_nodes("c")),
+        (vec!["c".into()], vec!["a".into()])
+    );
     harness.unplug(2, true);
     let before = harness.now;
-    assert!(harness.run_until(secs(5), |harness| harness.knows("a").is_empty()));
+    assert!(harness.run_until(secs(5), |harness| harness.known_nodes("a").is_empty()));
     let took = harness.now - before;
     assert!(took > secs(2) && took <= ms(3100), "{took:?}");
     assert_eq!(harness.nodes[0].closes, [CloseReason::Silent]);
 }
 
 #[test]
-fn nobody_is_silent_because_this_process_got_no_time() {
+fn a_process_that_got_no_time_does_not_close_its_links_as_silent() {
     let mut harness = linked(&["a", "b"], &[("a", "b")]);
     harness.freeze(0);
     harness.run(ms(2900));
-    harness.thaw(0);
+    harness.unfreeze(0);
     harness.run(secs(10));
     assert_eq!(harness.nodes[0].closes, []);
     assert_eq!(harness.peers("a"), ["b"]);
-    assert_eq!(harness.counter(0, "starved"), 1);
-    // After a longer time the others have given it up, and it hears so from them.
+    assert_eq!(harness.counter(0, "late_wakeups"), 1);
+    // After a longer time the other node has closed the link, and this node is notified of it.
     harness.freeze(0);
     harness.run(secs(10));
     assert_eq!(harness.nodes[1].closes, [CloseReason::Silent]);
-    harness.thaw(0);
+    harness.unfreeze(0);
     harness.run(ms(100));
     assert_eq!(harness.nodes[0].closes, []);
-    assert!(harness.knows("a").is_empty());
+    assert!(harness.known_nodes("a").is_empty());
 }
 
 #[test]
@@ -73,20 +76,20 @@ fn the_last_of_many_changes_is_announced() {
         harness.dial("a", name);
         harness.run(ms(60));
     }
-    assert!(harness.run_until(secs(5), Harness::is_whole));
+    assert!(harness.run_until(secs(5), Harness::is_complete));
     for name in &names[2..] {
         let peer = harness.find(name);
         harness.kill(peer);
         harness.run(ms(30));
     }
-    assert!(harness.run_until(secs(8), Harness::is_whole));
-    assert_eq!(harness.knows("b"), ["a"]);
+    assert!(harness.run_until(secs(8), Harness::is_complete));
+    assert_eq!(harness.known_nodes("b"), ["a"]);
     let originated = harness.counter(0, "announcements_originated");
-    assert!(originated <= 9, "13 changes in 600 ms are told in few: {originated}");
+    assert!(originated <= 9, "13 changes in 600 ms take few announcements: {originated}");
 }
 
 #[test]
-fn what_cannot_be_reached_is_forgotten_and_does_not_come_back() {
+fn an_unreachable_node_expires_and_does_not_come_back() {
     let mut harness = linked(&["a", "b", "c"], &[("a", "b"), ("b", "c")]);
     harness.kill(2);
     harness.run(secs(29));
@@ -97,30 +100,30 @@ fn what_cannot_be_reached_is_forgotten_and_does_not_come_back() {
     assert_eq!(harness.counter(3, "database_nodes"), 2, "but not offered");
     harness.run(secs(2));
     assert_eq!(harness.counter(0, "database_nodes"), 2);
-    assert_eq!(harness.counter(0, "nodes_forgotten"), 1);
+    assert_eq!(harness.counter(0, "nodes_expired"), 1);
 }
 
 #[test]
-fn halves_that_met_again_know_each_other_at_once() {
+fn two_halves_that_are_joined_again_know_each_other_at_once() {
     let names = ["a", "b", "c", "d", "e", "f"];
     let line = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f")];
     for away in [5, 29, 35] {
         let mut harness = linked(&names, &line);
         for id in 3..6 {
-            harness.put(id, 1);
+            harness.set_group(id, 1);
         }
         harness.run(secs(away));
-        assert_eq!(harness.knows("a"), ["b", "c"]);
+        assert_eq!(harness.known_nodes("a"), ["b", "c"]);
         for id in 3..6 {
-            harness.put(id, 0);
+            harness.set_group(id, 0);
         }
         harness.dial("a", "f");
-        assert!(harness.run_until(ms(500), Harness::is_whole), "after {away} s apart");
+        assert!(harness.run_until(ms(500), Harness::is_complete), "after {away} s apart");
     }
 }
 
 #[test]
-fn a_false_copy_of_ones_own_announcement_is_outdone() {
+fn a_false_copy_of_the_own_announcement_is_superseded() {
     let mut harness = linked(&["a", "b", "c"], &[("a", "b"), ("b", "c")]);
     harness.run(secs(3));
     let forged = Announcement {
@@ -131,6 +134,6 @@ fn a_false_copy_of_ones_own_announcement_is_outdone() {
     };
     let link = LinkId(1);
     harness.input(1, Input::Control { link, frame: ControlFrame::Announce(forged) });
-    assert_eq!(harness.knows("b"), ["a"]);
-    assert!(harness.run_until(ms(500), Harness::is_whole), "the real one says more");
+    assert_eq!(harness.known_nodes("b"), ["a"]);
+    assert!(harness.run_until(ms(500), Harness::is_complete), "the real one supersedes it");
 }

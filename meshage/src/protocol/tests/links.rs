@@ -1,27 +1,31 @@
-//! Connections become links, or do not, and links end.
+//! Connections become links or are refused, and links end.
 
+use super::harness::{Harness, config};
 use super::{linked, ms, name, secs};
 use crate::event::Event;
 use crate::name::Instance;
 use crate::name::LinkId;
-use crate::protocol::harness::{Harness, config};
 use crate::protocol::io::CloseReason;
 use crate::protocol::io::Command;
 use crate::protocol::io::Input;
 use crate::wire::control::ControlFrame;
 
 #[test]
-fn a_dial_is_answered_when_messages_can_go_both_ways() {
+fn a_dial_completes_when_messages_can_flow_both_ways() {
     let mut harness = Harness::new(1);
     harness.start(config("a", 0));
     harness.start(config("b", 0));
     let request = harness.dial("a", "b");
     assert!(harness.run_until(secs(1), |harness| !harness.nodes[0].replies.is_empty()));
     assert_eq!(harness.reply("a", request).as_deref(), Some("Dial(Ok(\"b\"))"));
-    assert!(harness.elapsed() <= ms(60), "in three exchanges and a half: {:?}", harness.elapsed());
-    assert_eq!(harness.knows("a"), ["b"]);
+    assert!(
+        harness.elapsed() <= ms(60),
+        "in three and a half round trips: {:?}",
+        harness.elapsed()
+    );
+    assert_eq!(harness.known_nodes("a"), ["b"]);
     harness.run(ms(50));
-    assert_eq!(harness.knows("b"), ["a"]);
+    assert_eq!(harness.known_nodes("b"), ["a"]);
     let events = harness.events("b");
     let expected = [Event::LinkUp(name("a")), Event::NodeJoined(name("a")), Event::Topology];
     assert_eq!(events, expected);
@@ -46,22 +50,22 @@ fn simultaneous_dials_end_with_one_link_whatever_the_interleaving() {
         for id in 0..2 {
             assert_eq!(harness.counter(id, "links"), 1, "seed {seed}");
             let replies = harness.nodes[id].replies.len();
-            let asked = if id == 0 && seed % 3 == 0 { 2 } else { 1 };
-            assert_eq!(replies, asked, "seed {seed}: every dial is answered once");
+            let dials = if id == 0 && seed % 3 == 0 { 2 } else { 1 };
+            assert_eq!(replies, dials, "seed {seed}: every dial has one reply");
             let linked = |(_, reply): &(_, _)| format!("{reply:?}").contains("Ok(");
-            if asked == 1 && seed % 50 < 2 {
+            if dials == 1 && seed % 50 < 2 {
                 assert!(
                     harness.nodes[id].replies.iter().all(linked),
                     "seed {seed}: both are linked"
                 );
             }
         }
-        assert!(harness.is_whole());
+        assert!(harness.is_complete());
     }
 }
 
 #[test]
-fn dialling_oneself_twice_or_nobody_is_an_error() {
+fn dialling_itself_a_peer_or_a_closed_address_is_an_error() {
     let mut harness = linked(&["a", "b"], &[("a", "b")]);
     for (from, to, error) in [
         ("a", "a", "Refused(Myself)"),
@@ -71,30 +75,30 @@ fn dialling_oneself_twice_or_nobody_is_an_error() {
     ] {
         let request = harness.dial(from, to);
         harness.run(secs(1));
-        let reply = harness.reply(from, request).expect("answered");
+        let reply = harness.reply(from, request).expect("a reply");
         assert!(reply.contains(error), "{from} to {to}: {reply}");
         assert_eq!(harness.peers("a"), ["b"]);
-        assert!(harness.is_whole());
+        assert!(harness.is_complete());
     }
 }
 
 #[test]
-fn of_two_nodes_of_one_name_the_newcomer_is_refused_and_both_sides_hear_of_it() {
+fn of_two_nodes_with_one_name_the_newcomer_is_refused_and_both_sides_report_it() {
     let mut harness = linked(&["a", "b", "c"], &[("a", "b"), ("b", "c")]);
     let second = harness.start(config("c", 0));
     harness.events("a");
     let request = crate::protocol::io::RequestId(99);
     harness.command(second, Command::Dial { request, address: "a".into() });
     harness.run(secs(1));
-    let (_, reply) = harness.nodes[second].replies.pop().expect("answered");
+    let (_, reply) = harness.nodes[second].replies.pop().expect("a reply");
     assert!(format!("{reply:?}").contains("NameInUse"));
     assert_eq!(harness.nodes[second].events, [Event::NameConflict(name("c"))]);
     assert_eq!(harness.events("a"), [Event::NameConflict(name("c"))]);
-    assert_eq!(harness.knows("a"), ["b", "c"]);
+    assert_eq!(harness.known_nodes("a"), ["b", "c"]);
 }
 
 #[test]
-fn a_node_that_restarted_takes_its_name_back_once_the_old_link_is_gone() {
+fn a_restarted_node_regains_its_name_once_the_old_link_has_ended() {
     let mut harness = linked(&["a", "b", "c"], &[("a", "b"), ("b", "c")]);
     let old = harness.find("c");
     harness.kill(old);
@@ -102,9 +106,9 @@ fn a_node_that_restarted_takes_its_name_back_once_the_old_link_is_gone() {
     harness.start(config("c", 0));
     let request = harness.dial("c", "a");
     harness.run(secs(1));
-    assert!(harness.reply("c", request).expect("answered").contains("Ok"));
-    assert!(harness.is_whole());
-    // Where the old link is merely silent, it lasts no longer than the dead interval.
+    assert!(harness.reply("c", request).expect("a reply").contains("Ok"));
+    assert!(harness.is_complete());
+    // An old link that is only silent lasts no longer than the dead interval.
     let old = harness.find("c");
     harness.unplug(old, true);
     harness.kill(old);
@@ -113,12 +117,12 @@ fn a_node_that_restarted_takes_its_name_back_once_the_old_link_is_gone() {
     config.seeds.push("c".into());
     harness.start(config);
     harness.dial("b", "d");
-    assert!(harness.run_until(secs(8), |harness| harness.knows("a").len() == 3));
+    assert!(harness.run_until(secs(8), |harness| harness.known_nodes("a").len() == 3));
     assert!(harness.nodes[0].router.routes().contains(harness.instance(new)));
 }
 
 #[test]
-fn dials_one_after_the_other_do_not_wait_ever_longer() {
+fn consecutive_dials_do_not_take_longer_and_longer() {
     let mut harness = Harness::new(8);
     harness.start(config("hub", 0));
     for i in 0..20 {
@@ -134,7 +138,7 @@ fn dials_one_after_the_other_do_not_wait_ever_longer() {
 }
 
 #[test]
-fn a_link_on_which_the_ends_do_not_agree_is_given_up() {
+fn a_link_whose_admission_or_exchange_does_not_finish_is_closed() {
     for (me, frames) in [("z", vec![]), ("z", vec![ControlFrame::Admit { other_link: false }])] {
         let mut harness = Harness::new(1);
         harness.start(config(me, 0));
@@ -153,16 +157,16 @@ fn a_link_on_which_the_ends_do_not_agree_is_given_up() {
         }
         for _ in 0..40 {
             harness.run(secs(1));
-            harness.input(0, Input::Heard { link });
+            harness.input(0, Input::BytesReceived { link });
         }
         assert_eq!(harness.nodes[0].closes, [CloseReason::AdmissionTimeout]);
-        assert_eq!(harness.counter(0, "links_undecided"), 1);
+        assert_eq!(harness.counter(0, "links_timed_out"), 1);
     }
 }
 
 #[test]
 fn a_link_replaces_a_dead_one_at_once() {
-    // Either end may be the one that decides, and either may be the one that lost the old link.
+    // Either end may be the deciding one, and either may be the one that lost the old link.
     for (from, to) in [("a", "b"), ("b", "a")] {
         let mut harness = linked(&["a", "b"], &[("a", "b")]);
         let id = harness.find(from);
@@ -172,35 +176,35 @@ fn a_link_replaces_a_dead_one_at_once() {
         harness.unplug(id, false);
         let request = harness.dial(from, to);
         harness.run(ms(200));
-        assert!(harness.reply(from, request).expect("answered").contains("Ok"));
-        assert!(harness.is_whole());
+        assert!(harness.reply(from, request).expect("a reply").contains("Ok"));
+        assert!(harness.is_complete());
         let other = harness.find(to);
         assert_eq!(harness.nodes[other].closes, [CloseReason::Replaced]);
     }
 }
 
 #[test]
-fn leaving_is_told_and_closing_is_final() {
+fn peers_are_informed_of_a_node_that_leaves_and_closing_is_final() {
     let mut harness = linked(&["a", "b", "c"], &[("a", "b"), ("b", "c")]);
     harness.command(1, Command::Close);
     harness.run(ms(6));
     assert_eq!(harness.nodes[0].closes, [CloseReason::Left]);
-    assert!(harness.knows("a").is_empty() && harness.knows("c").is_empty());
+    assert!(harness.known_nodes("a").is_empty() && harness.known_nodes("c").is_empty());
     let request = harness.dial("b", "a");
-    assert!(harness.reply("b", request).expect("at once").contains("Closed"));
+    assert!(harness.reply("b", request).expect("a reply at once").contains("Closed"));
     let request = harness.dial("a", "b");
     harness.run(secs(1));
-    assert!(harness.reply("a", request).expect("answered").contains("Refused(Closing)"));
+    assert!(harness.reply("a", request).expect("a reply").contains("Refused(Closing)"));
 }
 
 #[test]
-fn a_hang_up_closes_the_link_and_only_a_peer_can_be_hung_up() {
+fn a_hangup_closes_the_link_and_only_a_peer_can_be_hung_up_on() {
     let mut harness = linked(&["a", "b"], &[("a", "b")]);
     let request = crate::protocol::io::RequestId(50);
     harness.command(0, Command::Hangup { request, peer: name("x") });
-    assert!(harness.reply("a", request).expect("at once").contains("NotAPeer"));
+    assert!(harness.reply("a", request).expect("a reply at once").contains("NotAPeer"));
     harness.command(0, Command::Hangup { request, peer: name("b") });
-    assert!(harness.reply("a", request).expect("at once").contains("Ok"));
+    assert!(harness.reply("a", request).expect("a reply at once").contains("Ok"));
     harness.run(ms(20));
     assert!(harness.peers("a").is_empty() && harness.peers("b").is_empty());
     assert!(harness.events("b").contains(&Event::LinkDown(name("a"))));
@@ -223,7 +227,7 @@ fn a_canceled_dial_leaves_no_link() {
 }
 
 #[test]
-fn there_are_no_more_links_than_may_be() {
+fn the_number_of_links_is_bounded() {
     let mut harness = Harness::new(4);
     harness.checks = false;
     harness.start(config("hub", 0));

@@ -1,9 +1,9 @@
-//! Measurements, run by hand; each says how.
+//! Measurements that are run by hand. Each states the command.
 
 use std::time::Duration;
 
+use super::harness::Harness;
 use super::{ms, secs};
-use crate::protocol::harness::Harness;
 
 /// `cargo test --release -p meshage -- --ignored --nocapture thousand`
 #[test]
@@ -11,8 +11,8 @@ use crate::protocol::harness::Harness;
 fn a_thousand_nodes_of_degree_four_know_each_other_within_ten_seconds() {
     let mut harness = Harness::group(1, 1000, 4);
     harness.checks = false;
-    assert!(harness.run_until(secs(10), Harness::is_whole));
-    println!("whole after {:?}", harness.elapsed());
+    assert!(harness.run_until(secs(10), Harness::is_complete));
+    println!("complete after {:?}", harness.elapsed());
     report(&harness);
     harness.run(secs(12));
     report(&harness);
@@ -21,9 +21,9 @@ fn a_thousand_nodes_of_degree_four_know_each_other_within_ten_seconds() {
         let instance = harness.instance(victim);
         harness.kill(victim);
         let before = harness.now;
-        while !harness.holding(instance).is_empty() {
+        while !harness.nodes_with_route_to(instance).is_empty() {
             harness.run(ms(5));
-            assert!(harness.now - before <= ms(250), "{victim} is still known");
+            assert!(harness.now - before <= ms(250), "some node still has a route to {victim}");
         }
         took.push(harness.now - before);
     }
@@ -32,10 +32,10 @@ fn a_thousand_nodes_of_degree_four_know_each_other_within_ten_seconds() {
 
 fn report(harness: &Harness) {
     let count = harness.nodes.len();
-    let sum = |of: &str| (0..count).map(|id| harness.counter(id, of)).sum::<u64>() / count as u64;
+    let mean = |of: &str| (0..count).map(|id| harness.counter(id, of)).sum::<u64>() / count as u64;
     let most = (0..count).map(|id| harness.nodes[id].router.peers().len()).max();
     println!(
-        "at {:?}: most links {most:?}, datagrams heard {}",
+        "at {:?}: most links {most:?}, datagrams received {}",
         harness.elapsed(),
         harness.datagrams
     );
@@ -52,7 +52,7 @@ fn report(harness: &Harness) {
         "announcements_originated",
         "dials_limited",
     ] {
-        println!("  {of}: {} a node", sum(of));
+        println!("  {of}: {} a node", mean(of));
     }
 }
 
@@ -82,8 +82,8 @@ fn groups_of_many_sizes_know_each_other_soon() {
         for seed in 0..40 {
             let mut harness = Harness::group(seed, count, degree);
             harness.checks = false;
-            let whole = harness.run_until(secs(120), Harness::is_whole);
-            times.push(if whole { harness.elapsed() } else { Duration::MAX });
+            let complete = harness.run_until(secs(120), Harness::is_complete);
+            times.push(if complete { harness.elapsed() } else { Duration::MAX });
             harness.run(secs(30));
             let links = (0..count).map(|id| harness.nodes[id].router.peers().len());
             most = most.max(links.clone().max().unwrap_or(0));

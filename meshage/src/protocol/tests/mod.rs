@@ -1,15 +1,16 @@
-//! What a few routers do together.
+//! Tests of several routers together.
 
 mod database;
 mod discovery;
+mod harness;
 mod links;
 mod measurements;
 mod robustness;
 
 use std::time::Duration;
 
-use super::harness::{Harness, config};
 use crate::name::NodeName;
+use harness::{Harness, config};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -23,7 +24,7 @@ fn name(text: &str) -> NodeName {
     NodeName::new(text).expect("valid")
 }
 
-/// Nodes of degree 0 that were linked as said, and have settled.
+/// Nodes of degree 0 with the given links, in a steady state.
 fn linked(names: &[&str], links: &[(&str, &str)]) -> Harness {
     let mut harness = Harness::new(7);
     for name in names {
@@ -32,8 +33,8 @@ fn linked(names: &[&str], links: &[(&str, &str)]) -> Harness {
     for (a, b) in links {
         harness.dial(a, b);
     }
-    assert!(harness.run_until(secs(8), Harness::is_whole), "all links come up");
-    // Until everybody may announce at once again.
+    assert!(harness.run_until(secs(8), Harness::is_complete), "all links come up");
+    // Until every node may announce without delay again.
     harness.run(secs(3));
     harness
 }

@@ -1,17 +1,17 @@
-//! Limits, breaches, any order of inputs, and faults of every kind.
+//! Limits, protocol violations, inputs in any order, and faults of every kind.
 
+use super::harness::{Harness, config};
 use super::{linked, ms, name, secs};
 use crate::name::Instance;
 use crate::name::LinkId;
 use crate::name::Sequence;
-use crate::protocol::harness::{Harness, config};
 use crate::protocol::io::CloseReason;
 use crate::protocol::io::Command;
 use crate::protocol::io::Input;
 use crate::wire::control::Announcement;
 use crate::wire::control::ControlFrame;
 
-/// Whatever peers send, in whatever order, a router keeps its invariants and its peace.
+/// A router keeps its invariants and does not panic, whatever peers send and in whatever order.
 #[test]
 fn no_order_of_inputs_breaks_a_router() {
     use crate::error::{DialError, RefuseReason};
@@ -66,7 +66,7 @@ fn no_order_of_inputs_breaks_a_router() {
                 ..harness.nodes[0].router.hello(purpose)
             };
             let from = "10.1.1.1:9".parse().expect("valid");
-            let call = Solicitation {
+            let solicitation = Solicitation {
                 namespace: Default::default(),
                 name: peer.clone(),
                 instance,
@@ -82,8 +82,8 @@ fn no_order_of_inputs_breaks_a_router() {
                 }
                 6..28 => Input::Control { link, frame },
                 28 => Input::LinkDown { link, reason: "gone".into(), breach: false },
-                29..33 => Input::Heard { link },
-                33 => Input::Solicited { from, solicitation: call },
+                29..33 => Input::BytesReceived { link },
+                33 => Input::Solicited { from, solicitation },
                 34 => Input::DialFailed { dial, error: DialError::Closed },
                 35 => Input::Command(Command::Dial { request, address: "a".into() }),
                 36 => Input::Command(Command::CancelDial { request }),
@@ -114,16 +114,16 @@ fn every_limit_is_counted() {
         harness.input(0, Input::Solicited { from, solicitation: forged(i) });
     }
     assert_eq!(harness.counter(0, "solicitations_malformed"), 1);
-    assert_eq!(harness.counter(0, "solicitations_heard"), 199);
+    assert_eq!(harness.counter(0, "solicitations_received"), 199);
     assert_eq!(harness.counter(0, "solicitations_limited"), 2800);
-    assert_eq!(harness.counter(0, "answers_limited"), 199 - 64);
+    assert_eq!(harness.counter(0, "response_dials_limited"), 199 - 64);
     harness.run(secs(1));
     assert!(harness.counter(0, "dials_started") <= 12, "a forged flood starts few dials");
     assert!(harness.counter(0, "dials_limited") > 0);
 }
 
 #[test]
-fn a_peer_that_breaks_the_protocol_loses_its_link() {
+fn the_link_of_a_peer_that_violates_the_protocol_is_closed() {
     let breaches = [
         ControlFrame::Admit { other_link: false },
         ControlFrame::Digest { entries: Vec::new(), last: true },
@@ -139,24 +139,24 @@ fn a_peer_that_breaks_the_protocol_loses_its_link() {
 }
 
 #[test]
-fn after_faults_stop_the_mesh_is_whole_again() {
+fn after_the_faults_stop_the_mesh_is_complete_again() {
     use rand::{RngExt as _, SeedableRng as _};
     const COUNT: usize = 12;
     for seed in 0..20 {
         let mut rng = rand::rngs::ChaCha8Rng::seed_from_u64(seed);
         let mut harness = Harness::group(seed, COUNT, 3);
         harness.latency = ms(1)..=ms(20);
-        // The node that bears each name at this time.
-        let mut bearers: Vec<usize> = (0..COUNT).collect();
+        // The node that currently has each name.
+        let mut holders: Vec<usize> = (0..COUNT).collect();
         for _ in 0..8 {
             harness.run(ms(rng.random_range(0..3000)));
             let victim = rng.random_range(0..COUNT);
-            let id = bearers[victim];
+            let id = holders[victim];
             match rng.random_range(0..4) {
                 0 => {
                     harness.kill(id);
                     harness.run(ms(rng.random_range(0..4000)));
-                    bearers[victim] = harness.start(config(&format!("n{victim:04}"), 3));
+                    holders[victim] = harness.start(config(&format!("n{victim:04}"), 3));
                 }
                 1 => {
                     harness.unplug(id, true);
@@ -166,21 +166,21 @@ fn after_faults_stop_the_mesh_is_whole_again() {
                 2 => {
                     harness.freeze(id);
                     harness.run(ms(rng.random_range(100..8000)));
-                    harness.thaw(id);
+                    harness.unfreeze(id);
                 }
                 _ => {
                     let cut = rng.random_range(1..COUNT);
-                    bearers[cut..].iter().for_each(|&id| harness.put(id, 1));
+                    holders[cut..].iter().for_each(|&id| harness.set_group(id, 1));
                     harness.run(secs(rng.random_range(4..40)));
-                    bearers.iter().for_each(|&id| harness.put(id, 0));
+                    holders.iter().for_each(|&id| harness.set_group(id, 0));
                 }
             }
         }
         let before = harness.now;
-        assert!(harness.run_until(secs(70), Harness::is_whole), "seed {seed}");
+        assert!(harness.run_until(secs(70), Harness::is_complete), "seed {seed}");
         let healed = harness.now - before;
         harness.run(secs(40));
-        assert!(harness.is_whole(), "seed {seed}: whole after {healed:?}, and then not");
+        assert!(harness.is_complete(), "seed {seed}: complete after {healed:?}, and then not");
         harness.check_symmetry();
     }
 }

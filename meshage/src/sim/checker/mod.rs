@@ -1,23 +1,24 @@
-//! What has to hold in every world, one file per question. A broken one panics with its number.
+//! The invariants of every simulation, one file per subject. A violation panics with the
+//! invariant's number.
 //!
 //! | | invariant | where |
 //! |---|---|---|
-//! | S1 | every segment in a pipe has one arrival scheduled or is held | `driver` |
-//! | S2 | no message is delivered twice to one life of a node | `history` |
-//! | S3 | what arrives is what was sent, to whom it was sent | `history` |
-//! | S4 | Delivered means in the inbox; a certain failure means never in any inbox | `honesty` |
-//! | S5 | messages of one channel arrive in the order they were sent | `history` |
-//! | S6 | every send ends by its deadline, naming each recipient once | `history`, `honesty` |
-//! | S7 | once faults stop, one true table everywhere: shortest, loop-free routes, one link a pair | `tables` |
-//! | S8 | no node takes another's bytes for a breach of the protocol | `driver` |
-//! | S9 | no router sends over a link that is gone, no route leads over one | `driver`, `node` |
-//! | S10 | no queue grows beyond its bound, and all are empty once nothing is under way | `rest` |
-//! | S11 | no timer and no two parts keep a node busy for ever | `driver` |
-//! | S12 | events tell what tables say | `driver`, `tables` |
-//! | S13 | a broadcast on a mesh at rest crosses one link fewer than there are nodes | `probe` |
-//! | S14 | no node keeps more links than it may | `tables` |
+//! | S1 | every segment in a pipe either has one arrival scheduled or is held | `socket` |
+//! | S2 | no message is delivered twice to one incarnation of a node | `history` |
+//! | S3 | a delivered message equals a sent message and reaches only its recipients | `history` |
+//! | S4 | a message reported Delivered is in the inbox; one with a certain failure is in no inbox | `outcomes` |
+//! | S5 | messages of one channel arrive in the order in which they were sent | `history` |
+//! | S6 | every send completes by its deadline, and its report names each recipient once | `history`, `outcomes` |
+//! | S7 | after faults stop, all tables agree: shortest loop-free routes, one link per pair | `tables` |
+//! | S8 | no node treats the bytes of another node as a protocol violation | `frames`, `socket` |
+//! | S9 | no router sends over a closed link, and no route uses one | `driver`, `node` |
+//! | S10 | no queue exceeds its limit, and all are empty once nothing is in flight | `driver`, `quiescence` |
+//! | S11 | no timer and no two parts keep a node busy forever | `driver` |
+//! | S12 | events agree with the tables | `driver`, `tables` |
+//! | S13 | a broadcast in a mesh at rest crosses one link fewer than there are nodes | `probe` |
+//! | S14 | no node keeps more links than its limit | `tables` |
 //!
-//! A router's own invariants ([`crate::protocol::router::Router::check`]) are asked for besides.
+//! A router's own invariants ([`crate::protocol::router::Router::check`]) are checked as well.
 
 mod node;
 mod outcomes;

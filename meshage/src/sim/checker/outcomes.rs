@@ -1,37 +1,37 @@
-//! Whether senders were told the truth, once nothing is under way any more.
+//! Checks that senders received correct reports, once nothing is in flight.
 
 use std::collections::BTreeMap;
 
 use crate::message::Outcome;
-use crate::sim::history::{Sent, Ticket};
+use crate::sim::history::{SendId, SendRecord};
 use crate::sim::simulation::Sim;
 
 impl Sim {
-    /// Compares what every sender was told with what arrived.
-    pub(in crate::sim) fn check_honesty(&self) {
+    /// Compares every report with the deliveries.
+    pub(in crate::sim) fn check_outcomes(&self) {
         for (number, sent) in self.history.sent().iter().enumerate() {
-            check(Ticket(number), sent);
+            check(SendId(number), sent);
         }
     }
 
-    /// How many recipients had each outcome.
+    /// The number of recipients for each outcome.
     pub(in crate::sim) fn outcomes(&self) -> Vec<(&'static str, u64)> {
         let mut counts = BTreeMap::new();
         for sent in self.history.sent() {
             match &sent.result {
                 Some((_, Ok(report))) => {
                     for (_, outcome) in report.outcomes() {
-                        *counts.entry(word(*outcome)).or_default() += 1;
+                        *counts.entry(label(*outcome)).or_default() += 1;
                     }
                 }
-                Some((_, Err(_))) | None => *counts.entry("untold").or_default() += 1,
+                Some((_, Err(_))) | None => *counts.entry("unreported").or_default() += 1,
             }
         }
         counts.into_iter().collect()
     }
 }
 
-fn word(outcome: Outcome) -> &'static str {
+fn label(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Delivered => "delivered",
         Outcome::NoRoute => "no-route",
@@ -43,9 +43,9 @@ fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-fn check(ticket: Ticket, sent: &Sent) {
+fn check(send_id: SendId, sent: &SendRecord) {
     let Some((_, result)) = &sent.result else {
-        assert!(sent.orphaned, "invariant S6: {ticket:?} never ended: {sent:?}");
+        assert!(sent.sender_ended, "invariant S6: {send_id:?} never completed: {sent:?}");
         return;
     };
     let Ok(report) = result else {
@@ -53,16 +53,19 @@ fn check(ticket: Ticket, sent: &Sent) {
     };
     let mut named: Vec<_> = report.outcomes().iter().map(|(name, _)| name.clone()).collect();
     named.sort();
-    assert_eq!(named, sent.expected, "invariant S6: the report of {ticket:?} names others");
+    assert_eq!(
+        named, sent.expected,
+        "invariant S6: the report of {send_id:?} names other recipients"
+    );
     for (name, outcome) in report.outcomes() {
-        let arrived = sent.receipts.iter().any(|receipt| receipt.name == *name);
+        let arrived = sent.deliveries.iter().any(|delivery| delivery.name == *name);
         assert!(
             arrived || *outcome != Outcome::Delivered,
-            "invariant S4: {ticket:?} was reported delivered to {name}, which never had it: {sent:?}"
+            "invariant S4: {send_id:?} was reported delivered to {name}, which did not receive it: {sent:?}"
         );
         assert!(
             !arrived || !outcome.is_certain_failure(),
-            "invariant S4: {ticket:?} was reported {outcome:?} for {name}, which had it: {sent:?}"
+            "invariant S4: {send_id:?} was reported {outcome:?} for {name}, which received it: {sent:?}"
         );
     }
 }
@@ -74,58 +77,58 @@ mod tests {
     use super::*;
     use crate::message::Report;
     use crate::name::{Instance, NodeName};
-    use crate::sim::history::Receipt;
-    use crate::sim::network::Machine;
+    use crate::sim::history::Delivery;
+    use crate::sim::network::HostId;
 
-    /// A send to "b" of which the sender was told `outcome`, and which arrived or did not.
-    fn sent(outcome: Outcome, arrived: bool) -> Sent {
+    /// A send to "b" that was reported with `outcome`, and which arrived or did not.
+    fn sent(outcome: Outcome, arrived: bool) -> SendRecord {
         let name = NodeName::new("b").expect("valid");
-        let receipt =
-            Receipt { name: name.clone(), instance: Instance(2), at: Duration::ZERO, hops: 1 };
-        Sent {
-            machine: Machine(0),
+        let delivery =
+            Delivery { name: name.clone(), instance: Instance(2), at: Duration::ZERO, hops: 1 };
+        SendRecord {
+            host_id: HostId(0),
             source: Instance(1),
             id: None,
             expected: vec![name.clone()],
             broadcast: false,
             length: 1,
             retry: false,
-            upheavals: 0,
+            order_disruptions: 0,
             started: Duration::ZERO,
             deadline: Duration::ZERO,
             result: Some((Duration::ZERO, Ok(Report::new(smallvec::smallvec![(name, outcome)])))),
-            receipts: if arrived { vec![receipt] } else { Vec::new() },
-            orphaned: false,
+            deliveries: if arrived { vec![delivery] } else { Vec::new() },
+            sender_ended: false,
         }
     }
 
     #[test]
-    fn what_is_unknown_may_have_arrived_or_not() {
+    fn an_unknown_outcome_allows_a_delivery_or_none() {
         for outcome in [Outcome::Timeout, Outcome::Lost] {
-            check(Ticket(0), &sent(outcome, true));
-            check(Ticket(0), &sent(outcome, false));
+            check(SendId(0), &sent(outcome, true));
+            check(SendId(0), &sent(outcome, false));
         }
-        check(Ticket(0), &sent(Outcome::Delivered, true));
-        check(Ticket(0), &sent(Outcome::Busy, false));
+        check(SendId(0), &sent(Outcome::Delivered, true));
+        check(SendId(0), &sent(Outcome::Busy, false));
     }
 
     #[test]
     #[should_panic(expected = "invariant S4")]
-    fn a_delivery_that_was_none_is_found() {
-        check(Ticket(0), &sent(Outcome::Delivered, false));
+    fn a_false_delivered_outcome_is_detected() {
+        check(SendId(0), &sent(Outcome::Delivered, false));
     }
 
     #[test]
     #[should_panic(expected = "invariant S4")]
-    fn a_certain_failure_that_arrived_is_found() {
-        check(Ticket(0), &sent(Outcome::Busy, true));
+    fn a_delivery_after_a_certain_failure_is_detected() {
+        check(SendId(0), &sent(Outcome::Busy, true));
     }
 
     #[test]
     #[should_panic(expected = "invariant S6")]
-    fn a_report_that_leaves_somebody_out_is_found() {
+    fn a_report_that_omits_a_recipient_is_detected() {
         let mut sent = sent(Outcome::Delivered, true);
         sent.expected.clear();
-        check(Ticket(0), &sent);
+        check(SendId(0), &sent);
     }
 }

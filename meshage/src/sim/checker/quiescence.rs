@@ -1,39 +1,42 @@
-//! Whether a mesh at rest holds on to nothing.
+//! Checks that a mesh at rest holds no resources.
 
 use crate::sim::connection::State;
 use crate::sim::simulation::Sim;
 use crate::stats::Stats;
 
-/// Counters of a data plane that say how much it holds at the moment: 0 when nothing is under way.
+/// The counters of a data plane that show what it currently holds: 0 when nothing is in flight.
 const HELD: &[&str] = &["sends_under_way", "reassembly_bytes", "inbox_messages"];
 
 impl Sim {
-    /// Looks into every queue. Call it once every deadline is past and no traffic is made.
-    pub(in crate::sim) fn check_rest(&self) {
-        for machine in self.machines() {
-            let Some(life) = self.life(machine) else {
+    /// Checks every queue. Call it after every deadline, without new traffic.
+    pub(in crate::sim) fn check_quiescence(&self) {
+        for host_id in self.hosts() {
+            let Some(incarnation) = self.incarnation(host_id) else {
                 continue;
             };
-            let name = &self.computers[machine.0].spec.name;
-            assert!(life.plane.is_idle(), "invariant S10: {name} still has sends under way");
-            assert_eq!(life.plane.waiting(), 0, "invariant S10: {name} has unread messages");
+            let name = &self.hosts[host_id.0].spec.name;
+            assert!(
+                incarnation.plane.is_idle(),
+                "invariant S10: {name} still has outstanding sends"
+            );
+            assert_eq!(incarnation.plane.waiting(), 0, "invariant S10: {name} has unread messages");
             let mut stats = Stats::default();
-            life.plane.count(&mut stats);
+            incarnation.plane.count(&mut stats);
             for held in HELD {
                 let value = stats.value(held).unwrap_or(0);
                 assert_eq!(value, 0, "invariant S10: {name} has {held} = {value} at rest");
             }
-            for (link, wire) in &life.links {
-                let waiting = wire.outbound.waiting_bytes();
+            for (link, sim_link) in &incarnation.links {
+                let waiting = sim_link.outbound.waiting_bytes();
                 assert_eq!(waiting, 0, "invariant S10: {name} has frames waiting for {link}");
-                let end = self.connections[wire.connection.0].end(wire.side);
+                let end = self.connections[sim_link.connection.0].end(sim_link.side);
                 let State::Link { read_buffer, .. } = &end.state else {
-                    panic!("invariant S1: {name} has {link} over an end that is no link");
+                    panic!("invariant S1: {name} has {link} over an end that is not a link");
                 };
                 assert_eq!(
                     read_buffer.unread(),
                     0,
-                    "invariant S10: {name} has half a frame from {link}"
+                    "invariant S10: {name} has a partial frame from {link}"
                 );
             }
         }

@@ -1,120 +1,121 @@
-//! Whether every node sees the mesh as it is.
+//! Checks that every node has the correct view of the mesh.
 //!
-//! The truth is what no node has: the connections that both ends hold as links. A mesh at rest is
-//! one mesh over all computers that reach each other, and every table in it equals the truth.
+//! The reference is information that no node has: the connections that both ends hold as links. A
+//! mesh at rest is one mesh over all hosts that reach each other, and every table equals the
+//! reference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{Instance, NodeName};
 use crate::sim::connection::{ConnectionId, Side, State};
-use crate::sim::network::Machine;
+use crate::sim::network::HostId;
 use crate::sim::report::Histogram;
 use crate::sim::simulation::Sim;
 use crate::topology::Mesh;
 
-/// Every pair of nodes is looked at in a mesh of up to so many; of a larger one some.
+/// The largest mesh in which every pair of nodes is checked; in a larger one, some pairs are.
 const ALL_PAIRS_NODES: usize = 64;
 
 impl Sim {
-    /// Whether every table is full and true, in every part of the network by itself.
+    /// Whether every table is complete and correct, in each partition by itself.
     pub fn is_settled(&self) -> bool {
         self.unsettled().is_none()
     }
 
-    /// What is missing for the tables to be full and true, for who waits in vain.
-    pub fn why_unsettled(&self) -> String {
+    /// What is missing for the tables to be complete and correct, for the text of a failure.
+    pub fn unsettled_reason(&self) -> String {
         self.unsettled().unwrap_or_else(|| "nothing is missing".into())
     }
 
-    fn running(&self) -> Vec<Machine> {
-        self.machines().filter(|&machine| self.is_running(machine)).collect()
+    fn running(&self) -> Vec<HostId> {
+        self.hosts().filter(|&host_id| self.is_running(host_id)).collect()
     }
 
     fn unsettled(&self) -> Option<String> {
         let running = self.running();
-        let mut parts: BTreeMap<u32, Vec<Machine>> = BTreeMap::new();
-        for &machine in &running {
-            parts.entry(self.network.group(machine)).or_default().push(machine);
+        let mut parts: BTreeMap<u32, Vec<HostId>> = BTreeMap::new();
+        for &host_id in &running {
+            parts.entry(self.network.group(host_id)).or_default().push(host_id);
         }
-        // First what is cheap: the sizes.
+        // The cheap check first: the sizes.
         for part in parts.values() {
-            for &machine in part {
-                let known = self.routes(machine).map_or(0, |routes| routes.nodes());
+            for &host_id in part {
+                let known = self.routes(host_id).map_or(0, |routes| routes.nodes());
                 if known != part.len() {
                     return Some(format!(
                         "{} knows {known} of {} nodes",
-                        self.computers[machine.0].spec.name,
+                        self.hosts[host_id.0].spec.name,
                         part.len()
                     ));
                 }
             }
         }
-        let truth = self.truth();
-        for &machine in &running {
-            let name = &self.computers[machine.0].spec.name;
-            let peers = self.peers(machine);
-            let true_peers: Vec<NodeName> =
-                truth.get(&machine).into_iter().flatten().map(|peer| self.name(*peer)).collect();
-            if sorted(true_peers.clone()) != peers {
-                return Some(format!("{name} has peers {peers:?}, in truth {true_peers:?}"));
+        let actual = self.actual();
+        for &host_id in &running {
+            let name = &self.hosts[host_id.0].spec.name;
+            let peers = self.peers(host_id);
+            let actual_peers: Vec<NodeName> =
+                actual.get(&host_id).into_iter().flatten().map(|peer| self.name(*peer)).collect();
+            if sorted(actual_peers.clone()) != peers {
+                return Some(format!("{name} has peers {peers:?}, expected {actual_peers:?}"));
             }
         }
         for part in parts.values() {
-            let mesh = self.true_mesh(part, &truth);
-            for &machine in part {
-                let seen = self.routes(machine).map(|routes| routes.mesh()).unwrap_or_default();
+            let mesh = self.actual_mesh(part, &actual);
+            for &host_id in part {
+                let seen = self.routes(host_id).map(|routes| routes.mesh()).unwrap_or_default();
                 if seen != mesh {
-                    let name = &self.computers[machine.0].spec.name;
-                    return Some(format!("{name} sees {seen:?}, in truth it is {mesh:?}"));
+                    let name = &self.hosts[host_id.0].spec.name;
+                    return Some(format!("{name} sees {seen:?}, expected {mesh:?}"));
                 }
             }
         }
         None
     }
 
-    fn name(&self, machine: Machine) -> NodeName {
-        self.computers[machine.0].spec.name.clone()
+    fn name(&self, host_id: HostId) -> NodeName {
+        self.hosts[host_id.0].spec.name.clone()
     }
 
-    /// For each computer those whose node it is linked to, as the connections say.
-    fn truth(&self) -> BTreeMap<Machine, Vec<Machine>> {
-        let mut truth: BTreeMap<Machine, Vec<Machine>> = BTreeMap::new();
-        for machine in self.machines() {
-            let Some(life) = self.life(machine) else {
+    /// The hosts that each host is linked to, according to the connections.
+    fn actual(&self) -> BTreeMap<HostId, Vec<HostId>> {
+        let mut actual: BTreeMap<HostId, Vec<HostId>> = BTreeMap::new();
+        for host_id in self.hosts() {
+            let Some(incarnation) = self.incarnation(host_id) else {
                 continue;
             };
-            for wire in life.links.values() {
-                if let Some(peer) = self.other_end(wire.connection, wire.side) {
-                    truth.entry(machine).or_default().push(peer);
+            for sim_link in incarnation.links.values() {
+                if let Some(peer) = self.other_end(sim_link.connection, sim_link.side) {
+                    actual.entry(host_id).or_default().push(peer);
                 }
             }
         }
-        truth
+        actual
     }
 
-    fn other_end(&self, id: ConnectionId, side: Side) -> Option<Machine> {
+    fn other_end(&self, id: ConnectionId, side: Side) -> Option<HostId> {
         let end = self.connections[id.0].end(side.other());
-        matches!(end.state, State::Link { .. }).then_some(end.machine)
+        matches!(end.state, State::Link { .. }).then_some(end.host_id)
     }
 
-    fn true_mesh(&self, part: &[Machine], truth: &BTreeMap<Machine, Vec<Machine>>) -> Mesh {
-        let edges = part.iter().flat_map(|machine| {
-            truth
-                .get(machine)
+    fn actual_mesh(&self, part: &[HostId], actual: &BTreeMap<HostId, Vec<HostId>>) -> Mesh {
+        let edges = part.iter().flat_map(|host_id| {
+            actual
+                .get(host_id)
                 .into_iter()
                 .flatten()
-                .map(|peer| (self.name(*machine), self.name(*peer)))
+                .map(|peer| (self.name(*host_id), self.name(*peer)))
         });
-        Mesh::from_edges(part.iter().map(|machine| self.name(*machine)), edges)
+        Mesh::from_edges(part.iter().map(|host_id| self.name(*host_id)), edges)
     }
 
-    /// Panics where a settled mesh is not what it has to be.
+    /// Panics if the mesh has not settled or a table is wrong.
     pub(in crate::sim) fn check_tables(&self, links_max: Option<usize>) {
-        assert!(self.is_settled(), "invariant S7: {}", self.why_unsettled());
+        assert!(self.is_settled(), "invariant S7: {}", self.unsettled_reason());
         let running = self.running();
-        for &machine in &running {
-            let name = self.name(machine);
-            let peers = self.peers(machine);
+        for &host_id in &running {
+            let name = self.name(host_id);
+            let peers = self.peers(host_id);
             let distinct: BTreeSet<&NodeName> = peers.iter().collect();
             assert_eq!(
                 distinct.len(),
@@ -128,7 +129,7 @@ impl Sim {
                     peers.len()
                 );
             }
-            self.check_told(machine);
+            self.check_events(host_id);
         }
         let some = if running.len() <= ALL_PAIRS_NODES { running.len() } else { 4 };
         for &from in &running[..some] {
@@ -140,8 +141,8 @@ impl Sim {
         }
     }
 
-    /// Follows the tables hop by hop: they have to agree on one shortest path, the least of all.
-    fn check_route(&self, from: Machine, to: Machine) {
+    /// Follows the tables hop by hop: they must agree on the least of the shortest paths.
+    fn check_route(&self, from: HostId, to: HostId) {
         let (Some(routes), Some(target)) = (self.routes(from), self.instance(to)) else {
             return;
         };
@@ -154,23 +155,23 @@ impl Sim {
         assert_eq!(
             Some(&walked),
             shortest.as_ref(),
-            "invariant S7: the tables lead another way than the least shortest"
+            "invariant S7: the tables do not follow the least shortest path"
         );
-        assert_eq!(route.hops as usize + 1, walked.len(), "invariant S7: the hops are miscounted");
+        assert_eq!(route.hops as usize + 1, walked.len(), "invariant S7: the hop count is wrong");
     }
 
-    fn walk(&self, from: Machine, target: Instance, hops_max: usize) -> Vec<NodeName> {
+    fn walk(&self, from: HostId, target: Instance, hops_max: usize) -> Vec<NodeName> {
         let mut path = vec![self.name(from)];
         let mut at = from;
         while self.instance(at) != Some(target) {
-            assert!(path.len() <= hops_max, "invariant S7: the tables make a loop: {path:?}");
-            let next = self.life(at).and_then(|life| {
-                let route = life.router.routes().route_to(target)?;
-                let wire = life.links.get(&route.link)?;
-                self.other_end(wire.connection, wire.side)
+            assert!(path.len() <= hops_max, "invariant S7: the tables contain a loop: {path:?}");
+            let next = self.incarnation(at).and_then(|incarnation| {
+                let route = incarnation.router.routes().route_to(target)?;
+                let sim_link = incarnation.links.get(&route.link)?;
+                self.other_end(sim_link.connection, sim_link.side)
             });
             let Some(next) = next else {
-                panic!("invariant S7: the way of {path:?} ends before its end");
+                panic!("invariant S7: the path {path:?} does not reach its target");
             };
             at = next;
             path.push(self.name(at));
@@ -178,22 +179,29 @@ impl Sim {
         path
     }
 
-    /// Whether an application that listened to events knows what its node knows.
-    fn check_told(&self, machine: Machine) {
-        let (Some(life), Some(routes)) = (self.life(machine), self.routes(machine)) else {
+    /// Checks that the events that an application received agree with its node's tables.
+    fn check_events(&self, host_id: HostId) {
+        let (Some(incarnation), Some(routes)) = (self.incarnation(host_id), self.routes(host_id))
+        else {
             return;
         };
-        let name = self.name(machine);
+        let name = self.name(host_id);
         let nodes: BTreeSet<NodeName> = routes.others().map(|(name, _)| name.clone()).collect();
-        assert_eq!(life.told_nodes, nodes, "invariant S12: the nodes that {name} was told of");
-        let peers: BTreeSet<NodeName> = self.peers(machine).into_iter().collect();
-        assert_eq!(life.told_peers, peers, "invariant S12: the peers that {name} was told of");
+        assert_eq!(
+            incarnation.reported_nodes, nodes,
+            "invariant S12: the events of {name} disagree with its nodes"
+        );
+        let peers: BTreeSet<NodeName> = self.peers(host_id).into_iter().collect();
+        assert_eq!(
+            incarnation.reported_peers, peers,
+            "invariant S12: the events of {name} disagree with its peers"
+        );
     }
 
-    /// How many links the nodes have.
+    /// The number of links of each node.
     pub fn links(&self) -> Histogram {
         let mut links = Histogram::default();
-        self.running().into_iter().for_each(|machine| links.add(self.peers(machine).len()));
+        self.running().into_iter().for_each(|host_id| links.add(self.peers(host_id).len()));
         links
     }
 }

@@ -1,18 +1,18 @@
-//! Where things are.
+//! Paths of the project and of its build output.
 
 use std::path::{Path, PathBuf};
 
-/// The folders of the project and of what is built from it.
+/// The folders of the project and of its build output.
 #[derive(Debug, Clone)]
-pub(crate) struct Places {
-    /// The top folder.
+pub(crate) struct Paths {
+    /// The top folder of the project.
     pub(crate) root: PathBuf,
-    /// Where everything that is built goes.
+    /// The folder of all build output.
     pub(crate) target: PathBuf,
 }
 
-impl Places {
-    /// Those of the project that this program was built from.
+impl Paths {
+    /// The paths of the project that this program was built from.
     pub(crate) fn find() -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here.parent().unwrap_or(here).to_path_buf();
@@ -23,17 +23,18 @@ impl Places {
         Self { root, target }
     }
 
-    /// A text with the paths in it relative to the project: a report is read elsewhere.
+    /// Makes the paths in a text relative to the project, because reports are read on other
+    /// machines.
     pub(crate) fn relative(&self, text: &str) -> String {
         text.replace(&format!("{}/", self.root.display()), "")
     }
 
-    /// A program that cargo built for release.
+    /// A program that cargo built in release mode.
     pub(crate) fn release(&self, program: &str) -> PathBuf {
         self.target.join("release").join(program)
     }
 
-    /// Where the peers are built: apart, so that neither lock nor cache mixes with ours.
+    /// The build folder of the peers. It is separate, so that lock files and caches do not mix.
     pub(crate) fn peers(&self) -> PathBuf {
         self.target.join("bench-peers")
     }
@@ -43,8 +44,8 @@ impl Places {
         self.target.join("bench-venv")
     }
 
-    /// Where the report goes.
-    pub(crate) fn report(&self) -> PathBuf {
+    /// The folder of the report.
+    pub(crate) fn report_folder(&self) -> PathBuf {
         self.root.join("docs/bench")
     }
 }

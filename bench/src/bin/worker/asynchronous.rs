@@ -1,4 +1,4 @@
-//! The asynchronous node, on the application's own runtime.
+//! The worker of the asynchronous node, which runs on the application's runtime.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use meshage::{Node, NodeName, Outgoing, Pending, SendError, WaitCondition};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::count::{Round, Streaming, Times};
-use super::mesh::{self, BATCH, LINKED_MAX, SERVER};
+use super::node_setup::{self, BATCH, LINKED_MAX, SERVER};
 use super::protocol::{self, Arguments, Result, Role};
 use super::raw_tokio::{in_a_task, runtime};
+use super::round::{Round, Samples, StreamTimer};
 use super::routes;
 
-/// Plays a part of a case.
+/// Runs one role of a case.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.case == "spf" {
         return routes::run(arguments);
@@ -33,16 +33,16 @@ fn serve(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
     let one_by_one = arguments.case == "recv_for";
     let nodes = match (arguments.number("neighbours", 0)?, arguments.number("mesh", 0)?) {
         (0, 0) => vec![runtime.block_on(start(SERVER))?],
-        (neighbours, 0) => runtime.block_on(neighbourhood(neighbours))?,
-        (_, mesh) => runtime.block_on(circulant(mesh))?,
+        (neighbours, 0) => runtime.block_on(start_neighbours(neighbours))?,
+        (_, mesh) => runtime.block_on(start_circulant(mesh))?,
     };
-    // Of a mesh, the driver is told of the nodes that it is to be linked to.
-    let reached = match arguments.number("mesh", 0)? {
+    // In a mesh, the driver gets the addresses of the nodes that it links to.
+    let listed = match arguments.number("mesh", 0)? {
         0 => (0..nodes.len()).collect(),
         mesh => circulant_neighbours(0, mesh).map(|at| at - 1).to_vec(),
     };
     let addresses: Vec<String> =
-        reached.into_iter().map(|at: usize| mesh::address(nodes[at].port())).collect();
+        listed.into_iter().map(|at: usize| node_setup::address(nodes[at].port())).collect();
     for node in nodes {
         if one_by_one {
             runtime.spawn(async move { while node.recv().await.is_ok() {} });
@@ -54,16 +54,16 @@ fn serve(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
 }
 
 fn relay(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
-    let node = runtime.block_on(start(&mesh::own_name("relay")))?;
+    let node = runtime.block_on(start(&node_setup::unique_name("relay")))?;
     runtime.block_on(node.dial(arguments.target()?))?;
-    protocol::serve(&[mesh::address(node.port())])
+    protocol::serve(&[node_setup::address(node.port())])
 }
 
 fn drive(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
     if arguments.case == "memory" {
-        return links(runtime, arguments);
+        return hold_links(runtime, arguments);
     }
-    let node = runtime.block_on(joined(arguments))?;
+    let node = runtime.block_on(linked_node(arguments))?;
     let server = NodeName::new(SERVER)?;
     let window = arguments.number("window", 1)?;
     let body = Bytes::from(vec![7; arguments.number("size", 0)?]);
@@ -79,30 +79,30 @@ fn drive(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
             "large" => in_a_task(runtime, bodies(node, server, body, window, limit)),
             "large_beside" => in_a_task(runtime, beside(node, server, body, window, limit)),
             "fanout" => in_a_task(runtime, fan_out(node, count, limit)),
-            other => Err(format!("no case {other}").into()),
+            other => Err(format!("unknown case {other}").into()),
         }
     })
 }
 
 async fn start(name: &str) -> Result<Node> {
-    Ok(Node::start(mesh::config(name)?).await?)
+    Ok(Node::start(node_setup::config(name)?).await?)
 }
 
-/// A node that is linked to all it was told, and sees the whole mesh.
-async fn joined(arguments: &Arguments) -> Result<Node> {
-    let node = start(&mesh::own_name("driver")).await?;
+/// A node that is linked to the given addresses and knows the whole mesh.
+async fn linked_node(arguments: &Arguments) -> Result<Node> {
+    let node = start(&node_setup::unique_name("driver")).await?;
     for to in &arguments.to {
         node.dial(to).await?;
     }
-    let awaited = match (arguments.number("neighbours", 0)?, arguments.number("mesh", 0)?) {
+    let condition = match (arguments.number("neighbours", 0)?, arguments.number("mesh", 0)?) {
         (0, 0) => WaitCondition::Nodes(vec![NodeName::new(SERVER)?]),
         (neighbours, mesh) => WaitCondition::Count((neighbours + 1).max(mesh)),
     };
-    node.wait_for(awaited, LINKED_MAX).await?;
+    node.wait_for(condition, LINKED_MAX).await?;
     Ok(node)
 }
 
-async fn neighbourhood(count: usize) -> Result<Vec<Node>> {
+async fn start_neighbours(count: usize) -> Result<Vec<Node>> {
     let mut nodes = Vec::new();
     for number in 1..=count {
         nodes.push(start(&format!("neighbour-{number}")).await?);
@@ -110,18 +110,18 @@ async fn neighbourhood(count: usize) -> Result<Vec<Node>> {
     Ok(nodes)
 }
 
-/// The neighbours of node `at` in a ring of `count` with a chord over 8 from each: degree 4.
+/// The neighbours of node `at` in a ring of `count` nodes, each with a chord of length 8: degree 4.
 fn circulant_neighbours(at: usize, count: usize) -> [usize; 4] {
     [1, 8, count - 8, count - 1].map(|step| (at + step) % count)
 }
 
-/// All nodes of a mesh except node 0, which is the driver.
-async fn circulant(count: usize) -> Result<Vec<Node>> {
-    let nodes = neighbourhood(count - 1).await?;
+/// Starts all nodes of a circulant mesh except node 0, which is the driver.
+async fn start_circulant(count: usize) -> Result<Vec<Node>> {
+    let nodes = start_neighbours(count - 1).await?;
     for at in 1..count {
         for to in circulant_neighbours(at, count) {
             if to > at {
-                nodes[at - 1].dial(&mesh::address(nodes[to - 1].port())).await?;
+                nodes[at - 1].dial(&node_setup::address(nodes[to - 1].port())).await?;
             }
         }
     }
@@ -131,19 +131,19 @@ async fn circulant(count: usize) -> Result<Vec<Node>> {
     Ok(nodes)
 }
 
-/// One caller, one message after the other.
+/// One caller that sends one message after the other.
 async fn round_trips(node: Node, server: NodeName, limit: Duration) -> Result<Round> {
-    let mut times = Times::default();
+    let mut times = Samples::default();
     let start = Instant::now();
     while start.elapsed() < limit {
         let sent = Instant::now();
-        mesh::delivered(&node.send(mesh::small(&server)).await?)?;
+        node_setup::check_delivered(&node.send(node_setup::small(&server)).await?)?;
         times.push(sent.elapsed());
     }
     Ok(times.micros())
 }
 
-/// Many callers, each one message after the other.
+/// Many callers, each of which sends one message after the other.
 async fn callers(node: Node, server: NodeName, count: usize, limit: Duration) -> Result<Round> {
     let mut tasks = JoinSet::new();
     let start = Instant::now();
@@ -152,7 +152,7 @@ async fn callers(node: Node, server: NodeName, count: usize, limit: Duration) ->
         tasks.spawn(async move {
             let mut sent = 0;
             while start.elapsed() < limit {
-                mesh::delivered(&node.send(mesh::small(&server)).await?)?;
+                node_setup::check_delivered(&node.send(node_setup::small(&server)).await?)?;
                 sent += 1;
             }
             Ok(sent)
@@ -162,15 +162,15 @@ async fn callers(node: Node, server: NodeName, count: usize, limit: Duration) ->
     Ok(Round::messages(sent, start))
 }
 
-/// One caller with many messages under way.
+/// One caller with many outstanding messages.
 async fn windowed(node: Node, server: NodeName, window: usize, limit: Duration) -> Result<Round> {
-    let mut round = Streaming::new(limit);
+    let mut round = StreamTimer::new(limit);
     let start = round.start();
-    let sent = outstanding(&node, window, || mesh::small(&server), || round.goes_on());
+    let sent = keep_outstanding(&node, window, || node_setup::small(&server), || round.has_time());
     Ok(Round::messages(sent.await?, start))
 }
 
-/// Large bodies, a few under way.
+/// Large bodies, a few of them outstanding.
 async fn bodies(
     node: Node,
     server: NodeName,
@@ -180,40 +180,42 @@ async fn bodies(
 ) -> Result<Round> {
     let start = Instant::now();
     let large = || Outgoing::set([server.clone()], body.clone());
-    let sent = outstanding(&node, window, large, || start.elapsed() < limit).await?;
+    let sent = keep_outstanding(&node, window, large, || start.elapsed() < limit).await?;
     Ok(Round::bodies(sent, body.len(), start))
 }
 
-/// Keeps `window` messages under way while it goes on, then waits for the last; gives their number.
-async fn outstanding(
+/// Keeps `window` messages outstanding while there is time, then waits for the last. Returns the
+/// number of messages.
+async fn keep_outstanding(
     node: &Node,
     window: usize,
     message: impl Fn() -> Outgoing,
-    mut goes_on: impl FnMut() -> bool,
+    mut has_time: impl FnMut() -> bool,
 ) -> Result<usize> {
-    let mut under_way: VecDeque<Pending> = VecDeque::with_capacity(window);
+    let mut outstanding: VecDeque<Pending> = VecDeque::with_capacity(window);
     let mut sent = 0;
     loop {
-        let full = under_way.len() == window;
-        if !full && goes_on() {
+        let full = outstanding.len() == window;
+        if !full && has_time() {
             match node.start_send(message()) {
                 Ok(pending) => {
-                    under_way.push_back(pending);
+                    outstanding.push_back(pending);
                     sent += 1;
                     continue;
                 }
-                Err(SendError::Again) if !under_way.is_empty() => {}
+                Err(SendError::Again) if !outstanding.is_empty() => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        match under_way.pop_front() {
-            Some(mut pending) => mesh::delivered(&pending.wait().await?)?,
+        match outstanding.pop_front() {
+            Some(mut pending) => node_setup::check_delivered(&pending.wait().await?)?,
             None => return Ok(sent),
         }
     }
 }
 
-/// Round trips of small messages while large bodies share the link; none where the body is empty.
+/// Round trips of small messages while large bodies share the link. An empty body means that there
+/// are no large bodies.
 async fn beside(
     node: Node,
     server: NodeName,
@@ -226,7 +228,7 @@ async fn beside(
         let (node, server, over) = (node.clone(), server.clone(), over.clone());
         async move {
             let large = || Outgoing::set([server.clone()], body.clone());
-            outstanding(&node, window, large, || !over.load(Ordering::Relaxed)).await
+            keep_outstanding(&node, window, large, || !over.load(Ordering::Relaxed)).await
         }
     });
     let measured = round_trips(node, server, limit).await;
@@ -235,25 +237,27 @@ async fn beside(
     measured
 }
 
-/// Broadcasts, one after the other, each until its last acknowledgement.
+/// Broadcasts, one after the other, each timed until its last acknowledgement.
 async fn fan_out(node: Node, recipients: usize, limit: Duration) -> Result<Round> {
-    let mut times = Times::default();
+    let mut times = Samples::default();
     let start = Instant::now();
     while start.elapsed() < limit {
         let sent = Instant::now();
         let report = node.broadcast(Bytes::from_static(protocol::BODY)).await?;
         times.push(sent.elapsed());
-        mesh::delivered(&report)?;
+        node_setup::check_delivered(&report)?;
         if report.delivered().count() != recipients {
-            return Err(format!("not {recipients} recipients: {report:?}").into());
+            return Err(
+                format!("the broadcast did not reach {recipients} recipients: {report:?}").into()
+            );
         }
     }
     Ok(times.micros())
 }
 
-/// So many nodes, each with a link to the server whose size is looked at.
-fn links(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
-    let nodes = runtime.block_on(neighbourhood(arguments.number("links", 1)?))?;
+/// Starts nodes that each link to the server whose memory is measured.
+fn hold_links(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
+    let nodes = runtime.block_on(start_neighbours(arguments.number("links", 1)?))?;
     let to = arguments.target()?;
     runtime.block_on(async {
         for node in &nodes {

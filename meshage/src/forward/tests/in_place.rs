@@ -1,11 +1,11 @@
-//! Large bodies that are read into their place, as a link reads them: bytes come in pieces.
+//! Large bodies that are read into their place. As on a real link, bytes arrive in pieces.
 
 use std::io::Read as _;
 
 use super::*;
 use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
 
-/// One direction of a link, read so many bytes at a time.
+/// Reads one direction of a link, so many bytes at a time.
 struct Reader {
     from: &'static str,
     to: &'static str,
@@ -20,14 +20,14 @@ impl Reader {
         Self { from, to, piece, read_buffer: ReadBuffer::default(), placed: 0 }
     }
 
-    /// Moves up to `max` bytes of what waits for the link; all others stand still.
+    /// Moves up to `max` bytes that wait for the link. No other link moves.
     fn read(&mut self, harness: &Harness, max: usize) -> usize {
         let (from, to) = (harness.plane(self.from), harness.plane(self.to));
         let fib = from.fib();
         let link = LinkId(instance(self.to).0);
         let mut batch = Batch::default();
         fib.links[&link].try_take(usize::MAX, &mut batch);
-        if batch.relieved {
+        if batch.writable {
             from.writable(link, harness.now.get());
         }
         let bytes = written(&batch);
@@ -58,10 +58,10 @@ impl Reader {
             let mut raw = Vec::new();
             while let Some(frame) = self.read_buffer.deframer().next_frame().expect("well-formed") {
                 raw.push(frame);
-                self.read_buffer.forget();
+                self.read_buffer.next_frame_began();
             }
             to.receive(link, &raw, now).expect("in order");
-            self.read_buffer.place(to, link, now);
+            self.read_buffer.start_in_place(to, link, now);
         }
     }
 
@@ -72,7 +72,7 @@ impl Reader {
 
 /// The bytes of a batch.
 fn written(batch: &Batch) -> Vec<u8> {
-    batch.runs.iter().flat_map(|run| [&run.bytes[..], &run.body[..]].concat()).collect()
+    batch.buffers.iter().flat_map(|buffer| [&buffer.bytes[..], &buffer.body[..]].concat()).collect()
 }
 
 fn body(len: usize) -> Vec<u8> {
@@ -84,7 +84,7 @@ fn large() -> Outgoing {
 }
 
 #[test]
-fn a_body_arrives_whole_however_its_bytes_come_in() {
+fn a_body_arrives_whole_in_pieces_of_any_size() {
     for piece in [700, 5000, 40_000, CHUNK_BYTES, 1 << 20] {
         let harness = Harness::new(PAIR);
         let (mut there, mut back) = (Reader::new("a", "b", piece), Reader::new("b", "a", piece));
@@ -101,13 +101,13 @@ fn a_body_arrives_whole_however_its_bytes_come_in() {
             bodies,
             [&b"small"[..], &body(10 * CHUNK_BYTES + 7), &body(10 * CHUNK_BYTES + 7)]
         );
-        assert!(there.placed > 15 * CHUNK_BYTES, "{} of pieces of {piece}", there.placed);
+        assert!(there.placed > 15 * CHUNK_BYTES, "{} in pieces of {piece}", there.placed);
         assert_eq!(harness.counter("b", "reassembly_bytes"), 0);
     }
 }
 
 #[test]
-fn a_relay_passes_chunks_on_and_reads_none_into_a_place() {
+fn a_relay_forwards_chunks_and_reads_none_in_place() {
     let harness = Harness::new(LINE);
     let sent = harness.send("a", Outgoing::set([node("b"), node("c")], body(4 * CHUNK_BYTES)));
     let mut first = Reader::new("a", "b", 5000);
@@ -119,13 +119,13 @@ fn a_relay_passes_chunks_on_and_reads_none_into_a_place() {
 }
 
 #[test]
-fn a_link_that_dies_in_the_middle_of_a_chunk_leaves_a_body_that_another_goes_on_with() {
+fn a_body_whose_link_breaks_in_the_middle_of_a_chunk_is_completed_over_another() {
     let mut harness = Harness::new(&[("a", "b"), ("a", "c"), ("c", "b")]);
     let sent = harness.send("a", large().retry(true));
     let mut there = Reader::new("a", "b", 700);
     there.read(&harness, CHUNK_BYTES + 700);
     there.read(&harness, CHUNK_BYTES / 2);
-    assert!(there.read_buffer.missing().is_some(), "the link dies in the middle of a chunk");
+    assert!(there.read_buffer.missing().is_some(), "the link breaks in the middle of a chunk");
     harness.set_edges(&[("a", "c"), ("c", "b")]);
     harness.run();
     assert_eq!(harness.outcomes("a", &sent), [Outcome::Delivered]);
@@ -135,7 +135,7 @@ fn a_link_that_dies_in_the_middle_of_a_chunk_leaves_a_body_that_another_goes_on_
 }
 
 #[test]
-fn the_rest_of_a_chunk_whose_body_came_along_another_way_does_no_harm() {
+fn the_rest_of_a_chunk_whose_body_arrived_over_another_link_does_no_harm() {
     let mut harness = Harness::new(&[("a", "b"), ("a", "c"), ("c", "b")]);
     let sent = harness.send("a", large().retry(true));
     let mut there = Reader::new("a", "b", 700);
@@ -145,8 +145,8 @@ fn the_rest_of_a_chunk_whose_body_came_along_another_way_does_no_harm() {
         direct.try_take(1 << 20, &mut batch);
     }
     let bytes = written(&batch);
-    let (begun, rest) = bytes.split_at(CHUNK_BYTES * 3 / 2);
-    begun.chunks(700).for_each(|piece| there.take(&harness, harness.plane("b"), piece));
+    let (first, rest) = bytes.split_at(CHUNK_BYTES * 3 / 2);
+    first.chunks(700).for_each(|piece| there.take(&harness, harness.plane("b"), piece));
     assert!(there.read_buffer.missing().is_some());
     harness.set_edges(&[("a", "c"), ("c", "b")]);
     harness.run();
@@ -157,7 +157,7 @@ fn the_rest_of_a_chunk_whose_body_came_along_another_way_does_no_harm() {
 }
 
 #[test]
-fn a_message_given_up_while_its_last_chunk_was_read_is_not_delivered() {
+fn a_message_that_was_canceled_while_its_last_chunk_was_read_is_not_delivered() {
     let harness = Harness::new(PAIR);
     let sent = harness.send("a", Outgoing::set([node("b")], body(2 * CHUNK_BYTES)));
     let mut there = Reader::new("a", "b", 700);
@@ -167,14 +167,14 @@ fn a_message_given_up_while_its_last_chunk_was_read_is_not_delivered() {
         link.try_take(1 << 20, &mut batch);
     }
     let bytes = written(&batch);
-    let (begun, rest) = bytes.split_at(bytes.len() - 100);
-    begun.chunks(700).for_each(|piece| there.take(&harness, harness.plane("b"), piece));
+    let (first, rest) = bytes.split_at(bytes.len() - 100);
+    first.chunks(700).for_each(|piece| there.take(&harness, harness.plane("b"), piece));
     assert_eq!(there.read_buffer.missing(), Some(100));
     harness.plane("a").cancel(sent.id, harness.now.get());
-    // The next message says that nobody waits for the first any more, and comes another way.
+    // The floor of the next message shows that the first was given up; it takes another path.
     let next = harness.send("a", Outgoing::set([node("b")], body(2 * CHUNK_BYTES)));
     harness.run();
     assert_eq!(harness.outcomes("a", &next), [Outcome::Delivered]);
     there.take(&harness, harness.plane("b"), rest);
-    assert_eq!(harness.take("b").len(), 1, "the second alone");
+    assert_eq!(harness.take("b").len(), 1, "only the second");
 }

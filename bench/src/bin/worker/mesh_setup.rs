@@ -1,8 +1,8 @@
-//! A mesh of any size, made up: what its nodes announced, and the routes that follow from it.
+//! Synthetic meshes of any size: the announcements of their nodes, and the routes computed from them.
 //!
-//! Every node announces a ring and one chord over a pseudo-random distance of its own: degree 4 on
-//! average, a diameter of some ten hops. Where half is cut off, no edge leads from one half to the
-//! other, and the second half's announcements are still there.
+//! The nodes form a ring, and each has one chord of pseudo-random length. The average degree is 4
+//! and the diameter about ten hops. If half of the mesh is cut off, no link connects the two halves,
+//! but the database still has the announcements of the second half.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use meshage::name::LinkId;
 use meshage::route::{Record, RouteTable};
 use meshage::{Instance, NameError, NodeName};
 
-/// What every node of a mesh announced, sorted by name as a database keeps it.
-pub(crate) struct World {
+/// The announcements of every node of a mesh, sorted by name as in a database.
+pub(crate) struct SyntheticMesh {
     names: Vec<NodeName>,
     peers: Vec<Vec<Instance>>,
 }
 
-impl World {
-    /// A mesh of so many nodes in so many parts of one size.
+impl SyntheticMesh {
+    /// A mesh of `nodes` nodes in `parts` unconnected parts of equal size.
     pub(crate) fn new(nodes: usize, parts: usize) -> Result<Self, NameError> {
         let names = (0..nodes).map(|at| NodeName::new(&format!("node-{at:05}")));
         let names = names.collect::<Result<_, _>>()?;
@@ -25,7 +25,7 @@ impl World {
         let part = nodes / parts;
         for at in 0..nodes {
             let (first, place) = (at - at % part, at % part);
-            // A multiplicative hash: the same mesh in every run, and no pattern in it.
+            // A multiplicative hash creates the same mesh in every run, without a pattern.
             let chord = 2 + (at.wrapping_mul(2_654_435_761) >> 7) % (part - 3);
             for step in [1, chord] {
                 let other = first + (place + step) % part;
@@ -47,7 +47,7 @@ impl World {
     }
 }
 
-/// The instance of a node: any number will do that is not in order of the names.
+/// The instance of a node: a number whose order differs from that of the names.
 fn instance(at: usize) -> Instance {
     Instance((at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }

@@ -1,7 +1,7 @@
-//! What our two faces share: how nodes are called, set up and linked for a measurement.
+//! The setup that the workers of both nodes share: names, configuration and messages.
 //!
-//! Every node has degree 0 and listens on a free port of the loopback: nothing links up but what
-//! dials, so that the topology is exactly what the case says.
+//! Every node has degree 0 and listens on a free loopback port. Links exist only where a node dials,
+//! so the topology is exactly that of the case.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use meshage::{Config, NodeName, Outgoing, Report};
 
 use super::protocol::{BODY, Result};
 
-/// The node that receives.
+/// The name of the node that receives.
 pub(crate) const SERVER: &str = "server";
-/// How long the topology may take to be complete.
+/// The time limit for the topology to become complete.
 pub(crate) const LINKED_MAX: Duration = Duration::from_secs(10);
-/// How many messages a receiver takes at once.
+/// The number of messages that a receiver takes at once.
 pub(crate) const BATCH: usize = 1024;
 
-/// A configuration under which nothing links up by itself.
+/// A configuration of a node that creates no links by itself.
 pub(crate) fn config(name: &str) -> Result<Config> {
-    // The processes of one run have one parent.
+    // All processes of a run have the same parent.
     let namespace = format!("bench-{}", std::os::unix::process::parent_id());
     Ok(Config::builder(name).namespace(namespace).bind("127.0.0.1").port(0).build()?)
 }
@@ -30,7 +30,7 @@ pub(crate) fn address(port: u16) -> String {
 }
 
 /// A name that no other process of the run has.
-pub(crate) fn own_name(what: &str) -> String {
+pub(crate) fn unique_name(what: &str) -> String {
     format!("{what}-{}", std::process::id())
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn small(server: &NodeName) -> Outgoing {
     Outgoing::set([server.clone()], Bytes::from_static(BODY))
 }
 
-/// That a message has arrived everywhere.
-pub(crate) fn delivered(report: &Report) -> Result<()> {
+/// Checks that a message was delivered to every recipient.
+pub(crate) fn check_delivered(report: &Report) -> Result<()> {
     if report.all_delivered() { Ok(()) } else { Err(format!("{report:?}").into()) }
 }

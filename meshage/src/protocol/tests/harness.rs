@@ -1,8 +1,8 @@
-//! A few routers, wires between them and a clock that only tests move.
+//! A few routers, connections between them, and a virtual clock.
 //!
-//! Frames arrive in order after a latency; a dial takes three of them. A node may be killed (its
-//! connections close), unplugged (they fall silent) or frozen (it gets no time). Groups that are
-//! apart hear nothing of each other.
+//! Frames arrive in order after a latency; a dial takes three latencies. A node can be killed (its
+//! connections close), unplugged (its connections fall silent) or frozen (it gets no processor
+//! time). Nodes in different groups receive nothing from each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,19 +11,21 @@ use std::time::{Duration, Instant};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::io::{Address, CloseReason, Command, DialId, Input, Output, Reply, RequestId, Role};
-use super::router::{Router, RouterConfig};
 use crate::config::DEFAULT_MSA_TIMEOUT;
 use crate::error::DialError;
 use crate::event::Event;
 use crate::name::{Instance, LinkId, Namespace, NodeName};
+use crate::protocol::io::{
+    Address, CloseReason, Command, DialId, Input, Output, Reply, RequestId, Role,
+};
+use crate::protocol::router::{Router, RouterConfig};
 use crate::stats::Stats;
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
 use crate::wire::solicitation::Solicitation;
 
-/// A node's number in its harness.
-pub(super) type Id = usize;
+/// The index of a node in its harness.
+pub(super) type NodeId = usize;
 
 pub(super) struct Node {
     pub(super) router: Router,
@@ -37,7 +39,7 @@ pub(super) struct Node {
     frozen: bool,
     unplugged: bool,
     group: usize,
-    kept: Vec<HarnessEvent>,
+    deferred: Vec<HarnessEvent>,
     ends: BTreeMap<LinkId, End>,
     links: u64,
     wake: Option<Instant>,
@@ -45,20 +47,20 @@ pub(super) struct Node {
 
 #[derive(Clone, Copy)]
 struct End {
-    node: Id,
+    node: NodeId,
     link: LinkId,
-    /// When the last frame on its way there arrives; later ones not before.
+    /// When the last frame in flight arrives. Later frames do not arrive before it.
     last: Instant,
 }
 
 enum HarnessEvent {
     Wake,
     Input(Input),
-    /// A frame or a keep-alive, for a link that may be gone meanwhile.
+    /// A frame or a keep-alive, for a link that may have ended in the meantime.
     Frame(LinkId, Option<ControlFrame>),
     Closed(LinkId),
-    /// A connection arrives: from whom, its dial, its hello.
-    Knock(Id, DialId, Hello),
+    /// A connection arrives: the dialling node, its dial and its hello.
+    Connect(NodeId, DialId, Hello),
 }
 
 pub(super) struct Harness {
@@ -69,7 +71,7 @@ pub(super) struct Harness {
     /// Check every router after every step.
     pub(super) checks: bool,
     start: Instant,
-    happenings: BTreeMap<(Instant, u64), (Id, HarnessEvent)>,
+    queue: BTreeMap<(Instant, u64), (NodeId, HarnessEvent)>,
     serial: u64,
     requests: u64,
     rng: ChaCha8Rng,
@@ -97,14 +99,14 @@ impl Harness {
             latency: Duration::from_millis(5)..=Duration::from_millis(5),
             checks: true,
             start: now,
-            happenings: BTreeMap::new(),
+            queue: BTreeMap::new(),
             serial: 0,
             requests: 0,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 
-    /// Nodes "n0000", "n0001" … of one degree, started together.
+    /// Nodes "n0000", "n0001" … of the same degree, started together.
     pub(super) fn group(seed: u64, count: usize, degree: u32) -> Self {
         let mut harness = Self::new(seed);
         for i in 0..count {
@@ -113,7 +115,7 @@ impl Harness {
         harness
     }
 
-    pub(super) fn start(&mut self, config: RouterConfig) -> Id {
+    pub(super) fn start(&mut self, config: RouterConfig) -> NodeId {
         let id = self.nodes.len();
         let name = config.name.as_str().to_owned();
         let router = Router::new(config, Instance(self.rng.random()), self.rng.random(), self.now);
@@ -129,7 +131,7 @@ impl Harness {
             frozen: false,
             unplugged: false,
             group: 0,
-            kept: Vec::new(),
+            deferred: Vec::new(),
             ends: BTreeMap::new(),
             links: 0,
             wake: None,
@@ -138,8 +140,11 @@ impl Harness {
         id
     }
 
-    pub(super) fn find(&self, name: &str) -> Id {
-        self.nodes.iter().position(|node| node.name == name && node.alive).expect("such a node")
+    pub(super) fn find(&self, name: &str) -> NodeId {
+        self.nodes
+            .iter()
+            .position(|node| node.name == name && node.alive)
+            .expect("a living node of this name")
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -154,11 +159,11 @@ impl Harness {
         request
     }
 
-    pub(super) fn command(&mut self, node: Id, command: Command) {
+    pub(super) fn command(&mut self, node: NodeId, command: Command) {
         self.input(node, Input::Command(command));
     }
 
-    pub(super) fn input(&mut self, node: Id, input: Input) {
+    pub(super) fn input(&mut self, node: NodeId, input: Input) {
         self.nodes[node].router.handle(input, self.now);
         self.drain(node);
     }
@@ -167,7 +172,7 @@ impl Harness {
     pub(super) fn reply(&mut self, node: &str, request: RequestId) -> Option<String> {
         let node = self.find(node);
         let replies = &mut self.nodes[node].replies;
-        let at = replies.iter().position(|(answered, _)| *answered == request)?;
+        let at = replies.iter().position(|(replied, _)| *replied == request)?;
         Some(format!("{:?}", replies.remove(at).1))
     }
 
@@ -176,15 +181,15 @@ impl Harness {
         peers.iter().map(ToString::to_string).collect()
     }
 
-    pub(super) fn knows(&self, name: &str) -> Vec<String> {
+    pub(super) fn known_nodes(&self, name: &str) -> Vec<String> {
         let routes = self.nodes[self.find(name)].router.routes();
         routes.others().map(|(name, _)| name.to_string()).collect()
     }
 
-    pub(super) fn counter(&self, node: Id, name: &str) -> u64 {
+    pub(super) fn counter(&self, node: NodeId, name: &str) -> u64 {
         let mut stats = Stats::default();
         self.nodes[node].router.count(&mut stats);
-        stats.value(name).expect("such a counter")
+        stats.value(name).expect("a counter of this name")
     }
 
     pub(super) fn events(&mut self, name: &str) -> Vec<Event> {
@@ -192,8 +197,8 @@ impl Harness {
         std::mem::take(&mut self.nodes[id].events)
     }
 
-    /// The node ends, and its connections close.
-    pub(super) fn kill(&mut self, id: Id) {
+    /// Ends a node; its connections close.
+    pub(super) fn kill(&mut self, id: NodeId) {
         self.nodes[id].alive = false;
         let ends = std::mem::take(&mut self.nodes[id].ends);
         for end in ends.into_values() {
@@ -201,33 +206,33 @@ impl Harness {
         }
     }
 
-    /// The node's cable is pulled, or plugged in again.
-    pub(super) fn unplug(&mut self, id: Id, unplugged: bool) {
+    /// Disconnects or reconnects the cable of a node.
+    pub(super) fn unplug(&mut self, id: NodeId, unplugged: bool) {
         self.nodes[id].unplugged = unplugged;
     }
 
-    /// The node gets no time.
-    pub(super) fn freeze(&mut self, id: Id) {
+    /// Stops a node from running until it is unfrozen.
+    pub(super) fn freeze(&mut self, id: NodeId) {
         self.nodes[id].frozen = true;
     }
 
-    pub(super) fn thaw(&mut self, id: Id) {
+    pub(super) fn unfreeze(&mut self, id: NodeId) {
         self.nodes[id].frozen = false;
-        // Its timers run before what waits in its sockets is read: the worst order.
+        // Its timers run before it reads its sockets: the worst order.
         self.nodes[id].router.handle_timeout(self.now);
         self.drain(id);
-        for kept in std::mem::take(&mut self.nodes[id].kept) {
-            self.happen(id, kept);
+        for deferred in std::mem::take(&mut self.nodes[id].deferred) {
+            self.process(id, deferred);
         }
     }
 
-    /// Puts a node into a group; groups hear nothing of each other.
-    pub(super) fn put(&mut self, id: Id, group: usize) {
+    /// Moves a node to a group. Nodes in different groups receive nothing from each other.
+    pub(super) fn set_group(&mut self, id: NodeId, group: usize) {
         self.nodes[id].group = group;
     }
 
-    /// Every living node knows every other one.
-    pub(super) fn is_whole(&self) -> bool {
+    /// Whether every living node has a route to every other one.
+    pub(super) fn is_complete(&self) -> bool {
         let living = self.nodes.iter().filter(|node| node.alive).count();
         let mut nodes = self.nodes.iter().filter(|node| node.alive);
         nodes.all(|node| node.router.routes().nodes() == living)
@@ -239,7 +244,7 @@ impl Harness {
         self.now = end;
     }
 
-    /// Runs until it holds; says whether it did within the time.
+    /// Runs until the condition holds. Returns whether it did within the time.
     pub(super) fn run_until(&mut self, time: Duration, holds: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + time;
         while !holds(self) {
@@ -252,33 +257,33 @@ impl Harness {
     }
 
     fn step(&mut self, end: Instant) -> bool {
-        let Some(entry) = self.happenings.first_entry() else { return false };
+        let Some(entry) = self.queue.first_entry() else { return false };
         if entry.key().0 > end {
             return false;
         }
-        let ((at, _), (id, happening)) = entry.remove_entry();
+        let ((at, _), (id, event)) = entry.remove_entry();
         self.now = at;
-        self.happen(id, happening);
+        self.process(id, event);
         true
     }
 
-    fn happen(&mut self, id: Id, happening: HarnessEvent) {
+    fn process(&mut self, id: NodeId, event: HarnessEvent) {
         let now = self.now;
         let node = &mut self.nodes[id];
         if !node.alive {
             return;
         }
         if node.frozen {
-            match happening {
+            match event {
                 HarnessEvent::Wake => node.wake = None,
-                kept @ (HarnessEvent::Input(_)
+                deferred @ (HarnessEvent::Input(_)
                 | HarnessEvent::Frame(..)
                 | HarnessEvent::Closed(_)
-                | HarnessEvent::Knock(..)) => node.kept.push(kept),
+                | HarnessEvent::Connect(..)) => node.deferred.push(deferred),
             }
             return;
         }
-        match happening {
+        match event {
             HarnessEvent::Wake => {
                 node.wake = None;
                 if node.router.poll_timeout().is_some_and(|(at, _)| at <= now) {
@@ -292,7 +297,7 @@ impl Harness {
                 }
                 let input = match frame {
                     Some(frame) => Input::Control { link, frame },
-                    None => Input::Heard { link },
+                    None => Input::BytesReceived { link },
                 };
                 node.router.handle(input, now);
             }
@@ -303,13 +308,14 @@ impl Harness {
                 node.router
                     .handle(Input::LinkDown { link, reason: "closed".into(), breach: false }, now);
             }
-            HarnessEvent::Knock(from, dial, hello) => self.accept(id, from, dial, hello),
+            HarnessEvent::Connect(from, dial, hello) => self.accept(id, from, dial, hello),
         }
         self.drain(id);
     }
 
-    /// A dialler's connection: its end is there one latency before, when our hello reaches it.
-    fn accept(&mut self, id: Id, from: Id, dial: DialId, hello: Hello) {
+    /// Accepts a connection. The dialler's end is up one latency earlier, when our hello reaches
+    /// it.
+    fn accept(&mut self, id: NodeId, from: NodeId, dial: DialId, hello: Hello) {
         let (here, there) = (self.new_link(id), self.new_link(from));
         let now = self.now;
         self.nodes[id].ends.insert(here, End { node: from, link: there, last: now });
@@ -329,12 +335,12 @@ impl Harness {
         self.schedule(id, on, HarnessEvent::Input(Input::LinkUp { link: here, role, hello }));
     }
 
-    fn new_link(&mut self, id: Id) -> LinkId {
+    fn new_link(&mut self, id: NodeId) -> LinkId {
         self.nodes[id].links += 1;
         LinkId(self.nodes[id].links)
     }
 
-    fn drain(&mut self, id: Id) {
+    fn drain(&mut self, id: NodeId) {
         while let Some(output) = self.nodes[id].router.poll_output() {
             self.output(id, output);
         }
@@ -350,10 +356,10 @@ impl Harness {
         }
     }
 
-    fn output(&mut self, id: Id, output: Output) {
+    fn output(&mut self, id: NodeId, output: Output) {
         match output {
             Output::Send { link, frame } => {
-                // Through the wire's bytes, so that what is sent can be read.
+                // Encode and decode, so that every frame that is sent can be read.
                 if self.checks {
                     let bytes = frame.encode().head;
                     let read = ControlFrame::decode(&bytes[crate::wire::frame::PREFIX_BYTES..]);
@@ -363,8 +369,8 @@ impl Harness {
                 self.transmit(id, link, Some(frame));
             }
             Output::KeepAlive { link } => self.transmit(id, link, None),
-            Output::Solicit(call) => self.broadcast(id, &call),
-            Output::Dial { dial, address, purpose } => self.knock(id, dial, &address, purpose),
+            Output::Solicit(solicitation) => self.broadcast(id, &solicitation),
+            Output::Dial { dial, address, purpose } => self.connect(id, dial, &address, purpose),
             Output::Close { link, reason } => {
                 self.nodes[id].closes.push(reason);
                 if let Some(end) = self.nodes[id].ends.remove(&link) {
@@ -380,7 +386,7 @@ impl Harness {
         }
     }
 
-    fn transmit(&mut self, id: Id, link: LinkId, frame: Option<ControlFrame>) {
+    fn transmit(&mut self, id: NodeId, link: LinkId, frame: Option<ControlFrame>) {
         let Some(end) = self.nodes[id].ends.get(&link).copied() else { return };
         let apart = self.nodes[id].group != self.nodes[end.node].group;
         if apart || self.nodes[id].unplugged || self.nodes[end.node].unplugged {
@@ -390,20 +396,20 @@ impl Harness {
         self.nodes[id].ends.get_mut(&link).expect("there").last = at;
     }
 
-    fn broadcast(&mut self, id: Id, call: &Solicitation) {
+    fn broadcast(&mut self, id: NodeId, solicitation: &Solicitation) {
         let from = SocketAddr::new(ip(id), 9000);
         for other in 0..self.nodes.len() {
             let (here, there) = (&self.nodes[id], &self.nodes[other]);
-            let heard = here.group == there.group && !here.unplugged && !there.unplugged;
-            if heard && there.alive {
+            let connected = here.group == there.group && !here.unplugged && !there.unplugged;
+            if connected && there.alive {
                 self.datagrams += 1;
-                let input = Input::Solicited { from, solicitation: call.clone() };
+                let input = Input::Solicited { from, solicitation: solicitation.clone() };
                 self.arrive(other, self.now, HarnessEvent::Input(input));
             }
         }
     }
 
-    fn knock(&mut self, id: Id, dial: DialId, address: &Address, purpose: Purpose) {
+    fn connect(&mut self, id: NodeId, dial: DialId, address: &Address, purpose: Purpose) {
         let found = self.nodes.iter().enumerate().position(|(at, node)| {
             node.alive
                 && match address {
@@ -416,7 +422,7 @@ impl Harness {
         match found {
             Some(to) if !silent(&self.nodes[to]) && !here.unplugged => {
                 let hello = here.router.hello(purpose);
-                self.arrive(to, self.now, HarnessEvent::Knock(id, dial, hello));
+                self.arrive(to, self.now, HarnessEvent::Connect(id, dial, hello));
             }
             Some(_) => {
                 let error = DialError::Timeout(Duration::from_secs(10));
@@ -431,9 +437,9 @@ impl Harness {
         }
     }
 
-    fn arrive(&mut self, id: Id, not_before: Instant, happening: HarnessEvent) -> Instant {
+    fn arrive(&mut self, id: NodeId, not_before: Instant, event: HarnessEvent) -> Instant {
         let at = (self.now + self.draw()).max(not_before);
-        self.schedule(id, at, happening);
+        self.schedule(id, at, event);
         at
     }
 
@@ -441,33 +447,33 @@ impl Harness {
         self.rng.random_range(self.latency.clone())
     }
 
-    fn schedule(&mut self, id: Id, at: Instant, happening: HarnessEvent) {
+    fn schedule(&mut self, id: NodeId, at: Instant, event: HarnessEvent) {
         self.serial += 1;
-        self.happenings.insert((at, self.serial), (id, happening));
+        self.queue.insert((at, self.serial), (id, event));
     }
 
-    /// Every pair of nodes agrees on whether there is a link between them.
+    /// Checks that every two nodes agree on whether there is a link between them.
     pub(super) fn check_symmetry(&self) {
         for node in self.nodes.iter().filter(|node| node.alive) {
             for peer in node.router.peers() {
                 let back = self.nodes[self.find(peer.as_str())].router.peers();
                 let there = back.iter().any(|name| *name == *node.name);
-                assert!(there, "{} has a link to {peer}, but not the other way", node.name);
+                assert!(there, "{} has a link to {peer}, but not the other way round", node.name);
             }
         }
     }
 
-    /// Ids of living nodes whose table still holds this instance.
-    pub(super) fn holding(&self, instance: Instance) -> BTreeSet<Id> {
+    /// The living nodes that have a route to this instance.
+    pub(super) fn nodes_with_route_to(&self, instance: Instance) -> BTreeSet<NodeId> {
         let holds = |node: &Node| node.alive && node.router.routes().contains(instance);
         (0..self.nodes.len()).filter(|&id| holds(&self.nodes[id])).collect()
     }
 
-    pub(super) fn instance(&self, id: Id) -> Instance {
+    pub(super) fn instance(&self, id: NodeId) -> Instance {
         self.nodes[id].router.hello(Purpose::Dialled).instance
     }
 }
 
-fn ip(id: Id) -> IpAddr {
+fn ip(id: NodeId) -> IpAddr {
     Ipv4Addr::new(10, 0, (id >> 8) as u8, id as u8).into()
 }

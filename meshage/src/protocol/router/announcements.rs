@@ -1,0 +1,130 @@
+//! Announcements are originated, installed and flooded.
+
+use std::time::Instant;
+
+use rand::RngExt as _;
+
+use super::Router;
+use crate::name::{Instance, LinkId};
+use crate::protocol::announce::AnnounceTime;
+use crate::protocol::io::Output;
+use crate::protocol::lsdb::Verdict;
+use crate::protocol::timer::Timer;
+use crate::wire::control::{Announcement, ControlFrame};
+
+/// The share by which a refresh comes earlier or later, so that nodes that start together spread.
+const REFRESH_JITTER: f64 = 0.1;
+
+impl Router {
+    /// Reacts to a change of this node's full links: no route may lead over a link that is gone,
+    /// and the other nodes must learn of the change.
+    pub(super) fn own_links_changed(&mut self, now: Instant) {
+        self.compute_routes(now);
+        self.announce_change(now);
+    }
+
+    /// Announces the links if they changed, now or as soon as the hold permits.
+    pub(super) fn announce_change(&mut self, now: Instant) {
+        let peers: Vec<Instance> = self.links.full().into_keys().collect();
+        if self.own_announcement.announcement().peers == peers && !self.must_reissue {
+            self.timers.stop(Timer::Announce);
+            return;
+        }
+        match self.own_announcement.next_time(now) {
+            AnnounceTime::At(at) => self.timers.set(Timer::Announce, at),
+            AnnounceTime::Now => {
+                self.own_announcement.update(peers, now);
+                self.flood_own(now);
+            }
+        }
+    }
+
+    /// Announces the links, changed or not.
+    pub(super) fn originate(&mut self, now: Instant) {
+        let peers = self.links.full().into_keys().collect();
+        self.own_announcement.reissue(peers);
+        self.flood_own(now);
+    }
+
+    fn flood_own(&mut self, now: Instant) {
+        self.must_reissue = false;
+        self.counters.announcements_originated += 1;
+        self.timers.stop(Timer::Announce);
+        self.schedule_refresh(now);
+        let own = self.own_announcement.announcement().clone();
+        self.flood(&own, None);
+        // A link carries messages from this node only once it is announced.
+        self.compute_routes(now);
+    }
+
+    pub(super) fn schedule_refresh(&mut self, now: Instant) {
+        let factor = self.rng.random_range(1.0 - REFRESH_JITTER..=1.0 + REFRESH_JITTER);
+        self.timers.set(Timer::Refresh, now + self.config.msa_timeout.mul_f64(factor));
+    }
+
+    pub(super) fn receive_announcement(
+        &mut self,
+        id: LinkId,
+        announcement: Announcement,
+        now: Instant,
+    ) {
+        let Some(link) = self.links.find(id) else { return };
+        if !link.is_admitted() {
+            self.breach(id, "an announcement before both ends admitted the link", now);
+            return;
+        }
+        let instance = announcement.instance;
+        if instance == self.instance {
+            if self.own_announcement.supersede(&announcement) {
+                self.must_reissue = true;
+                self.announce_change(now);
+            } else {
+                self.counters.announcements_stale += 1;
+            }
+            return;
+        }
+        let before = self.announces_me(instance);
+        let verdict = self.lsdb.install(announcement, now);
+        match verdict {
+            Verdict::New | Verdict::Changed | Verdict::Refreshed | Verdict::Revived => {
+                self.counters.announcements_installed += 1;
+                if let Some(installed) = self.lsdb.announcement(instance).cloned() {
+                    self.flood(&installed, Some(id));
+                }
+            }
+            Verdict::Same | Verdict::Older => self.counters.announcements_stale += 1,
+            Verdict::NoRoom => self.counters.database_limited += 1,
+        }
+        match verdict {
+            Verdict::New | Verdict::Changed => {
+                self.schedule_expiry();
+                let edge_changed = before != self.announces_me(instance);
+                if edge_changed && self.links.is_full_to(instance) {
+                    self.compute_routes(now);
+                } else {
+                    self.timers.set_earlier(Timer::Routes, self.spf_throttle.next_run(now));
+                }
+            }
+            Verdict::Refreshed
+            | Verdict::Revived
+            | Verdict::Same
+            | Verdict::Older
+            | Verdict::NoRoom => {}
+        }
+    }
+
+    /// Whether a node announces this node as its peer.
+    fn announces_me(&self, instance: Instance) -> bool {
+        let announcement = self.lsdb.announcement(instance);
+        announcement.is_some_and(|known| known.peers.binary_search(&self.instance).is_ok())
+    }
+
+    /// Sends an announcement over every admitted link except the one that it arrived on.
+    fn flood(&mut self, announcement: &Announcement, arrived_on: Option<LinkId>) {
+        for (link, _) in self.links.admitted().filter(|(link, _)| Some(*link) != arrived_on) {
+            self.counters.announcements_sent += 1;
+            let frame = ControlFrame::Announce(announcement.clone());
+            self.outputs.push_back(Output::Send { link, frame });
+        }
+    }
+}
