@@ -287,7 +287,10 @@ async fn a_thousand_dials_at_once_from_one_address_are_all_linked() {
         let at: Vec<String> = hubs.iter().map(address).collect();
         let noise = tokio::spawn(async move {
             let mut silent = Vec::new();
-            while silent_per_second > 0 {
+            if silent_per_second == 0 {
+                return;
+            }
+            loop {
                 silent.push(tokio::net::TcpStream::connect(&at[0]).await);
                 tokio::time::sleep(Duration::from_secs(1) / silent_per_second).await;
             }

@@ -30,6 +30,9 @@ pub const DIRECT_BYTES_MAX: usize = 64 << 10;
 
 /// Writes to a link's socket in place of the link's writer.
 pub trait DirectWrite: Send + Sync {
+    /// How many bytes may be written now. The rest is left to the link's writer.
+    fn allowance(&self) -> usize;
+
     /// Writes as much as the socket takes without waiting, and returns how many bytes that was. For
     /// a broken socket it returns zero: the link's writer will detect the error.
     fn write(&self, batch: &Batch) -> usize;
@@ -121,12 +124,14 @@ impl Outbound {
         if state.queues.is_empty() && !state.closed {
             return;
         }
-        let is_small =
-            state.queues.bytes() <= DIRECT_BYTES_MAX && state.queues.unwritten.is_empty();
+        let waiting = state.queues.bytes();
+        let is_small = waiting <= DIRECT_BYTES_MAX && state.queues.unwritten.is_empty();
         let Writer::Parked(waker) = std::mem::take(&mut state.writer) else {
             return;
         };
-        let Some(direct) = state.direct.clone().filter(|_| directly && is_small) else {
+        let may_write =
+            |direct: &Arc<dyn DirectWrite>| directly && is_small && waiting <= direct.allowance();
+        let Some(direct) = state.direct.clone().filter(may_write) else {
             drop(state);
             waker.wake();
             return;
@@ -163,18 +168,32 @@ impl Outbound {
     /// As [`Outbound::try_take`], but waits until there are frames. It is ready with an empty batch
     /// once the link is closed and its queues are empty.
     pub fn poll_take(&self, cx: &mut Context<'_>, bytes_max: usize, batch: &mut Batch) -> Poll<()> {
+        self.poll(cx, batch, |queues, batch| queues.take(bytes_max, batch))
+    }
+
+    fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        batch: &mut Batch,
+        take: impl FnOnce(&mut Queues, &mut Batch),
+    ) -> Poll<()> {
         let mut state = self.lock();
         if let Writer::Direct(waker) = &mut state.writer {
             waker.clone_from(cx.waker());
             return Poll::Pending;
         }
-        state.queues.take(bytes_max, batch);
-        if batch.bytes > 0 || state.closed {
+        take(&mut state.queues, batch);
+        if batch.bytes > 0 || (state.closed && state.queues.is_empty()) {
             state.writer = Writer::Active;
             return Poll::Ready(());
         }
         state.writer = Writer::Parked(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// As [`Outbound::poll_take`], but takes control frames and acknowledgements only.
+    pub fn poll_take_urgent(&self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
+        self.poll(cx, batch, Queues::take_urgent)
     }
 
     /// Refuses further frames. Those that wait can still be taken.
@@ -318,6 +337,10 @@ mod tests {
     struct Takes(usize);
 
     impl DirectWrite for Takes {
+        fn allowance(&self) -> usize {
+            usize::MAX
+        }
+
         fn write(&self, batch: &Batch) -> usize {
             self.0.min(batch.bytes)
         }
@@ -353,6 +376,67 @@ mod tests {
         assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_ready());
         assert_eq!(batch.buffers[0].bytes, [7, 7], "the rest of the frame");
         assert_eq!(batch.bytes, 2 + frame::PREFIX_BYTES + 1);
+    }
+
+    #[test]
+    fn frames_that_share_a_buffer_are_taken_one_by_one_if_few_bytes_are_asked_for() {
+        let outbound = Outbound::default();
+        let long = Bytes::from(vec![7; COPIED_BYTES_MAX + 1]);
+        for len in [1, 2, 3] {
+            push(&outbound, Class::Small, len).expect("room");
+        }
+        outbound.push(Class::Small, FrameKind::Data, &long, |_| ()).expect("room");
+        assert_eq!(take(&outbound, 1), [1]);
+        push(&outbound, Class::Control, 9).expect("room");
+        assert_eq!(take(&outbound, 9 + frame::PREFIX_BYTES), [9], "control frames go between");
+        assert_eq!(take(&outbound, 2 * frame::PREFIX_BYTES + 5), [2, 3]);
+        assert_eq!(take(&outbound, 1), [COPIED_BYTES_MAX + 1]);
+        assert_eq!(outbound.waiting_bytes(), 0);
+    }
+
+    #[test]
+    fn messages_wait_where_only_urgent_frames_are_taken() {
+        let outbound = Outbound::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut batch = Batch::default();
+        push(&outbound, Class::Small, 3).expect("room");
+        push(&outbound, Class::Large, 4).expect("room");
+        assert!(outbound.poll_take_urgent(&mut cx, &mut batch).is_pending());
+        push(&outbound, Class::Ack, 2).expect("room");
+        push(&outbound, Class::Control, 1).expect("room");
+        assert!(outbound.poll_take_urgent(&mut cx, &mut batch).is_ready());
+        assert_eq!(lengths(&batch), [1, 2]);
+        outbound.close();
+        let mut batch = Batch::default();
+        assert!(outbound.poll_take_urgent(&mut cx, &mut batch).is_pending(), "messages wait");
+        assert_eq!(take(&outbound, usize::MAX), [3, 4]);
+    }
+
+    /// A socket that must not be written to.
+    struct TakesNothing;
+
+    impl DirectWrite for TakesNothing {
+        fn allowance(&self) -> usize {
+            0
+        }
+
+        fn write(&self, _: &Batch) -> usize {
+            panic!("nothing may be written")
+        }
+    }
+
+    #[test]
+    fn a_link_without_an_allowance_is_left_to_its_writer() {
+        let outbound = Outbound::default();
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        outbound.attach(Arc::new(TakesNothing));
+        let mut batch = Batch::default();
+        assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_pending());
+        push(&outbound, Class::Small, 3).expect("room");
+        outbound.flush(true);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -189,7 +189,10 @@ impl Driver {
             next = if handled >= INPUTS_PER_ROUND_MAX { None } else { self.try_next() };
         }
         let now = clock::now();
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
+        for link in self.links.look(now) {
+            self.handle(Input::BytesReceived { link });
+        }
+        if self.router_deadline().is_some_and(|deadline| deadline <= now) {
             self.shared.router().handle_timeout(now);
         }
         self.carry_out_outputs();
@@ -200,8 +203,13 @@ impl Driver {
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// The next deadline of the router.
+    /// When the task has to wake up next, even if there is no input.
     fn deadline(&self) -> Option<Instant> {
+        self.router_deadline().into_iter().chain(self.links.next_look()).min()
+    }
+
+    /// The next deadline of the router.
+    fn router_deadline(&self) -> Option<Instant> {
         self.shared.router().poll_timeout().map(|(deadline, _)| deadline)
     }
 

@@ -1,17 +1,20 @@
 //! The links that the driver holds, and the snapshot of them that the data plane reads.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use super::clock;
 use super::input::NetworkEvent;
 use super::link::reader::{self, Phase};
+use super::link::signs_of_life::{LOOK_INTERVAL, Reads, SignsOfLife};
 use super::link::writer;
 use super::shared::Shared;
-use super::transport::Transport;
+use super::transport::{Transport, WriteHalf};
 use crate::forward::fib::Fib;
 use crate::forward::outbound::{Class, Full, Outbound};
 use crate::name::LinkId;
@@ -25,6 +28,9 @@ struct Handle {
     outbound: Arc<Outbound>,
     phase: watch::Sender<Phase>,
     role: Role,
+    /// The writer owns the transport.
+    transport: Weak<WriteHalf>,
+    signs_of_life: SignsOfLife,
 }
 
 /// All links, with their reader and writer tasks.
@@ -34,6 +40,8 @@ pub(super) struct Links {
     tasks: JoinSet<()>,
     /// The number of links opened so far.
     opened: u64,
+    /// When to look next for signs of life of silent links.
+    next_look: Option<Instant>,
 }
 
 impl Links {
@@ -51,19 +59,47 @@ impl Links {
         let (phase, watched) = watch::channel(Phase::Open);
         let (read_half, write_half) = transport.into_split();
         let span = tracing::info_span!(parent: &shared.span, "link", number = link.0);
+        let write_half = Arc::new(write_half);
+        let (reads, now) = (Reads::default(), clock::now());
+        let handle = Handle {
+            outbound: outbound.clone(),
+            phase,
+            role,
+            transport: Arc::downgrade(&write_half),
+            signs_of_life: SignsOfLife::new(reads.clone(), now),
+        };
+        self.next_look.get_or_insert(now + LOOK_INTERVAL);
         let (reader_alive, reader_ended) = oneshot::channel();
         let end = writer::End { phase: watched.clone(), reader_ended };
-        let writer = writer::run(link, write_half, outbound.clone(), end, shared.clone());
+        let writer = writer::run(link, write_half, outbound, end, shared.clone());
         self.tasks.spawn(writer.instrument(span.clone()));
-        let reader = reader::run(link, read_half, watched, shared.clone(), events.clone());
+        let reader = reader::run(link, read_half, watched, reads, shared.clone(), events.clone());
         let reader = async move {
             reader.await;
             drop(reader_alive);
         };
         self.tasks.spawn(reader.instrument(span));
-        self.handles.insert(link, Handle { outbound, phase, role });
+        self.handles.insert(link, handle);
         while self.tasks.try_join_next().is_some() {}
         link
+    }
+
+    /// When to call [`Links::look`] next.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.next_look
+    }
+
+    /// The links that nothing was read from for a while though the other end lives.
+    pub(super) fn look(&mut self, now: Instant) -> Vec<LinkId> {
+        if self.next_look.is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.next_look = (!self.handles.is_empty()).then_some(now + LOOK_INTERVAL);
+        let live = self.handles.iter_mut().filter_map(|(link, handle)| {
+            let transport = handle.transport.upgrade()?;
+            handle.signs_of_life.look(|| transport.path_info(), now).then_some(*link)
+        });
+        live.collect()
     }
 
     /// Whether the link is open. Input from a link that is already closed is ignored.

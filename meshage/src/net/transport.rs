@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::sys::path::{self, PathInfo};
 use super::sys::socket;
 
 /// A connected stream.
@@ -57,7 +58,7 @@ impl Transport {
     /// Writes all bytes.
     pub(super) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let written = write_vectored(&self.stream, &[IoSlice::new(bytes)]).await?;
+            let (written, _) = write_vectored(&self.stream, &[IoSlice::new(bytes)]).await?;
             bytes = &bytes[written..];
         }
         Ok(())
@@ -127,8 +128,23 @@ impl ReadHalf {
 }
 
 impl WriteHalf {
-    /// Waits until the stream accepts bytes, and returns how many it accepted.
-    pub(super) async fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// Whether the other end is on this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.stream.peer_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback())
+    }
+
+    /// The state of the path to the other end, if the system reports it.
+    pub(super) fn path_info(&self) -> Option<PathInfo> {
+        let stream: &TcpStream = self.stream.as_ref();
+        path::path_info(stream)
+    }
+
+    /// Waits until the stream accepts bytes. Returns how many it accepted, and whether it made the
+    /// caller wait.
+    pub(super) async fn write_vectored(
+        &self,
+        buffers: &[IoSlice<'_>],
+    ) -> io::Result<(usize, bool)> {
         write_vectored(self.stream.as_ref(), buffers).await
     }
 
@@ -146,12 +162,16 @@ impl WriteHalf {
     }
 }
 
-async fn write_vectored(stream: &TcpStream, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+async fn write_vectored(stream: &TcpStream, buffers: &[IoSlice<'_>]) -> io::Result<(usize, bool)> {
+    let mut waited = false;
     loop {
         match stream.try_io(Interest::WRITABLE, || socket::send_vectored(stream, buffers)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                waited = true;
+                stream.writable().await?;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            written => return written,
+            written => return written.map(|written| (written, waited)),
         }
     }
 }

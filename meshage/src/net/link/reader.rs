@@ -26,6 +26,7 @@ use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
 use crate::name::LinkId;
 use crate::net::clock;
 use crate::net::input::NetworkEvent;
+use crate::net::link::signs_of_life::Reads;
 use crate::net::shared::Shared;
 use crate::net::transport::ReadHalf;
 use crate::protocol::io::Input;
@@ -82,11 +83,13 @@ pub(in crate::net) async fn run(
     link: LinkId,
     mut transport: ReadHalf,
     mut phase: watch::Receiver<Phase>,
+    reads: Reads,
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
 ) {
     let mut reader = Reader {
         link,
+        reads,
         shared,
         events,
         frames: Vec::new(),
@@ -144,6 +147,7 @@ async fn discard(transport: &mut ReadHalf) {
 
 struct Reader {
     link: LinkId,
+    reads: Reads,
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
     frames: Vec<RawFrame>,
@@ -165,6 +169,7 @@ impl Reader {
                 Ok(length) => length,
                 Err(error) => return StopReason::Broken(error.to_string()),
             };
+            self.reads.one();
             self.shared.counters.net_in_bytes.add(length);
             if let Err(breach) = self.process(&mut read_buffer).await {
                 self.shared.counters.net_breaches.one();

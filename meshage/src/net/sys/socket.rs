@@ -10,9 +10,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// The length of the accept queue. Connections wait there while all handshakes are taken, and a
 /// thousand nodes may respond to one solicitation. The kernel cuts it to its own limit.
 const BACKLOG: i32 = 4096;
-/// The limit on the time that sent bytes stay unacknowledged by the other kernel. It is a little
-/// longer than the control plane's dead interval (3 s), so that the control plane decides first.
-const USER_TIMEOUT: Duration = Duration::from_secs(4);
+/// The limit on the time that sent bytes stay unacknowledged by the other kernel. The control plane
+/// closes a silent link after 3 s. This limit must only never end a link before: on a path with a
+/// queue of 5 s, a segment that is lost twice is acknowledged after three times that.
+const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// The limit on the bytes in the kernel that are not yet sent: enough to keep a loopback busy, and
 /// few enough that a small message does not wait behind many bytes of large ones.
 const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
