@@ -13,6 +13,7 @@ mod batch;
 mod queues;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -23,10 +24,13 @@ use self::queues::Queues;
 pub use self::queues::{
     ACK_BYTES_MAX, CONTROL_BYTES_MAX, COPIED_BYTES_MAX, Class, Full, MESSAGE_BYTES_MAX,
 };
+use crate::wire::data::CHUNK_BYTES;
 use crate::wire::frame::{FrameKind, WireFrame};
 
 /// How many bytes a caller writes itself at most: as many as one packet of a loopback carries.
 pub const DIRECT_BYTES_MAX: usize = 64 << 10;
+/// The smallest chunk: half a second at 64 kbit/s, and 50 times its header.
+pub const CHUNK_BYTES_MIN: usize = 4 << 10;
 
 /// Writes to a link's socket in place of the link's writer.
 pub trait DirectWrite: Send + Sync {
@@ -61,9 +65,22 @@ struct State {
 }
 
 /// The queues of one link: shared by every sender over it and by the writer that empties them.
-#[derive(Default)]
 pub struct Outbound {
     state: Mutex<State>,
+    /// The largest chunk that the link carries in a short time.
+    chunk_bytes: AtomicUsize,
+    /// What the link's writer has taken and not written yet, because the path is slow.
+    held_bytes: AtomicUsize,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            chunk_bytes: AtomicUsize::new(CHUNK_BYTES),
+            held_bytes: AtomicUsize::new(0),
+        }
+    }
 }
 
 impl Outbound {
@@ -79,6 +96,22 @@ impl Outbound {
     /// Leaves all writing to the link's writer again.
     pub fn detach(&self) {
         self.lock().direct = None;
+    }
+
+    /// The largest chunk of a large message to send over this link. A link over a slow path carries
+    /// short chunks, so that control frames and small messages do not wait long behind one.
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sets the largest chunk, within its limits.
+    pub fn set_chunk_bytes(&self, bytes: usize) {
+        self.chunk_bytes.store(bytes.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES), Ordering::Relaxed);
+    }
+
+    /// Records what the link's writer has taken and not written yet.
+    pub fn set_held_bytes(&self, bytes: usize) {
+        self.held_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Queues a frame: the payload that `write` appends, then `body`. This does not wake the
@@ -202,12 +235,13 @@ impl Outbound {
         self.flush(false);
     }
 
-    /// How many bytes wait, of all classes. It is not zero while a caller is writing.
+    /// How many bytes wait, of all classes. It is not zero while a caller is writing, or while the
+    /// writer waits for a slow path.
     pub fn waiting_bytes(&self) -> usize {
         let state = self.lock();
         let unwritten: usize = state.queues.unwritten.iter().map(WriteBuffer::len).sum();
         let busy = usize::from(matches!(state.writer, Writer::Direct(_)));
-        unwritten + busy + state.queues.bytes()
+        unwritten + busy + state.queues.bytes() + self.held_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -221,7 +255,6 @@ impl fmt::Debug for Outbound {
 mod tests {
     use super::*;
     use crate::wire::frame;
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
     fn push(outbound: &Outbound, class: Class, len: usize) -> Result<(), Full> {

@@ -90,7 +90,8 @@ pub(super) struct Bound {
 struct Lowered {
     at: Instant,
     bytes_before: u64,
-    rtt: Duration,
+    /// The longest round-trip time since: what was in flight before still has to arrive.
+    rtt_max: Duration,
 }
 
 impl Bound {
@@ -111,6 +112,9 @@ impl Bound {
         self.measure(path);
         let acked = self.last.map_or(0, |last| path.acked_bytes.saturating_sub(last.acked_bytes));
         self.last = Some(*path);
+        if let Some(lowered) = &mut self.lowered {
+            lowered.rtt_max = lowered.rtt_max.max(path.rtt);
+        }
         let base = self.base(path, now);
         let queue = path.rtt.saturating_sub(base);
         if queue <= QUEUE_LOW {
@@ -122,6 +126,11 @@ impl Bound {
         let free = self.bytes.saturating_sub(path.unacked_bytes);
         // A few bytes are not worth a system call.
         if free < self.bytes / 8 { 0 } else { free.min(ALLOWANCE_MAX) }
+    }
+
+    /// The largest chunk to send: it takes at most half of the time that the bound takes.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        usize::try_from(self.bytes / 2).unwrap_or(usize::MAX)
     }
 
     /// How long to wait before the kernel is asked again, while it holds enough.
@@ -162,7 +171,7 @@ impl Bound {
         }
         if let Some(lowered) = self.lowered
             && self.bytes <= lowered.bytes_before / 2
-            && path.rtt > lowered.rtt / 5 * 4
+            && path.rtt > lowered.rtt_max / 5 * 4
         {
             // Less of this link's data did not shorten the delay: others fill the queue. Giving way
             // to them for ever would starve this link.
@@ -174,7 +183,7 @@ impl Bound {
         let time = base + QUEUE_MAX;
         let carried = u128::from(rate) * time.as_micros() / 1_000_000;
         let carried = u64::try_from(carried).unwrap_or(u64::MAX);
-        self.lowered = Some(Lowered { at: now, bytes_before: self.bytes, rtt: path.rtt });
+        self.lowered = Some(Lowered { at: now, bytes_before: self.bytes, rtt_max: path.rtt });
         self.bytes = self.bytes.min(carried).max(BOUND_MIN);
     }
 }
@@ -294,6 +303,8 @@ mod tests {
                 let mut path = Path::new(bits_per_s, delay);
                 path.burst = 10_000.0;
                 let mut bound = Bound::new(false);
+                let (_, longest) = path.run(&mut bound, Duration::from_secs(10));
+                assert!(longest < Duration::from_secs(3), "{bits_per_s}: {longest:?} at first");
                 let (carried, longest) = path.run(&mut bound, Duration::from_secs(60));
                 let full = bits_per_s / 8 * 60;
                 assert!(carried > full * 9 / 10, "{bits_per_s}: {carried} of {full}");

@@ -47,11 +47,13 @@ pub(in crate::net) async fn run(
 ) {
     let mut writer = Writer {
         bound: Bound::new(transport.is_loopback()),
+        outbound: outbound.clone(),
         transport,
         counters: shared.counters.clone(),
         allowance: Arc::default(),
         asked_at: clock::now(),
     };
+    outbound.set_chunk_bytes(writer.bound.chunk_bytes());
     let _attached = Attached::new(&outbound, writer.direct());
     let mut batch = Batch::default();
     let how = loop {
@@ -81,7 +83,9 @@ pub(in crate::net) async fn run(
             shared.plane.writable(link, clock::now());
         }
         shared.counters.net_out_frames.add(std::mem::take(&mut batch.frames));
-        if let Err(error) = writer.write_all(&mut batch, allowed == 0).await {
+        let written = writer.write_all(&mut batch, allowed == 0).await;
+        outbound.set_held_bytes(0);
+        if let Err(error) = written {
             tracing::debug!(%error, "write failed");
             break Shutdown::Both;
         }
@@ -95,6 +99,7 @@ pub(in crate::net) async fn run(
 
 struct Writer {
     transport: Arc<WriteHalf>,
+    outbound: Arc<Outbound>,
     counters: Arc<Counters>,
     allowance: Arc<Allowance>,
     bound: Bound,
@@ -121,8 +126,12 @@ impl Writer {
             Some(path) => {
                 self.asked_at = clock::now();
                 self.allowance.grant(self.bound.allow(&path, self.asked_at));
+                self.outbound.set_chunk_bytes(self.bound.chunk_bytes());
             }
-            None => self.allowance.lift(),
+            None => {
+                self.allowance.lift();
+                self.outbound.set_chunk_bytes(usize::MAX);
+            }
         }
         self.allowance.bytes()
     }
@@ -133,6 +142,7 @@ impl Writer {
         while batch.bytes > 0 {
             let allowed = if urgent { usize::MAX } else { self.allowed() };
             if allowed == 0 {
+                self.outbound.set_held_bytes(batch.bytes);
                 sleep(self.bound.pause()).await;
                 continue;
             }
