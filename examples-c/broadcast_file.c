@@ -1,13 +1,15 @@
 /* Sends a file to every node, in one message.
  *
- *   ./broadcast_file receive FILE [NAME [NAMESPACE [PORT [SECONDS]]]]   takes one, writes it to FILE
- *   ./broadcast_file send FILE [RECEIVERS [NAME [NAMESPACE [PORT]]]]    waits for so many nodes first
+ *   ./broadcast_file receive FILE [NAME [NAMESPACE [PORT [SECONDS]]]]
+ *   ./broadcast_file send FILE [RECEIVERS [NAME [NAMESPACE [PORT]]]]
  *
- * A message holds up to 64 MiB, unless meshage_config_max_message says otherwise. */
+ * The receiver writes the file that it receives to FILE. The sender first waits until RECEIVERS
+ * nodes are reachable. A message holds up to 64 MiB by default; meshage_config_max_message changes
+ * that. */
 #include "example.h"
 
 /* How long the sender waits for receivers, and then for their acknowledgements. */
-#define PATIENCE_MS 60000
+#define TIMEOUT_MS 60000
 
 static void *read_file(const char *path, size_t *len)
 {
@@ -32,13 +34,13 @@ static void await_receivers(meshage_node *node, size_t count)
     for (;;) {
         meshage_names *names = NULL;
         meshage_event *event = NULL;
-        size_t there;
+        size_t reachable;
         must(meshage_broadcast_recipients(node, &names), "the recipients");
-        there = meshage_names_count(names);
+        reachable = meshage_names_count(names);
         meshage_names_free(names);
-        if (there >= count)
+        if (reachable >= count)
             return;
-        must(meshage_next_event(node, PATIENCE_MS, &event), "receivers");
+        must(meshage_next_event(node, TIMEOUT_MS, &event), "receivers");
         meshage_event_free(event);
     }
 }
@@ -55,8 +57,8 @@ static int send_file(const char *path, size_t receivers, const struct arguments 
         return 1;
     }
     await_receivers(node, receivers);
-    status = meshage_broadcast(node, bytes, len, PATIENCE_MS, &report);
-    if (report == NULL) /* Nothing was sent at all: too large, say. */
+    status = meshage_broadcast(node, bytes, len, TIMEOUT_MS, &report);
+    if (report == NULL) /* The message was not sent, for example because it is too large. */
         must(status, path);
     for (i = 0; i < meshage_report_count(report); i++)
         printf("%s: %s\n", meshage_report_recipient(report, i),
@@ -80,8 +82,8 @@ static int receive_file(const char *path, const struct arguments *arguments)
         perror(path);
         return 1;
     }
-    must(meshage_recv(node, left(end_of(arguments)), &message), "a file");
-    bytes = meshage_message_body(message, &len); /* Where it arrived: not copied. */
+    must(meshage_recv(node, remaining(end_of(arguments)), &message), "a file");
+    bytes = meshage_message_body(message, &len); /* Not copied. */
     if (fwrite(bytes, 1, len, file) != len || fclose(file) != 0) {
         perror(path);
         return 1;

@@ -1,5 +1,6 @@
-/* Callbacks: three nodes of one program in a line, left - middle - right. Right prints what it
- * receives, middle what passes through it, left is called when its sends have ended.
+/* Callbacks: one program with three nodes in a line, left - middle - right. The right node prints
+ * the messages that it receives, the middle node those that it forwards. The callback of the left
+ * node is called when a send has ended.
  *
  *   ./callbacks_snoop [MESSAGES] */
 #define _POSIX_C_SOURCE 200809L
@@ -7,7 +8,7 @@
 
 #include <pthread.h>
 
-/* What the callbacks share. They come on threads of the library's, so it has a lock. */
+/* Shared by the callbacks. They run on threads of the library, so access is locked. */
 struct progress {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -28,20 +29,20 @@ static void on_message(void *user_data, meshage_message *message)
     size_t len;
     const char *body = meshage_message_body(message, &len);
     printf("right:  \"%.*s\" from %s\n", (int)len, body, meshage_message_source(message));
-    meshage_message_free(message); /* It is ours. */
+    meshage_message_free(message); /* The callback owns it. */
     step(progress, &progress->received);
 }
 
 static void on_snoop(void *user_data, const meshage_message *message)
 {
     struct progress *progress = user_data;
-    printf("middle: message %llu from %s to %s passes\n",
+    printf("middle: message %llu from %s to %s forwarded\n",
            (unsigned long long)meshage_message_id(message), meshage_message_source(message),
            meshage_message_recipient(message, 0));
-    step(progress, &progress->seen); /* The message is only borrowed. */
+    step(progress, &progress->seen); /* The message is borrowed. */
 }
 
-static void on_end(void *user_data, meshage_status status, meshage_report *report)
+static void on_report(void *user_data, meshage_status status, meshage_report *report)
 {
     struct progress *progress = user_data;
     if (status != MESHAGE_OK)
@@ -53,10 +54,10 @@ static void on_end(void *user_data, meshage_status status, meshage_report *repor
 static void on_drop(void *user_data)
 {
     (void)user_data;
-    printf("a callback was let go\n");
+    printf("a callback was released\n");
 }
 
-/* A node that solicits nobody; it is linked by hand. */
+/* Starts a node without discovery. Its links are established by meshage_dial. */
 static meshage_node *start(const char *name)
 {
     meshage_node *node = NULL;
@@ -78,22 +79,22 @@ static void link_to(meshage_node *from, meshage_node *to)
 int main(int argc, char **argv)
 {
     struct progress progress = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, 0};
-    int messages = argc > 1 ? atoi(argv[1]) : 3, i, all_went_well;
-    const char *goal = "right";
+    int messages = argc > 1 ? atoi(argv[1]) : 3, i, succeeded;
+    const char *destination = "right";
     meshage_node *left_node = start("left"), *middle = start("middle"), *right = start("right");
 
     must(meshage_on_message(right, on_message, &progress, on_drop), "the message callback");
     must(meshage_on_snoop(middle, on_snoop, &progress, on_drop), "the snoop callback");
     link_to(left_node, middle);
     link_to(middle, right);
-    must(meshage_node_wait(left_node, &goal, 1, MESHAGE_DEFAULT), "the route");
+    must(meshage_node_wait(left_node, &destination, 1, MESHAGE_DEFAULT), "the route");
     for (i = 1; i <= messages; i++) {
         char text[32];
         meshage_message *message;
         snprintf(text, sizeof text, "number %d", i);
         message = meshage_message_create(text, strlen(text));
-        must(meshage_message_add_recipient(message, goal), "the recipient");
-        must(meshage_send_async(left_node, message, MESHAGE_DEFAULT, on_end, &progress, NULL),
+        must(meshage_message_add_recipient(message, destination), "the recipient");
+        must(meshage_send_async(left_node, message, MESHAGE_DEFAULT, on_report, &progress, NULL),
              "the send");
         meshage_message_free(message);
     }
@@ -102,11 +103,12 @@ int main(int argc, char **argv)
         pthread_cond_wait(&progress.changed, &progress.mutex);
     pthread_mutex_unlock(&progress.mutex);
 
-    /* No callback runs any more once its node is freed. */
+    /* After a node is freed, none of its callbacks runs. */
     meshage_node_free(right);
     meshage_node_free(middle);
     meshage_node_free(left_node);
-    printf("%d sent, %d received, %d seen on the way\n", messages, progress.received, progress.seen);
-    all_went_well = progress.failed == 0 && progress.received == messages;
-    return all_went_well ? 0 : 1;
+    printf("%d sent, %d received, %d seen in transit\n", messages, progress.received,
+           progress.seen);
+    succeeded = progress.failed == 0 && progress.received == messages;
+    return succeeded ? 0 : 1;
 }

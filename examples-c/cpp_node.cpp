@@ -1,4 +1,4 @@
-// A node in C++11: handles that free themselves, errors as exceptions, a thread that receives.
+// A node in C++11: handles that are freed automatically, errors as exceptions, a receiving thread.
 //
 //   ./cpp_node [NAME [NAMESPACE [PORT [SECONDS]]]]
 #include "example.h"
@@ -13,7 +13,7 @@
 
 namespace {
 
-// Frees a handle with the function that belongs to it.
+// Frees a handle with the function for its type.
 template <typename T, void (*Free)(T *)> struct Freed {
     void operator()(T *handle) const { Free(handle); }
 };
@@ -24,18 +24,18 @@ using Message = std::unique_ptr<meshage_message, Freed<meshage_message, meshage_
 using Event = std::unique_ptr<meshage_event, Freed<meshage_event, meshage_event_free>>;
 using Report = std::unique_ptr<meshage_report, Freed<meshage_report, meshage_report_free>>;
 
-// What is wrong, as an exception.
+// Throws the last error if a call failed.
 void check(meshage_status status)
 {
     if (status != MESHAGE_OK)
         throw std::runtime_error(meshage_last_error());
 }
 
-Node start(const arguments &given)
+Node start(const arguments &parsed)
 {
-    Config config(meshage_config_create(given.name));
-    check(meshage_config_namespace(config.get(), given.ns));
-    check(meshage_config_port(config.get(), given.port));
+    Config config(meshage_config_create(parsed.name));
+    check(meshage_config_namespace(config.get(), parsed.ns));
+    check(meshage_config_port(config.get(), parsed.port));
     check(meshage_config_degree(config.get(), 3));
     check(meshage_config_broadcast(config.get(), "127.255.255.255"));
     check(meshage_config_listen_port(config.get(), 0));
@@ -46,13 +46,13 @@ Node start(const arguments &given)
 
 std::mutex output;
 
-void say(const std::string &line)
+void print_line(const std::string &line)
 {
     std::lock_guard<std::mutex> lock(output);
     std::cout << line << std::endl;
 }
 
-// Prints what arrives, until the node is closed.
+// Prints the messages that arrive, until the node is closed.
 void receive(meshage_node *node)
 {
     meshage_message *raw = nullptr;
@@ -60,7 +60,7 @@ void receive(meshage_node *node)
         Message message(raw);
         std::size_t len = 0;
         const void *body = meshage_message_body(message.get(), &len);
-        say(std::string(meshage_message_source(message.get())) + " says \"" +
+        print_line(std::string(meshage_message_source(message.get())) + " says \"" +
             std::string(static_cast<const char *>(body), len) + "\"");
     }
 }
@@ -72,14 +72,14 @@ void greet(meshage_node *node, const char *other)
     const meshage_status status =
         meshage_set(node, &other, 1, hello.data(), hello.size(), MESHAGE_DEFAULT, &raw);
     Report report(raw);
-    say(std::string("hello to ") + other + ": " + meshage_strerror(status));
+    print_line(std::string("hello to ") + other + ": " + meshage_strerror(status));
 }
 
-// Greets every node that joins, for as long as was given.
+// Greets every node that joins, until `end`.
 void greet_all(meshage_node *node, std::time_t end)
 {
     meshage_event *raw = nullptr;
-    while (left(end) != 0 && meshage_next_event(node, left(end), &raw) == MESHAGE_OK) {
+    while (remaining(end) != 0 && meshage_next_event(node, remaining(end), &raw) == MESHAGE_OK) {
         Event event(raw);
         if (meshage_event_kind_of(event.get()) == MESHAGE_EVENT_NODE_JOINED)
             greet(node, meshage_event_node(event.get()));
@@ -91,11 +91,11 @@ void greet_all(meshage_node *node, std::time_t end)
 int main(int argc, char **argv)
 {
     try {
-        const arguments given = parse(argc, argv, 1, "cpp");
-        Node node = start(given);
+        const arguments parsed = parse(argc, argv, 1, "cpp");
+        Node node = start(parsed);
         std::thread receiver(receive, node.get());
-        greet_all(node.get(), end_of(&given));
-        meshage_node_close(node.get()); // Wakes the receiver.
+        greet_all(node.get(), end_of(&parsed));
+        meshage_node_close(node.get()); // Ends the receiving thread.
         receiver.join();
         return 0;
     } catch (const std::exception &error) {

@@ -1,14 +1,14 @@
-/* One node of the demo, and of the tests with whole processes: told on standard input what to do, it
- * says on standard output what happened.
+/* A node of the demo and of the tests that run processes. It reads commands from standard input and
+ * prints results and messages to standard output.
  *
  *   demo_node NAME NAMESPACE UDP_PORT DEGREE [BROADCAST]
  *
  *   in:   set NAME TEXT    broadcast TEXT    peers    mesh    quit
- *   out:  ready PORT               once, when it listens
- *         got SOURCE TEXT          for each message
- *         sent DELIVERED FAILED    how many recipients have it, and how many have not
- *         peers a b                the nodes it has links to
- *         mesh a:b,c b:a           each node it knows, with its neighbours
+ *   out:  ready PORT               once, when the node listens
+ *         got SOURCE TEXT          for each message received
+ *         sent DELIVERED FAILED    the number of recipients that received it, and of the others
+ *         peers a b                the nodes to which it has links
+ *         mesh a:b,c b:a           each known node with its neighbours
  *
  * The programs demo_node.rs and demo_node.py do the same. */
 #define _POSIX_C_SOURCE 200809L
@@ -25,7 +25,7 @@ static void must(meshage_status status)
     }
 }
 
-/* Lines of several threads do not mix: each holds the stream while it prints one. */
+/* Each thread locks the stream while it prints a line, so that lines do not mix. */
 static void end_line(void)
 {
     putchar('\n');
@@ -102,7 +102,7 @@ static void mesh(const meshage_node *node)
     meshage_mesh_free(snapshot);
 }
 
-/* The word at the start of a line; `*rest` is what follows it. */
+/* Returns the first word of a line; `*rest` is the remainder. */
 static char *word(char *line, char **rest)
 {
     char *space = strchr(line, ' ');
@@ -115,8 +115,8 @@ static char *word(char *line, char **rest)
     return line;
 }
 
-/* Does what a line says; 0 when it says to end. */
-static int obey(meshage_node *node, char *line)
+/* Runs a command. Returns 0 for the command to quit. */
+static int run_command(meshage_node *node, char *line)
 {
     char *rest, *text;
     const char *command = word(line, &rest);
@@ -132,13 +132,13 @@ static int obey(meshage_node *node, char *line)
     } else if (strcmp(command, "quit") == 0) {
         return 0;
     } else {
-        fprintf(stderr, "demo_node: no command \"%s\"\n", command);
+        fprintf(stderr, "demo_node: unknown command \"%s\"\n", command);
         exit(1);
     }
     return 1;
 }
 
-static meshage_node *start(char **arguments, const char *reach)
+static meshage_node *start(char **arguments, const char *broadcast_ip)
 {
     meshage_node *node = NULL;
     meshage_config *config = meshage_config_create(arguments[0]);
@@ -146,7 +146,7 @@ static meshage_node *start(char **arguments, const char *reach)
     must(meshage_config_port(config, (uint16_t)atoi(arguments[2])));
     must(meshage_config_listen_port(config, 0));
     must(meshage_config_degree(config, (uint32_t)atoi(arguments[3])));
-    must(meshage_config_broadcast(config, reach));
+    must(meshage_config_broadcast(config, broadcast_ip));
     must(meshage_node_create(config, &node));
     meshage_config_free(config);
     return node;
@@ -170,7 +170,7 @@ int main(int argc, char **argv)
     while ((len = getline(&line, &size, stdin)) > 0) {
         if (line[len - 1] == '\n')
             line[len - 1] = '\0';
-        if (!obey(node, line))
+        if (!run_command(node, line))
             break;
     }
     free(line);

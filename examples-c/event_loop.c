@@ -1,5 +1,5 @@
-/* A node in an event loop of one's own: poll(2) over the keyboard and the node. What you type goes to
- * everybody; what others send is printed.
+/* A node in the program's own event loop: poll(2) waits for the keyboard and the node. The program
+ * broadcasts each line that you type and prints the messages that it receives.
  *
  *   ./event_loop [NAME [NAMESPACE [PORT [SECONDS]]]] */
 #define _POSIX_C_SOURCE 200809L
@@ -26,7 +26,7 @@ static void done(void *unused, meshage_status status, meshage_report *report)
     meshage_report_free(report);
 }
 
-/* Sends without waiting: the loop goes on meanwhile. */
+/* Sends without waiting, so that the loop continues. */
 static void send_to_all(meshage_node *node, const char *text, size_t len)
 {
     meshage_message *message = meshage_message_create(text, len);
@@ -52,9 +52,9 @@ int main(int argc, char **argv)
     ready[0].events = ready[1].events = POLLIN;
     printf("%s: type a line\n", meshage_node_name(node));
     fflush(stdout);
-    while (left(end) != 0 && poll(ready, 2, left(end)) > 0) {
+    while (remaining(end) != 0 && poll(ready, 2, remaining(end)) > 0) {
         if (ready[0].revents != 0) {
-            /* Level-triggered: what is left after this many makes it ready again. */
+            /* Level-triggered: messages beyond this number make the descriptor ready again. */
             meshage_status status = meshage_poll(node, 0, 64, print, NULL, NULL);
             if (status == MESHAGE_ERR_CLOSED)
                 break;
@@ -64,7 +64,7 @@ int main(int argc, char **argv)
             char line[4096];
             ssize_t len = read(STDIN_FILENO, line, sizeof line);
             if (len <= 0)
-                ready[1].fd = -1; /* Nobody types any more: go on listening. */
+                ready[1].fd = -1; /* The input has ended: continue to receive. */
             else
                 send_to_all(node, line, (size_t)len - (line[len - 1] == '\n'));
         }

@@ -1,4 +1,5 @@
-/* What these examples share: their arguments, and a node that finds the others of this machine. */
+/* Shared by these examples: their arguments, and a node that discovers the nodes on this
+ * machine. */
 #ifndef EXAMPLE_H
 #define EXAMPLE_H
 
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Ends the program where a call failed that it cannot do without. */
+/* Ends the program if a call failed. `what` describes the call's purpose. */
 static inline void must(meshage_status status, const char *what)
 {
     if (status != MESHAGE_OK) {
@@ -18,11 +19,11 @@ static inline void must(meshage_status status, const char *what)
     }
 }
 
-/* Arguments from the `first` one on: [NAME [NAMESPACE [PORT [SECONDS]]]]. */
+/* The arguments, starting with argv[first]: [NAME [NAMESPACE [PORT [SECONDS]]]]. */
 struct arguments {
     const char *name, *ns;
     uint16_t port;
-    long seconds; /* 0: until it is ended from outside */
+    long seconds; /* 0: without limit */
 };
 
 static inline struct arguments parse(int argc, char **argv, int first, const char *name)
@@ -35,8 +36,8 @@ static inline struct arguments parse(int argc, char **argv, int first, const cha
     return parsed;
 }
 
-/* A node that looks for up to three others on this machine. In a network of machines, leave the
- * broadcast address and the listen port at their defaults. */
+/* Starts a node that establishes up to three links to nodes on this machine. On a network of
+ * several machines, keep the defaults of the broadcast address and the listen port. */
 static inline meshage_node *join_mesh(const struct arguments *arguments)
 {
     meshage_node *node = NULL;
@@ -55,14 +56,14 @@ static inline meshage_node *join_mesh(const struct arguments *arguments)
     return node;
 }
 
-/* When a program that runs for so many seconds ends. */
+/* The time at which the program ends; 0 if it runs without limit. */
 static inline time_t end_of(const struct arguments *arguments)
 {
     return arguments->seconds == 0 ? 0 : time(NULL) + arguments->seconds;
 }
 
-/* How long there is until then, as a time for meshage's calls. */
-static inline int32_t left(time_t end)
+/* The remaining time until `end`, in the form that meshage's functions take. */
+static inline int32_t remaining(time_t end)
 {
     time_t now = time(NULL);
     if (end == 0)

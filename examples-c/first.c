@@ -1,5 +1,5 @@
-/* Says hello to every node that joins, and prints what it is told. Run it twice or more on one
- * machine: ./first alice */
+/* Says hello to every node that joins, and prints the messages that it receives. Run it two or more
+ * times on one machine: ./first alice */
 #include <meshage.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +20,11 @@ int main(int argc, char **argv)
     meshage_config *config = meshage_config_create(argc > 1 ? argv[1] : "c");
     meshage_node *node = NULL;
     meshage_event *event = NULL;
-    int patience = argc > 2 ? 1000 * atoi(argv[2]) : MESHAGE_INFINITE;
+    int timeout = argc > 2 ? 1000 * atoi(argv[2]) : MESHAGE_INFINITE;
 
     meshage_config_namespace(config, "first");
-    meshage_config_degree(config, 3);                     /* links to look for */
-    meshage_config_broadcast(config, "127.255.255.255");  /* this machine alone */
+    meshage_config_degree(config, 3);                     /* number of links */
+    meshage_config_broadcast(config, "127.255.255.255");  /* this machine only */
     meshage_config_listen_port(config, 0);                /* any free port */
     if (meshage_node_create(config, &node) != MESHAGE_OK) {
         fprintf(stderr, "%s\n", meshage_last_error());
@@ -33,7 +33,7 @@ int main(int argc, char **argv)
     meshage_config_free(config);
     meshage_on_message(node, print, NULL, NULL);
     printf("%s looks for others\n", meshage_node_name(node));
-    while (meshage_next_event(node, patience, &event) == MESHAGE_OK) {
+    while (meshage_next_event(node, timeout, &event) == MESHAGE_OK) {
         const char *other = meshage_event_node(event);
         if (meshage_event_kind_of(event) == MESHAGE_EVENT_NODE_JOINED) {
             meshage_status status = meshage_set(node, &other, 1, "hello", strlen("hello"),

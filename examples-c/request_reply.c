@@ -1,25 +1,25 @@
-/* Request and reply: a server that turns text into capitals, and a client that asks it.
+/* Request and reply: a server that converts text to capitals, and a client.
  *
  *   ./request_reply serve [NAME [NAMESPACE [PORT [SECONDS]]]]
  *   ./request_reply ask TEXT [SERVER [NAME [NAMESPACE [PORT]]]]
  *
- * A message has no answer of its own. A number in front of the body says which request a reply
- * belongs to, so that a late reply is not taken for another's. */
+ * Messages have no replies. A number at the start of the body associates a reply with its request,
+ * so that a late reply is not mistaken for that of another request. */
 #include "example.h"
 
 #include <ctype.h>
 
-/* How long a client waits for its server to appear, and then for the reply. */
-#define PATIENCE_MS 10000
+/* How long the client waits for the server to be reachable, and then for the reply. */
+#define TIMEOUT_MS 10000
 
 static int serve(const struct arguments *arguments)
 {
     meshage_node *node = join_mesh(arguments);
     meshage_message *request = NULL;
     time_t end = end_of(arguments);
-    printf("%s serves\n", meshage_node_name(node));
+    printf("%s is ready\n", meshage_node_name(node));
     fflush(stdout);
-    while (meshage_recv(node, left(end), &request) == MESHAGE_OK) {
+    while (meshage_recv(node, remaining(end), &request) == MESHAGE_OK) {
         size_t len, i;
         const char *asked = meshage_message_body(request, &len);
         const char *client = meshage_message_source(request);
@@ -46,14 +46,14 @@ static int ask(const char *text, const char *server, const struct arguments *arg
     char request[4096];
     unsigned number = (unsigned)time(NULL);
     int digits, found = 0;
-    must(meshage_node_wait(node, &server, 1, PATIENCE_MS), "the server");
+    must(meshage_node_wait(node, &server, 1, TIMEOUT_MS), "the server");
     digits = snprintf(request, sizeof request, "%u ", number);
     snprintf(request + digits, sizeof request - (size_t)digits, "%s", text);
-    must(meshage_set(node, &server, 1, request, strlen(request), PATIENCE_MS, NULL), "the request");
+    must(meshage_set(node, &server, 1, request, strlen(request), TIMEOUT_MS, NULL), "the request");
     while (!found) {
         size_t len;
         const char *body;
-        must(meshage_recv(node, PATIENCE_MS, &reply), "the reply");
+        must(meshage_recv(node, TIMEOUT_MS, &reply), "the reply");
         body = meshage_message_body(reply, &len);
         found = len >= (size_t)digits && memcmp(body, request, (size_t)digits) == 0;
         if (found)

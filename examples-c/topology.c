@@ -1,4 +1,4 @@
-/* Prints the topology whenever it changes, and at the end in Graphviz's language.
+/* Prints the topology whenever it changes, and finally in Graphviz's DOT language.
  *
  *   ./topology [NAME [NAMESPACE [PORT [SECONDS]]]]
  *   ./topology watch examples 9000 5 | sed -n '/^graph/,$p' | dot -Tsvg > mesh.svg */
@@ -29,9 +29,9 @@ int main(int argc, char **argv)
     char *dot = NULL;
 
     print(node);
-    while (left(end) != 0 && meshage_next_event(node, left(end), &event) == MESHAGE_OK) {
+    while (remaining(end) != 0 && meshage_next_event(node, remaining(end), &event) == MESHAGE_OK) {
         int32_t kind = meshage_event_kind_of(event);
-        /* After an overflow events are missing; the snapshot is not. */
+        /* After an overflow, events are missing, but the snapshot is complete. */
         if (kind == MESHAGE_EVENT_TOPOLOGY || kind == MESHAGE_EVENT_OVERFLOW)
             print(node);
         meshage_event_free(event);

@@ -1,5 +1,5 @@
-// Says hello to every node that joins, and prints what it is told. Run it twice or more on one
-// machine: ./first alice
+// Says hello to every node that joins, and prints the messages that it receives. Run it two or more
+// times on one machine: ./first alice
 #include <meshage.hpp>
 
 #include <chrono>
@@ -10,10 +10,10 @@ int main(int argc, char **argv)
 try {
     meshage::config config(argc > 1 ? argv[1] : "cpp");
     config.name_space("first")
-        .degree(3)                    // links to look for
-        .broadcast("127.255.255.255") // this machine alone; leave it out to look in the network
-        .listen_port(0);              // any free port, so that many nodes share the machine
-    const meshage::timeout patience =
+        .degree(3)                    // number of links
+        .broadcast("127.255.255.255") // this machine only; remove it for the network
+        .listen_port(0);              // any free port, so that several nodes can run here
+    const meshage::timeout timeout =
         argc > 2 ? std::chrono::seconds(std::atoi(argv[2])) : meshage::forever;
 
     meshage::node node(config);
@@ -21,7 +21,7 @@ try {
         std::cout << message.source() << " says \"" << message.text() << "\"" << std::endl;
     });
     std::cout << node.name() << " looks for others" << std::endl;
-    while (auto event = node.try_next_event(patience)) {
+    while (auto event = node.try_next_event(timeout)) {
         if (event->kind == meshage::event_kind::node_joined) {
             const auto sent = node.try_set(event->node, "hello");
             std::cout << "hello to " << event->node << ": " << sent.code() << std::endl;

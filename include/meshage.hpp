@@ -1,5 +1,5 @@
 /*
- * libmeshage for C++17 and later: a wrapper over meshage.h, in this header alone.
+ * libmeshage for C++17 and later: a header-only wrapper over meshage.h.
  *
  * A first program
  *
@@ -12,25 +12,30 @@
  *
  * Conventions
  *
- *   What a function means, what it may answer and whether it blocks stands in meshage.h, at the
- *   function of the same name; here stands what is different.
+ *   meshage.h documents each function under the same name: its meaning, its errors, and whether it
+ *   blocks. The comments here describe only the differences.
  *
- *   Ownership  Objects own what they stand for and free it. They can be moved, not copied; a
- *              message has clone(), which shares the body. A std::string_view or bytes_view that
- *              an object hands out is borrowed, and lives as long as the object.
- *   Errors     What cannot go on throws meshage::error, which has the status and a sentence. Calls
- *              that wait, or send, have a sibling try_… that never throws it and answers a result:
- *              true where all went well, with code() and what(). A send that reached only some
- *              throws meshage::send_error, which has the report; its result has it as well.
- *   Times      Any std::chrono duration, rounded up to milliseconds; meshage::forever;
- *              meshage::usual, the node's own timeout; meshage::at_once.
- *   Bodies     bytes_view, made of text, of any contiguous container of bytes, of pointer and
- *              length, and from C++20 on of a std::span.
- *   Callbacks  Any callable, one that can only be moved included. It is moved into the library and
- *              destroyed after its last use. An exception that leaves it goes no further than to
- *              the handler of set_exception_handler, which prints it unless you say otherwise.
- *   Threads    As in meshage.h: every function of a node may be called from any thread at any time,
- *              except that moving or destroying the object is as for any other.
+ *   Ownership  Objects own their handles and free them. They can be moved but not copied; a message
+ *              has clone(), which shares the body. A std::string_view or bytes_view that an object
+ *              returns is borrowed: it is valid as long as the object.
+ *   Errors     An error throws meshage::error, which has the status and a text. Each call that
+ *              waits or sends has a variant try_… that returns a result instead: true on success,
+ *              with code() and what(). A send that was not delivered to all recipients throws
+ *              meshage::send_error, which has the report; the result of a try_… has it too.
+ *   Times      A time is any std::chrono duration (rounded up to milliseconds), meshage::forever,
+ *              meshage::usual (the node's own timeout), or meshage::at_once.
+ *   Bodies     A body is a bytes_view, which converts from text, from any contiguous container of
+ *              bytes, from pointer and length, and since C++20 from a std::span.
+ *   Callbacks  Any callable, including one that can only be moved. It is moved into the library and
+ *              destroyed after its last use. An exception that leaves a callback is passed to the
+ *              handler of set_exception_handler, which by default prints it.
+ *   Threads    As in meshage.h: every function of a node may be called from any thread at any time.
+ *              Moving or destroying the object itself is not synchronized.
+ *
+ * Contents
+ *
+ *   statuses and constants · errors · times · bytes · exceptions in callbacks · results · names ·
+ *   reports · messages · events · topology · counters · configuration · callbacks · node · log
  */
 
 #ifndef MESHAGE_HPP
@@ -39,7 +44,7 @@
 #include <meshage.h>
 
 #if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) < 201703L
-#error "meshage.hpp wants C++17 or later; meshage.h does with C++11"
+#error "meshage.hpp requires C++17 or later; meshage.h requires C++11"
 #endif
 
 #include <atomic>
@@ -68,7 +73,9 @@
 
 namespace meshage {
 
-// What became of a call: the statuses of meshage.h.
+// ---- Statuses and constants ---------------------------------------------------------------------
+
+// The result of a call: the statuses of meshage.h.
 enum class status : std::int32_t {
     ok = MESHAGE_OK,
     null = MESHAGE_ERR_NULL,
@@ -97,7 +104,7 @@ enum class status : std::int32_t {
     panic = MESHAGE_ERR_PANIC,
 };
 
-// How a body is to be read. Values from 1024 on are the application's: encoding(1024).
+// The encoding of a body. Values from 1024 upwards are the application's: encoding(1024).
 enum class encoding : std::int32_t {
     bytes = MESHAGE_ENCODING_BYTES,
     text = MESHAGE_ENCODING_TEXT,
@@ -106,7 +113,7 @@ enum class encoding : std::int32_t {
     gob = MESHAGE_ENCODING_GOB,
 };
 
-// What happened on the mesh.
+// The kinds of events.
 enum class event_kind : std::int32_t {
     link_up = MESHAGE_EVENT_LINK_UP,
     link_down = MESHAGE_EVENT_LINK_DOWN,
@@ -126,11 +133,13 @@ inline constexpr std::size_t solicit_limit = MESHAGE_SOLICIT_LIMIT;
 inline constexpr std::size_t solicit_ratio = MESHAGE_SOLICIT_RATIO;
 inline constexpr std::size_t lollipop_length = MESHAGE_LOLLIPOP_LENGTH;
 
-// The version of the library that runs, as text and as a number.
+// The version of the running library, as text and as a number.
 inline std::string_view version() noexcept { return meshage_version(); }
 inline std::uint32_t version_number() noexcept { return meshage_version_number(); }
 
-// What a status means, in English.
+// ---- Errors -------------------------------------------------------------------------------------
+
+// The meaning of a status, in English.
 inline std::string_view describe(status code) noexcept
 {
     return meshage_strerror(static_cast<std::int32_t>(code));
@@ -138,11 +147,11 @@ inline std::string_view describe(status code) noexcept
 
 inline std::ostream &operator<<(std::ostream &out, status code) { return out << describe(code); }
 
-// What went wrong in this thread's last call, in a sentence; "" where nothing did. Borrowed until
-// this thread's next call. The exceptions and results of this header carry it.
+// A sentence that describes the error of this thread's last call; "" if that succeeded. Borrowed
+// until this thread's next call. The exceptions and results of this header have a copy.
 inline std::string_view last_error() noexcept { return meshage_last_error(); }
 
-// Something that cannot go on: the status and a sentence that says what to do.
+// An error: its status, and what() with a sentence that describes it.
 class error : public std::runtime_error {
 public:
     error(status code, const std::string &what) : std::runtime_error(what), code_(code) {}
@@ -153,16 +162,19 @@ private:
     status code_;
 };
 
+// ---- Times --------------------------------------------------------------------------------------
+
 // A time to wait: a duration, or one of `forever`, `usual` and `at_once`.
 class timeout {
 public:
-    // Rounded up to milliseconds. More than 24 days are 24 days; a negative one is invalid.
+    // Rounded up to milliseconds. A duration of more than 24 days counts as 24 days; a negative one
+    // is invalid.
     template <typename Rep, typename Period>
     constexpr timeout(std::chrono::duration<Rep, Period> time) : ms_(rounded(time))
     {
     }
 
-    // As meshage.h has it: milliseconds, MESHAGE_INFINITE or MESHAGE_DEFAULT.
+    // The value for meshage.h: milliseconds, MESHAGE_INFINITE or MESHAGE_DEFAULT.
     static constexpr timeout raw(std::int32_t ms) noexcept { return timeout(ms); }
 
     constexpr std::int32_t ms() const noexcept { return ms_; }
@@ -170,7 +182,7 @@ public:
 private:
     explicit constexpr timeout(std::int32_t ms) noexcept : ms_(ms) {}
 
-    // A negative value that stands for nothing: the library answers that it is invalid.
+    // A negative value without a meaning: the library returns that it is invalid.
     static constexpr std::int32_t invalid = INT32_MIN;
 
     template <typename Time> static constexpr std::int32_t rounded(Time time)
@@ -191,7 +203,9 @@ inline constexpr timeout forever = timeout::raw(MESHAGE_INFINITE);
 inline constexpr timeout usual = timeout::raw(MESHAGE_DEFAULT);
 inline constexpr timeout at_once = timeout::raw(0);
 
-// Bytes somewhere else: pointer and length. It owns nothing.
+// ---- Bytes --------------------------------------------------------------------------------------
+
+// A view of bytes: pointer and length. It does not own them.
 class bytes_view {
 public:
     using value_type = std::byte;
@@ -201,11 +215,11 @@ public:
         : data_(static_cast<const std::byte *>(data)), size_(size)
     {
     }
-    // The text up to its NUL.
+    // A NUL-terminated text, without its NUL.
     bytes_view(const char *text) noexcept : bytes_view(std::string_view(text)) {}
 
-    // A std::string, std::string_view, std::vector<std::uint8_t>, std::span<std::byte>, …: whatever
-    // has its bytes in one piece.
+    // Any contiguous container of bytes: std::string, std::string_view, std::vector<std::uint8_t>,
+    // std::span<std::byte>, …
     template <typename Container,
               typename Element = std::remove_pointer_t<decltype(std::data(
                   std::declval<const Container &>()))>,
@@ -224,7 +238,7 @@ public:
     const std::byte *end() const noexcept { return data_ + size_; }
     std::byte operator[](std::size_t i) const noexcept { return data_[i]; }
 
-    // The same bytes, read as text.
+    // The same bytes as text.
     std::string_view text() const noexcept
     {
         return size_ == 0 ? std::string_view() : std::string_view(chars(), size_);
@@ -243,9 +257,6 @@ private:
     const std::byte *data_ = nullptr;
     std::size_t size_ = 0;
 };
-
-// Called with an exception that left a callback, on the callback's thread.
-using exception_handler = void (*)(std::exception_ptr) noexcept;
 
 namespace detail {
 
@@ -278,15 +289,15 @@ inline std::string_view view(const char *text) noexcept
     return text == nullptr ? std::string_view() : std::string_view(text);
 }
 
-// A string with a NUL at its end, and none before.
+// A NUL-terminated string. A NUL inside it is an error.
 inline std::string terminated(std::string_view text)
 {
     if (text.find('\0') != text.npos)
-        throw error(status::invalid, "a text with a NUL in it");
+        throw error(status::invalid, "the text contains a NUL");
     return std::string(text);
 }
 
-// An iterator over what an object hands out by number.
+// An iterator over the elements of an object with operator[].
 template <typename Owner> class position {
 public:
     using iterator_category = std::input_iterator_tag;
@@ -313,6 +324,15 @@ private:
     std::size_t at_ = 0;
 };
 
+} // namespace detail
+
+// ---- Exceptions in callbacks --------------------------------------------------------------------
+
+// Called with an exception that left a callback, on the callback's thread.
+using exception_handler = void (*)(std::exception_ptr) noexcept;
+
+namespace detail {
+
 inline void print_exception(std::exception_ptr thrown) noexcept
 {
     try {
@@ -326,7 +346,7 @@ inline void print_exception(std::exception_ptr thrown) noexcept
 
 inline std::atomic<exception_handler> current_exception_handler{print_exception};
 
-// Calls what the program gave, and lets no exception out.
+// Calls the application. An exception goes to the exception handler.
 template <typename Work> void guarded(Work &&work) noexcept
 {
     try {
@@ -336,7 +356,7 @@ template <typename Work> void guarded(Work &&work) noexcept
     }
 }
 
-// The callable itself is what `user_data` points to, and this is its `drop`.
+// The `drop` function of a callback whose `user_data` points to the callable itself.
 template <typename Function> void destroy(void *user_data) noexcept
 {
     delete static_cast<Function *>(user_data);
@@ -349,15 +369,17 @@ template <typename Function> std::unique_ptr<std::decay_t<Function>> boxed(Funct
 
 } // namespace detail
 
-// Says what becomes of an exception that leaves a callback; nullptr has it printed to standard
-// error, as at first. Answers the handler that was in force.
+// Sets the handler for exceptions that leave a callback. nullptr restores the default, which prints
+// them to standard error. Returns the previous handler.
 inline exception_handler set_exception_handler(exception_handler handler) noexcept
 {
     return detail::current_exception_handler.exchange(handler == nullptr ? detail::print_exception
                                                                          : handler);
 }
 
-// What a call that waits answers without throwing: a value, or why there is none.
+// ---- Results ------------------------------------------------------------------------------------
+
+// The result of a call that does not throw: a value, or an error.
 template <typename T> class result {
 public:
     result(T value) : value_(std::move(value)) {}
@@ -365,7 +387,7 @@ public:
 
     explicit operator bool() const noexcept { return code_ == status::ok; }
     status code() const noexcept { return code_; }
-    // A sentence where there is no value.
+    // A sentence that describes the error; empty if there is a value.
     const std::string &what() const noexcept { return what_; }
 
     T &operator*() & noexcept { return *value_; }
@@ -374,7 +396,7 @@ public:
     T *operator->() noexcept { return &*value_; }
     const T *operator->() const noexcept { return &*value_; }
 
-    // The value; throws `error` where there is none.
+    // The value; throws `error` if there is none.
     T value() &&
     {
         if (!*this)
@@ -388,7 +410,7 @@ private:
     std::optional<T> value_;
 };
 
-// What a call that waits for nothing but success answers without throwing.
+// The result of a call without a value.
 template <> class result<void> {
 public:
     result() = default;
@@ -398,7 +420,7 @@ public:
     status code() const noexcept { return code_; }
     const std::string &what() const noexcept { return what_; }
 
-    // Throws `error` where it did not succeed.
+    // Throws `error` if the call failed.
     void value() const
     {
         if (!*this)
@@ -410,7 +432,9 @@ private:
     std::string what_;
 };
 
-// A list of node names.
+// ---- Names --------------------------------------------------------------------------------------
+
+// A list of node names that the library returned.
 class names {
 public:
     explicit names(meshage_names *owned) noexcept : handle_(owned) {}
@@ -430,8 +454,8 @@ private:
     detail::handle<meshage_names, meshage_names_free> handle_;
 };
 
-// To whom a message goes, or for whom a node waits: one name, {"several", "names"}, or a container
-// of them. It keeps copies.
+// A list of node names as an argument: one name, {"several", "names"}, or a container of names. It
+// copies them.
 class name_list {
 public:
     name_list(const char *name) : name_list(std::string_view(name)) {}
@@ -455,7 +479,7 @@ public:
 
     std::size_t size() const noexcept { return names_.size(); }
 
-    // As meshage.h wants them, for as long as this list lives and does not change.
+    // The names in the form of meshage.h, valid as long as this list.
     std::vector<const char *> pointers() const
     {
         std::vector<const char *> pointers;
@@ -471,25 +495,28 @@ private:
     std::vector<std::string> names_;
 };
 
-// What became of a message at one recipient.
+// ---- Reports ------------------------------------------------------------------------------------
+
+// The outcome of a send for one recipient.
 struct outcome {
     std::string_view recipient;
-    // ok; certainly not delivered: no_route, busy, too_large, canceled; unknown: timeout, lost.
+    // ok if delivered; no_route, busy, too_large or canceled if certainly not delivered; timeout or
+    // lost if unknown.
     status result;
 
     explicit operator bool() const noexcept { return result == status::ok; }
 };
 
-// The outcome of a send for each of its recipients, in the order given; of a broadcast by name.
+// The outcomes of a send, in the order of the recipients; for a broadcast sorted by name.
 class report {
 public:
-    // A send that was not on its way: nobody.
+    // The report of a message that was not sent: empty.
     report() noexcept = default;
     explicit report(meshage_report *owned) noexcept : handle_(owned) {}
 
     std::size_t size() const noexcept { return meshage_report_count(handle_.get()); }
     bool empty() const noexcept { return size() == 0; }
-    // How many have the message.
+    // The number of recipients to which the message was delivered.
     std::size_t delivered() const noexcept { return meshage_report_delivered(handle_.get()); }
     bool all() const noexcept { return delivered() == size(); }
     outcome operator[](std::size_t i) const noexcept
@@ -504,7 +531,7 @@ private:
     detail::handle<meshage_report, meshage_report_free> handle_;
 };
 
-// A send that did not reach everybody, or nobody; the report has each recipient's outcome.
+// A send that was not delivered to all recipients. The report has the outcome of each.
 class send_error : public error {
 public:
     send_error(status code, const std::string &what, report report)
@@ -512,16 +539,16 @@ public:
     {
     }
 
-    // Empty where the message was not on its way.
+    // Empty if the message was not sent.
     const meshage::report &outcomes() const noexcept { return *report_; }
 
 private:
-    // An exception can be copied, a report cannot.
+    // Shared, because an exception must be copyable and a report is not.
     std::shared_ptr<const meshage::report> report_;
 };
 
-// What a send answers without throwing: true where everybody has the message. The report is there
-// in either case; it is empty where the message was not on its way.
+// The result of a send that does not throw: true if the message was delivered to all recipients.
+// The report is available in both cases; it is empty if the message was not sent.
 class sent {
 public:
     sent(status code, std::string what, report report)
@@ -530,16 +557,16 @@ public:
     }
 
     explicit operator bool() const noexcept { return code_ == status::ok; }
-    // ok, partial, or the only recipient's; else why nothing was sent.
+    // ok, partial, or the outcome of the only recipient; otherwise why nothing was sent.
     status code() const noexcept { return code_; }
-    // A sentence where not everybody has it.
+    // A sentence that describes the error; empty on success.
     const std::string &what() const noexcept { return what_; }
 
     const report &outcomes() const noexcept { return report_; }
     const report &operator*() const noexcept { return report_; }
     const report *operator->() const noexcept { return &report_; }
 
-    // The report; throws `send_error` where not everybody has the message.
+    // The report; throws `send_error` if the message was not delivered to all recipients.
     report value() &&
     {
         if (!*this)
@@ -553,15 +580,16 @@ private:
     report report_;
 };
 
+// ---- Messages -----------------------------------------------------------------------------------
+
 class message;
 
-// A message that somebody else keeps: it lives as long as that one, in a snoop callback until the
-// callback returns.
+// A view of a message, valid as long as the message; in a snoop callback, until that returns.
 class message_view {
 public:
     explicit message_view(const meshage_message *borrowed) noexcept : borrowed_(borrowed) {}
 
-    // The node that sent it; "" of one built by hand.
+    // The node that sent the message; "" for a created message.
     std::string_view source() const noexcept
     {
         return detail::view(meshage_message_source(borrowed_));
@@ -572,16 +600,16 @@ public:
         const void *data = meshage_message_body(borrowed_, &size);
         return bytes_view(data, size);
     }
-    // The body, read as text.
+    // The body as text.
     std::string_view text() const noexcept { return body().text(); }
     meshage::encoding encoding() const noexcept
     {
         return meshage::encoding(meshage_message_encoding(borrowed_));
     }
-    // Its number in the life of its source, and that life.
+    // The number of the message, and the instance of the node that sent it.
     std::uint64_t id() const noexcept { return meshage_message_id(borrowed_); }
     std::uint64_t instance() const noexcept { return meshage_message_instance(borrowed_); }
-    // To whom it goes; nobody is named in a broadcast.
+    // The recipients; empty for a broadcast.
     std::vector<std::string_view> recipients() const
     {
         std::vector<std::string_view> names(meshage_message_recipient_count(borrowed_));
@@ -589,7 +617,7 @@ public:
             names[i] = detail::view(meshage_message_recipient(borrowed_, i));
         return names;
     }
-    // The nodes that put it on a link: the source, then each relay.
+    // The nodes that sent the message over a link: the source, then each relay.
     std::vector<std::string_view> route() const
     {
         std::vector<std::string_view> names(meshage_message_hop_count(borrowed_));
@@ -597,7 +625,7 @@ public:
             names[i] = detail::view(meshage_message_hop(borrowed_, i));
         return names;
     }
-    // One to keep, which shares the body.
+    // A copy to keep, which shares the body.
     message clone() const;
 
     const meshage_message *handle() const noexcept { return borrowed_; }
@@ -606,16 +634,16 @@ protected:
     const meshage_message *borrowed_;
 };
 
-// A message: received, or built by hand to be sent.
+// A message: received, or created to be sent.
 class message : public message_view {
 public:
-    // To be sent to everybody, unless it is given recipients. The body is copied.
+    // A message to send: a broadcast unless recipients are added. The body is copied.
     explicit message(bytes_view body) : message(meshage_message_create(body.data(), body.size()))
     {
         if (!owned_)
             throw error(status::invalid, detail::last_error_text());
     }
-    // What a function of meshage.h gave away.
+    // Takes ownership of a handle of meshage.h.
     explicit message(meshage_message *owned) noexcept : message_view(owned), owned_(owned) {}
 
     message(message &&other) noexcept : message_view(other), owned_(std::move(other.owned_))
@@ -636,7 +664,7 @@ public:
         detail::check(meshage_message_add_recipient(owned_.get(), recipient.c_str()));
         return *this;
     }
-    // Says how the body is to be read.
+    // Sets the encoding of the body.
     message &as(meshage::encoding encoding)
     {
         detail::check(
@@ -644,7 +672,7 @@ public:
         return *this;
     }
 
-    // Gives the handle away: it is now yours to free.
+    // Releases the handle, which the caller then owns.
     meshage_message *release() noexcept
     {
         borrowed_ = nullptr;
@@ -657,10 +685,12 @@ private:
 
 inline message message_view::clone() const { return message(meshage_message_clone(borrowed_)); }
 
-// Something that happened on the mesh.
+// ---- Events -------------------------------------------------------------------------------------
+
+// A change on the mesh.
 struct event {
     event_kind kind;
-    // The node that it is about, or "".
+    // The node that the event concerns, or "".
     std::string node;
 
     explicit event(const meshage_event *borrowed)
@@ -670,7 +700,9 @@ struct event {
     }
 };
 
-// Who is linked to whom: a snapshot, sorted by name.
+// ---- Topology -----------------------------------------------------------------------------------
+
+// A snapshot of the topology: the nodes and the neighbours of each, sorted by name.
 class mesh {
 public:
     explicit mesh(meshage_mesh *owned) noexcept : handle_(owned) {}
@@ -680,7 +712,7 @@ public:
     {
         return detail::view(meshage_mesh_name(handle_.get(), i));
     }
-    // How many neighbours the `i`th node has, and who they are.
+    // The number of neighbours of node `i`, and their names.
     std::size_t degree(std::size_t i) const noexcept
     {
         return meshage_mesh_degree(handle_.get(), i);
@@ -704,7 +736,7 @@ public:
     }
     detail::position<mesh> begin() const noexcept { return {this, 0}; }
     detail::position<mesh> end() const noexcept { return {this, size()}; }
-    // All of it, copied.
+    // A copy of the whole topology.
     std::map<std::string, std::vector<std::string>> map() const
     {
         std::map<std::string, std::vector<std::string>> map;
@@ -718,7 +750,9 @@ private:
     detail::handle<meshage_mesh, meshage_mesh_free> handle_;
 };
 
-// A node's counters at one moment, sorted by name.
+// ---- Counters -----------------------------------------------------------------------------------
+
+// A snapshot of a node's counters, sorted by name.
 class stats {
 public:
     explicit stats(meshage_stats *owned) noexcept : handle_(owned) {}
@@ -737,7 +771,7 @@ public:
     }
     detail::position<stats> begin() const noexcept { return {this, 0}; }
     detail::position<stats> end() const noexcept { return {this, size()}; }
-    // The counter of this name; throws where there is none.
+    // The value of the named counter; throws if there is none.
     std::uint64_t at(std::string_view name) const
     {
         std::uint64_t value = 0;
@@ -750,10 +784,13 @@ private:
     detail::handle<meshage_stats, meshage_stats_free> handle_;
 };
 
-// What a node is configured with. Each setting answers the configuration, so that they chain.
+// ---- Configuration ------------------------------------------------------------------------------
+
+// The configuration of a node. Each option returns the configuration, so that calls can be chained.
 class config {
 public:
-    // 1 to 64 bytes of [A-Za-z0-9._-], unique on the mesh; checked when the node is made.
+    // The name is 1 to 64 bytes of [A-Za-z0-9._-], unique on the mesh. The constructor of the node
+    // checks it.
     explicit config(std::string_view name)
         : handle_(meshage_config_create(detail::terminated(name).c_str()))
     {
@@ -761,39 +798,39 @@ public:
             throw error(status::utf8, detail::last_error_text());
     }
 
-    // Only nodes of one namespace join each other by themselves.
+    // Nodes discover only nodes of the same namespace.
     config &name_space(std::string_view ns) { return text(meshage_config_namespace, ns); }
-    // How many links the node wants.
+    // The number of links that the node looks for.
     config &degree(std::uint32_t degree) { return set(meshage_config_degree, degree); }
-    // Adds an address to solicit at.
+    // Adds an address to which solicitations are sent.
     config &broadcast(std::string_view ip) { return text(meshage_config_broadcast, ip); }
-    // The address to listen at.
+    // The address to listen on.
     config &bind(std::string_view ip) { return text(meshage_config_bind, ip); }
-    // The port of the mesh, and the TCP port alone.
+    // The port of the mesh, and the TCP port only.
     config &port(std::uint16_t port) { return set(meshage_config_port, port); }
     config &listen_port(std::uint16_t port) { return set(meshage_config_listen_port, port); }
     // The application's version.
     config &version(std::string_view version) { return text(meshage_config_version, version); }
-    // What `usual` stands for.
+    // The node's own timeout. Calls with the time `usual` use it.
     config &timeout(meshage::timeout time) { return set(meshage_config_timeout, time.ms()); }
-    // How often the node announces its links though nothing changed.
+    // The interval at which the node announces its links even if nothing has changed.
     config &msa_timeout(meshage::timeout time)
     {
         return set(meshage_config_msa_timeout, time.ms());
     }
-    // How many messages wait for the application at most.
+    // The capacity of the receive queue, in messages.
     config &receive_buffer(std::size_t messages)
     {
         return set(meshage_config_receive_buffer, messages);
     }
     // The largest body, in bytes.
     config &max_message(std::size_t bytes) { return set(meshage_config_max_message, bytes); }
-    // How many threads move the node's bytes.
+    // The number of the node's I/O threads.
     config &worker_threads(std::uint32_t threads)
     {
         return set(meshage_config_worker_threads, threads);
     }
-    // Adds an address that the node dials until it is linked, for ever.
+    // Adds an address that the node dials until it is linked, and again when the link breaks.
     config &seed_address(std::string_view address)
     {
         return text(meshage_config_seed_address, address);
@@ -816,44 +853,123 @@ private:
     detail::handle<meshage_config, meshage_config_free> handle_;
 };
 
-// A send under way. Letting go of it does not cancel it.
+// ---- Callbacks ----------------------------------------------------------------------------------
+
+namespace detail {
+
+// The functions that the library calls. Each converts its arguments and calls the callable of type
+// Function to which `user_data` points.
+
+template <typename Function> struct message_callback {
+    static void call(void *user_data, meshage_message *owned) noexcept
+    {
+        guarded([&] { (*static_cast<Function *>(user_data))(message(owned)); });
+    }
+};
+
+template <typename Function> struct snoop_callback {
+    static void call(void *user_data, const meshage_message *borrowed) noexcept
+    {
+        guarded([&] { (*static_cast<Function *>(user_data))(message_view(borrowed)); });
+    }
+};
+
+template <typename Function> struct event_callback {
+    static void call(void *user_data, const meshage_event *borrowed) noexcept
+    {
+        guarded([&] { (*static_cast<Function *>(user_data))(event(borrowed)); });
+    }
+};
+
+// Called once, and therefore frees the callable.
+template <typename Function> struct report_callback {
+    static void call(void *user_data, meshage_status code, meshage_report *owned) noexcept
+    {
+        const std::unique_ptr<Function> function(static_cast<Function *>(user_data));
+        guarded([&] {
+            report outcomes(owned);
+            std::string what;
+            if (code != MESHAGE_OK)
+                what = meshage_strerror(code);
+            (*function)(sent(status(code), std::move(what), std::move(outcomes)));
+        });
+    }
+};
+
+// The state of a `poll`: the caller's function, and the first exception that it threw.
+template <typename Function> struct poll_callback {
+    Function *function;
+    std::exception_ptr thrown;
+
+    static void call(void *user_data, meshage_message *owned) noexcept
+    {
+        poll_callback &self = *static_cast<poll_callback *>(user_data);
+        try {
+            (*self.function)(message(owned));
+        } catch (...) {
+            if (!self.thrown)
+                self.thrown = std::current_exception();
+        }
+    }
+};
+
+// Moves `function` into the library, which calls it through Callback and destroys it after its last
+// use; nullptr removes the callback. `set` calls the function of meshage.h.
+template <template <typename> class Callback, typename Set, typename Function>
+void set_callback(Set &&set, Function &&function)
+{
+    using function_type = std::decay_t<Function>;
+    if constexpr (std::is_null_pointer_v<function_type>) {
+        check(set(nullptr, nullptr, nullptr));
+    } else {
+        void *const owned = boxed(std::forward<Function>(function)).release();
+        check(set(Callback<function_type>::call, owned, destroy<function_type>));
+    }
+}
+
+} // namespace detail
+
+// ---- Node ---------------------------------------------------------------------------------------
+
+// The handle of an outstanding send. Destroying it does not cancel the send.
 class pending {
 public:
     explicit pending(meshage_op *owned) noexcept : handle_(owned) {}
 
-    // Ends the send at once; its callback still runs, once.
+    // Ends the send at once. Its callback is called once.
     void cancel() const noexcept { meshage_op_cancel(handle_.get()); }
 
 private:
     detail::handle<meshage_op, meshage_op_free> handle_;
 };
 
-// A participant of the mesh. Destroying it closes it and waits until none of its callbacks runs.
+// A participant of the mesh. The destructor closes the node and waits until none of its callbacks
+// is running.
 class node {
 public:
-    // Starts a node: it listens now, and finds its links by itself from here on.
+    // Starts a node: when this returns, it listens. It finds its links in the background.
     explicit node(const config &config)
     {
-        // A library of another version, which might mean something else, fails to link here.
+        // Fails to link with a library of a version that is not compatible with this header.
         static_cast<void>(MESHAGE_ABI());
         meshage_node *made = nullptr;
         detail::check(meshage_node_create(config.handle(), &made));
         handle_.reset(made);
     }
 
-    // Takes no more sends, wakes every waiter, and gives back at once.
+    // Starts to close the node and returns at once. All waiting calls return.
     void close() const noexcept { meshage_node_close(get()); }
 
     std::string_view name() const noexcept { return detail::view(meshage_node_name(get())); }
-    // The TCP port that it listens on.
+    // The TCP port that the node listens on.
     std::uint16_t port() const noexcept { return meshage_node_port(get()); }
-    // How many links it wants.
+    // The number of links that the node looks for.
     std::uint32_t degree() const noexcept { return meshage_node_degree(get()); }
     void set_degree(std::uint32_t degree) const
     {
         detail::check(meshage_node_set_degree(get(), degree));
     }
-    // How often it announces its links though nothing changed.
+    // The interval at which the node announces its links even if nothing has changed.
     std::chrono::milliseconds msa_timeout() const noexcept
     {
         return std::chrono::milliseconds(meshage_node_msa_timeout(get()));
@@ -865,11 +981,11 @@ public:
     // Announces the links now.
     void msa() const { detail::check(meshage_node_msa(get())); }
 
-    // The nodes that it has links to.
-    names peers() const { return made<names>(meshage_node_peers); }
-    // The topology as it knows it, itself included.
-    meshage::mesh mesh() const { return made<meshage::mesh>(meshage_node_mesh); }
-    // The topology in Graphviz's language.
+    // The nodes to which the node has links.
+    names peers() const { return query<names>(meshage_node_peers); }
+    // The topology as the node knows it, including the node itself.
+    meshage::mesh mesh() const { return query<meshage::mesh>(meshage_node_mesh); }
+    // The topology in Graphviz's DOT language.
     std::string dot() const
     {
         char *text = nullptr;
@@ -877,35 +993,35 @@ public:
         const detail::handle<char, meshage_string_free> owned(text);
         return std::string(text);
     }
-    // Its counters.
-    meshage::stats stats() const { return made<meshage::stats>(meshage_node_stats); }
+    // The node's counters.
+    meshage::stats stats() const { return query<meshage::stats>(meshage_node_stats); }
 
-    // Waits until all these nodes can be reached.
+    // Waits until all the named nodes are reachable.
     void wait(const name_list &names, timeout time = usual) const { try_wait(names, time).value(); }
     result<void> try_wait(const name_list &names, timeout time = usual) const
     {
         const auto pointers = names.pointers();
-        return done(meshage_node_wait(get(), pointers.data(), pointers.size(), time.ms()));
+        return result_of(meshage_node_wait(get(), pointers.data(), pointers.size(), time.ms()));
     }
 
-    // Links it to the one that listens at "host", "host:port" or "[v6]:port".
+    // Links the node to the node that listens at "host", "host:port" or "[v6]:port".
     void dial(std::string_view address, timeout time = usual) const
     {
         try_dial(address, time).value();
     }
     result<void> try_dial(std::string_view address, timeout time = usual) const
     {
-        return done(meshage_dial(get(), detail::terminated(address).c_str(), time.ms()));
+        return result_of(meshage_dial(get(), detail::terminated(address).c_str(), time.ms()));
     }
     // Closes the link to a peer.
     void hangup(std::string_view peer) const { try_hangup(peer).value(); }
     result<void> try_hangup(std::string_view peer) const
     {
-        return done(meshage_hangup(get(), detail::terminated(peer).c_str()));
+        return result_of(meshage_hangup(get(), detail::terminated(peer).c_str()));
     }
 
     // Sends a body to the named nodes and waits until all have it in their queues. Throws
-    // `send_error` where not everybody has it.
+    // `send_error` if it was not delivered to all of them.
     report set(const name_list &recipients, bytes_view body, timeout time = usual) const
     {
         return try_set(recipients, body, time).value();
@@ -916,9 +1032,9 @@ public:
         meshage_report *owned = nullptr;
         const meshage_status code = meshage_set(get(), pointers.data(), pointers.size(),
                                                 body.data(), body.size(), time.ms(), &owned);
-        return ended(code, owned);
+        return sent_result(code, owned);
     }
-    // Sends a body to every node that can be reached now.
+    // Sends a body to all nodes that are reachable now.
     report broadcast(bytes_view body, timeout time = usual) const
     {
         return try_broadcast(body, time).value();
@@ -928,11 +1044,11 @@ public:
         meshage_report *owned = nullptr;
         const meshage_status code =
             meshage_broadcast(get(), body.data(), body.size(), time.ms(), &owned);
-        return ended(code, owned);
+        return sent_result(code, owned);
     }
-    // The nodes that a broadcast would go to now.
-    names broadcast_recipients() const { return made<names>(meshage_broadcast_recipients); }
-    // Sends a message built by hand, or received; without recipients it is a broadcast.
+    // The nodes to which a broadcast would be sent now.
+    names broadcast_recipients() const { return query<names>(meshage_broadcast_recipients); }
+    // Sends a message, created or received. A message without recipients is a broadcast.
     report send(const message_view &message, timeout time = usual) const
     {
         return try_send(message, time).value();
@@ -941,25 +1057,26 @@ public:
     {
         meshage_report *owned = nullptr;
         const meshage_status code = meshage_send(get(), message.handle(), time.ms(), &owned);
-        return ended(code, owned);
+        return sent_result(code, owned);
     }
-    // Begins to send and gives back at once. `done` is called exactly once with a `sent`, unless
-    // this throws, when it is never called.
+    // Starts to send and returns at once. `done` is called exactly once with a `sent`; if this
+    // function throws, it is never called.
     template <typename Done>
     pending send_async(const message_view &message, Done &&done, timeout time = usual) const
     {
         using function = std::decay_t<Done>;
         auto owned = detail::boxed(std::forward<Done>(done));
         meshage_op *op = nullptr;
-        detail::check(meshage_send_async(get(), message.handle(), time.ms(), reported<function>,
-                                         owned.get(), &op));
-        // The callback has it now, and may have ended already.
+        detail::check(meshage_send_async(get(), message.handle(), time.ms(),
+                                         detail::report_callback<function>::call, owned.get(),
+                                         &op));
+        // The library owns it now, and may have called and destroyed it already.
         static_cast<void>(owned.release());
         return pending(op);
     }
 
-    // Waits for a message. Throws where none comes in time, and once the node is closed and its
-    // queue empty; a loop reads `while (auto message = node.try_recv(forever))`.
+    // Waits for a message. Throws on timeout, and once the node is closed and its queue is empty. A
+    // receive loop is written `while (auto message = node.try_recv(forever))`.
     message recv(timeout time = forever) const { return try_recv(time).value(); }
     result<message> try_recv(timeout time = forever) const
     {
@@ -969,9 +1086,9 @@ public:
             return {status(code), detail::sentence(code)};
         return message(owned);
     }
-    // Waits for a first message, then hands up to `max` of those that are there to `take`, on this
-    // thread; answers how many. An exception of `take`'s goes on to the caller, after the others of
-    // these messages were handed over, too; of several, the first.
+    // Waits for a message, then calls `take` with it and with up to `max` - 1 further messages that
+    // are already in the queue, on this thread. Returns the number of calls. An exception of `take`
+    // is rethrown after `take` was called with the other messages; if there are several, the first.
     template <typename Take> std::size_t poll(timeout time, std::size_t max, Take &&take) const
     {
         return try_poll(time, max, take).value();
@@ -979,17 +1096,19 @@ public:
     template <typename Take>
     result<std::size_t> try_poll(timeout time, std::size_t max, Take &&take) const
     {
-        taking<std::remove_reference_t<Take>> work{&take, nullptr};
+        using callback = detail::poll_callback<std::remove_reference_t<Take>>;
+        callback state{&take, nullptr};
         std::size_t handled = 0;
-        const meshage_status code = meshage_poll(
-            get(), time.ms(), max, taking<std::remove_reference_t<Take>>::call, &work, &handled);
-        if (work.thrown)
-            std::rethrow_exception(work.thrown);
+        const meshage_status code =
+            meshage_poll(get(), time.ms(), max, callback::call, &state, &handled);
+        if (state.thrown)
+            std::rethrow_exception(state.thrown);
         if (code != MESHAGE_OK)
             return {status(code), detail::sentence(code)};
         return handled;
     }
-    // A descriptor for poll(2): readable while a message waits, and once the node is closed.
+    // A descriptor for poll(2): readable while a message is in the queue, and once the node is
+    // closed.
     int recv_fd() const
     {
         int fd = -1;
@@ -997,46 +1116,31 @@ public:
         return fd;
     }
 
-    // Calls `take` with every `message`, one at a time, on the node's own thread; nullptr takes the
-    // callback away.
+    // Calls `take` with every `message`, one at a time, on the node's dispatch thread; nullptr
+    // removes the callback.
     template <typename Take> void on_message(Take &&take) const
     {
-        if constexpr (std::is_null_pointer_v<std::decay_t<Take>>) {
-            detail::check(meshage_on_message(get(), nullptr, nullptr, nullptr));
-        } else {
-            using function = std::decay_t<Take>;
-            void *const owned = detail::boxed(std::forward<Take>(take)).release();
-            detail::check(meshage_on_message(get(), arrived<function>, owned,
-                                             detail::destroy<function>));
-        }
+        detail::set_callback<detail::message_callback>(
+            [&](auto... callback) { return meshage_on_message(get(), callback...); },
+            std::forward<Take>(take));
     }
-    // Calls `look` with a `message_view` of every message that passes through and is not for this
-    // node; nullptr takes the callback away.
+    // Calls `look` with a `message_view` of every message that the node forwards and that is not
+    // addressed to it; nullptr removes the callback.
     template <typename Look> void on_snoop(Look &&look) const
     {
-        if constexpr (std::is_null_pointer_v<std::decay_t<Look>>) {
-            detail::check(meshage_on_snoop(get(), nullptr, nullptr, nullptr));
-        } else {
-            using function = std::decay_t<Look>;
-            void *const owned = detail::boxed(std::forward<Look>(look)).release();
-            detail::check(
-                meshage_on_snoop(get(), passed<function>, owned, detail::destroy<function>));
-        }
+        detail::set_callback<detail::snoop_callback>(
+            [&](auto... callback) { return meshage_on_snoop(get(), callback...); },
+            std::forward<Look>(look));
     }
-    // Calls `hear` with every `event` from now on; nullptr takes the callback away.
-    template <typename Hear> void on_event(Hear &&hear) const
+    // Calls `handle_event` with every `event` from now on; nullptr removes the callback.
+    template <typename Handle> void on_event(Handle &&handle_event) const
     {
-        if constexpr (std::is_null_pointer_v<std::decay_t<Hear>>) {
-            detail::check(meshage_on_event(get(), nullptr, nullptr, nullptr));
-        } else {
-            using function = std::decay_t<Hear>;
-            void *const owned = detail::boxed(std::forward<Hear>(hear)).release();
-            detail::check(
-                meshage_on_event(get(), happened<function>, owned, detail::destroy<function>));
-        }
+        detail::set_callback<detail::event_callback>(
+            [&](auto... callback) { return meshage_on_event(get(), callback...); },
+            std::forward<Handle>(handle_event));
     }
 
-    // Waits for an event; each since the node's creation comes once, in order.
+    // Waits for an event. Every event since the creation of the node is returned once, in order.
     event next_event(timeout time = forever) const { return try_next_event(time).value(); }
     result<event> try_next_event(timeout time = forever) const
     {
@@ -1048,114 +1152,67 @@ public:
         return event(made);
     }
 
-    // The handle, for the functions of meshage.h. It stays this object's.
+    // The handle, for the functions of meshage.h. This object still owns it.
     meshage_node *handle() const noexcept { return get(); }
 
 private:
     meshage_node *get() const noexcept { return handle_.get(); }
 
-    // An object made by a function with an out-parameter.
-    template <typename Object, typename Made>
-    Object made(meshage_status (*function)(const meshage_node *, Made **)) const
+    // Calls a function that returns an object in an out-parameter.
+    template <typename Object, typename Handle>
+    Object query(meshage_status (*function)(const meshage_node *, Handle **)) const
     {
-        Made *owned = nullptr;
+        Handle *owned = nullptr;
         detail::check(function(get(), &owned));
         return Object(owned);
     }
 
-    static result<void> done(meshage_status code)
+    static result<void> result_of(meshage_status code)
     {
         if (code == MESHAGE_OK)
             return {};
         return {status(code), detail::sentence(code)};
     }
 
-    static sent ended(meshage_status code, meshage_report *owned)
+    static sent sent_result(meshage_status code, meshage_report *owned)
     {
         report outcomes(owned);
         std::string what = code == MESHAGE_OK ? std::string() : detail::sentence(code);
         return {status(code), std::move(what), std::move(outcomes)};
     }
 
-    template <typename Done>
-    static void reported(void *user_data, meshage_status code, meshage_report *owned) noexcept
-    {
-        const std::unique_ptr<Done> done(static_cast<Done *>(user_data));
-        detail::guarded([&] {
-            report outcomes(owned);
-            std::string what;
-            if (code != MESHAGE_OK)
-                what = meshage_strerror(code);
-            (*done)(sent(status(code), std::move(what), std::move(outcomes)));
-        });
-    }
-
-    template <typename Take> static void arrived(void *user_data, meshage_message *owned) noexcept
-    {
-        detail::guarded([&] { (*static_cast<Take *>(user_data))(message(owned)); });
-    }
-
-    template <typename Look>
-    static void passed(void *user_data, const meshage_message *borrowed) noexcept
-    {
-        detail::guarded([&] { (*static_cast<Look *>(user_data))(message_view(borrowed)); });
-    }
-
-    template <typename Hear>
-    static void happened(void *user_data, const meshage_event *borrowed) noexcept
-    {
-        detail::guarded([&] { (*static_cast<Hear *>(user_data))(event(borrowed)); });
-    }
-
-    // What `poll` hands to the library: the caller's function, and what it threw.
-    template <typename Take> struct taking {
-        Take *take;
-        std::exception_ptr thrown;
-
-        static void call(void *user_data, meshage_message *owned) noexcept
-        {
-            taking &self = *static_cast<taking *>(user_data);
-            try {
-                (*self.take)(message(owned));
-            } catch (...) {
-                if (!self.thrown)
-                    self.thrown = std::current_exception();
-            }
-        }
-    };
-
     detail::handle<meshage_node, meshage_node_free> handle_;
 };
 
-// How much the log says.
+// ---- Log ----------------------------------------------------------------------------------------
+
+// The levels of the log.
 enum class log_level : std::int32_t { none, error, warning, information, debugging, trace };
 
 namespace detail {
 
-template <typename Write>
-void logged(void *user_data, std::int32_t level, const char *target, const char *text) noexcept
-{
-    guarded([&] {
-        (*static_cast<Write *>(user_data))(log_level(level), std::string_view(target),
-                                           std::string_view(text));
-    });
-}
+template <typename Function> struct log_callback {
+    static void call(void *user_data, std::int32_t level, const char *part,
+                     const char *text) noexcept
+    {
+        guarded([&] {
+            (*static_cast<Function *>(user_data))(log_level(level), std::string_view(part),
+                                                  std::string_view(text));
+        });
+    }
+};
 
 } // namespace detail
 
-// Hands the library's log to `write(log_level, std::string_view part, std::string_view text)`, for
-// all nodes of the process; nullptr takes the callback away.
-template <typename Write> void on_log(log_level most, Write &&write)
+// Calls `write(log_level, std::string_view part, std::string_view text)` with every line of the
+// library's log up to the level `max`, for all nodes of the process; nullptr removes the callback.
+template <typename Write> void on_log(log_level max, Write &&write)
 {
-    const auto level = static_cast<std::int32_t>(most);
-    if constexpr (std::is_null_pointer_v<std::decay_t<Write>>) {
-        detail::check(meshage_on_log(level, nullptr, nullptr, nullptr));
-    } else {
-        using function = std::decay_t<Write>;
-        void *const owned = detail::boxed(std::forward<Write>(write)).release();
-        detail::check(
-            meshage_on_log(level, detail::logged<function>, owned, detail::destroy<function>));
-    }
+    detail::set_callback<detail::log_callback>(
+        [&](auto... callback) {
+            return meshage_on_log(static_cast<std::int32_t>(max), callback...);
+        },
+        std::forward<Write>(write));
 }
 
 } // namespace meshage

@@ -1,10 +1,10 @@
-//! How the shared library is linked, and how it is found beside where it was built.
+//! Sets the soname of the shared library, and links the soname to the library in cargo's folder.
 //!
-//! Its soname carries the part of the version that says which programs it serves: 0.1 of 0.1.7, 2
-//! of 2.3.4 (semantic versioning: before 1.0 each minor version may break). `cargo cinstall` gives
-//! it the same one. cargo leaves the library under its plain name; a link of the soname beside it
-//! lets programs that were linked in the tree find it. It is never unloaded: its threads may still
-//! run when a host lets go of it.
+//! The soname contains the part of the version that determines compatibility: 0.1 of 0.1.7, 2 of
+//! 2.3.4 (semantic versioning: before 1.0 each minor version may break). `cargo cinstall` sets the
+//! same one. cargo names the file without a version; a symbolic link with the soname beside it lets
+//! programs that were linked in the tree find it. The library is never unloaded (`nodelete`): its
+//! threads may still run after a host program has called dlclose.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ fn main() {
     }
 }
 
-/// The part of the version within which programs go on to run.
+/// The part of the version within which the ABI is compatible.
 fn compatibility() -> String {
     match (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR")) {
         ("0", minor) => format!("0.{minor}"),
@@ -28,10 +28,10 @@ fn compatibility() -> String {
     }
 }
 
-/// Where cargo will put the library: this script's own folder is `build/<name>/out` below it.
+/// The folder in which cargo will put the library: `OUT_DIR` is `build/<name>/out` below it.
 fn output_folder() -> Option<PathBuf> {
-    let own = PathBuf::from(std::env::var_os("OUT_DIR")?);
-    own.ancestors().nth(3).map(Path::to_path_buf)
+    let out_dir = PathBuf::from(std::env::var_os("OUT_DIR")?);
+    out_dir.ancestors().nth(3).map(Path::to_path_buf)
 }
 
 #[cfg(unix)]
@@ -42,7 +42,7 @@ fn link(folder: &Path, soname: &str) {
     }
     let _ = std::fs::remove_file(&link);
     if let Err(error) = std::os::unix::fs::symlink("libmeshage.so", &link) {
-        println!("cargo:warning=no link {}: {error}", link.display());
+        println!("cargo:warning=cannot create the link {}: {error}", link.display());
     }
 }
 

@@ -25,19 +25,19 @@ type Config struct {
 	// Namespace is the node's namespace. Only nodes of the same namespace discover each other. 0 to
 	// 64 bytes of [A-Za-z0-9._-]. The empty namespace is valid too.
 	Namespace string
-	// Degree is the number of links that the node wants, up to 256. With fewer links it solicits.
-	// With 0 it never solicits.
+	// Degree is the number of links that the node looks for, up to 256. With fewer links it sends
+	// solicitations. With 0 it sends none.
 	Degree uint
-	// Broadcast has the addresses to solicit at. Default: 255.255.255.255. 127.255.255.255 reaches
-	// the nodes of this machine only.
+	// Broadcast has the addresses to which solicitations are sent. Default: 255.255.255.255.
+	// 127.255.255.255 reaches the nodes of this machine only.
 	Broadcast []net.IP
-	// Bind is the address to listen at. Default: 0.0.0.0. An IPv6 address makes an IPv6 listener
+	// Bind is the address to listen on. Default: 0.0.0.0. An IPv6 address makes an IPv6 listener
 	// (:: accepts IPv4 and IPv6).
 	Bind net.IP
 	// Port is the port of the mesh, TCP and UDP. Default: DefaultPort. With AnyPort the node
 	// listens on any free TCP port and receives no solicitations.
 	Port int
-	// ListenPort is the TCP port only, so that several nodes can share a machine. AnyPort selects
+	// ListenPort is the TCP port alone, so that several nodes can share a machine. AnyPort selects
 	// any free port. Default: Port.
 	ListenPort int
 	// Version is the application's version, at most 256 bytes. For a peer with another version the
@@ -46,14 +46,16 @@ type Config struct {
 	// Timeout is how long a send and a dial wait if their context has no deadline, in whole
 	// milliseconds. Forever waits without a limit. Default: DEFAULT_TIMEOUT seconds.
 	Timeout time.Duration
-	// MSATimeout is the interval of announcements without a change: 100 ms to one day.
+	// MSATimeout is the interval at which the node announces its links even if nothing has changed:
+	// 100 ms to one day.
 	// Default: DEFAULT_MSA_TIMEOUT seconds.
 	MSATimeout time.Duration
 	// ReceiveBuffer is the capacity of the receive channel in messages, up to 1,048,576. The
 	// library's queue behind it holds as many again. When both are full, senders wait. Default:
 	// RECEIVE_BUFFER.
 	ReceiveBuffer int
-	// MaxMessage is the largest body sent or received, in bytes, up to 1 GiB. Default: 64 MiB.
+	// MaxMessage is the largest body that the node sends or receives, in bytes, up to 1 GiB.
+	// Default: 64 MiB.
 	MaxMessage int
 	// WorkerThreads is the number of I/O threads of the node, up to 64. Default: 1.
 	WorkerThreads int

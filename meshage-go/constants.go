@@ -15,12 +15,13 @@ const (
 	DEFAULT_TIMEOUT = 10
 	// RECEIVE_BUFFER is the capacity of the receive channel in messages.
 	RECEIVE_BUFFER = 1024
-	// DEFAULT_MSA_TIMEOUT is the interval of a node's announcements without a change, in seconds.
+	// DEFAULT_MSA_TIMEOUT is the interval at which a node announces its links even if nothing has
+	// changed, in seconds.
 	DEFAULT_MSA_TIMEOUT = 10
-	// SOLICIT_LIMIT is the largest number of nodes in the mesh with which every node answers a
+	// SOLICIT_LIMIT is the largest size of a mesh in which every eligible node responds to a
 	// solicitation.
 	SOLICIT_LIMIT = 16
-	// SOLICIT_RATIO is the ratio in a larger mesh: one in this many nodes answers.
+	// SOLICIT_RATIO is the ratio in a larger mesh: one in this many eligible nodes responds.
 	SOLICIT_RATIO = 8
 )
 

@@ -16,10 +16,11 @@
 //		fmt.Println(message.Source, message.Body)
 //	}
 //
-// A program that was written for the original Go package of this name compiles against this package
-// after a change of the import path: NewNode, its methods and fields, and the constants in capitals
-// are the original's interface. This package adds errors instead of exits, Close, contexts, the
-// outcome of a message at each recipient, events, and counters.
+// A program that was written for minimega's Go package of this name (the original) compiles against
+// this package after a change of the import path: NewNode, its methods and fields, and the
+// constants in capitals are the original's interface. In addition, this package has functions that
+// return errors instead of ending the program, Close, contexts, the outcome of a message at each
+// recipient, events, and counters.
 //
 // # Bodies
 //

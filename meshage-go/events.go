@@ -12,9 +12,9 @@ import (
 type EventKind int32
 
 const (
-	// EventLinkUp: a direct peer connected.
+	// EventLinkUp: a link to a peer was established.
 	EventLinkUp EventKind = C.MESHAGE_EVENT_LINK_UP
-	// EventLinkDown: the link to a direct peer is gone.
+	// EventLinkDown: the link to a peer was closed or broke.
 	EventLinkDown EventKind = C.MESHAGE_EVENT_LINK_DOWN
 	// EventNodeJoined: a node became reachable on the mesh.
 	EventNodeJoined EventKind = C.MESHAGE_EVENT_NODE_JOINED
@@ -22,7 +22,7 @@ const (
 	EventNodeLeft EventKind = C.MESHAGE_EVENT_NODE_LEFT
 	// EventTopology: the effective network changed.
 	EventTopology EventKind = C.MESHAGE_EVENT_TOPOLOGY
-	// EventNameConflict: two reachable nodes claim the same name.
+	// EventNameConflict: two reachable nodes have the same name.
 	EventNameConflict EventKind = C.MESHAGE_EVENT_NAME_CONFLICT
 	// EventOverflow: the queue was full and events were dropped. Read the mesh again.
 	EventOverflow EventKind = C.MESHAGE_EVENT_OVERFLOW

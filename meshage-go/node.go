@@ -25,8 +25,8 @@ const (
 // Messages arrive on the channel that NewNode and Messages return and wait there. When it is full,
 // senders wait and finally get ErrBusy. No message is dropped.
 type Node struct {
-	// Snoop, if set, is called with every message that passes through the node and is not for it. A
-	// separate goroutine makes the calls, one after the other. If the function is too slow,
+	// Snoop, if set, is called with every message that the node forwards and that is not addressed
+	// to it. A separate goroutine makes the calls, one after the other. If the function is too slow,
 	// messages are dropped. Set it right after NewNode. A later change takes effect within a
 	// second.
 	Snoop func(m *Message)
@@ -51,7 +51,7 @@ type Node struct {
 }
 
 // NewNode starts a node and returns it with the channel of its received messages. With a degree
-// above 0 the node solicits links at once, at the broadcast address (nil: 255.255.255.255) and
+// above 0 the node sends solicitations at once, to the broadcast address (nil: 255.255.255.255) and
 // port. A degree above 256 counts as 256. The node listens on the TCP port of the same number, so
 // that only one such node can run on a machine. New has an option for more.
 //
@@ -132,7 +132,7 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// enter returns the handle for one call. The caller calls leave afterwards.
+// enter returns the handle for one call. The caller must call leave afterwards.
 func (n *Node) enter(op string) (*C.meshage_node, error) {
 	n.mu.RLock()
 	if n.handle == nil {
@@ -145,7 +145,7 @@ func (n *Node) enter(op string) (*C.meshage_node, error) {
 func (n *Node) leave() { n.mu.RUnlock() }
 
 // dispatch starts, on its first call, the goroutine that takes the results of the library's
-// callbacks. The caller has entered.
+// callbacks. The caller must have called enter.
 func (n *Node) dispatch() {
 	n.dispatchOnce.Do(func() { go n.runDispatch() })
 }
@@ -171,7 +171,7 @@ func (n *Node) Port() int {
 	return int(C.meshage_node_port(handle))
 }
 
-// GetDegree returns the number of links that the node wants.
+// GetDegree returns the number of links that the node looks for.
 func (n *Node) GetDegree() uint {
 	handle, err := n.enter("degree")
 	if err != nil {
@@ -181,8 +181,8 @@ func (n *Node) GetDegree() uint {
 	return uint(C.meshage_node_degree(handle))
 }
 
-// SetDegree sets the number of links that the node wants. A degree above 256 counts as 256. With
-// fewer links the node starts to solicit. Existing links stay.
+// SetDegree sets the number of links that the node looks for. A degree above 256 counts as 256.
+// With fewer links the node starts to send solicitations. Existing links stay.
 func (n *Node) SetDegree(degree uint) {
 	handle, err := n.enter("degree")
 	if err != nil {
@@ -192,7 +192,8 @@ func (n *Node) SetDegree(degree uint) {
 	C.meshage_node_set_degree(handle, C.uint32_t(min(degree, degreeMax)))
 }
 
-// GetMSATimeout returns the interval of the node's announcements without a change.
+// GetMSATimeout returns the interval at which the node announces its links even if nothing has
+// changed.
 func (n *Node) GetMSATimeout() time.Duration {
 	handle, err := n.enter("MSA timeout")
 	if err != nil {
@@ -202,8 +203,8 @@ func (n *Node) GetMSATimeout() time.Duration {
 	return time.Duration(C.meshage_node_msa_timeout(handle)) * time.Millisecond
 }
 
-// SetMSATimeout sets the interval of announcements without a change, in seconds. 0 counts as a
-// tenth of a second, and more than a day as a day.
+// SetMSATimeout sets the interval at which the node announces its links even if nothing has
+// changed, in seconds. 0 counts as a tenth of a second, and more than a day as a day.
 func (n *Node) SetMSATimeout(timeout uint) {
 	handle, err := n.enter("MSA timeout")
 	if err != nil {

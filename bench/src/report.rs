@@ -64,10 +64,10 @@ fn head(paths: &Paths, options: &Options, systems: &[&System]) -> String {
         "# Measurements\n\n\
          Written by `cargo xtask bench` on {}; {}.\n\n\
          Each case runs two processes over loopback TCP, or more if it needs them. Each system has {} rounds \
-         of {} ms, in turn with the rounds of all other systems. A time is the median of the rounds' medians \
-         (and of their 99th and 99.9th percentiles). A rate is the median of the rounds' rates. `@same` pins \
-         all processes to one core: this excludes the wake-up time of an idle core, and the figure varies \
-         less. Absolute figures differ from machine to machine and from run to run, so compare ratios within \
+         of {} ms, in turn with the rounds of all other systems. A time is the median of the rounds' medians, \
+         and a percentile is the median of the rounds' percentiles. A rate is the median of the rounds' \
+         rates. `@same` pins all processes to one core: this excludes the wake-up time of an idle core, and \
+         the figure varies less. Absolute figures differ from machine to machine and from run to run, so compare ratios within \
          one run. [bench/README.md](../../bench/README.md) describes each case.\n\n\
          | system | description | version |\n|---|---|---|\n",
         machine::date(),

@@ -1,14 +1,14 @@
 # libmeshage for CMake. After find_package(meshage 0.1 REQUIRED), link one of
 #
 #   meshage::shared   the shared library
-#   meshage::static   the library inside the program, with what it needs of the system
+#   meshage::static   the static library, with the system libraries that it requires
 #
-# Both bring the folder of meshage.h and meshage.hpp. Everything is found from where this file lies,
-# so that an installed copy may be moved.
+# Both add the include folder of meshage.h and meshage.hpp. All paths are relative to this file, so
+# that an installation can be moved.
 
 get_filename_component(_meshage_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
 
-# An installation into another folder writes it into the first line.
+# An installation with another library folder sets meshage_LIBDIR in the first line of this file.
 set(_meshage_libdir "")
 foreach(_meshage_candidate IN ITEMS
         "${meshage_LIBDIR}" lib "lib/${CMAKE_LIBRARY_ARCHITECTURE}" lib64)
@@ -28,7 +28,7 @@ if(NOT TARGET meshage::shared AND EXISTS "${_meshage_libdir}/libmeshage.so")
 endif()
 
 if(NOT TARGET meshage::static AND EXISTS "${_meshage_libdir}/libmeshage.a")
-    # What the compiler of the library said that it needs stands in one place: meshage.pc.
+    # The system libraries that the static library requires are listed in meshage.pc.
     file(STRINGS "${_meshage_libdir}/pkgconfig/meshage.pc" _meshage_system REGEX "^Libs.private: ")
     string(REPLACE "Libs.private: " "" _meshage_system "${_meshage_system}")
     separate_arguments(_meshage_system UNIX_COMMAND "${_meshage_system}")
@@ -39,7 +39,7 @@ if(NOT TARGET meshage::static AND EXISTS "${_meshage_libdir}/libmeshage.a")
         INTERFACE_INCLUDE_DIRECTORIES "${_meshage_prefix}/include")
 endif()
 
-# find_package(meshage COMPONENTS static) asks for one of the two by name; otherwise any will do.
+# find_package(meshage COMPONENTS static) requires one of the two; otherwise either is sufficient.
 foreach(_meshage_component IN ITEMS ${meshage_FIND_COMPONENTS})
     if(TARGET meshage::${_meshage_component})
         set(meshage_${_meshage_component}_FOUND TRUE)

@@ -1,8 +1,9 @@
-//! A function of the program's with the data it wants to see, and the knowledge whether one runs.
+//! An application's callback: a function, its `user_data`, and the `drop` function that frees the
+//! `user_data`.
 //!
 //! ```text
 //!   Slot ──► Arc<Callback> ◄── the thread that runs it
-//!                │ the last of the two to let go calls `drop`, once
+//!                │ when both have released it, `drop` is called, once
 //! ```
 
 use std::cell::Cell;
@@ -10,20 +11,21 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Called once with a callback's `user_data`, after its last use: the place to free it.
+/// Frees a callback's `user_data`. Called once, after the last use of the `user_data`.
 pub type meshage_drop_cb = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// Locks; a panic elsewhere leaves what our locks guard as it was.
+/// Locks a mutex. A panic while a lock of this crate is held leaves the guarded data consistent, so
+/// poisoning is ignored.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The program's pointer. We hand it back and never look at it.
+/// The application's pointer. It is passed back and never dereferenced.
 #[derive(Clone, Copy)]
 pub(crate) struct UserData(pub(crate) *mut c_void);
 
-// SAFETY: never dereferenced here. The header tells the program that callbacks come on other
-// threads, so that what it points to must bear that.
+// SAFETY: never dereferenced here. The header states that callbacks run on other threads, so the
+// application's data must be usable there.
 unsafe impl Send for UserData {}
 // SAFETY: as above.
 unsafe impl Sync for UserData {}
@@ -36,7 +38,7 @@ pub(crate) struct Callback<F> {
 }
 
 impl<F> Callback<F> {
-    /// From here on `drop` will be called, whatever becomes of the callback.
+    /// Takes ownership of `user_data`: from here on, `drop` is called in every case.
     pub(crate) fn new(function: F, user_data: *mut c_void, drop: meshage_drop_cb) -> Self {
         Self { function, user_data: UserData(user_data), drop }
     }
@@ -49,22 +51,22 @@ impl<F> Callback<F> {
 impl<F> Drop for Callback<F> {
     fn drop(&mut self) {
         if let Some(drop) = self.drop {
-            let _inside = Inside::enter();
-            // SAFETY: the program gave the two together, and this is their last use.
+            let _scope = CallbackScope::enter();
+            // SAFETY: the application passed the two together, and this is their last use.
             unsafe { drop(self.user_data.0) };
         }
     }
 }
 
 impl<F> Callback<Option<F>> {
-    /// The callback, or none where the function is NULL (`drop` is then called at once).
-    pub(crate) fn present(mut self) -> Option<Callback<F>> {
+    /// The callback; `None` if the function is NULL (`drop` is then called at once).
+    pub(crate) fn non_null(mut self) -> Option<Callback<F>> {
         let function = self.function.take()?;
         Some(Callback { function, user_data: self.user_data, drop: self.drop.take() })
     }
 }
 
-/// The place of one callback.
+/// Holds at most one callback.
 pub(crate) struct Slot<F>(Mutex<Option<Arc<Callback<F>>>>);
 
 impl<F> Default for Slot<F> {
@@ -89,8 +91,8 @@ impl<F> Slot<F> {
         lock(&self.0).is_some()
     }
 
-    /// Does something unless a callback is set. None can be set meanwhile: keep it short, and call
-    /// nothing of the program's.
+    /// Runs `work` unless a callback is set. The slot is locked meanwhile, so `work` must be short
+    /// and must not call the application.
     pub(crate) fn unless_set<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         let callback = lock(&self.0);
         if callback.is_some() { None } else { Some(work()) }
@@ -101,46 +103,46 @@ thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// While it lives, this thread is inside a callback.
-pub(crate) struct Inside(());
+/// Marks the current thread as running a callback, for as long as the value lives.
+pub(crate) struct CallbackScope(());
 
-impl Inside {
+impl CallbackScope {
     pub(crate) fn enter() -> Self {
         DEPTH.set(DEPTH.get() + 1);
         Self(())
     }
 
-    /// Whether the calling thread is inside a callback of any node.
+    /// Whether the current thread is running a callback of any node.
     pub(crate) fn is_current() -> bool {
         DEPTH.get() > 0
     }
 }
 
-impl Drop for Inside {
+impl Drop for CallbackScope {
     fn drop(&mut self) {
         DEPTH.set(DEPTH.get() - 1);
     }
 }
 
-/// Counts the callbacks of a node that run, or that are promised to run.
+/// Counts the callbacks of a node that are running or certain to run.
 #[derive(Default)]
-pub(crate) struct Under {
+pub(crate) struct InFlight {
     count: AtomicUsize,
-    /// Whether anybody waits for the last to leave.
+    /// Whether a thread waits for the count to reach 0.
     awaited: Mutex<bool>,
     none: Condvar,
 }
 
-/// One callback that is counted as long as this lives.
-pub(crate) struct Counted(Arc<Under>);
+/// One callback, counted for as long as the value lives.
+pub(crate) struct InFlightGuard(Arc<InFlight>);
 
-impl Under {
-    pub(crate) fn count(self: &Arc<Self>) -> Counted {
+impl InFlight {
+    pub(crate) fn enter(self: &Arc<Self>) -> InFlightGuard {
         self.count.fetch_add(1, Ordering::AcqRel);
-        Counted(self.clone())
+        InFlightGuard(self.clone())
     }
 
-    /// Waits until none is left.
+    /// Waits until the count is 0.
     pub(crate) fn wait(&self) {
         let mut awaited = lock(&self.awaited);
         *awaited = true;
@@ -150,10 +152,10 @@ impl Under {
     }
 }
 
-impl Drop for Counted {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // Whoever saw the count before this waits by the time that the lock is free.
+            // A thread that read the count before this waits once it has released the lock.
             let awaited = *lock(&self.0.awaited);
             if awaited {
                 self.0.none.notify_all();

@@ -1,19 +1,21 @@
-//! A configuration: the core's builder, one function an option.
+//! The configuration of a node: the core's builder, with one function for each option.
 
 use std::ffi::c_char;
 
 use meshage::config::{Config, ConfigBuilder, DEFAULT_MSA_TIMEOUT, DEFAULT_TIMEOUT};
 
-use crate::boundary::{Failure, create, free, status};
+use crate::boundary::{create, free, status};
 use crate::convert::{Wait, required, text};
+use crate::failure::Failure;
 use crate::status::meshage_status::{self, MESHAGE_ERR_INVALID};
 
-/// What a node is configured with. Used by one thread at a time.
+/// The configuration of a node. Not thread-safe: one thread at a time may use it.
 pub struct meshage_config {
     pub(crate) builder: ConfigBuilder,
 }
 
-/// Sets an option, if the core takes it: every option is independent of the others.
+/// Sets an option if the core accepts it. It is checked on a builder that has only this option,
+/// since the options are independent of each other.
 fn change(
     config: Option<&mut meshage_config>,
     set: impl Fn(ConfigBuilder) -> ConfigBuilder,
@@ -24,11 +26,28 @@ fn change(
     Ok(())
 }
 
-/// A configuration for a node of this name: 1 to 64 bytes of `[A-Za-z0-9._-]`, unique on the mesh.
-/// All else has a default. The name is checked by `meshage_node_create`.
+/// Sets an option that is a string; `what` is its name in the header.
 ///
-/// Yours to free with `meshage_config_free`. NULL where `name` is NULL or not UTF-8;
-/// `meshage_last_error` says so.
+/// # Safety
+/// As [`text`].
+unsafe fn change_text<'a>(
+    config: Option<&mut meshage_config>,
+    value: *const c_char,
+    what: &str,
+    set: impl Fn(ConfigBuilder, &'a str) -> ConfigBuilder,
+) -> meshage_status {
+    status(|| {
+        // SAFETY: the caller's promise.
+        let value = unsafe { text(value, what)? };
+        change(config, |builder| set(builder, value))
+    })
+}
+
+/// Creates the configuration of a node named `name`: 1 to 64 bytes of `[A-Za-z0-9._-]`, unique on
+/// the mesh. All other options have defaults. `meshage_node_create` checks the name.
+///
+/// Free the result with `meshage_config_free`. Returns NULL if `name` is NULL or not UTF-8;
+/// `meshage_last_error` gives the reason.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_config_create(name: *const c_char) -> *mut meshage_config {
     create(|| {
@@ -38,15 +57,16 @@ pub unsafe extern "C" fn meshage_config_create(name: *const c_char) -> *mut mesh
     })
 }
 
-/// Frees a configuration. NULL is nothing to free. Nodes made with it keep their copy.
+/// Frees a configuration. Nodes that were created with it have their own copy. Does nothing for
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_config_free(config: *mut meshage_config) {
     // SAFETY: the caller's promise.
     unsafe { free(config) }
 }
 
-/// Only nodes of one namespace join each other by themselves: 0 to 64 bytes of `[A-Za-z0-9._-]`.
-/// Default: the empty one, "", which is a namespace like any other.
+/// Sets the namespace: 0 to 64 bytes of `[A-Za-z0-9._-]`. Nodes discover only nodes of the same
+/// namespace. Default: "", which is a namespace like any other.
 ///
 /// Errors: NULL, UTF8, INVALID. The string is copied.
 #[unsafe(no_mangle)]
@@ -54,14 +74,12 @@ pub unsafe extern "C" fn meshage_config_namespace(
     config: Option<&mut meshage_config>,
     ns: *const c_char,
 ) -> meshage_status {
-    status(|| {
-        // SAFETY: the caller's promise.
-        let ns = unsafe { text(ns, "ns")? };
-        change(config, |builder| builder.namespace(ns))
-    })
+    // SAFETY: the caller's promise.
+    unsafe { change_text(config, ns, "ns", ConfigBuilder::namespace) }
 }
 
-/// How many links the node wants; with fewer it solicits. 0 to 256. Default: 0, it solicits never.
+/// Sets the degree, the number of links that the node looks for: 0 to 256. A node with fewer links
+/// sends solicitations. Default: 0, which sends none.
 ///
 /// Errors: NULL, INVALID.
 #[unsafe(no_mangle)]
@@ -72,8 +90,8 @@ pub extern "C" fn meshage_config_degree(
     status(|| change(config, |builder| builder.degree(degree)))
 }
 
-/// Adds an IP address to solicit at. Default, where none is added: 255.255.255.255. On one machine,
-/// 127.255.255.255 reaches every node of that machine and nobody else.
+/// Adds an IP address to which solicitations are sent. If none is added: 255.255.255.255. The
+/// address 127.255.255.255 reaches all nodes on the same machine and no others.
 ///
 /// Errors: NULL, UTF8, INVALID. The string is copied.
 #[unsafe(no_mangle)]
@@ -81,15 +99,12 @@ pub unsafe extern "C" fn meshage_config_broadcast(
     config: Option<&mut meshage_config>,
     ip: *const c_char,
 ) -> meshage_status {
-    status(|| {
-        // SAFETY: the caller's promise.
-        let ip = unsafe { text(ip, "ip")? };
-        change(config, |builder| builder.broadcast(ip))
-    })
+    // SAFETY: the caller's promise.
+    unsafe { change_text(config, ip, "ip", ConfigBuilder::broadcast) }
 }
 
-/// The IP address to listen at. Default: 0.0.0.0. An IPv6 address makes an IPv6 listener ("::"
-/// takes both kinds).
+/// Sets the IP address to listen on. Default: 0.0.0.0. With an IPv6 address the node listens on
+/// IPv6 ("::" accepts IPv4 and IPv6).
 ///
 /// Errors: NULL, UTF8, INVALID. The string is copied.
 #[unsafe(no_mangle)]
@@ -97,15 +112,12 @@ pub unsafe extern "C" fn meshage_config_bind(
     config: Option<&mut meshage_config>,
     ip: *const c_char,
 ) -> meshage_status {
-    status(|| {
-        // SAFETY: the caller's promise.
-        let ip = unsafe { text(ip, "ip")? };
-        change(config, |builder| builder.bind(ip))
-    })
+    // SAFETY: the caller's promise.
+    unsafe { change_text(config, ip, "ip", ConfigBuilder::bind) }
 }
 
-/// The port of the mesh, for TCP and UDP. Default: 9000. 0 takes any free TCP port and never hears
-/// a solicitation.
+/// Sets the port of the mesh, for TCP and UDP. Default: `MESHAGE_DEFAULT_PORT`. With 0 the node
+/// listens on any free TCP port and receives no solicitations.
 ///
 /// Errors: NULL.
 #[unsafe(no_mangle)]
@@ -116,8 +128,8 @@ pub extern "C" fn meshage_config_port(
     status(|| change(config, |builder| builder.port(port)))
 }
 
-/// The TCP port alone, so that many nodes share a machine; 0 takes any free one. Default: the port
-/// of the mesh.
+/// Sets the TCP port only, so that several nodes can run on one machine; 0 is any free port.
+/// Default: the port of the mesh.
 ///
 /// Errors: NULL.
 #[unsafe(no_mangle)]
@@ -128,8 +140,8 @@ pub extern "C" fn meshage_config_listen_port(
     status(|| change(config, |builder| builder.listen_port(port)))
 }
 
-/// The application's version, at most 256 bytes. A peer with another one is warned of in the log,
-/// nothing more. Default: empty.
+/// Sets the version of the application, at most 256 bytes. The node logs a warning about a peer
+/// with another version; there is no other effect. Default: "".
 ///
 /// Errors: NULL, UTF8, INVALID. The string is copied.
 #[unsafe(no_mangle)]
@@ -137,15 +149,12 @@ pub unsafe extern "C" fn meshage_config_version(
     config: Option<&mut meshage_config>,
     version: *const c_char,
 ) -> meshage_status {
-    status(|| {
-        // SAFETY: the caller's promise.
-        let version = unsafe { text(version, "version")? };
-        change(config, |builder| builder.version(version))
-    })
+    // SAFETY: the caller's promise.
+    unsafe { change_text(config, version, "version", ConfigBuilder::version) }
 }
 
-/// What `MESHAGE_DEFAULT` stands for in this node's calls, in milliseconds. 0 or more, or
-/// `MESHAGE_INFINITE`. Default: `MESHAGE_DEFAULT_TIMEOUT_MS`.
+/// Sets the node's own timeout in milliseconds: 0 or more, or `MESHAGE_INFINITE`. Calls with the
+/// time `MESHAGE_DEFAULT` use it. Default: `MESHAGE_DEFAULT_TIMEOUT_MS`.
 ///
 /// Errors: NULL, INVALID.
 #[unsafe(no_mangle)]
@@ -159,8 +168,8 @@ pub extern "C" fn meshage_config_timeout(
     })
 }
 
-/// How often the node announces its links though nothing changed, in milliseconds: 100 to a day's.
-/// Default: `MESHAGE_DEFAULT_MSA_TIMEOUT_MS`.
+/// Sets the interval at which the node announces its links even if nothing has changed, in
+/// milliseconds: 100 to 86,400,000 (one day). Default: `MESHAGE_DEFAULT_MSA_TIMEOUT_MS`.
 ///
 /// Errors: NULL, INVALID.
 #[unsafe(no_mangle)]
@@ -174,8 +183,8 @@ pub extern "C" fn meshage_config_msa_timeout(
     })
 }
 
-/// How many messages wait for the application at most, 1 to 1,048,576; senders wait for room.
-/// Default: `MESHAGE_RECEIVE_BUFFER`.
+/// Sets the capacity of the receive queue, in messages: 1 to 1,048,576. When the queue is full,
+/// senders wait. Default: `MESHAGE_RECEIVE_BUFFER`.
 ///
 /// Errors: NULL, INVALID.
 #[unsafe(no_mangle)]
@@ -186,7 +195,7 @@ pub extern "C" fn meshage_config_receive_buffer(
     status(|| change(config, |builder| builder.receive_buffer(messages)))
 }
 
-/// The largest body sent or received, in bytes: 1 to 1 GiB. Default: 64 MiB.
+/// Sets the largest body that the node sends or receives, in bytes: 1 to 1 GiB. Default: 64 MiB.
 ///
 /// Errors: NULL, INVALID.
 #[unsafe(no_mangle)]
@@ -197,7 +206,7 @@ pub extern "C" fn meshage_config_max_message(
     status(|| change(config, |builder| builder.max_message(bytes)))
 }
 
-/// How many threads move the node's bytes, 1 to 64. Default: 1.
+/// Sets the number of the node's I/O threads: 1 to 64. Default: 1.
 ///
 /// Errors: NULL, INVALID.
 #[unsafe(no_mangle)]
@@ -212,19 +221,16 @@ pub extern "C" fn meshage_config_worker_threads(
     })
 }
 
-/// Adds an address ("host", "host:port", "[v6]:port") that the node dials until it is linked, for
-/// ever, also after the link broke. What is no such address is INVALID; a host that cannot be found
-/// is not, the node goes on trying.
+/// Adds an address ("host", "host:port" or "[v6]:port") that the node dials until it is linked, and
+/// again whenever that link breaks. A host that cannot be resolved is not an error: the node keeps
+/// trying.
 ///
-/// Errors: NULL, UTF8, INVALID. The string is copied.
+/// Errors: NULL, UTF8, INVALID (the address cannot be parsed). The string is copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_config_seed_address(
     config: Option<&mut meshage_config>,
     address: *const c_char,
 ) -> meshage_status {
-    status(|| {
-        // SAFETY: the caller's promise.
-        let address = unsafe { text(address, "address")? };
-        change(config, |builder| builder.seed(address))
-    })
+    // SAFETY: the caller's promise.
+    unsafe { change_text(config, address, "address", ConfigBuilder::seed) }
 }

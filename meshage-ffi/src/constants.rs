@@ -1,27 +1,28 @@
-//! The constants of the header, each held to the core's.
+//! The constants of the header. Each is compared with the core's at compile time.
 
 use meshage::config;
 use meshage::message::Encoding;
 use meshage::name::LOLLIPOP_LENGTH;
 
-/// As a time: wait for ever.
+/// As a time: wait without limit.
 pub const MESHAGE_INFINITE: i32 = -1;
-/// As a time: the node's own timeout (`meshage_config_timeout`).
+/// As a time: the node's own timeout, see `meshage_config_timeout`.
 pub const MESHAGE_DEFAULT: i32 = -2;
 
-/// How long a send waits for acknowledgements, in milliseconds.
+/// The default for how long a send waits for acknowledgements, in milliseconds.
 pub const MESHAGE_DEFAULT_TIMEOUT_MS: i32 = 10000;
-/// How often a node announces its links though nothing changed, in milliseconds.
+/// The default interval at which a node announces its links even if nothing has changed, in
+/// milliseconds.
 pub const MESHAGE_DEFAULT_MSA_TIMEOUT_MS: i32 = 10000;
-/// The port of the mesh, TCP and UDP.
+/// The default port of the mesh, TCP and UDP.
 pub const MESHAGE_DEFAULT_PORT: i32 = 9000;
-/// How many messages wait for the application at most.
+/// The default capacity of the receive queue, in messages.
 pub const MESHAGE_RECEIVE_BUFFER: i32 = 1024;
-/// Up to this many nodes in the mesh, every eligible one answers a solicitation.
+/// On a mesh of up to this many nodes, every eligible node responds to a solicitation.
 pub const MESHAGE_SOLICIT_LIMIT: i32 = 16;
-/// In a larger mesh one node in so many answers.
+/// On a larger mesh, one eligible node in this many responds to a solicitation.
 pub const MESHAGE_SOLICIT_RATIO: i32 = 8;
-/// Announcement sequences up to this one are used once after a start.
+/// Announcement sequences up to this value are used once, after a start.
 pub const MESHAGE_LOLLIPOP_LENGTH: i32 = 16;
 
 const _: () = {
@@ -34,20 +35,20 @@ const _: () = {
     assert!(MESHAGE_LOLLIPOP_LENGTH as u32 == LOLLIPOP_LENGTH);
 };
 
-/// How a body is to be read. It is carried with the message and never interpreted in transit.
-/// Values from 1024 on belong to applications.
+/// The encoding of a body. It is sent with the message and not interpreted in transit. Values from
+/// 1024 upwards are reserved for applications.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum meshage_encoding {
-    /// Bytes, meaning whatever the programs agreed on.
+    /// Bytes in a format that the programs have agreed on.
     MESHAGE_ENCODING_BYTES = 0,
     /// UTF-8 text.
     MESHAGE_ENCODING_TEXT = 1,
     /// JSON, in UTF-8.
     MESHAGE_ENCODING_JSON = 2,
-    /// A serde value in bincode's standard configuration.
+    /// A serde value, encoded in bincode's standard configuration.
     MESHAGE_ENCODING_BINCODE = 3,
-    /// A Go interface value in encoding/gob.
+    /// A Go interface value, encoded by encoding/gob.
     MESHAGE_ENCODING_GOB = 4,
 }
 

@@ -1,41 +1,43 @@
-//! The C API of libmeshage: opaque handles over the blocking facade of the core.
+//! The C API of libmeshage: opaque handles over the blocking API of the core.
 //!
-//! This crate owns the edge between C and Rust: pointers, strings, statuses, callbacks. It decides
-//! nothing: a function here converts its arguments, makes one call of the facade, and converts
-//! the answer. `include/meshage.h` is generated from this crate by `cargo xtask header`; the
-//! documentation of a function here is what a C programmer reads there.
+//! This crate owns the boundary between C and Rust: pointers, strings, statuses, callbacks. It has
+//! no logic of its own: a function converts its arguments, makes one call of the core, and converts
+//! the result. `cargo xtask header` generates `include/meshage.h` from this crate; the
+//! documentation of the functions here is the documentation in the header.
 //!
 //! ```text
-//!   C program ──► library · config · node · send · message · receive · snapshot     (extern "C")
-//!                     │ boundary: no panic crosses, NULL is checked, the thread's last error
+//!   C program ──► library · config · node · send · message · receive · subscribe    (extern "C")
+//!                     │ convert: checks arguments  │ boundary: catches panics, last error
 //!                     ▼
-//!                 handle (counted, so that a node may be freed while others wait in it)
+//!                 handle: reference-counted, so that a node may be freed while calls wait in it
 //!                     ▼
-//!                 meshage::blocking::Node ──► dispatch ──► the program's callbacks
+//!                 meshage::blocking::Node ──► dispatch ──► the application's callbacks
 //! ```
 //!
-//! What every function keeps:
+//! Every function obeys these rules:
 //!
-//! 1. It writes its out-parameters to NULL or 0 before it does anything else.
-//! 2. A required pointer that is NULL is `MESHAGE_ERR_NULL`; an
-//!    accessor answers NULL or 0 for it.
-//! 3. A panic stops at the edge and becomes `MESHAGE_ERR_PANIC`.
-//! 4. No lock of this crate is held while a callback runs, and no callback runs on a thread that
-//!    moves bytes.
-//! 5. In a forked child an inherited node is never touched: its locks may be held for ever there.
+//! 1. It sets its out-parameters to NULL or 0 before it does anything else.
+//! 2. If a required pointer is NULL, it returns `MESHAGE_ERR_NULL`; an accessor returns NULL or 0.
+//! 3. A panic does not cross the boundary; it becomes `MESHAGE_ERR_PANIC`.
+//! 4. No lock of this crate is held while a callback runs, and no callback runs on an I/O thread.
+//! 5. In a forked child, an inherited node is never used: a lock that another thread of the parent
+//!    held at the fork is never released there.
 #![expect(unsafe_code, reason = "the C ABI: raw pointers come in and go out here, and only here")]
-#![expect(non_camel_case_types, reason = "the types bear the names of the C contract")]
+#![expect(non_camel_case_types, reason = "the types have the names of the C contract")]
 #![expect(
     clippy::missing_safety_doc,
-    reason = "each documentation text is C's: it says what the caller owes, in C's words"
+    reason = "the documentation is the C header's, which states the caller's duties for C"
 )]
 
+mod block_on;
 mod boundary;
+mod callbacks;
 mod convert;
 mod dispatch;
+mod failure;
 mod handle;
 
-// From here on in the order of the header.
+// The modules from here on are in the order of the header.
 pub mod constants;
 
 pub mod status;
@@ -57,6 +59,8 @@ pub mod report;
 pub mod message;
 
 pub mod receive;
+
+pub mod subscribe;
 
 pub mod names;
 

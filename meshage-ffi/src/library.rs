@@ -1,4 +1,4 @@
-//! The library itself: version, statuses in words, the last error, strings.
+//! Functions of the library as a whole: version, status texts, the last error, strings.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -9,19 +9,19 @@ use crate::status;
 const VERSION: &CStr =
     match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
         Ok(version) => version,
-        Err(_) => panic!("a version holds no NUL"),
+        Err(_) => panic!("a version contains no NUL"),
     };
 
-/// The version of the library that runs, as text: "0.1.0". `MESHAGE_VERSION_STRING` is the version
-/// that the program was compiled against.
+/// Returns the version of the running library as text, such as "0.1.0". `MESHAGE_VERSION_STRING` is
+/// the version of the header that the program was compiled with.
 ///
-/// Never NULL; lives as long as the program. Any thread. Does not block.
+/// Never NULL; valid for the life of the program. Any thread. Does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// The version of the library that runs, as a number: major << 16 | minor << 8 | patch.
+/// Returns the version of the running library as a number: major << 16 | minor << 8 | patch.
 ///
 /// Any thread. Does not block.
 #[unsafe(no_mangle)]
@@ -32,9 +32,10 @@ pub extern "C" fn meshage_version_number() -> u32 {
     })
 }
 
-/// Only its name matters: each library has the one of the versions that it can stand in for, so that
-/// a program that calls it, as `MESHAGE_ABI()`, does not link with a library too old or too new for
-/// this header, and reads why. Answers what `meshage_version_number` does.
+/// Returns what `meshage_version_number` returns. A library exports only the function whose name
+/// contains the version that it is compatible with. A program that calls it as `MESHAGE_ABI()`
+/// therefore fails to link with a library that is too old or too new for this header, and the
+/// linker's error contains the version.
 ///
 /// Any thread. Does not block.
 #[unsafe(no_mangle)]
@@ -42,39 +43,42 @@ pub extern "C" fn meshage_abi_0_1() -> u32 {
     meshage_version_number()
 }
 
-/// What a status means, in English. For what happened in particular, see `meshage_last_error`.
+/// Returns the meaning of a status in English. `meshage_last_error` describes a particular error.
 ///
-/// Never NULL, for an unknown status neither; lives as long as the program. Any thread.
+/// Never NULL, not even for an unknown status; valid for the life of the program. Any thread. Does
+/// not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_strerror(status: i32) -> *const c_char {
     status::text(status).as_ptr()
 }
 
-/// What went wrong in this thread's last call that answers with a status or a new object, in a
-/// sentence that says what to do; "" where nothing went wrong.
+/// Returns a sentence that describes the error of the calling thread's last call that returned a
+/// status or a new object; "" if that call succeeded.
 ///
-/// Never NULL. Borrowed: valid until this thread's next such call, and in this thread alone.
-/// Accessors and _free functions leave it as it is.
+/// Never NULL. Borrowed: valid until the thread's next such call, and only in this thread.
+/// Accessors and _free functions leave it unchanged. Does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_last_error() -> *const c_char {
     value(c"".as_ptr(), || last_error(|text| text.as_ptr()).unwrap_or(c"".as_ptr()))
 }
 
-/// Copies what `meshage_last_error` points to into `buf`, like snprintf: at most `cap` bytes, the
-/// NUL that ends them included. Answers how long the whole text is, without its NUL.
+/// Copies the text of `meshage_last_error` to `buf`, as snprintf does: at most `cap` bytes
+/// including the terminating NUL. Returns the length of the complete text in bytes, without its
+/// NUL.
 ///
-/// `buf` may be NULL where `cap` is 0. The last error stays as it is.
+/// `buf` may be NULL if `cap` is 0. A character that does not fit is left out as a whole. Leaves
+/// the last error unchanged. Any thread. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_last_error_copy(buf: *mut c_char, cap: usize) -> usize {
     let copy = |text: &CString| {
         let text = text.as_bytes();
         if !buf.is_null() && cap > 0 {
             let mut fits = text.len().min(cap - 1);
-            // Whole characters: half of one is not UTF-8.
+            // Part of a character would not be valid UTF-8.
             while fits < text.len() && text[fits] & 0xC0 == 0x80 {
                 fits -= 1;
             }
-            // SAFETY: `fits` + 1 is at most `cap`, for which the caller vouches.
+            // SAFETY: `fits` + 1 is at most `cap`, and the caller promises that many bytes.
             unsafe {
                 ptr::copy_nonoverlapping(text.as_ptr().cast(), buf, fits);
                 buf.add(fits).write(0);
@@ -85,14 +89,14 @@ pub unsafe extern "C" fn meshage_last_error_copy(buf: *mut c_char, cap: usize) -
     value(0, || last_error(copy).unwrap_or(0))
 }
 
-/// Frees a string that the library gave away (`meshage_node_dot`). NULL is nothing to free.
+/// Frees a string that the caller owns (from `meshage_node_dot`). Does nothing for NULL.
 ///
-/// Any thread.
+/// Any thread. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_string_free(string: *mut c_char) {
     if string.is_null() {
         return;
     }
-    // SAFETY: the caller's promise: it came from `CString::into_raw` and was not freed yet.
+    // SAFETY: the caller's promise: it came from `CString::into_raw` and was not freed before.
     value((), || drop(unsafe { CString::from_raw(string) }));
 }

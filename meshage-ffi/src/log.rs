@@ -1,20 +1,21 @@
-//! The library's log, handed to the program.
+//! Passes the library's log to the application.
 //!
 //! ```text
-//!   any thread ── line ──► bounded queue ──► one thread ──► the program's callback
+//!   any thread ── line ──► bounded queue ──► one thread ──► the application's callback
 //! ```
 //!
-//! A line never waits: where the program is slow, lines are dropped and their number is told. The
-//! thread starts with the first callback and lives as long as the process.
+//! Logging never blocks: if the callback is slow, lines are dropped, and a later line of the log
+//! contains the number of dropped lines. The thread starts with the first callback and runs until
+//! the process ends.
 
 use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::fmt::{self, Write as _};
 use std::io;
 use std::process;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use tracing::field::{Field, Visit};
@@ -24,18 +25,19 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use crate::boundary::{Failure, c_string, status};
-use crate::callback::{Callback, Inside, Slot, meshage_drop_cb};
+use crate::boundary::{c_string, status};
+use crate::callback::{Callback, CallbackScope, Slot, lock, meshage_drop_cb};
+use crate::failure::Failure;
 use crate::status::meshage_status::{
     self, MESHAGE_ERR_FORKED, MESHAGE_ERR_INVALID, MESHAGE_ERR_IO,
 };
 
-/// How many lines wait for a slow program: a burst of a hundred links coming and going.
+/// The capacity of the queue of lines: enough for a burst of a hundred links that come and go.
 const LINES_MAX: usize = 4096;
-/// The most talkative level.
+/// The most verbose level.
 const LEVEL_MAX: i32 = 5;
 
-/// What a log callback is.
+/// The type of a log callback that is not NULL.
 type LogFn = unsafe extern "C" fn(
     user_data: *mut c_void,
     level: i32,
@@ -44,8 +46,8 @@ type LogFn = unsafe extern "C" fn(
 );
 
 /// Called with a line of the log: its level (1 error, 2 warning, 3 information, 4 debugging, 5
-/// trace), the part of the library it comes from, and its text. Both strings live until the callback
-/// returns.
+/// trace), the part of the library that logged it, and its text. Both strings are borrowed: they
+/// are valid until the callback returns.
 pub type meshage_log_cb = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
@@ -61,7 +63,7 @@ struct Line {
     text: String,
 }
 
-/// The one log of the process.
+/// The log of the process.
 struct Log {
     process: u32,
     slot: Slot<LogFn>,
@@ -70,25 +72,29 @@ struct Log {
 }
 
 static LOG: OnceLock<Log> = OnceLock::new();
-/// Lines above it are not even made. 0: none is.
+/// The highest level that is logged; 0 logs nothing.
 static LEVEL: AtomicI32 = AtomicI32::new(0);
 
 thread_local! {
-    /// Whether this thread is the one that calls the program: what it logs would feed itself.
+    /// Whether this thread is the one that calls the callback. Its own lines are dropped, because
+    /// each would cause another.
     static IS_LOGGER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Hands the library's log to `cb`, for all nodes of the process: lines up to `max_level` (0 none, 1
-/// errors, 2 warnings, 3 information, 4 debugging, 5 trace). It runs on a thread of its own, one line
-/// at a time; where it is slow, lines are dropped and their number is told. A new callback replaces
-/// the old one; NULL takes it away. Without one the library says nothing. Take it away before
-/// what it uses goes, at the latest before main returns.
+/// Sets the callback for the log of all nodes of the process. `cb` is called with the lines of
+/// levels up to `max_level` (0 none, 1 errors, 2 warnings, 3 information, 4 debugging, 5 trace), on
+/// a separate thread, one line at a time. If the callback is slow, lines are dropped, and a later
+/// line contains the number of dropped lines.
 ///
-/// `drop` may be NULL. It is called exactly once, whatever this answers: after the last use of
-/// `user_data`, which is at once where `cb` is NULL or this fails.
+/// A new callback replaces the old one; NULL removes it. Without a callback the library logs
+/// nothing. Remove the callback before anything that it uses is destroyed, at the latest before
+/// main returns.
 ///
-/// Errors: INVALID (a level outside 0 to 5), IO (no thread), FORKED (the log belongs to the parent
-/// process). Any thread. Does not block.
+/// `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
+/// use of `user_data`, or at once if `cb` is NULL or this function fails.
+///
+/// Errors: INVALID (`max_level` is not 0 to 5), IO (the thread cannot be started), FORKED (the log
+/// was started by the parent process). Any thread. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_on_log(
     max_level: i32,
@@ -99,16 +105,16 @@ pub unsafe extern "C" fn meshage_on_log(
     let callback = Callback::new(cb, user_data, drop);
     status(move || {
         if !(0..=LEVEL_MAX).contains(&max_level) {
-            let text = format!("a level of {max_level}: 0 (none) to {LEVEL_MAX} (trace)");
+            let text = format!("{max_level} is not a log level: 0 (none) to {LEVEL_MAX} (trace)");
             return Err(Failure::new(MESHAGE_ERR_INVALID, text));
         }
-        let callback = callback.present();
+        let callback = callback.non_null();
         if callback.is_none() && LOG.get().is_none() {
             return Ok(());
         }
         let log = Log::start().map_err(|error| Failure::new(MESHAGE_ERR_IO, error))?;
         if log.process != process::id() {
-            let text = "the log belongs to the parent process";
+            let text = "the log was started by the parent process";
             return Err(Failure::new(MESHAGE_ERR_FORKED, text));
         }
         let level = if callback.is_some() { max_level } else { 0 };
@@ -120,57 +126,57 @@ pub unsafe extern "C" fn meshage_on_log(
 }
 
 impl Log {
-    /// The log, started where it was not.
+    /// Returns the log; starts it if necessary.
     fn start() -> io::Result<&'static Self> {
-        static STARTING: std::sync::Mutex<()> = std::sync::Mutex::new(());
-        let _starting = crate::callback::lock(&STARTING);
+        static STARTING: Mutex<()> = Mutex::new(());
+        let _starting = lock(&STARTING);
         if let Some(log) = LOG.get() {
             return Ok(log);
         }
         let (lines, queue) = sync_channel(LINES_MAX);
-        thread::Builder::new().name("meshage-log".into()).spawn(move || work(&queue))?;
+        thread::Builder::new().name("meshage-log".into()).spawn(move || deliver_all(&queue))?;
         let (process, dropped) = (process::id(), AtomicU64::new(0));
         let log = LOG.get_or_init(|| Self { process, slot: Slot::default(), lines, dropped });
-        // Whoever has set a subscriber in this copy of the library before us keeps it.
+        // A subscriber that was set before in this copy of the library stays.
         let _ = tracing::subscriber::set_global_default(Registry::default().with(Lines));
         Ok(log)
     }
 
     fn push(&self, line: Line) {
-        // A forked child has the queue, but not the thread.
+        // A forked child has the queue but not the thread.
         if self.process == process::id() && self.lines.try_send(line).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-fn work(queue: &Receiver<Line>) {
+fn deliver_all(queue: &Receiver<Line>) {
     IS_LOGGER.set(true);
     for line in queue {
         let Some(log) = LOG.get() else { continue };
         let dropped = log.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let text = format!("{dropped} lines were dropped: the log callback is slow");
-            tell(log, &Line { level: 2, target: "meshage::log", text });
+            deliver(log, &Line { level: 2, target: "meshage::log", text });
         }
-        tell(log, &line);
+        deliver(log, &line);
     }
 }
 
-fn tell(log: &Log, line: &Line) {
+fn deliver(log: &Log, line: &Line) {
     let Some(callback) = log.slot.current() else { return };
     if line.level > LEVEL.load(Ordering::Relaxed) {
         return;
     }
     let (target, text) = (c_string(line.target), c_string(&line.text));
-    let _inside = Inside::enter();
-    // SAFETY: the program's function with its own data, and strings that outlive the call.
+    let _scope = CallbackScope::enter();
+    // SAFETY: the application's function with its data, and strings that outlive the call.
     unsafe {
         (callback.function)(callback.user_data(), line.level, target.as_ptr(), text.as_ptr())
     };
 }
 
-/// The level as the header numbers it.
+/// The number of a level in the header.
 fn number(level: Level) -> i32 {
     match level {
         Level::ERROR => 1,
@@ -181,10 +187,10 @@ fn number(level: Level) -> i32 {
     }
 }
 
-/// Makes lines of what the library records.
+/// Turns the library's tracing events into lines.
 struct Lines;
 
-/// The fields of a span, as they stand in each line inside it.
+/// The fields of a span, as text for the lines logged inside it.
 struct Fields(String);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
@@ -193,7 +199,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        // Spans are kept whatever their level: lines of any level may fall inside.
+        // Spans of every level are recorded: lines of any level may be logged inside them.
         let level = LEVEL.load(Ordering::Relaxed);
         if metadata.is_span() { level > 0 } else { number(*metadata.level()) <= level }
     }
@@ -223,7 +229,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 }
 
-/// Writes fields as `name=value`, and the message as it is.
+/// Writes fields as `name=value`, and the message without its name.
 struct Writer<'a>(&'a mut String);
 
 impl Visit for Writer<'_> {
@@ -231,7 +237,7 @@ impl Visit for Writer<'_> {
         if !self.0.is_empty() && !self.0.ends_with(' ') {
             self.0.push(' ');
         }
-        // A String takes whatever is written.
+        // Writing to a String does not fail.
         let _ = match field.name() {
             "message" => write!(self.0, "{value:?}"),
             name => write!(self.0, "{name}={value:?}"),

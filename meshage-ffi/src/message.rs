@@ -1,4 +1,4 @@
-//! Messages: one type for those built by hand and those received.
+//! Messages: one type for those that the application creates and those that it receives.
 
 use std::ffi::{CString, c_char, c_void};
 use std::ptr;
@@ -8,13 +8,14 @@ use bytes::Bytes;
 use meshage::message::{Encoding, Message, Outgoing};
 use meshage::name::{Names, NodeName};
 
-use crate::boundary::{Failure, c_string, create, free, status, value};
+use crate::boundary::{c_string, create, free, read, status, value};
 use crate::convert::{body, required, text};
+use crate::failure::Failure;
 use crate::names::{c_strings, nth};
 use crate::status::meshage_status::{self, MESHAGE_ERR_INVALID, MESHAGE_ERR_STATE};
 
-/// A message: received, or built by hand to be sent. One that is not being changed may be read by
-/// any number of threads.
+/// A message: received, or created to be sent. Any number of threads may read a message while no
+/// thread changes it.
 pub struct meshage_message {
     content: Content,
     source: OnceLock<CString>,
@@ -25,24 +26,24 @@ pub struct meshage_message {
 #[derive(Clone)]
 enum Content {
     Received(Message),
-    Built { body: Bytes, encoding: Encoding, recipients: Names },
+    Created { body: Bytes, encoding: Encoding, recipients: Names },
 }
 
-/// What a message callback is.
+/// The type of a message callback that is not NULL.
 pub(crate) type MessageFn =
     unsafe extern "C" fn(user_data: *mut c_void, owned: *mut meshage_message);
 
-/// What a snoop callback is.
+/// The type of a snoop callback that is not NULL.
 pub(crate) type SnoopFn =
     unsafe extern "C" fn(user_data: *mut c_void, borrowed: *const meshage_message);
 
-/// Called with a message, which is the callback's to free with `meshage_message_free`, then or
-/// later.
+/// Called with a message. The callback owns it and frees it with `meshage_message_free`, at any
+/// time.
 pub type meshage_message_cb =
     Option<unsafe extern "C" fn(user_data: *mut c_void, owned: *mut meshage_message)>;
 
-/// Called with a message that passes through. The message is borrowed: it lives until the callback
-/// returns; `meshage_message_clone` makes one to keep.
+/// Called with a message in transit. The message is borrowed: it is valid until the callback
+/// returns. `meshage_message_clone` makes a copy to keep.
 pub type meshage_snoop_cb =
     Option<unsafe extern "C" fn(user_data: *mut c_void, borrowed: *const meshage_message)>;
 
@@ -56,7 +57,7 @@ impl meshage_message {
         Self::new(Content::Received(message))
     }
 
-    pub(crate) fn publish(message: Message) -> *mut Self {
+    pub(crate) fn new_raw(message: Message) -> *mut Self {
         Box::into_raw(Box::new(Self::received(message)))
     }
 
@@ -72,33 +73,33 @@ impl meshage_message {
     fn body(&self) -> &Bytes {
         match &self.content {
             Content::Received(message) => &message.body,
-            Content::Built { body, .. } => body,
+            Content::Created { body, .. } => body,
         }
     }
 
     fn encoding(&self) -> Encoding {
         match &self.content {
             Content::Received(message) => message.encoding,
-            Content::Built { encoding, .. } => *encoding,
+            Content::Created { encoding, .. } => *encoding,
         }
     }
 
     fn recipient_names(&self) -> &[NodeName] {
         match &self.content {
             Content::Received(message) => &message.recipients,
-            Content::Built { recipients, .. } => recipients,
+            Content::Created { recipients, .. } => recipients,
         }
     }
 
-    fn arrived(&self) -> Option<&Message> {
+    fn as_received(&self) -> Option<&Message> {
         match &self.content {
             Content::Received(message) => Some(message),
-            Content::Built { .. } => None,
+            Content::Created { .. } => None,
         }
     }
 
     fn c_source(&self) -> &CString {
-        let name = || self.arrived().map_or("", |message| message.source.as_str());
+        let name = || self.as_received().map_or("", |message| message.source.as_str());
         self.source.get_or_init(|| c_string(name()))
     }
 
@@ -107,21 +108,23 @@ impl meshage_message {
     }
 
     fn c_route(&self) -> &[CString] {
-        let route = || self.arrived().map_or([].as_slice(), |message| &message.route);
+        let route = || self.as_received().map_or([].as_slice(), |message| &message.route);
         self.route.get_or_init(|| c_strings(route()))
     }
 }
 
 fn read_only() -> Failure {
-    let text = "a received message does not change: create one with its body";
+    let text = "a received message cannot be changed: create a new one with its body";
     Failure::new(MESHAGE_ERR_STATE, text)
 }
 
-/// A message to send with `meshage_send`. The body is copied; it may be NULL where `len` is 0. No
-/// recipients means broadcast; the encoding is bytes.
+/// Creates a message to be sent with `meshage_send`. The body is copied. `body` may be NULL if
+/// `len` is 0. The new message has no recipients, which makes it a broadcast, and the encoding
+/// `MESHAGE_ENCODING_BYTES`.
 ///
-/// Yours to free with `meshage_message_free`. NULL where `body` is NULL though `len` is not 0, or
-/// where `len` is more than any node takes (1 GiB); `meshage_last_error` says so.
+/// Free the result with `meshage_message_free`. Returns NULL if `body` is NULL and `len` is not 0,
+/// or if `len` is more than 1 GiB, the largest body of any node; `meshage_last_error` gives the
+/// reason.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_message_create(
     body: *const c_void,
@@ -131,14 +134,14 @@ pub unsafe extern "C" fn meshage_message_create(
         // SAFETY: the caller's promise.
         let body = unsafe { self::body(body, len)? };
         let (encoding, recipients) = (Encoding::BYTES, Names::new());
-        Ok(meshage_message::new(Content::Built { body, encoding, recipients }))
+        Ok(meshage_message::new(Content::Created { body, encoding, recipients }))
     })
 }
 
-/// Adds a recipient. The name is copied.
+/// Adds a recipient to a message. The name is copied. One thread at a time may change a message.
 ///
-/// Errors: NULL; UTF8; INVALID (no name: `meshage_last_error` says what is wrong with it); STATE (a
-/// received message does not change).
+/// Errors: NULL; UTF8; INVALID (the name is not valid; `meshage_last_error` gives the reason);
+/// STATE (the message was received). Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_message_add_recipient(
     message: Option<&mut meshage_message>,
@@ -148,21 +151,23 @@ pub unsafe extern "C" fn meshage_message_add_recipient(
         let message = required(message, "message")?;
         // SAFETY: the caller's promise.
         let name = NodeName::new(unsafe { text(name, "name")? })?;
-        let Content::Built { recipients, .. } = &mut message.content else {
+        let Content::Created { recipients, .. } = &mut message.content else {
             return Err(read_only());
         };
-        // What was lent out stays where it is: only the list of C strings moves, not the strings.
-        if let Some(lent) = message.recipients.get_mut() {
-            lent.push(c_string(name.as_str()));
+        // Strings that an accessor returned stay valid: the list may move, the strings do not.
+        if let Some(converted) = message.recipients.get_mut() {
+            converted.push(c_string(name.as_str()));
         }
         recipients.push(name);
         Ok(())
     })
 }
 
-/// Says how the body is to be read: a `meshage_encoding`, or an application's own from 1024 on.
+/// Sets the encoding of the body: a `meshage_encoding`, or an application's own from 1024 upwards.
+/// One thread at a time may change a message.
 ///
-/// Errors: NULL; INVALID (negative); STATE (a received message does not change).
+/// Errors: NULL; INVALID (`encoding` is negative); STATE (the message was received). Does not
+/// block.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_set_encoding(
     message: Option<&mut meshage_message>,
@@ -171,9 +176,9 @@ pub extern "C" fn meshage_message_set_encoding(
     status(|| {
         let message = required(message, "message")?;
         let value = u32::try_from(encoding).map_err(|_| {
-            Failure::new(MESHAGE_ERR_INVALID, format!("an encoding of {encoding}: 0 or more"))
+            Failure::new(MESHAGE_ERR_INVALID, format!("{encoding} is not an encoding: 0 or more"))
         })?;
-        let Content::Built { encoding, .. } = &mut message.content else {
+        let Content::Created { encoding, .. } = &mut message.content else {
             return Err(read_only());
         };
         *encoding = Encoding(value);
@@ -181,16 +186,16 @@ pub extern "C" fn meshage_message_set_encoding(
     })
 }
 
-/// The node that sent it; "" of one built by hand; NULL for NULL. Borrowed: lives as long as the
-/// message.
+/// Returns the name of the node that sent the message; "" for a created message; NULL for NULL.
+/// Borrowed: valid as long as the message.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_source(message: Option<&meshage_message>) -> *const c_char {
-    value(ptr::null(), || message.map_or(ptr::null(), |message| message.c_source().as_ptr()))
+    read(message, ptr::null(), |message| message.c_source().as_ptr())
 }
 
-/// The body, and its length in `*len` (which may be NULL). Never NULL but for NULL, of an empty
-/// body neither. Borrowed, not copied: lives as long as the message. No NUL follows it, and it has
-/// no alignment: copy numbers out of it with `memcpy`.
+/// Returns the body of the message, and in `*len` its length in bytes; `len` may be NULL. The
+/// result is NULL for NULL only, not for an empty body. Borrowed, not copied: valid as long as the
+/// message. The body is neither NUL-terminated nor aligned: copy numbers out of it with `memcpy`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_message_body(
     message: Option<&meshage_message>,
@@ -208,58 +213,61 @@ pub unsafe extern "C" fn meshage_message_body(
     })
 }
 
-/// How the body is to be read: a `meshage_encoding`, or an application's own; 0 for NULL.
+/// Returns the encoding of the body: a `meshage_encoding`, or an application's own; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_encoding(message: Option<&meshage_message>) -> i32 {
-    value(0, || message.map_or(0, |message| message.encoding().0.cast_signed()))
+    read(message, 0, |message| message.encoding().0.cast_signed())
 }
 
-/// Its number at the life of the source that sent it; 0 of one built by hand and for NULL.
+/// Returns the number of the message, which is unique for its source and instance; 0 for a created
+/// message and for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_id(message: Option<&meshage_message>) -> u64 {
-    value(0, || message.and_then(meshage_message::arrived).map_or(0, |message| message.id.0))
+    read(message, 0, |message| message.as_received().map_or(0, |message| message.id.0))
 }
 
-/// The life of the source that sent it: a node that restarts has a new one. 0 of one built by hand
-/// and for NULL.
+/// Returns the instance of the node that sent the message; 0 for a created message and for NULL. A
+/// node has a new instance after each start.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_instance(message: Option<&meshage_message>) -> u64 {
-    value(0, || message.and_then(meshage_message::arrived).map_or(0, |message| message.instance.0))
+    read(message, 0, |message| message.as_received().map_or(0, |message| message.instance.0))
 }
 
-/// How many recipients it names; 0 of a broadcast and for NULL.
+/// Returns the number of recipients that the message names; 0 for a broadcast and for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_recipient_count(message: Option<&meshage_message>) -> usize {
-    value(0, || message.map_or(0, |message| message.recipient_names().len()))
+    read(message, 0, |message| message.recipient_names().len())
 }
 
-/// The `i`th recipient; NULL past the end or for NULL. Borrowed: lives as long as the message.
+/// Returns the name of recipient `i`, counted from 0; NULL if `i` is past the end or for NULL.
+/// Borrowed: valid as long as the message.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_recipient(
     message: Option<&meshage_message>,
     i: usize,
 ) -> *const c_char {
-    value(ptr::null(), || message.map_or(ptr::null(), |message| nth(message.c_recipients(), i)))
+    read(message, ptr::null(), |message| nth(message.c_recipients(), i))
 }
 
-/// How many nodes put it on a link: the source, then each relay. 0 of one built by hand and for NULL.
+/// Returns the number of nodes that sent the message over a link: the source and each relay. 0 for
+/// a created message and for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_hop_count(message: Option<&meshage_message>) -> usize {
-    value(0, || message.and_then(meshage_message::arrived).map_or(0, |message| message.route.len()))
+    read(message, 0, |message| message.as_received().map_or(0, |message| message.route.len()))
 }
 
-/// The `i`th node of its route; NULL past the end or for NULL. Borrowed: lives as long as the
-/// message.
+/// Returns the name of node `i` on the message's route, counted from 0, which is the source; NULL
+/// if `i` is past the end or for NULL. Borrowed: valid as long as the message.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_hop(
     message: Option<&meshage_message>,
     i: usize,
 ) -> *const c_char {
-    value(ptr::null(), || message.map_or(ptr::null(), |message| nth(message.c_route(), i)))
+    read(message, ptr::null(), |message| nth(message.c_route(), i))
 }
 
-/// Another handle of the same message, which shares the body. Yours to free with
-/// `meshage_message_free`. NULL for NULL.
+/// Returns a copy of a message, which shares the body. Free it with `meshage_message_free`. NULL
+/// for NULL. Does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_message_clone(message: Option<&meshage_message>) -> *mut meshage_message {
     create(|| {
@@ -268,7 +276,7 @@ pub extern "C" fn meshage_message_clone(message: Option<&meshage_message>) -> *m
     })
 }
 
-/// Frees a message. NULL is nothing to free. Any thread.
+/// Frees a message. Does nothing for NULL. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_message_free(message: *mut meshage_message) {
     // SAFETY: the caller's promise.

@@ -1,9 +1,7 @@
-//! The node: start, close, settings, links, snapshots.
+//! The functions of a node: creation and closing, settings, links, snapshots.
 
 use std::ffi::c_char;
 use std::ptr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use meshage::blocking;
 use meshage::config::DEFAULT_MSA_TIMEOUT;
@@ -12,19 +10,17 @@ use meshage::node::WaitCondition;
 use crate::boundary::{c_string, status, value};
 use crate::config::meshage_config;
 use crate::convert::{Wait, milliseconds, names, out, required, text};
-use crate::handle::meshage_node;
+use crate::handle::{call, meshage_node, query};
 use crate::mesh::meshage_mesh;
 use crate::names::meshage_names;
 use crate::stats::meshage_stats;
 use crate::status::meshage_status;
 
-/// Starts a node: it listens when this returns, and finds its links by itself from then on.
+/// Creates and starts a node. When this function returns, the node listens; it finds its links in
+/// the background. The configuration is copied. Free `*out` with `meshage_node_free`.
 ///
-/// `*out` is yours to free with `meshage_node_free`. The configuration is copied. Does not wait for
-/// the network.
-///
-/// Errors: NULL; INVALID (a bad name: `meshage_last_error` says what is wrong with it);
-/// ADDR_IN_USE; IO.
+/// Errors: NULL; INVALID (the name is not valid; `meshage_last_error` gives the reason);
+/// ADDR_IN_USE; IO. Does not wait for the network.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_create(
     config: Option<&meshage_config>,
@@ -36,17 +32,17 @@ pub unsafe extern "C" fn meshage_node_create(
         let config = required(config, "config")?;
         let out = required(out, "out")?;
         let node = blocking::Node::start(config.builder.clone().build()?)?;
-        *out = meshage_node::publish(node);
+        *out = meshage_node::new_raw(node);
         Ok(())
     })
 }
 
-/// Closes a node and gives back at once: it takes no more sends, wakes every waiter with CLOSED (a
-/// waiting `meshage_set` too, whose message may still arrive), flushes what is under way and tells
-/// its peers that it leaves, in up to 2 s. Messages in its queue can still be taken after it.
-/// Closing twice, or NULL, does nothing. The handle stays yours to free.
+/// Starts to close a node. The node accepts no more sends. All waiting calls return CLOSED,
+/// including `meshage_set`, whose message may still arrive. For up to 2 s, the node flushes what is
+/// in flight and notifies its peers that it leaves. Messages in its queue can still be received.
+/// The handle must still be freed. Does nothing for a closed node or for NULL.
 ///
-/// Any thread, inside callbacks too. Never blocks.
+/// Any thread, including inside a callback. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_close(node: *mut meshage_node) {
     value((), || {
@@ -57,13 +53,13 @@ pub unsafe extern "C" fn meshage_node_close(node: *mut meshage_node) {
     });
 }
 
-/// Closes a node, waits until it is closed (up to 2 s, and a moment) and until none of its
-/// callbacks runs any more, and frees it. Inside a callback the waiting is left to another thread.
-/// NULL is nothing to free.
+/// Closes a node, waits until it is closed (slightly more than 2 s at most) and until none of its
+/// callbacks is running, and frees it. Inside a callback this function does not wait: another
+/// thread does. Does nothing for NULL.
 ///
-/// Other threads may be waiting in the node: they wake with CLOSED. No call with this handle may
-/// *begin* once this one has; stop your own threads from calling, or close first and free when they
-/// have left. In a forked child: does nothing.
+/// Other threads may be waiting in the node: their calls return CLOSED. No call with this handle
+/// may *begin* after this one: stop the calling threads first, or close the node and free it when
+/// they have ended. In a forked child: does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_free(node: *mut meshage_node) {
     if node.is_null() {
@@ -73,7 +69,7 @@ pub unsafe extern "C" fn meshage_node_free(node: *mut meshage_node) {
     value((), || unsafe { meshage_node::release(node) });
 }
 
-/// The node's name; NULL for NULL. Borrowed: lives as long as the node.
+/// Returns the node's name; NULL for NULL. Borrowed: valid as long as the node.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_name(node: *const meshage_node) -> *const c_char {
     // SAFETY: the caller's promise.
@@ -83,21 +79,21 @@ pub unsafe extern "C" fn meshage_node_name(node: *const meshage_node) -> *const 
     })
 }
 
-/// The TCP port that the node listens on; 0 for NULL.
+/// Returns the TCP port that the node listens on; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_port(node: *const meshage_node) -> u16 {
     // SAFETY: the caller's promise.
     value(0, || unsafe { meshage_node::enter_any(node) }.map_or(0, |node| node.port))
 }
 
-/// How many links the node wants; 0 for NULL.
+/// Returns the node's degree, the number of links that it looks for; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_degree(node: *const meshage_node) -> u32 {
     // SAFETY: the caller's promise.
     value(0, || unsafe { meshage_node::enter(node) }.map_or(0, |node| node.node.node().degree()))
 }
 
-/// Wants so many links from now on, 0 to 256. Links that are there stay.
+/// Sets the node's degree, the number of links that it looks for: 0 to 256. Existing links stay.
 ///
 /// Errors: NULL, INVALID, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -105,14 +101,13 @@ pub unsafe extern "C" fn meshage_node_set_degree(
     node: *mut meshage_node,
     degree: u32,
 ) -> meshage_status {
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
-        Ok(node.node.node().set_degree(degree)?)
-    })
+    // SAFETY: the caller's promise.
+    let node = unsafe { meshage_node::enter(node) };
+    call(node, |node| Ok(node.node.node().set_degree(degree)?))
 }
 
-/// How often the node announces its links though nothing changed, in milliseconds; 0 for NULL.
+/// Returns the interval at which the node announces its links even if nothing has changed, in
+/// milliseconds; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_msa_timeout(node: *const meshage_node) -> i32 {
     value(0, || {
@@ -122,7 +117,8 @@ pub unsafe extern "C" fn meshage_node_msa_timeout(node: *const meshage_node) -> 
     })
 }
 
-/// Announces so often from now on, in milliseconds: 100 to a day's.
+/// Sets the interval at which the node announces its links even if nothing has changed, in
+/// milliseconds: 100 to 86,400,000 (one day).
 ///
 /// Errors: NULL, INVALID, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -130,9 +126,9 @@ pub unsafe extern "C" fn meshage_node_set_msa_timeout(
     node: *mut meshage_node,
     ms: i32,
 ) -> meshage_status {
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
+    // SAFETY: the caller's promise.
+    let node = unsafe { meshage_node::enter(node) };
+    call(node, |node| {
         let period = Wait::parse(ms)?.setting(DEFAULT_MSA_TIMEOUT);
         Ok(node.node.node().set_msa_timeout(period)?)
     })
@@ -143,15 +139,16 @@ pub unsafe extern "C" fn meshage_node_set_msa_timeout(
 /// Errors: NULL, FORKED. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_msa(node: *mut meshage_node) -> meshage_status {
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
+    // SAFETY: the caller's promise.
+    let node = unsafe { meshage_node::enter(node) };
+    call(node, |node| {
         node.node.node().msa();
         Ok(())
     })
 }
 
-/// The nodes it has links to, sorted. `*out` is yours to free with `meshage_names_free`.
+/// Returns in `*out` the node's peers (the nodes that it has links to), sorted by name. Free it
+/// with `meshage_names_free`.
 ///
 /// Errors: NULL, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -160,18 +157,12 @@ pub unsafe extern "C" fn meshage_node_peers(
     out: *mut *mut meshage_names,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let out = unsafe { self::out(out, ptr::null_mut()) };
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
-        let out = required(out, "out")?;
-        *out = meshage_names::publish(&node.node.node().peers());
-        Ok(())
-    })
+    let (out, node) = unsafe { (self::out(out, ptr::null_mut()), meshage_node::enter(node)) };
+    query(node, out, |node| Ok(meshage_names::new_raw(&node.node.node().peers())))
 }
 
-/// The topology as the node knows it, itself included: a snapshot, which does not change any more.
-/// `*out` is yours to free with `meshage_mesh_free`.
+/// Returns in `*out` a snapshot of the topology as the node knows it, including the node itself.
+/// Free it with `meshage_mesh_free`.
 ///
 /// Errors: NULL, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -180,17 +171,11 @@ pub unsafe extern "C" fn meshage_node_mesh(
     out: *mut *mut meshage_mesh,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let out = unsafe { self::out(out, ptr::null_mut()) };
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
-        let out = required(out, "out")?;
-        *out = meshage_mesh::publish(&node.node.node().mesh());
-        Ok(())
-    })
+    let (out, node) = unsafe { (self::out(out, ptr::null_mut()), meshage_node::enter(node)) };
+    query(node, out, |node| Ok(meshage_mesh::new_raw(&node.node.node().mesh())))
 }
 
-/// The topology in Graphviz's language. `*out` is yours to free with `meshage_string_free`.
+/// Returns in `*out` the topology in Graphviz's DOT language. Free it with `meshage_string_free`.
 ///
 /// Errors: NULL, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -199,17 +184,11 @@ pub unsafe extern "C" fn meshage_node_dot(
     out: *mut *mut c_char,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let out = unsafe { self::out(out, ptr::null_mut()) };
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
-        let out = required(out, "out")?;
-        *out = c_string(&node.node.node().dot()).into_raw();
-        Ok(())
-    })
+    let (out, node) = unsafe { (self::out(out, ptr::null_mut()), meshage_node::enter(node)) };
+    query(node, out, |node| Ok(c_string(&node.node.node().dot()).into_raw()))
 }
 
-/// The node's counters at this moment. `*out` is yours to free with `meshage_stats_free`.
+/// Returns in `*out` a snapshot of the node's counters. Free it with `meshage_stats_free`.
 ///
 /// Errors: NULL, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -218,20 +197,14 @@ pub unsafe extern "C" fn meshage_node_stats(
     out: *mut *mut meshage_stats,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let out = unsafe { self::out(out, ptr::null_mut()) };
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
-        let out = required(out, "out")?;
-        *out = meshage_stats::publish(&node.node.node().stats());
-        Ok(())
-    })
+    let (out, node) = unsafe { (self::out(out, ptr::null_mut()), meshage_node::enter(node)) };
+    query(node, out, |node| Ok(meshage_stats::new_raw(&node.node.node().stats())))
 }
 
-/// Waits until all these nodes are reachable. `names` may be NULL where `count` is 0.
+/// Waits until all the named nodes are reachable. `names` may be NULL if `count` is 0.
 ///
-/// Errors: NULL; UTF8; INVALID; TIMEOUT (`meshage_last_error` names who is missing), with a time
-/// of 0 AGAIN; CLOSED; FORKED. Blocks; wakes when the node is closed.
+/// Errors: NULL; UTF8; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0; `meshage_last_error` names the
+/// missing nodes); CLOSED; FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_wait(
     node: *mut meshage_node,
@@ -239,58 +212,55 @@ pub unsafe extern "C" fn meshage_node_wait(
     count: usize,
     timeout_ms: i32,
 ) -> meshage_status {
-    status(|| {
+    // SAFETY: the caller's promise.
+    let node = unsafe { meshage_node::enter(node) };
+    call(node, |node| {
         // SAFETY: the caller's promise.
-        let (node, names) =
-            unsafe { (meshage_node::enter(node)?, self::names(names, count, "names")?) };
+        let names = unsafe { self::names(names, count, "names")? };
         let wait = Wait::parse(timeout_ms)?;
-        let reached = node
-            .node
-            .wait_for(WaitCondition::Nodes(names.into_iter().collect()), limit(&node, wait));
-        reached.map(drop).map_err(|error| wait.judge(error.into()))
+        let condition = WaitCondition::Nodes(names.into_iter().collect());
+        let reached = node.node.wait_for(condition, node.limit(wait));
+        reached.map(drop).map_err(|error| wait.timeout_to_again(error.into()))
     })
 }
 
-/// Links the node to the one that listens at "host", "host:port" or "[v6]:port"; without a port, at
-/// the node's own. Returns when the link is there.
+/// Links the node to the node that listens at `address`: "host", "host:port" or "[v6]:port".
+/// Without a port, this node's own mesh port is used. Returns when the link is established.
 ///
-/// Errors: NULL; UTF8; INVALID (an address that cannot be understood); REFUSED (nobody listens
-/// there, or no link is wanted); TIMEOUT, with a time of 0 AGAIN; SELF; EXISTS (already linked, or
-/// the other's name is taken); PROTOCOL; IO (the host cannot be found, or the link broke before it
-/// was up); CLOSED; FORKED. Blocks; wakes when the node is closed.
+/// Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
+/// it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the
+/// other node's name is in use); PROTOCOL; IO (the host is not found, or the connection broke
+/// before the link was established); CLOSED; FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_dial(
     node: *mut meshage_node,
     address: *const c_char,
     timeout_ms: i32,
 ) -> meshage_status {
-    status(|| {
+    // SAFETY: the caller's promise.
+    let node = unsafe { meshage_node::enter(node) };
+    call(node, |node| {
         // SAFETY: the caller's promise.
-        let (node, address) = unsafe { (meshage_node::enter(node)?, text(address, "address")?) };
+        let address = unsafe { text(address, "address")? };
         let wait = Wait::parse(timeout_ms)?;
-        let linked = node.node.dial(address, limit(&node, wait));
-        linked.map(drop).map_err(|error| wait.judge(error.into()))
+        let linked = node.node.dial(address, node.limit(wait));
+        linked.map(drop).map_err(|error| wait.timeout_to_again(error.into()))
     })
 }
 
-/// Closes the link to a peer. The node may find another, or the same, by itself again.
+/// Closes the link to a peer. The node may later establish a new link to the same or another peer.
 ///
-/// Errors: NULL, UTF8, NOT_FOUND, CLOSED, FORKED. Blocks for a moment.
+/// Errors: NULL, UTF8, NOT_FOUND, CLOSED, FORKED. Blocks briefly.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_hangup(
     node: *mut meshage_node,
     peer: *const c_char,
 ) -> meshage_status {
-    status(|| {
+    // SAFETY: the caller's promise.
+    let node = unsafe { meshage_node::enter(node) };
+    call(node, |node| {
         // SAFETY: the caller's promise.
-        let (node, peer) = unsafe { (meshage_node::enter(node)?, text(peer, "peer")?) };
+        let peer = unsafe { text(peer, "peer")? };
         Ok(node.node.hangup(peer)?)
     })
-}
-
-/// How long a call of this node waits.
-pub(crate) fn limit(node: &Arc<meshage_node>, wait: Wait) -> Option<Duration> {
-    let default = node.node.node().timeout();
-    // The longest time there is stands for ever, so that no deadline is computed from it.
-    wait.limit(default).filter(|limit| *limit != Duration::MAX)
 }

@@ -1,46 +1,44 @@
-//! Receiving: from the queue, through a descriptor, or by a callback.
+//! Receiving messages and events from a node's queues.
 
 use std::ffi::{c_int, c_void};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::ptr;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use meshage::error::RecvError;
 use meshage::message::Message;
 
-use crate::boundary::{Failure, status};
-use crate::callback::{Callback, Inside, meshage_drop_cb};
+use crate::block_on::block_until;
+use crate::callback::CallbackScope;
 use crate::convert::{Wait, out, required};
-use crate::dispatch::block_until;
-use crate::handle::meshage_node;
-use crate::message::{meshage_message, meshage_message_cb, meshage_snoop_cb};
-use crate::node::limit;
-use crate::status::meshage_status::{
-    self, MESHAGE_ERR_CLOSED, MESHAGE_ERR_INVALID, MESHAGE_ERR_IO, MESHAGE_ERR_STATE,
-};
+use crate::event::meshage_event;
+use crate::failure::Failure;
+use crate::handle::{call, meshage_node, query};
+use crate::message::{meshage_message, meshage_message_cb};
+use crate::status::meshage_status::{self, MESHAGE_ERR_INVALID, MESHAGE_ERR_IO, MESHAGE_ERR_STATE};
 
-/// Takes one message from the queue, unless a callback takes them, or comes to while this waits.
-fn take(node: &Arc<meshage_node>, wait: Wait) -> Result<Message, Failure> {
+/// Takes one message from the queue. Fails if a message callback is set, or is set while this
+/// waits.
+fn take(node: &meshage_node, wait: Wait) -> Result<Message, Failure> {
     let taken = match try_take(node) {
-        Some(Err(RecvError::Timeout)) => wait_to_take(node, limit(node, wait)),
+        Some(Err(RecvError::Timeout)) => wait_to_take(node, node.limit(wait)),
         taken => taken,
     };
     let Some(taken) = taken else {
-        let text = "a message callback is set: take it away to receive from the queue";
+        let text = "a message callback is set: remove it to receive from the queue";
         return Err(Failure::new(MESHAGE_ERR_STATE, text));
     };
-    taken.map_err(|error| wait.judge(error.into()))
+    taken.map_err(|error| wait.timeout_to_again(error.into()))
 }
 
-/// Takes a message that is there; none where a callback takes them.
+/// Takes a message without waiting; `None` if a message callback is set.
 fn try_take(node: &meshage_node) -> Option<Result<Message, RecvError>> {
     node.callbacks.message.unless_set(|| node.node.node().try_recv())
 }
 
-/// Waits for a message; none as soon as a callback takes them.
+/// Waits for a message; `None` as soon as a message callback is set.
 fn wait_to_take(
     node: &meshage_node,
     limit: Option<Duration>,
@@ -62,12 +60,12 @@ fn wait_to_take(
     taken.unwrap_or(Some(Err(RecvError::Timeout)))
 }
 
-/// Waits for a message. `*out` is yours to free with `meshage_message_free`. Several threads may
-/// wait: each message goes to one of them. After the node was closed, what is in its queue still
-/// comes, then CLOSED.
+/// Waits for a message and takes it from the queue. Free `*out` with `meshage_message_free`. If
+/// several threads wait, each message goes to one of them. After the node is closed, the messages
+/// that are still in the queue are returned first, then CLOSED.
 ///
-/// Errors: NULL; INVALID; TIMEOUT, with a time of 0 AGAIN; CLOSED; STATE (a callback is set);
-/// FORKED. Blocks; wakes when the node is closed, or a callback is set.
+/// Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED; STATE (a message callback
+/// is set); FORKED. Blocks; returns early when the node is closed or a message callback is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_recv(
     node: *mut meshage_node,
@@ -75,22 +73,18 @@ pub unsafe extern "C" fn meshage_recv(
     out: *mut *mut meshage_message,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let out = unsafe { self::out(out, ptr::null_mut()) };
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
-        let out = required(out, "out")?;
-        *out = meshage_message::publish(take(&node, Wait::parse(timeout_ms)?)?);
-        Ok(())
-    })
+    let (out, node) = unsafe { (self::out(out, ptr::null_mut()), meshage_node::enter(node)) };
+    query(node, out, |node| Ok(meshage_message::new_raw(take(node, Wait::parse(timeout_ms)?)?)))
 }
 
-/// Waits for a first message, then hands up to `max` of those that are there to `cb`, one after the
-/// other, on this thread. Each is the callback's to free. `*handled`, which may be NULL, is how many
-/// were handed over. Where the callback closes or frees the node, this stops after it.
+/// Waits for a message, then calls `cb` with it and with up to `max` - 1 further messages that are
+/// already in the queue, one after another, on the calling thread. The callback owns each message.
+/// `*handled` is the number of calls of `cb`; `handled` may be NULL. If the callback closes or
+/// frees the node, no further call follows.
 ///
-/// Errors: NULL (the node or `cb`); INVALID (`max` is 0); TIMEOUT, with a time of 0 AGAIN; CLOSED;
-/// STATE (a callback is set); FORKED. Blocks; wakes when the node is closed, or a callback is set.
+/// Errors: NULL (the node or `cb`); INVALID (`max` is 0, or the time); TIMEOUT (AGAIN if
+/// `timeout_ms` is 0); CLOSED; STATE (a message callback is set); FORKED. Blocks; returns early
+/// when the node is closed or a message callback is set.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_poll(
     node: *mut meshage_node,
@@ -101,31 +95,29 @@ pub unsafe extern "C" fn meshage_poll(
     handled: *mut usize,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let mut handled = unsafe { out(handled, 0) };
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
+    let (mut handled, node) = unsafe { (out(handled, 0), meshage_node::enter(node)) };
+    call(node, |node| {
         let cb = required(cb, "cb")?;
         if max == 0 {
-            return Err(Failure::new(MESHAGE_ERR_INVALID, "max is 0: at least one message"));
+            return Err(Failure::new(MESHAGE_ERR_INVALID, "max is 0: it must be at least 1"));
         }
         let closed_before = node.node.node().is_closed();
-        let mut message = take(&node, Wait::parse(timeout_ms)?)?;
+        let mut message = take(node, Wait::parse(timeout_ms)?)?;
         for count in 1..=max {
-            let owned = meshage_message::publish(message);
-            let inside = Inside::enter();
-            // SAFETY: the program's function with its own data, and a message that is now its own.
+            let owned = meshage_message::new_raw(message);
+            let scope = CallbackScope::enter();
+            // SAFETY: the application's function with its data, and a message that it now owns.
             unsafe { cb(user_data, owned) };
-            drop(inside);
+            drop(scope);
             if let Some(handled) = &mut handled {
                 **handled = count;
             }
-            let closed_inside = !closed_before && node.node.node().is_closed();
-            if count == max || closed_inside {
+            let closed_by_callback = !closed_before && node.node.node().is_closed();
+            if count == max || closed_by_callback {
                 break;
             }
-            // One at a time: what a callback that ends the program has not seen stays in the queue.
-            message = match try_take(&node) {
+            // Taken one at a time: if the callback closes the node, the rest stays in the queue.
+            message = match try_take(node) {
                 Some(Ok(message)) => message,
                 Some(Err(_)) | None => break,
             };
@@ -134,21 +126,20 @@ pub unsafe extern "C" fn meshage_poll(
     })
 }
 
-/// A descriptor for poll(2) and its kin: readable while a message waits, and once the node is closed
-/// (level-triggered). Do not read from it: take the messages with `meshage_recv`. It is the same at
-/// every call, belongs to the node, and ends with it.
+/// Returns in `*fd` a file descriptor for poll(2), select(2) and epoll(7). It is readable while a
+/// message is in the queue, and once the node is closed (level-triggered). Do not read from it:
+/// take the messages with `meshage_recv`. Every call returns the same descriptor. The node owns it
+/// and closes it when it is freed.
 ///
-/// Errors: NULL; IO (no descriptor left); FORKED. Does not block.
+/// Errors: NULL; IO (no descriptor is available); FORKED. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_recv_fd(
     node: *mut meshage_node,
     fd: *mut c_int,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let fd = unsafe { out(fd, 0) };
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
+    let (fd, node) = unsafe { (out(fd, 0), meshage_node::enter(node)) };
+    call(node, |node| {
         let fd = required(fd, "fd")?;
         let opened = node.node.node().recv_fd();
         *fd = opened.map_err(|error| Failure::new(MESHAGE_ERR_IO, error))?;
@@ -156,85 +147,25 @@ pub unsafe extern "C" fn meshage_recv_fd(
     })
 }
 
-/// Calls `cb` for every message, those that wait already included, from the node's own dispatch
-/// thread, one at a time. While a callback is set, `meshage_recv` and `meshage_poll` answer STATE,
-/// calls that were waiting before included: they wake, and take no message. A new callback replaces
-/// the old one; NULL takes it away. The old one may be running while this returns: its `drop` runs
-/// when it is done.
+/// Waits for an event and takes it from the event queue. Every event since the creation of the node
+/// is returned once, in order. The queue holds up to 4,096 events; if it is full, further events
+/// are dropped and one `MESHAGE_EVENT_OVERFLOW` takes their place. Free `*out` with
+/// `meshage_event_free`.
 ///
-/// A message that the callback has not returned from holds up the next, and when the queue is full,
-/// the senders.
-///
-/// `drop` may be NULL. It is called exactly once, whatever this answers: after the last use of
-/// `user_data`, which is at once where `cb` is NULL or this fails.
-///
-/// Errors: NULL (the node), CLOSED, IO (no thread), FORKED. Does not block.
+/// Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED (and the queue is empty);
+/// FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn meshage_on_message(
+pub unsafe extern "C" fn meshage_next_event(
     node: *mut meshage_node,
-    cb: meshage_message_cb,
-    user_data: *mut c_void,
-    drop: meshage_drop_cb,
+    timeout_ms: i32,
+    out: *mut *mut meshage_event,
 ) -> meshage_status {
-    let callback = Callback::new(cb, user_data, drop);
-    status(move || {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
-        let callback = callback.present();
-        if callback.is_some() && node.node.node().is_closed() {
-            return Err(Failure::new(MESHAGE_ERR_CLOSED, "the node is closed"));
-        }
-        node.callbacks.message.set(callback);
-        let started = node.callbacks.changed(&node, None);
-        started.map_err(|error| {
-            node.callbacks.message.set(None);
-            Failure::new(MESHAGE_ERR_IO, format!("no thread for callbacks: {error}"))
-        })
-    })
-}
-
-/// Calls `cb` for every whole message that passes through the node and is not for it. Messages are
-/// dropped, and counted, where it is slow. It runs on a thread of the node's that does no I/O, one
-/// message at a time; reports of `meshage_send_async` wait for it. A new callback replaces the old
-/// one; NULL takes it away. The old one may be running while this returns: its `drop` runs when it
-/// is done.
-///
-/// `drop` may be NULL. It is called exactly once, whatever this answers: after the last use of
-/// `user_data`, which is at once where `cb` is NULL or this fails.
-///
-/// Errors: NULL (the node), CLOSED, FORKED. Does not block.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn meshage_on_snoop(
-    node: *mut meshage_node,
-    cb: meshage_snoop_cb,
-    user_data: *mut c_void,
-    drop: meshage_drop_cb,
-) -> meshage_status {
-    let callback = Callback::new(cb, user_data, drop);
-    status(move || {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
-        let inner = node.node.node();
-        let Some(callback) = callback.present() else {
-            inner.set_snoop(None);
-            node.callbacks.snoop.set(None);
-            return Ok(());
-        };
-        if inner.is_closed() {
-            return Err(Failure::new(MESHAGE_ERR_CLOSED, "the node is closed"));
-        }
-        node.callbacks.snoop.set(Some(callback));
-        let slot = node.callbacks.snoop.clone();
-        let under = node.callbacks.under.clone();
-        inner.set_snoop(Some(Box::new(move |message| {
-            // Counted before the slot is read: whoever empties the slot and then waits, waits for us.
-            let _counted = under.count();
-            let Some(callback) = slot.current() else { return };
-            let message = meshage_message::received(message);
-            let _inside = Inside::enter();
-            // SAFETY: the program's function with its own data, and a message that outlives the call.
-            unsafe { (callback.function)(callback.user_data(), &raw const message) };
-        })));
-        Ok(())
+    // SAFETY: the caller's promise.
+    let (out, node) = unsafe { (self::out(out, ptr::null_mut()), meshage_node::enter(node)) };
+    query(node, out, |node| {
+        let wait = Wait::parse(timeout_ms)?;
+        let event = node.events.next(node.limit(wait));
+        let event = event.map_err(|error| wait.timeout_to_again(error.into()))?;
+        Ok(meshage_event::new_raw(event))
     })
 }

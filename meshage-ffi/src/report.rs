@@ -1,4 +1,4 @@
-//! What became of a send, recipient by recipient.
+//! The report of a send: one outcome for each recipient.
 
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -6,22 +6,24 @@ use std::sync::OnceLock;
 
 use meshage::message::Report;
 
-use crate::boundary::{Failure, c_string, free, value};
+use crate::boundary::{c_string, free, read, value};
+use crate::failure::Failure;
 use crate::names::nth;
 use crate::status::{self, meshage_status, of_outcome};
 
-/// How many recipients the last error names; the report names them all.
+/// The number of recipients that the last error names. The report has all of them.
 const NAMED_MAX: usize = 4;
 
-/// The outcome of a send for each of its recipients. It does not change; any thread may read it.
+/// The report of a send: one outcome for each recipient. Immutable; any number of threads may read
+/// it.
 pub struct meshage_report {
     report: Report,
-    /// Made when the first is asked for.
+    /// Converted when the first name is read.
     names: OnceLock<Vec<CString>>,
 }
 
 impl meshage_report {
-    pub(crate) fn publish(report: Report) -> *mut Self {
+    pub(crate) fn new_raw(report: Report) -> *mut Self {
         Box::into_raw(Box::new(Self { report, names: OnceLock::new() }))
     }
 
@@ -33,8 +35,8 @@ impl meshage_report {
     }
 }
 
-/// What a send answers: success, or what is wrong with whom.
-pub(crate) fn judge(report: &Report) -> Result<(), Failure> {
+/// The result of a send: success, or a failure that names recipients and their outcomes.
+pub(crate) fn to_result(report: &Report) -> Result<(), Failure> {
     let status = status::of_report(report);
     if status == meshage_status::MESHAGE_OK {
         return Ok(());
@@ -48,33 +50,34 @@ pub(crate) fn judge(report: &Report) -> Result<(), Failure> {
     Err(Failure::new(status, text))
 }
 
-/// How many recipients there were, each once; 0 for NULL.
+/// Returns the number of recipients, each counted once; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_report_count(report: Option<&meshage_report>) -> usize {
-    value(0, || report.map_or(0, |report| report.report.outcomes().len()))
+    read(report, 0, |report| report.report.outcomes().len())
 }
 
-/// How many of them have the message; 0 for NULL.
+/// Returns the number of recipients to which the message was delivered; 0 for NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_report_delivered(report: Option<&meshage_report>) -> usize {
-    value(0, || report.map_or(0, |report| report.report.delivered().count()))
+    read(report, 0, |report| report.report.delivered().count())
 }
 
-/// The name of the `i`th recipient, in the order given (of a broadcast: by name); NULL past the end
-/// or for NULL. Borrowed: lives as long as the report.
+/// Returns the name of recipient `i`, counted from 0 in the order in which the recipients were
+/// given (for a broadcast: sorted by name); NULL if `i` is past the end or for NULL. Borrowed:
+/// valid as long as the report.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_report_recipient(
     report: Option<&meshage_report>,
     i: usize,
 ) -> *const c_char {
-    value(ptr::null(), || report.map_or(ptr::null(), |report| nth(report.names(), i)))
+    read(report, ptr::null(), |report| nth(report.names(), i))
 }
 
-/// What became of the message at the `i`th recipient: OK; certainly not delivered: NO_ROUTE, BUSY,
-/// TOO_LARGE, CANCELED; unknown: TIMEOUT, LOST. INVALID where `i` is past the end (no recipient
-/// ever has it), NULL for NULL.
+/// Returns the outcome for recipient `i`: OK if the message was delivered; NO_ROUTE, BUSY,
+/// TOO_LARGE or CANCELED if it was certainly not delivered; TIMEOUT or LOST if that is unknown.
+/// INVALID if `i` is past the end (it is never an outcome); NULL for NULL.
 ///
-/// Leaves the last error as it is.
+/// Leaves the last error unchanged.
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_report_status(
     report: Option<&meshage_report>,
@@ -89,7 +92,7 @@ pub extern "C" fn meshage_report_status(
     })
 }
 
-/// Frees a report. NULL is nothing to free.
+/// Frees a report. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_report_free(report: *mut meshage_report) {
     // SAFETY: the caller's promise.

@@ -1,4 +1,4 @@
-//! Sending: waiting for the acknowledgements, or being called when they are there.
+//! Sending: calls that wait for the acknowledgements, and calls that report them to a callback.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
@@ -9,23 +9,25 @@ use meshage::error::SendError;
 use meshage::message::{Outgoing, Report};
 use meshage::node;
 
-use crate::boundary::{Failure, free, status, value};
-use crate::callback::{Inside, UserData};
+use crate::boundary::{free, value};
+use crate::callback::{CallbackScope, UserData};
 use crate::convert::{Wait, body, names, out, required};
-use crate::handle::meshage_node;
+use crate::failure::Failure;
+use crate::handle::{call, meshage_node, query};
 use crate::message::meshage_message;
 use crate::names::meshage_names;
-use crate::report::{judge, meshage_report};
+use crate::report::{meshage_report, to_result};
 use crate::status::{self, meshage_status};
 
-/// A send under way.
+/// An outstanding send.
 pub struct meshage_op {
     pending: node::Pending,
     node: Weak<meshage_node>,
 }
 
-/// Called once with the end of a send. The report is the callback's to free with
-/// `meshage_report_free`; it is NULL where the status is neither a recipient's nor PARTIAL (CLOSED).
+/// Called once with the result of a send. The callback owns the report and frees it with
+/// `meshage_report_free`. The report is NULL if there is no outcome, which is the case if the
+/// status is CLOSED.
 pub type meshage_report_cb = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
@@ -34,7 +36,7 @@ pub type meshage_report_cb = Option<
     ),
 >;
 
-/// Gives a message the time that the call was given.
+/// Sets the time limit of a message.
 fn timed(outgoing: Outgoing, timeout_ms: i32) -> Result<Outgoing, Failure> {
     Ok(match Wait::parse(timeout_ms)? {
         Wait::Default => outgoing,
@@ -43,32 +45,34 @@ fn timed(outgoing: Outgoing, timeout_ms: i32) -> Result<Outgoing, Failure> {
     })
 }
 
-/// Sends and waits.
+/// Sends a message, waits for the acknowledgements, and returns the report in `out`.
 fn send(
-    node: &Arc<meshage_node>,
+    node: &meshage_node,
     outgoing: Outgoing,
     timeout_ms: i32,
     out: Option<&mut *mut meshage_report>,
 ) -> Result<(), Failure> {
     let report = node.node.send(timed(outgoing, timeout_ms)?)?;
-    let judged = judge(&report);
+    let result = to_result(&report);
     if let Some(out) = out {
-        *out = meshage_report::publish(report);
+        *out = meshage_report::new_raw(report);
     }
-    judged
+    result
 }
 
-/// Sends a body to the named nodes and waits until all have acknowledged it: until it is in their
-/// queues. Doubles count once; the sender itself is skipped among others. The body is copied; it
-/// may be NULL where `len` is 0. With a time of 0 the message leaves, and nothing is waited for.
+/// Sends a body to the named nodes and waits until all have acknowledged it, which means that it is
+/// in their queues. Duplicate names count once; if there are other recipients, the sender's own
+/// name is skipped. The body is copied; it may be NULL if `len` is 0. If `timeout_ms` is 0, the
+/// message is sent and the call does not wait.
 ///
-/// `*report` names each recipient once and is yours to free with `meshage_report_free`; `report` may
-/// be NULL. It is filled whenever the message was sent on its way: on OK and PARTIAL, and where the
-/// status is the only recipient's (TIMEOUT, NO_ROUTE, BUSY, LOST, TOO_LARGE of the receiver's).
+/// `*report` has one entry for each recipient; free it with `meshage_report_free`. `report` may be
+/// NULL. It is filled whenever the message was sent: on OK and PARTIAL, and if the status is that
+/// of the only recipient (TIMEOUT, NO_ROUTE, BUSY, LOST, or TOO_LARGE for the recipient).
 ///
-/// Errors: NULL; INVALID (no recipient, a bad name); UTF8; SELF (the sender is the only recipient);
-/// NO_ROUTE, TIMEOUT, BUSY, LOST of a single recipient; PARTIAL of several; TOO_LARGE; AGAIN; CLOSED;
-/// FORKED. Blocks; wakes when the node is closed.
+/// Errors: NULL; INVALID (no recipients, a name that is not valid, the time); UTF8; SELF (the
+/// sender is the only recipient); NO_ROUTE, TIMEOUT, BUSY, LOST (with one recipient); PARTIAL (with
+/// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns early when
+/// the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_set(
     node: *mut meshage_node,
@@ -80,24 +84,20 @@ pub unsafe extern "C" fn meshage_set(
     report: *mut *mut meshage_report,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let report = unsafe { out(report, ptr::null_mut()) };
-    status(|| {
+    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
+    call(node, |node| {
         // SAFETY: the caller's promise.
-        let (node, recipients, body) = unsafe {
-            (
-                meshage_node::enter(node)?,
-                names(recipients, count, "recipients")?,
-                self::body(body, len)?,
-            )
-        };
-        send(&node, Outgoing::set(recipients, body), timeout_ms, report)
+        let (recipients, body) =
+            unsafe { (names(recipients, count, "recipients")?, self::body(body, len)?) };
+        send(node, Outgoing::set(recipients, body), timeout_ms, report)
     })
 }
 
-/// Sends a body to every node that can be reached now, and waits until all have acknowledged it. On
-/// an empty mesh: OK, with an empty report. The body is copied; it may be NULL where `len` is 0.
+/// Sends a body to all nodes that are reachable now and waits until all have acknowledged it. If
+/// no node is reachable, returns OK and an empty report. The body is copied; it may be NULL if
+/// `len` is 0.
 ///
-/// `report` and errors as of `meshage_set`. Blocks; wakes when the node is closed.
+/// `report` and errors: as for `meshage_set`. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_broadcast(
     node: *mut meshage_node,
@@ -107,15 +107,15 @@ pub unsafe extern "C" fn meshage_broadcast(
     report: *mut *mut meshage_report,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let report = unsafe { out(report, ptr::null_mut()) };
-    status(|| {
+    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
+    call(node, |node| {
         // SAFETY: the caller's promise.
-        let (node, body) = unsafe { (meshage_node::enter(node)?, self::body(body, len)?) };
-        send(&node, Outgoing::broadcast(body), timeout_ms, report)
+        let body = unsafe { self::body(body, len)? };
+        send(node, Outgoing::broadcast(body), timeout_ms, report)
     })
 }
 
-/// The nodes that a broadcast would go to now, sorted. `*out` is yours to free with
+/// Returns in `*out` the nodes to which a broadcast would be sent now, sorted by name. Free it with
 /// `meshage_names_free`.
 ///
 /// Errors: NULL, FORKED. Does not block.
@@ -125,20 +125,14 @@ pub unsafe extern "C" fn meshage_broadcast_recipients(
     out: *mut *mut meshage_names,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let out = unsafe { self::out(out, ptr::null_mut()) };
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
-        let out = required(out, "out")?;
-        *out = meshage_names::publish(&node.node.node().broadcast_recipients());
-        Ok(())
-    })
+    let (out, node) = unsafe { (self::out(out, ptr::null_mut()), meshage_node::enter(node)) };
+    query(node, out, |node| Ok(meshage_names::new_raw(&node.node.node().broadcast_recipients())))
 }
 
-/// Sends a message built by hand and waits for the acknowledgements. Without recipients it is a
-/// broadcast. The message stays yours, and may be sent again; a received one may be sent as well.
+/// Sends a message and waits for the acknowledgements. A message without recipients is a broadcast.
+/// A received message can be sent too. The caller still owns the message and may send it again.
 ///
-/// `report` and errors as of `meshage_set`. Blocks; wakes when the node is closed.
+/// `report` and errors: as for `meshage_set`. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_send(
     node: *mut meshage_node,
@@ -147,25 +141,22 @@ pub unsafe extern "C" fn meshage_send(
     report: *mut *mut meshage_report,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let report = unsafe { out(report, ptr::null_mut()) };
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
-        send(&node, required(message, "message")?.outgoing(), timeout_ms, report)
-    })
+    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
+    call(node, |node| send(node, required(message, "message")?.outgoing(), timeout_ms, report))
 }
 
-/// Begins to send a message and gives back at once. `cb` runs exactly once if this answers OK, never
-/// otherwise: on a thread of the node's that does no I/O, maybe before this returns. Keep it short:
-/// other reports and snooped messages wait for it. The message stays yours.
+/// Starts to send a message and returns at once. `cb` is called exactly once if this function
+/// returns OK, and never otherwise. It runs on the node's callback thread, possibly before this
+/// function returns. It should be short: other reports and messages for the snoop callback wait for
+/// it. The caller still owns the message.
 ///
-/// `op` may be NULL; `*op` is yours to free with `meshage_op_free`, at any time.
+/// `op` may be NULL. Free `*op` with `meshage_op_free`, at any time.
 ///
-/// Where the node closes meanwhile, `cb` hears what became of the send if that is known within the
-/// flush, else CLOSED.
+/// If the node is closed before the send has ended, `cb` receives the outcome if it becomes known
+/// during the flush, otherwise CLOSED.
 ///
-/// Errors: NULL (the node, the message or `cb`: a send always has its callback), INVALID, SELF,
-/// TOO_LARGE, AGAIN (the local queue is full), CLOSED, FORKED. Does not block.
+/// Errors: NULL (the node, the message, or `cb`, which is required), INVALID, SELF, TOO_LARGE,
+/// AGAIN (the local queue is full), CLOSED, FORKED. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_send_async(
     node: *mut meshage_node,
@@ -176,44 +167,43 @@ pub unsafe extern "C" fn meshage_send_async(
     op: *mut *mut meshage_op,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let op = unsafe { out(op, ptr::null_mut()) };
-    status(|| {
-        // SAFETY: the caller's promise.
-        let node = unsafe { meshage_node::enter(node)? };
+    let (op, node) = unsafe { (out(op, ptr::null_mut()), meshage_node::enter(node)) };
+    call(node, |node| {
         let outgoing = timed(required(message, "message")?.outgoing(), timeout_ms)?;
         let cb = required(cb, "cb")?;
         let user_data = UserData(user_data);
-        let counted = node.callbacks.under.count();
-        let done = move |ended: Result<Report, SendError>| {
+        let counted = node.callbacks.in_flight.enter();
+        let done = move |result: Result<Report, SendError>| {
             let user_data = user_data;
-            let (status, report) = match ended {
-                Ok(report) => (status::of_report(&report), meshage_report::publish(report)),
+            let (status, report) = match result {
+                Ok(report) => (status::of_report(&report), meshage_report::new_raw(report)),
                 Err(error) => (Failure::from(error).status, ptr::null_mut()),
             };
-            let inside = Inside::enter();
-            // SAFETY: the program's function with its own data, and a report that is now its own.
+            let scope = CallbackScope::enter();
+            // SAFETY: the application's function with its data, and a report that it now owns.
             unsafe { cb(user_data.0, status, report) };
-            drop(inside);
+            drop(scope);
             drop(counted);
         };
         let pending = node.node.node().send_with(outgoing, done)?;
         if let Some(op) = op {
-            let node = Arc::downgrade(&node);
+            let node = Arc::downgrade(node);
             *op = Box::into_raw(Box::new(meshage_op { pending, node }));
         }
         Ok(())
     })
 }
 
-/// Ends a send at once: to a recipient that it has not left for it is CANCELED, to another TIMEOUT
-/// at once, its outcome unknown: it may still arrive. Its callback still runs, once. After the end
-/// of the send, or for NULL: does nothing.
+/// Cancels a send. It ends at once, and its callback is called once. The outcome for a recipient
+/// is CANCELED if the message has not left this node for it. Otherwise it is TIMEOUT: the message
+/// may still arrive. Does nothing after the end of the send, or for NULL.
 ///
 /// Any thread. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_op_cancel(op: *mut meshage_op) {
     value((), || {
-        // SAFETY: the caller's promise. Shared, because several threads may cancel at once.
+        // SAFETY: the caller's promise. A shared reference, because several threads may cancel at
+        // once.
         let Some(op) = (unsafe { op.as_ref() }) else { return };
         let Some(node) = op.node.upgrade() else { return };
         if !node.node.is_forked() {
@@ -222,7 +212,8 @@ pub unsafe extern "C" fn meshage_op_cancel(op: *mut meshage_op) {
     });
 }
 
-/// Lets go of a send. Does not cancel it: its callback still runs. NULL is nothing to free.
+/// Frees the handle of a send. This does not cancel the send: its callback is still called. Does
+/// nothing for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_op_free(op: *mut meshage_op) {
     // SAFETY: the caller's promise.

@@ -1,103 +1,97 @@
-//! The status of a call, and which error of the core is which status.
+//! The status codes of the C API, their texts, and the codes of a send's outcomes.
 
 use std::ffi::CStr;
-use std::io;
 
-use meshage::error::{
-    ConfigError, DialError, HangupError, RecvError, RefuseReason, SendError, StartError, WaitError,
-};
 use meshage::message::{Outcome, Report};
-use meshage::name::NameError;
 
-use crate::boundary::Failure;
-
-/// What became of a call. 0 is success, every error is negative; `meshage_strerror` puts one in
-/// words, `meshage_last_error` says what happened in particular.
+/// The result of a call. 0 is success; every error is negative. `meshage_strerror` returns the text
+/// of a status; `meshage_last_error` describes the error of the last call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum meshage_status {
-    /// Done.
+    /// The call succeeded.
     MESHAGE_OK = 0,
     /// A required pointer was NULL.
     MESHAGE_ERR_NULL = -1,
-    /// An argument is out of its range.
+    /// An argument is out of range.
     MESHAGE_ERR_INVALID = -2,
-    /// A string is not UTF-8.
+    /// A string is not valid UTF-8.
     MESHAGE_ERR_UTF8 = -3,
-    /// Not in time. Of a send: outcome unknown, it may still arrive.
+    /// The time ran out. For a send, the outcome is unknown: the message may still arrive.
     MESHAGE_ERR_TIMEOUT = -4,
-    /// Nothing there (or no room in the local queue), and asked not to wait.
+    /// Nothing is available (or the local queue is full), and the call was not allowed to wait.
     MESHAGE_ERR_AGAIN = -5,
     /// The node is closed.
     MESHAGE_ERR_CLOSED = -6,
-    /// Taken back before it left: certainly not delivered.
+    /// Canceled before the message left the node: certainly not delivered.
     MESHAGE_ERR_CANCELED = -7,
-    /// Some recipients failed: read the report.
+    /// Delivery failed for some of the recipients: see the report.
     MESHAGE_ERR_PARTIAL = -8,
-    /// The recipient is unknown or cannot be reached: certainly not delivered.
+    /// The recipient is unknown or unreachable: certainly not delivered.
     MESHAGE_ERR_NO_ROUTE = -9,
-    /// There is no such thing.
+    /// The named item does not exist.
     MESHAGE_ERR_NOT_FOUND = -10,
-    /// Already connected, or the name is in use.
+    /// The nodes are already linked, or the name is in use.
     MESHAGE_ERR_EXISTS = -11,
-    /// A node neither dials nor sends to itself.
+    /// A node cannot dial itself or send to itself.
     MESHAGE_ERR_SELF = -12,
-    /// The system refused; the last error says why.
+    /// The operating system reported an error; `meshage_last_error` has its text.
     MESHAGE_ERR_IO = -13,
-    /// The port is taken by another program.
+    /// Another program uses the port.
     MESHAGE_ERR_ADDR_IN_USE = -14,
-    /// Nobody listens there, or the other end does not want the link.
+    /// No node listens at the address, or the other node refused the link.
     MESHAGE_ERR_REFUSED = -15,
-    /// The other end does not have the key.
+    /// The other node does not have the key.
     MESHAGE_ERR_AUTH = -16,
-    /// The other end is no mesh node, or one of another version.
+    /// The other end is not a mesh node, or uses another version of the protocol.
     MESHAGE_ERR_PROTOCOL = -17,
-    /// The body is larger than a node takes: certainly not delivered.
+    /// The body is larger than a node accepts: certainly not delivered.
     MESHAGE_ERR_TOO_LARGE = -18,
-    /// The receiver's queue stayed full: certainly not delivered.
+    /// The recipient's queue stayed full: certainly not delivered.
     MESHAGE_ERR_BUSY = -19,
-    /// Not in this state (receiving while a callback is set, changing a received message).
+    /// Not possible in the current state (receiving while a callback is set, changing a received
+    /// message).
     MESHAGE_ERR_STATE = -20,
-    /// The node belongs to the parent process.
+    /// The node was created by the parent process.
     MESHAGE_ERR_FORKED = -21,
-    /// Not in this version or on this system.
+    /// Not supported by this version or on this system.
     MESHAGE_ERR_UNSUPPORTED = -22,
-    /// The route broke in flight: outcome unknown.
+    /// The route broke while the message was in flight: the outcome is unknown.
     MESHAGE_ERR_LOST = -23,
-    /// A bug of the library; the call had no other effect that can be relied on.
+    /// A bug in the library. Do not rely on any effect of the call.
     MESHAGE_ERR_PANIC = -99,
 }
 
 use meshage_status::*;
 
-/// What a status means, in words that end with the program's life.
+/// The text of a status code. It is never freed.
 pub(crate) fn text(status: i32) -> &'static CStr {
     const TEXTS: [(meshage_status, &CStr); 25] = [
         (MESHAGE_OK, c"ok"),
         (MESHAGE_ERR_NULL, c"a required pointer was NULL"),
-        (MESHAGE_ERR_INVALID, c"an argument is out of its range"),
-        (MESHAGE_ERR_UTF8, c"a string is not UTF-8"),
-        (MESHAGE_ERR_TIMEOUT, c"not in time (of a send: it may still arrive)"),
-        (MESHAGE_ERR_AGAIN, c"nothing there, and asked not to wait: try again"),
+        (MESHAGE_ERR_INVALID, c"an argument is out of range"),
+        (MESHAGE_ERR_UTF8, c"a string is not valid UTF-8"),
+        (MESHAGE_ERR_TIMEOUT, c"timed out (a sent message may still arrive)"),
+        (MESHAGE_ERR_AGAIN, c"not possible without waiting: try again"),
         (MESHAGE_ERR_CLOSED, c"the node is closed"),
         (MESHAGE_ERR_CANCELED, c"canceled before it left; not delivered"),
-        (MESHAGE_ERR_PARTIAL, c"some recipients failed: read the report"),
+        (MESHAGE_ERR_PARTIAL, c"delivery failed for some recipients: see the report"),
         (MESHAGE_ERR_NO_ROUTE, c"no route: unknown or unreachable; not delivered"),
         (MESHAGE_ERR_NOT_FOUND, c"not found"),
-        (MESHAGE_ERR_EXISTS, c"already connected, or the name is in use"),
-        (MESHAGE_ERR_SELF, c"a node neither dials nor sends to itself"),
+        (MESHAGE_ERR_EXISTS, c"already linked, or the name is in use"),
+        (MESHAGE_ERR_SELF, c"a node cannot dial itself or send to itself"),
         (MESHAGE_ERR_IO, c"input/output error"),
-        (MESHAGE_ERR_ADDR_IN_USE, c"the port is taken by another program"),
-        (MESHAGE_ERR_REFUSED, c"refused: nobody listens there, or no link is wanted"),
-        (MESHAGE_ERR_AUTH, c"the other end does not have the key"),
-        (MESHAGE_ERR_PROTOCOL, c"the other end is no mesh node of this version"),
+        (MESHAGE_ERR_ADDR_IN_USE, c"another program uses the port"),
+        (MESHAGE_ERR_REFUSED, c"refused: no node listens there, or it refused the link"),
+        (MESHAGE_ERR_AUTH, c"the other node does not have the key"),
+        (MESHAGE_ERR_PROTOCOL, c"the other end is not a mesh node of this version"),
         (MESHAGE_ERR_TOO_LARGE, c"the body is too large; not delivered"),
-        (MESHAGE_ERR_BUSY, c"the receiver's queue stayed full; not delivered"),
-        (MESHAGE_ERR_STATE, c"not possible in this state"),
-        (MESHAGE_ERR_FORKED, c"the node belongs to the parent process"),
+        (MESHAGE_ERR_BUSY, c"the recipient's queue stayed full; not delivered"),
+        (MESHAGE_ERR_STATE, c"not possible in the current state"),
+        (MESHAGE_ERR_FORKED, c"the node was created by the parent process"),
         (MESHAGE_ERR_UNSUPPORTED, c"not supported by this version or on this system"),
         (MESHAGE_ERR_LOST, c"the route broke in flight: it may have arrived"),
-        (MESHAGE_ERR_PANIC, c"a bug of the library (panic)"),
+        (MESHAGE_ERR_PANIC, c"a bug in the library (panic)"),
     ];
     TEXTS
         .iter()
@@ -105,7 +99,7 @@ pub(crate) fn text(status: i32) -> &'static CStr {
         .map_or(c"not a status of libmeshage", |(_, text)| text)
 }
 
-/// The status of one recipient.
+/// The status of one recipient's outcome.
 pub(crate) fn of_outcome(outcome: Outcome) -> meshage_status {
     match outcome {
         Outcome::Delivered => MESHAGE_OK,
@@ -115,118 +109,17 @@ pub(crate) fn of_outcome(outcome: Outcome) -> meshage_status {
         Outcome::Canceled => MESHAGE_ERR_CANCELED,
         Outcome::Timeout => MESHAGE_ERR_TIMEOUT,
         Outcome::Lost => MESHAGE_ERR_LOST,
-        // The core may learn outcomes that this version has no number for.
+        // The core may add outcomes that this version has no code for.
         _ => MESHAGE_ERR_UNSUPPORTED,
     }
 }
 
-/// The status of a whole send: a single recipient's own; of several, whether all have it.
+/// The status of a send: the status of a single recipient; of several, OK if all were delivered,
+/// otherwise PARTIAL.
 pub(crate) fn of_report(report: &Report) -> meshage_status {
     match report.outcomes() {
         [(_, outcome)] => of_outcome(*outcome),
         _ if report.all_delivered() => MESHAGE_OK,
         _ => MESHAGE_ERR_PARTIAL,
-    }
-}
-
-impl From<NameError> for Failure {
-    fn from(error: NameError) -> Self {
-        Self::new(MESHAGE_ERR_INVALID, error)
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::new(MESHAGE_ERR_INVALID, error)
-    }
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        let status = match &error {
-            StartError::AddressInUse(_) => MESHAGE_ERR_ADDR_IN_USE,
-            StartError::Bind(..) | StartError::Runtime(_) => MESHAGE_ERR_IO,
-            _ => MESHAGE_ERR_UNSUPPORTED,
-        };
-        Self::new(status, error)
-    }
-}
-
-impl From<SendError> for Failure {
-    fn from(error: SendError) -> Self {
-        let status = match error {
-            SendError::TooLarge(..) => MESHAGE_ERR_TOO_LARGE,
-            SendError::NoRecipients => MESHAGE_ERR_INVALID,
-            SendError::SelfOnly => MESHAGE_ERR_SELF,
-            SendError::Again => MESHAGE_ERR_AGAIN,
-            SendError::Closed => MESHAGE_ERR_CLOSED,
-            _ => MESHAGE_ERR_UNSUPPORTED,
-        };
-        Self::new(status, error)
-    }
-}
-
-impl From<RecvError> for Failure {
-    fn from(error: RecvError) -> Self {
-        let status = match error {
-            RecvError::Timeout => MESHAGE_ERR_TIMEOUT,
-            RecvError::Closed => MESHAGE_ERR_CLOSED,
-            _ => MESHAGE_ERR_UNSUPPORTED,
-        };
-        Self::new(status, error)
-    }
-}
-
-impl From<WaitError> for Failure {
-    fn from(error: WaitError) -> Self {
-        let status = match error {
-            WaitError::Timeout(_) => MESHAGE_ERR_TIMEOUT,
-            WaitError::Closed => MESHAGE_ERR_CLOSED,
-            _ => MESHAGE_ERR_UNSUPPORTED,
-        };
-        Self::new(status, error)
-    }
-}
-
-impl From<DialError> for Failure {
-    fn from(error: DialError) -> Self {
-        let status = match &error {
-            DialError::Address(..) => MESHAGE_ERR_INVALID,
-            DialError::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                MESHAGE_ERR_REFUSED
-            }
-            DialError::Connect(error) if error.kind() == io::ErrorKind::TimedOut => {
-                MESHAGE_ERR_TIMEOUT
-            }
-            DialError::Connect(_) | DialError::Resolve(..) | DialError::Broken(_) => MESHAGE_ERR_IO,
-            DialError::Timeout(_) => MESHAGE_ERR_TIMEOUT,
-            DialError::Handshake(_) => MESHAGE_ERR_PROTOCOL,
-            DialError::Refused(reason) => of_refusal(*reason),
-            DialError::Closed => MESHAGE_ERR_CLOSED,
-            _ => MESHAGE_ERR_UNSUPPORTED,
-        };
-        Self::new(status, error)
-    }
-}
-
-fn of_refusal(reason: RefuseReason) -> meshage_status {
-    match reason {
-        RefuseReason::Myself => MESHAGE_ERR_SELF,
-        RefuseReason::Duplicate | RefuseReason::NameInUse => MESHAGE_ERR_EXISTS,
-        RefuseReason::Full | RefuseReason::TooManyLinks | RefuseReason::Closing => {
-            MESHAGE_ERR_REFUSED
-        }
-        _ => MESHAGE_ERR_REFUSED,
-    }
-}
-
-impl From<HangupError> for Failure {
-    fn from(error: HangupError) -> Self {
-        let status = match &error {
-            HangupError::NotAPeer(_) => MESHAGE_ERR_NOT_FOUND,
-            HangupError::Closed => MESHAGE_ERR_CLOSED,
-            _ => MESHAGE_ERR_UNSUPPORTED,
-        };
-        Self::new(status, error)
     }
 }

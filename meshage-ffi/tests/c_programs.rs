@@ -1,8 +1,8 @@
-//! The C library as a C program sees it: the programs in `c/`, and those in `examples-c/`, compiled
-//! with warnings as errors and run against the library in `target/release`.
+//! Tests the C library with C programs: those in `c/` and those in `examples-c/`, compiled with
+//! warnings as errors and linked with the library in `target/release`.
 //!
-//! Four ways: against the shared library, against the static one, under AddressSanitizer (with its
-//! leak check), and under valgrind. Where a tool is missing, a test prints that it skips, and why.
+//! There are four modes: with the shared library, with the static one, under AddressSanitizer (with
+//! its leak check), and under valgrind. If a tool is missing, a test prints what it skips and why.
 
 mod programs;
 
@@ -15,81 +15,75 @@ use std::time::Instant;
 use programs::*;
 
 /// Compiles and runs a program of `c/`.
-fn check(name: &str, way: Way) {
-    if !is_possible(way) {
+fn check(name: &str, mode: Mode) {
+    if !is_possible(mode) {
         return;
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(format!("{name}.c"));
-    let suffix = match way {
-        Way::Shared => "shared",
-        Way::Static => "static",
-        Way::Sanitized => "asan",
-        Way::Valgrind => "valgrind",
-    };
-    let program = compile(&source, &format!("{name}-{suffix}"), C99, way);
-    spawn(&program, "run", &[], way).finish();
+    let program = compile(&source, &format!("{name}-{}", mode.suffix()), C99, mode);
+    spawn(&program, "run", &[], mode).finish();
 }
 
 macro_rules! programs {
-    ($($test:ident: $name:literal, $($way:ident)*;)*) => {
+    ($($test:ident: $name:literal, $($mode:ident)*;)*) => {
         $(mod $test {
             use super::*;
-            $(programs!(@ $name $way);)*
+            $(programs!(@ $name $mode);)*
         })*
     };
     (@ $name:literal Shared) => {
-        #[test] fn with_the_shared_library() { check($name, Way::Shared) }
+        #[test] fn with_the_shared_library() { check($name, Mode::Shared) }
     };
     (@ $name:literal Static) => {
-        #[test] fn with_the_static_library() { check($name, Way::Static) }
+        #[test] fn with_the_static_library() { check($name, Mode::Static) }
     };
     (@ $name:literal Sanitized) => {
-        #[test] fn under_address_sanitizer() { check($name, Way::Sanitized) }
+        #[test] fn under_address_sanitizer() { check($name, Mode::Sanitized) }
     };
     (@ $name:literal Valgrind) => {
-        #[test] fn under_valgrind() { check($name, Way::Valgrind) }
+        #[test] fn under_valgrind() { check($name, Mode::Valgrind) }
     };
 }
 
 programs! {
-    the_header_is_the_contract: "contract", Shared Static;
-    null_is_an_error_everywhere: "nulls", Shared Static Sanitized Valgrind;
-    bad_names_and_numbers_are_told: "names", Shared Sanitized Valgrind;
+    the_header_matches_the_contract: "contract", Shared Static;
+    null_is_never_a_crash: "nulls", Shared Static Sanitized Valgrind;
+    bad_names_and_numbers_are_errors: "names", Shared Sanitized Valgrind;
     links_topology_and_events: "links", Shared Sanitized Valgrind;
     sends_and_their_reports: "send", Shared Static Sanitized Valgrind;
-    receiving_in_every_way: "receive", Shared Sanitized Valgrind;
+    all_ways_to_receive: "receive", Shared Sanitized Valgrind;
     a_node_may_be_freed_anywhere: "lifetime", Shared Static Sanitized Valgrind;
-    a_forked_child_is_told: "fork", Shared Sanitized;
+    inherited_nodes_are_errors_in_a_forked_child: "fork", Shared Sanitized;
     a_killed_peer_raises_no_signal: "sigpipe", Shared Static Sanitized;
-    a_program_ends_without_freeing: "exit", Shared Static Sanitized Valgrind;
-    sends_under_way: "async", Shared Sanitized Valgrind;
-    what_is_done_at_once_holds: "promptly", Shared Sanitized;
-    a_broadcast_survives_a_change_of_its_tree: "changing", Shared;
-    many_threads: "threads", Shared Sanitized Valgrind;
+    a_program_exits_without_freeing: "exit", Shared Static Sanitized Valgrind;
+    outstanding_sends: "async", Shared Sanitized Valgrind;
+    closing_and_replying_at_once: "promptly", Shared Sanitized;
+    a_broadcast_arrives_although_its_tree_changes: "changing", Shared;
+    many_threads_use_two_nodes: "threads", Shared Sanitized Valgrind;
     snooping_and_the_log: "snoop_log", Shared Sanitized Valgrind;
 }
 
 #[test]
-fn the_header_is_the_contract_for_cpp_too() {
+fn the_header_matches_the_contract_in_cpp() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/contract.c");
-    let program = compile(&source, "contract-cpp", CPP11, Way::Shared);
-    spawn(&program, "run", &[], Way::Shared).finish();
+    let program = compile(&source, "contract-cpp", CPP11, Mode::Shared);
+    spawn(&program, "run", &[], Mode::Shared).finish();
 }
 
 /// A program of `examples-c/`.
-fn example(name: &str, way: Way) -> PathBuf {
+fn example(name: &str, mode: Mode) -> PathBuf {
     let language = if name.ends_with(".cpp") { CPP11 } else { C99 };
-    let suffix = match way {
-        Way::Shared | Way::Valgrind => "example",
-        Way::Static => "example-static",
-        Way::Sanitized => "example-asan",
+    let suffix = match mode {
+        Mode::Shared | Mode::Valgrind => "example",
+        Mode::Static => "example-static",
+        Mode::Sanitized => "example-asan",
     };
     let program = format!("{}-{suffix}-{:?}", name.replace('.', "-"), std::thread::current().id());
-    compile(&root().join("examples-c").join(name), &program, language, way)
+    compile(&root().join("examples-c").join(name), &program, language, mode)
 }
 
-/// A namespace and a UDP port that no other test has, nor another run of this one.
-fn meeting_place(test: &str) -> (String, String) {
+/// A namespace and a UDP port that no other test and no other run of this test uses.
+fn namespace_and_port(test: &str) -> (String, String) {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let port = socket.local_addr().expect("bound").port();
     (format!("{test}-{}", std::process::id()), port.to_string())
@@ -119,126 +113,126 @@ fn every_example_is_compiled_by_the_makefile() {
 }
 
 #[test]
-fn first_programs_greet_each_other() {
-    let program = example("first.c", Way::Shared);
+fn the_first_programs_greet_each_other() {
+    let program = example("first.c", Mode::Shared);
     let names = ["x", "y"].map(|end| format!("first-{}-{end}", std::process::id()));
-    let running = names.each_ref().map(|name| spawn(&program, name, &[name, "4"], Way::Shared));
+    let running = names.each_ref().map(|name| spawn(&program, name, &[name, "4"], Mode::Shared));
     for (program, other) in running.into_iter().zip(names.iter().rev()) {
         program.await_text(&format!("{other} says \"hello\""));
         program.finish();
     }
 }
 
-fn ask_and_reply(way: Way) {
-    if !is_possible(way) {
+fn request_and_reply(mode: Mode) {
+    if !is_possible(mode) {
         return;
     }
-    let (ns, port) = meeting_place("reply");
-    let program = example("request_reply.c", way);
-    let server = spawn(&program, "serve", &["serve", "server", &ns, &port, "5"], way);
+    let (ns, port) = namespace_and_port("reply");
+    let program = example("request_reply.c", mode);
+    let server = spawn(&program, "serve", &["serve", "server", &ns, &port, "5"], mode);
     let client = ["ask", "how are you?", "server", "client", &ns, &port];
-    assert!(spawn(&program, "ask", &client, way).finish().contains("HOW ARE YOU?"));
+    assert!(spawn(&program, "ask", &client, mode).finish().contains("HOW ARE YOU?"));
     assert!(server.finish().contains("how are you?\": ok"));
 }
 
 #[test]
-fn a_request_has_its_reply() {
-    ask_and_reply(Way::Shared);
+fn a_request_gets_a_reply() {
+    request_and_reply(Mode::Shared);
 }
 
 #[test]
-fn a_request_has_its_reply_under_address_sanitizer() {
-    ask_and_reply(Way::Sanitized);
+fn a_request_gets_a_reply_under_address_sanitizer() {
+    request_and_reply(Mode::Sanitized);
 }
 
 #[test]
-fn a_program_in_cpp_talks_to_an_event_loop_and_the_topology_is_drawn() {
-    let (ns, port) = meeting_place("loop");
-    let (shared, seconds) = (Way::Shared, "10");
-    let mut talker =
+fn a_cpp_program_and_an_event_loop_exchange_messages_and_the_topology_is_printed() {
+    let (ns, port) = namespace_and_port("loop");
+    let (shared, seconds) = (Mode::Shared, "10");
+    let mut event_loop =
         spawn(&example("event_loop.c", shared), "run", &["loop", &ns, &port, seconds], shared);
     let cpp = spawn(&example("cpp_node.cpp", shared), "run", &["cpp", &ns, &port, seconds], shared);
     let watcher =
         spawn(&example("topology.c", shared), "run", &["watch", &ns, &port, seconds], shared);
-    talker.await_text("cpp: hello from cpp");
+    event_loop.await_text("cpp: hello from cpp");
     watcher.await_text("3 nodes");
-    // The watcher's map is whole; the talker's own may come a moment later.
-    talker.tell_until("good morning", "sent to 2 of 2: ok");
+    // The watcher knows all nodes; the event loop may know them slightly later.
+    event_loop.write_line_until("good morning", "sent to 2 of 2: ok");
     cpp.await_text("loop says \"good morning\"");
     assert!(watcher.finish().contains("graph mesh {"));
     cpp.finish();
-    talker.finish();
+    event_loop.finish();
 }
 
-fn callbacks(way: Way) {
-    if is_possible(way) {
-        let said = spawn(&example("callbacks_snoop.c", way), "run", &["20"], way).finish();
-        assert!(said.contains("20 sent, 20 received, 20 seen on the way"), "{said}");
+fn callbacks(mode: Mode) {
+    if is_possible(mode) {
+        let output = spawn(&example("callbacks_snoop.c", mode), "run", &["20"], mode).finish();
+        assert!(output.contains("20 sent, 20 received, 20 seen in transit"), "{output}");
     }
 }
 
 #[test]
 fn callbacks_see_every_message() {
-    callbacks(Way::Shared);
-    callbacks(Way::Static);
+    callbacks(Mode::Shared);
+    callbacks(Mode::Static);
 }
 
 #[test]
 fn callbacks_see_every_message_under_address_sanitizer() {
-    callbacks(Way::Sanitized);
+    callbacks(Mode::Sanitized);
 }
 
 #[test]
 fn callbacks_see_every_message_under_valgrind() {
-    callbacks(Way::Valgrind);
+    callbacks(Mode::Valgrind);
 }
 
 #[test]
-fn a_large_file_reaches_everybody_whole() {
-    let (ns, port) = meeting_place("file");
-    let program = example("broadcast_file.c", Way::Shared);
+fn a_large_file_reaches_every_node_intact() {
+    let (ns, port) = namespace_and_port("file");
+    let program = example("broadcast_file.c", Mode::Shared);
     let file = program.with_extension("bytes");
     let bytes: Vec<u8> = (0..48 << 20).map(|i: u32| (i ^ (i >> 11)) as u8).collect();
     fs::write(&file, &bytes).expect("a file to send");
     let path = file.to_str().expect("a plain path");
     let copies = ["one", "two"].map(|name| format!("{path}.{name}"));
     let receivers = copies.each_ref().map(|copy| {
-        let name = copy.rsplit('.').next().expect("its end");
-        spawn(&program, name, &["receive", copy, name, &ns, &port, "60"], Way::Shared)
+        let name = copy.rsplit('.').next().expect("an extension");
+        spawn(&program, name, &["receive", copy, name, &ns, &port, "60"], Mode::Shared)
     });
     let sender = ["send", path, "2", "sender", &ns, &port];
-    let said = spawn(&program, "send", &sender, Way::Shared).finish();
-    assert!(said.contains(&format!("{} bytes to 2 of 2 nodes", bytes.len())), "{said}");
+    let output = spawn(&program, "send", &sender, Mode::Shared).finish();
+    assert!(output.contains(&format!("{} bytes to 2 of 2 nodes", bytes.len())), "{output}");
     for (receiver, copy) in receivers.into_iter().zip(&copies) {
         receiver.finish();
-        assert!(fs::read(copy).expect("it was written") == bytes, "{copy} differs");
-        fs::remove_file(copy).expect("it can go");
+        assert!(fs::read(copy).expect("the file was written") == bytes, "{copy} differs");
+        fs::remove_file(copy).expect("the file can be removed");
     }
-    fs::remove_file(file).expect("it can go");
+    fs::remove_file(file).expect("the file can be removed");
 }
 
 #[test]
-fn a_demo_node_does_as_it_is_told() {
-    let (ns, port) = meeting_place("demo");
-    let program = example("demo_node.c", Way::Shared);
-    let mut one = spawn(&program, "one", &["one", &ns, &port, "3"], Way::Shared);
-    let mut two = spawn(&program, "two", &["two", &ns, &port, "3"], Way::Shared);
+fn a_demo_node_runs_its_commands() {
+    let (ns, port) = namespace_and_port("demo");
+    let program = example("demo_node.c", Mode::Shared);
+    let mut one = spawn(&program, "one", &["one", &ns, &port, "3"], Mode::Shared);
+    let mut two = spawn(&program, "two", &["two", &ns, &port, "3"], Mode::Shared);
     let deadline = Instant::now() + PROGRAM_TIME_MAX;
-    while !one.said().contains("mesh one:two two:one") {
-        assert!(Instant::now() < deadline, "{}", one.said());
-        one.tell("mesh");
-        std::thread::sleep(LOOK);
+    while !one.output().contains("mesh one:two two:one") {
+        assert!(Instant::now() < deadline, "{}", one.output());
+        one.write_line("mesh");
+        std::thread::sleep(POLL_INTERVAL);
     }
-    one.tell("set two good morning");
+    one.write_line("set two good morning");
     two.await_text("got one good morning");
     one.await_text("sent 1 0");
-    two.tell("broadcast to all");
+    two.write_line("broadcast to all");
     one.await_text("got two to all");
-    two.tell("peers");
+    two.write_line("peers");
     two.await_text("peers one");
-    two.tell("quit");
+    two.write_line("quit");
     assert!(two.finish().starts_with("ready "));
-    one.tell("set nobody x");
+    one.write_line("set nobody x");
     one.await_text("sent 0 1");
     one.finish();
 }

@@ -1,7 +1,7 @@
-//! The C++ wrapper as a C++ program sees it: the programs in `cpp/` and `examples-cpp/`, in C++17 and
-//! C++20, with warnings as errors, with each compiler that is there, and in the ways of the C programs.
+//! Tests the C++ wrapper with C++ programs: those in `cpp/` and `examples-cpp/`, in C++17 and C++20,
+//! with warnings as errors, with each installed compiler, and in the modes of the C programs.
 //!
-//! And that it is whole: whatever `meshage.h` has can be reached through it.
+//! Also tests that the wrapper is complete: it covers everything in `meshage.h`.
 
 mod programs;
 
@@ -16,71 +16,66 @@ fn source(name: &str) -> PathBuf {
 }
 
 /// Compiles and runs a program of `cpp/`.
-fn check(name: &str, language: &[&str], way: Way) {
-    if !is_possible(way) {
+fn check(name: &str, language: &[&str], mode: Mode) {
+    if !is_possible(mode) {
         return;
     }
     let standard = language.last().expect("a standard").trim_start_matches("-std=");
-    let suffix = match way {
-        Way::Shared => "shared",
-        Way::Static => "static",
-        Way::Sanitized => "asan",
-        Way::Valgrind => "valgrind",
-    };
-    let program = compile(&source(name), &format!("{name}-{standard}-{suffix}"), language, way);
-    spawn(&program, "run", &[], way).finish();
+    let label = format!("{name}-{standard}-{}", mode.suffix());
+    let program = compile(&source(name), &label, language, mode);
+    spawn(&program, "run", &[], mode).finish();
 }
 
 #[test]
-fn values_are_checked_at_the_edge() {
-    check("values", CPP17, Way::Shared);
-    check("values", CPP20, Way::Static);
-    check("values", CPP17, Way::Sanitized);
-    check("values", CPP17, Way::Valgrind);
+fn values_are_checked() {
+    check("values", CPP17, Mode::Shared);
+    check("values", CPP20, Mode::Static);
+    check("values", CPP17, Mode::Sanitized);
+    check("values", CPP17, Mode::Valgrind);
 }
 
 #[test]
-fn nodes_talk_in_cpp17() {
-    check("mesh", CPP17, Way::Shared);
+fn nodes_exchange_messages_in_cpp17() {
+    check("mesh", CPP17, Mode::Shared);
 }
 
 #[test]
-fn nodes_talk_in_cpp20() {
-    check("mesh", CPP20, Way::Static);
+fn nodes_exchange_messages_in_cpp20() {
+    check("mesh", CPP20, Mode::Static);
 }
 
 #[test]
-fn nodes_talk_under_address_sanitizer() {
-    check("mesh", CPP17, Way::Sanitized);
+fn nodes_exchange_messages_under_address_sanitizer() {
+    check("mesh", CPP17, Mode::Sanitized);
 }
 
 #[test]
-fn nodes_talk_under_valgrind() {
-    check("mesh", CPP17, Way::Valgrind);
+fn nodes_exchange_messages_under_valgrind() {
+    check("mesh", CPP17, Mode::Valgrind);
 }
 
 #[test]
 fn callables_are_called_and_destroyed_in_cpp17() {
-    check("callbacks", CPP17, Way::Shared);
+    check("callbacks", CPP17, Mode::Shared);
 }
 
 #[test]
 fn callables_are_called_and_destroyed_in_cpp20() {
-    check("callbacks", CPP20, Way::Static);
+    check("callbacks", CPP20, Mode::Static);
 }
 
 #[test]
 fn callables_are_called_and_destroyed_under_address_sanitizer() {
-    check("callbacks", CPP17, Way::Sanitized);
+    check("callbacks", CPP17, Mode::Sanitized);
 }
 
 #[test]
 fn callables_are_called_and_destroyed_under_valgrind() {
-    check("callbacks", CPP17, Way::Valgrind);
+    check("callbacks", CPP17, Mode::Valgrind);
 }
 
 #[test]
-fn clang_compiles_it_too() {
+fn clang_compiles_the_programs() {
     if !has("the C++ programs with clang++", Command::new("clang++").arg("--version")) {
         return;
     }
@@ -88,14 +83,14 @@ fn clang_compiles_it_too() {
         for name in ["values", "mesh", "callbacks"] {
             let label = format!("{name}-clang-{standard}");
             let program =
-                compile_with("clang++".into(), &source(name), &label, language, Way::Shared);
-            spawn(&program, "run", &[], Way::Shared).finish();
+                compile_with("clang++".into(), &source(name), &label, language, Mode::Shared);
+            spawn(&program, "run", &[], Mode::Shared).finish();
         }
     }
 }
 
 #[test]
-fn two_files_of_one_program_may_include_it() {
+fn two_files_of_one_program_can_include_the_wrapper() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("two-files");
     fs::create_dir_all(&folder).expect("a folder");
     for file in ["one", "two"] {
@@ -111,40 +106,40 @@ fn two_files_of_one_program_may_include_it() {
 }
 
 #[test]
-fn first_programs_in_c_and_cpp_greet_each_other() {
-    let c = compile(&root().join("examples-c/first.c"), "first-beside-cpp", C99, Way::Shared);
-    let cpp = compile(&root().join("examples-cpp/first.cpp"), "first-cpp", CPP17, Way::Shared);
+fn the_first_programs_in_c_and_cpp_greet_each_other() {
+    let c = compile(&root().join("examples-c/first.c"), "first-beside-cpp", C99, Mode::Shared);
+    let cpp = compile(&root().join("examples-cpp/first.cpp"), "first-cpp", CPP17, Mode::Shared);
     let names = ["c", "cpp"].map(|end| format!("both-{}-{end}", std::process::id()));
     let running = [(c, &names[0]), (cpp, &names[1])]
-        .map(|(program, name)| spawn(&program, name, &[name, "4"], Way::Shared));
+        .map(|(program, name)| spawn(&program, name, &[name, "4"], Mode::Shared));
     for (program, other) in running.into_iter().zip(names.iter().rev()) {
         program.await_text(&format!("{other} says \"hello\""));
         program.finish();
     }
 }
 
-/// The words of a text: names as C has them.
-fn words(text: &str) -> impl Iterator<Item = &str> {
+/// The identifiers in a text.
+fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
 }
 
 #[test]
-fn whatever_the_c_header_has_can_be_reached() {
+fn the_wrapper_covers_the_c_header() {
     let read = |name: &str| fs::read_to_string(root().join("include").join(name)).expect(name);
     let (c, cpp) = (read("meshage.h"), read("meshage.hpp"));
     let declared = c.lines().filter(|line| !line.starts_with("//") && !line.starts_with(" *"));
     let declared = declared.filter(|line| !line.contains("VERSION") && !line.contains("MESHAGE_H"));
-    let names = declared.flat_map(words).filter(|word| {
-        // Types of callbacks are the wrapper's own, and the function named for the version is
-        // called by the name that stays.
+    let names = declared.flat_map(identifiers).filter(|word| {
+        // The wrapper has its own types for callbacks. It calls the function that is named for the
+        // version by the macro MESHAGE_ABI.
         let is_callback = word.ends_with("_cb") || word.starts_with("meshage_abi_");
         (word.starts_with("meshage_") || word.starts_with("MESHAGE_")) && !is_callback
     });
     let mut missing: Vec<&str> =
-        names.filter(|name| !words(&cpp).any(|word| word == *name)).collect();
+        names.filter(|name| !identifiers(&cpp).any(|word| word == *name)).collect();
     missing.sort_unstable();
     missing.dedup();
-    // The C types of enumerations that travel as int32_t.
+    // The types of enumerations whose values are passed as int32_t.
     missing.retain(|name| !["meshage_encoding", "meshage_event_kind"].contains(name));
     assert!(missing.is_empty(), "meshage.hpp lacks {missing:?}");
 }

@@ -1,4 +1,4 @@
-//! What the shared library exports: the functions of the header, and nothing else.
+//! Tests that the shared library exports the functions of the header, and nothing else.
 
 mod programs;
 
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use programs::*;
 
-/// The functions that the header declares: what stands before a bracket at the start of a line.
+/// The functions that the header declares: the names before the first bracket of a line.
 fn declared() -> BTreeSet<String> {
     let header = fs::read_to_string(root().join("include/meshage.h")).expect("the header");
     let lines = header.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));

@@ -48,7 +48,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Body {
 }
 
 /// The UTF-8 bytes of a string. A large ASCII string lends its own bytes. Any other is encoded into
-/// a separate object, because a string caches its encoded form for its integer lifetime.
+/// a separate object, because a string keeps its cached encoded form until it is freed.
 fn utf8(text: &Bound<'_, PyString>) -> PyResult<Bytes> {
     if text.len()? >= LEND_BYTES_MIN && text.call_method0("isascii")?.extract()? {
         return Ok(Bytes::from_owner(PyBackedStr::try_from(text.clone())?));

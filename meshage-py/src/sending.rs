@@ -135,8 +135,8 @@ impl Sending {
         }
     }
 
-    /// Ends the send at once if it is outstanding. Parts that were not transmitted yet are
-    /// canceled.
+    /// Ends the send at once if it is outstanding. The outcome for a recipient is `CANCELED` if the
+    /// message was not transmitted to it, and `TIMEOUT` if it was.
     fn cancel(&self) -> PyResult<()> {
         self.pending()?.cancel();
         Ok(())

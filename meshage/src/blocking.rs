@@ -114,7 +114,7 @@ impl Node {
     }
 
     /// Polls a future of [`Node::node`] on this thread until it is ready or `deadline` passes. It
-    /// is polled at least once, and may be polled further afterwards.
+    /// is polled at least once. After this call returns, the future may be polled again.
     pub fn wait_until<F: Future + ?Sized>(
         &self,
         deadline: Option<Instant>,
@@ -160,7 +160,7 @@ impl Node {
         })
     }
 
-    /// Waits for the send that completes to this parker.
+    /// Waits for the send whose result goes to this parker.
     fn wait_for_completion(&self, parker: &Parker) -> SendResult {
         let others = self.waiting_senders.fetch_add(1, Ordering::Relaxed);
         let early = if others < YIELD_SENDERS_MIN { None } else { parker.yield_for_completion() };
@@ -250,8 +250,8 @@ impl Drop for Node {
     }
 }
 
-/// Stops a runtime's threads. Inside another runtime, tokio does not allow a blocking wait; then
-/// the threads end in the background, which they do at once.
+/// Stops a runtime's threads. Inside another runtime, tokio does not allow a blocking wait; the
+/// threads then end in the background, without delay.
 fn stop(runtime: Runtime) {
     if Handle::try_current().is_ok() {
         runtime.shutdown_background();

@@ -1,4 +1,5 @@
-//! The configuration of a node. Each default is a constant with its origin.
+//! The configuration of a node. Each default is a constant, and its comment states where the value
+//! comes from. "The original" is minimega's Go package `meshage`.
 
 #[cfg(feature = "net")]
 use std::net::SocketAddr;
@@ -24,13 +25,13 @@ pub const SOLICIT_LIMIT: usize = 16;
 pub const SOLICIT_RATIO: u32 = 8;
 /// The largest body: 64 MiB, four times the largest that a user of the original is known to send.
 pub const MAX_MESSAGE: usize = 64 << 20;
-/// I/O threads of a node with a runtime of its own. With one thread, no idle thread is woken to
-/// look for work: an acknowledged round trip between two nodes on one core took 35 µs with one
-/// thread and 46 µs with two.
+/// The number of I/O threads of a node with a runtime of its own. With one thread, no idle thread
+/// is woken to look for work: an acknowledged round trip between two nodes on one core took 35 µs
+/// with one thread and 46 µs with two.
 pub const WORKER_THREADS: usize = 1;
 /// The most links of a node, however they were established.
 pub const LINKS_MAX: usize = 256;
-/// The largest degree: as many as a node may have links.
+/// The largest degree: the largest number of links of a node.
 pub const DEGREE_MAX: u32 = LINKS_MAX as u32;
 /// The shortest MSA period. With a shorter one, a mesh is busy with its own announcements.
 pub const MSA_TIMEOUT_MIN: Duration = Duration::from_millis(100);
@@ -127,8 +128,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The number of links that the node looks for. With fewer links it solicits. Default: 0, it
-    /// never solicits.
+    /// The number of links that the node looks for. With fewer links it sends solicitations.
+    /// Default: 0, which sends none.
     pub fn degree(mut self, degree: u32) -> Self {
         self.degree = degree;
         self
@@ -156,8 +157,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// Only the TCP port, so that several nodes can share a machine; 0 for any free port. Default:
-    /// `port`.
+    /// The TCP port alone, so that several nodes can share a machine; 0 selects any free port.
+    /// Default: `port`.
     pub fn listen_port(mut self, port: u16) -> Self {
         self.listen_port = Some(port);
         self
@@ -189,20 +190,21 @@ impl ConfigBuilder {
         self
     }
 
-    /// The largest body sent or received, in bytes. Default: 64 MiB.
+    /// The largest body that the node sends or receives, in bytes. Default: 64 MiB.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
         self
     }
 
-    /// I/O threads of a node with a runtime of its own (blocking, C, Python). Default: 1.
+    /// The number of I/O threads of a node with a runtime of its own (blocking, C, Python).
+    /// Default: 1.
     pub fn worker_threads(mut self, threads: usize) -> Self {
         self.worker_threads = threads;
         self
     }
 
     /// Adds a seed: an address (`host`, `host:port`, `[v6]:port`) that the node dials until it has
-    /// a link there, and again after that link breaks. It never gives up.
+    /// a link there, and again after that link breaks. The number of attempts is not limited.
     pub fn seed(mut self, address: impl Into<String>) -> Self {
         self.seeds.push(address.into());
         self

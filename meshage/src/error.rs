@@ -136,7 +136,7 @@ impl fmt::Display for SendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// Nothing arrived in time. A later call loses nothing.
+    /// Nothing arrived in time. What arrives later is returned by a later call.
     Timeout,
     /// The node is closed and its queue is empty.
     Closed,

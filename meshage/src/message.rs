@@ -13,7 +13,8 @@ use crate::name::{Instance, MessageId, Names, NodeName};
 
 pub use crate::encoding::Encoding;
 
-/// The kind of a frame in the original. Only [`Command::Message`] reaches an application.
+/// The kind of a frame in the original (minimega's Go package `meshage`). Only
+/// [`Command::Message`] reaches an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum Command {

@@ -1,4 +1,4 @@
-//! A node, asynchronously.
+//! The asynchronous API of a node.
 //!
 //! A [`Node`] is a handle on the tasks that `net/` runs. Sends and receives go directly to the data
 //! plane; everything else is a request to the control task.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// A snapshot of a node's counters, sorted by name. A name ends in the unit unless the counter is a
-/// number of things; PROTOCOL.md describes each counter.
+/// A snapshot of a node's counters, sorted by name. A name contains `bytes` if the counter counts
+/// bytes. PROTOCOL.md describes each counter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stats {
     values: BTreeMap<&'static str, u64>,

@@ -95,6 +95,9 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let mut violations = Vec::new();
     for rule in RULES {
         for file in rust_files(&source.join(rule.place))? {
+            if is_test(&file) {
+                continue;
+            }
             let text = std::fs::read_to_string(&file)
                 .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
             let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
@@ -104,6 +107,11 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         }
     }
     if violations.is_empty() { Ok(()) } else { Err(violations.join("\n")) }
+}
+
+/// Whether a file holds only unit tests: `tests.rs`, or a file in a folder `tests`.
+fn is_test(file: &Path) -> bool {
+    file.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs")))
 }
 
 fn violations_of<'a>(rule: &'a Rule, text: &'a str) -> impl Iterator<Item = (usize, &'static str)> {

@@ -1,5 +1,5 @@
-/* A large broadcast while the mesh still grows: the tree it follows changes under it, and it arrives
- * whole all the same. */
+/* A large broadcast while the mesh is still growing: the tree that it follows changes, and every
+ * node still receives it completely. */
 #include "check.h"
 
 #include <arpa/inet.h>
@@ -9,7 +9,7 @@
 #define ROUNDS 8
 #define BODY_BYTES ((size_t)48 << 20)
 
-/* A UDP port that nobody has, so that other programs on this machine are not heard. */
+/* An unused UDP port, so that no datagrams of other programs on this machine arrive. */
 static uint16_t free_port(void)
 {
     struct sockaddr_in at;
@@ -23,7 +23,7 @@ static uint16_t free_port(void)
     return ntohs(at.sin_port);
 }
 
-static meshage_node *seek(const char *name, const char *ns, uint16_t port)
+static meshage_node *start_discovering(const char *name, const char *ns, uint16_t port)
 {
     meshage_node *node = NULL;
     meshage_config *config = meshage_config_create(name);
@@ -61,9 +61,9 @@ int main(void)
         char ns[32];
         meshage_node *one, *two, *sender;
         snprintf(ns, sizeof ns, "changing-%ld-%d", (long)getpid(), round);
-        one = seek("one", ns, port);
-        two = seek("two", ns, port);
-        sender = seek("sender", ns, port);
+        one = start_discovering("one", ns, port);
+        two = start_discovering("two", ns, port);
+        sender = start_discovering("sender", ns, port);
         OK(meshage_node_wait(sender, others, 2, SOON_MS));
         OK(meshage_broadcast(sender, body, BODY_BYTES, SOON_MS, NULL));
         arrives(one, body);

@@ -1,4 +1,4 @@
-/* What every test program here shares: checks that say where they failed, and nodes on loopback. */
+/* Shared by all test programs: checks that print where they failed, and nodes on loopback. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -13,13 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Longer than anything here takes, also under valgrind: whoever waits so long waits for nothing. */
+/* Longer than any operation takes, also under valgrind: a wait of this length has failed. */
 #define SOON_MS 30000
 
 #define CHECK(holds)                                                                               \
     do {                                                                                           \
         if (!(holds)) {                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s (last error: %s)\n", __FILE__, __LINE__, #holds,    \
+            fprintf(stderr, "%s:%d: failed: %s (last error: %s)\n", __FILE__, __LINE__, #holds,    \
                     meshage_last_error());                                                         \
             _exit(1);                                                                              \
         }                                                                                          \
@@ -52,7 +52,7 @@ static inline meshage_node *start_on(const char *name, uint16_t port, size_t que
     return node;
 }
 
-/* A node that listens on any free port of this machine and solicits nobody. */
+/* Starts a node without discovery that listens on any free port of this machine. */
 static inline meshage_node *start(const char *name)
 {
     return start_on(name, 0, MESHAGE_RECEIVE_BUFFER);
@@ -98,7 +98,7 @@ static inline meshage_message *receive(meshage_node *node)
     return message;
 }
 
-/* A number that threads wait for. */
+/* A counter that threads can wait for. */
 typedef struct count {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -142,7 +142,7 @@ static inline void count_reaches_by(count *c, long least, int line)
     }
 }
 
-/* A drop function that counts. */
+/* A drop function that counts its calls. */
 static inline void count_drop(void *user_data)
 {
     count_up((count *)user_data);

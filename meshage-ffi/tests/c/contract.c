@@ -1,5 +1,5 @@
-/* The C contract, function by function: each is assigned to a pointer of exactly its type, so that
- * this file does not compile where the header says something else. Compiled as C99 and as C++11. */
+/* The C contract: every function is assigned to a pointer of its exact type, so that this file does
+ * not compile if the header declares another. Compiled as C99 and as C++11. */
 #include <meshage.h>
 #include <stdio.h>
 #include <string.h>
@@ -416,6 +416,6 @@ static int values(void)
 int main(void)
 {
     int failed = functions() + types() + values();
-    printf("%s\n", failed ? "the header is not the contract" : "ok");
+    printf("%s\n", failed ? "the header differs from the contract" : "ok");
     return failed;
 }

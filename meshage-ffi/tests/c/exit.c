@@ -1,4 +1,4 @@
-/* A program that ends without freeing anything, with threads waiting and callbacks set. */
+/* A program that exits without freeing anything, while threads wait and callbacks are set. */
 #include "check.h"
 
 static meshage_node *nodes[3];

@@ -1,5 +1,5 @@
-/* After fork() the child's inherited nodes answer FORKED, at once; nodes of its own work; the parent
- * notices nothing. */
+/* After fork(), calls on inherited nodes return FORKED at once in the child; nodes that it creates
+ * work; the parent is not affected. */
 #include "check.h"
 
 #include <sys/wait.h>

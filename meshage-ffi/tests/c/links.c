@@ -5,7 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-/* A port of this machine where nobody listens. */
+/* A port on which no program listens. */
 static uint16_t free_port(void)
 {
     struct sockaddr_in at;
@@ -38,11 +38,11 @@ static void port_in_use(void)
 
 static void dials(void)
 {
-    char nobody[32];
+    char unused[32];
     meshage_node *a = start("a"), *b = start("b"), *other_b = start("b");
     meshage_names *peers = NULL;
-    snprintf(nobody, sizeof nobody, "127.0.0.1:%u", (unsigned)free_port());
-    STATUS(MESHAGE_ERR_REFUSED, meshage_dial(a, nobody, SOON_MS));
+    snprintf(unused, sizeof unused, "127.0.0.1:%u", (unsigned)free_port());
+    STATUS(MESHAGE_ERR_REFUSED, meshage_dial(a, unused, SOON_MS));
     STATUS(MESHAGE_ERR_SELF, meshage_dial(a, address_of(a), SOON_MS));
     STATUS(MESHAGE_ERR_INVALID, meshage_dial(a, "", SOON_MS));
     STATUS(MESHAGE_ERR_INVALID, meshage_dial(a, "127.0.0.1:65536", SOON_MS));
@@ -62,7 +62,7 @@ static void dials(void)
     meshage_node_free(a);
 }
 
-/* A peer that takes the connection and says nothing. */
+/* A peer that accepts the connection and sends nothing. */
 static void dial_times_out(void)
 {
     char address[32];
@@ -143,7 +143,7 @@ struct seen {
     count up, dropped;
 };
 
-static void happened(void *user_data, const meshage_event *event)
+static void on_event(void *user_data, const meshage_event *event)
 {
     struct seen *seen = user_data;
     if (meshage_event_kind_of(event) == MESHAGE_EVENT_LINK_UP) {
@@ -152,7 +152,7 @@ static void happened(void *user_data, const meshage_event *event)
     }
 }
 
-static void happened_drop(void *user_data)
+static void on_drop(void *user_data)
 {
     count_up(&((struct seen *)user_data)->dropped);
 }
@@ -165,7 +165,7 @@ static void events(void)
     STATUS(MESHAGE_ERR_AGAIN, meshage_next_event(a, 0, &event));
     CHECK(event == NULL);
     STATUS(MESHAGE_ERR_TIMEOUT, meshage_next_event(a, 20, &event));
-    OK(meshage_on_event(a, happened, &seen, happened_drop));
+    OK(meshage_on_event(a, on_event, &seen, on_drop));
     join(a, b);
     await(a, MESHAGE_EVENT_LINK_UP, "b");
     await(b, MESHAGE_EVENT_NODE_JOINED, "a");
@@ -179,7 +179,7 @@ static void events(void)
     while (meshage_next_event(a, SOON_MS, &event) == MESHAGE_OK)
         meshage_event_free(event);
     STATUS(MESHAGE_ERR_CLOSED, meshage_next_event(a, SOON_MS, &event));
-    STATUS(MESHAGE_ERR_CLOSED, meshage_on_event(a, happened, &seen, happened_drop));
+    STATUS(MESHAGE_ERR_CLOSED, meshage_on_event(a, on_event, &seen, on_drop));
     CHECK(count_now(&seen.dropped) == 2);
     meshage_node_free(a);
 }

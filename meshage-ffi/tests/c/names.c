@@ -1,5 +1,5 @@
-/* Strings and numbers that are none of ours: bad UTF-8, names too long, with colons and spaces, out
- * of range; each answer has a sentence that says what is wrong. */
+/* Strings and numbers that are not valid: bad UTF-8, names that are too long or contain colons and
+ * spaces, numbers that are out of range. The last error describes each. */
 #include "check.h"
 
 #define BAD_UTF8 "\xff\xfe"
@@ -35,7 +35,7 @@ static void node_names(void)
     STATUS(MESHAGE_ERR_INVALID, create("a\nb"));
     STATUS(MESHAGE_ERR_INVALID, create("\xc3\xa4"));
     STATUS(MESHAGE_ERR_INVALID, create(longer));
-    CHECK(strstr(meshage_last_error(), "at most 64") != NULL);
+    CHECK(strstr(meshage_last_error(), "the limit is 64") != NULL);
     OK(create(longest));
     CHECK(strcmp(meshage_last_error(), "") == 0);
     OK(create("a.b_c-D9"));

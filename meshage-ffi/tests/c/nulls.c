@@ -1,4 +1,4 @@
-/* NULL everywhere: an error or an empty answer, never a crash. */
+/* NULL for every argument: an error or an empty result, never a crash. */
 #include "check.h"
 
 static void take(void *user_data, meshage_message *message)
@@ -105,7 +105,7 @@ static void configs(void)
     meshage_config_free(config);
 }
 
-/* Every function that takes a node, without one; what it would write is cleared. */
+/* NULL for the node: every function clears its out-parameters. */
 static void without_a_node(void)
 {
     const char *name = "a";
@@ -122,7 +122,7 @@ static void without_a_node(void)
     size_t handled = 7;
     uint64_t value = 7;
     int fd = 7;
-    meshage_message *built = meshage_message_create("x", 1);
+    meshage_message *created = meshage_message_create("x", 1);
 
     STATUS(MESHAGE_ERR_NULL, meshage_node_create(NULL, &node));
     STATUS(MESHAGE_ERR_NULL, meshage_node_set_degree(NULL, 1));
@@ -145,9 +145,9 @@ static void without_a_node(void)
     STATUS(MESHAGE_ERR_NULL, meshage_broadcast(NULL, "x", 1, 0, &report));
     CHECK(!report);
     report = junk;
-    STATUS(MESHAGE_ERR_NULL, meshage_send(NULL, built, 0, &report));
+    STATUS(MESHAGE_ERR_NULL, meshage_send(NULL, created, 0, &report));
     CHECK(!report);
-    STATUS(MESHAGE_ERR_NULL, meshage_send_async(NULL, built, 0, end, NULL, &op));
+    STATUS(MESHAGE_ERR_NULL, meshage_send_async(NULL, created, 0, end, NULL, &op));
     CHECK(!op);
     STATUS(MESHAGE_ERR_NULL, meshage_recv(NULL, 0, &message));
     CHECK(!message);
@@ -163,21 +163,21 @@ static void without_a_node(void)
     STATUS(MESHAGE_ERR_NULL, meshage_stats_get(NULL, "x", &value));
     CHECK(value == 0);
     STATUS(MESHAGE_ERR_NULL, meshage_message_add_recipient(NULL, "a"));
-    STATUS(MESHAGE_ERR_NULL, meshage_message_add_recipient(built, NULL));
+    STATUS(MESHAGE_ERR_NULL, meshage_message_add_recipient(created, NULL));
     STATUS(MESHAGE_ERR_NULL, meshage_message_set_encoding(NULL, 1));
     CHECK(meshage_message_create(NULL, 1) == NULL);
-    meshage_message_free(built);
+    meshage_message_free(created);
 }
 
-/* A node, and NULL for everything else. */
+/* A node, and NULL for all other arguments. */
 static void with_a_node(void)
 {
     const char *names[2] = {"a", NULL};
     meshage_node *node = start("lonely");
-    meshage_message *built = meshage_message_create(NULL, 0);
+    meshage_message *created = meshage_message_create(NULL, 0);
     meshage_stats *stats = NULL;
     uint64_t value;
-    CHECK(built != NULL);
+    CHECK(created != NULL);
     STATUS(MESHAGE_ERR_NULL, meshage_node_peers(node, NULL));
     STATUS(MESHAGE_ERR_NULL, meshage_node_mesh(node, NULL));
     STATUS(MESHAGE_ERR_NULL, meshage_node_dot(node, NULL));
@@ -194,7 +194,7 @@ static void with_a_node(void)
     STATUS(MESHAGE_ERR_NULL, meshage_broadcast(node, NULL, 1, 0, NULL));
     STATUS(MESHAGE_ERR_NULL, meshage_send(node, NULL, 0, NULL));
     STATUS(MESHAGE_ERR_NULL, meshage_send_async(node, NULL, 0, end, NULL, NULL));
-    STATUS(MESHAGE_ERR_NULL, meshage_send_async(node, built, 0, NULL, NULL, NULL));
+    STATUS(MESHAGE_ERR_NULL, meshage_send_async(node, created, 0, NULL, NULL, NULL));
     STATUS(MESHAGE_ERR_NULL, meshage_recv(node, 0, NULL));
     STATUS(MESHAGE_ERR_NULL, meshage_poll(node, 0, 1, NULL, NULL, NULL));
     STATUS(MESHAGE_ERR_NULL, meshage_recv_fd(node, NULL));
@@ -208,7 +208,7 @@ static void with_a_node(void)
     STATUS(MESHAGE_ERR_NULL, meshage_stats_get(stats, NULL, &value));
     STATUS(MESHAGE_ERR_NULL, meshage_stats_get(stats, "x", NULL));
     meshage_stats_free(stats);
-    meshage_message_free(built);
+    meshage_message_free(created);
     meshage_node_free(node);
 }
 

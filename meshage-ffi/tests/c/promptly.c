@@ -1,5 +1,5 @@
-/* Programs that act at once: who closes with a message just received has acknowledged it, and who
- * answers the first message of a node it has just met finds the way back. */
+/* Programs that act at once: a node that is freed directly after it received a message has
+ * acknowledged it, and a node that replies to the first message of a new peer has a route to it. */
 #include "check.h"
 
 #define ROUNDS 20
@@ -25,7 +25,7 @@ static void closing(void)
     }
 }
 
-static void *answers(void *node)
+static void *replies(void *node)
 {
     meshage_message *message = receive(node);
     OK(set_text(node, meshage_message_source(message), "y"));
@@ -33,14 +33,14 @@ static void *answers(void *node)
     return NULL;
 }
 
-static void answering(void)
+static void replying(void)
 {
     int round;
     for (round = 0; round < ROUNDS; round++) {
-        /* Either order of the names: the two ends of a handshake differ by it. */
+        /* Both orders of the names, because the handshake depends on it. */
         meshage_node *a = start(round % 2 ? "a" : "z"), *b = start("m");
         pthread_t thread;
-        CHECK(pthread_create(&thread, NULL, answers, b) == 0);
+        CHECK(pthread_create(&thread, NULL, replies, b) == 0);
         OK(meshage_dial(round % 3 ? a : b, address_of(round % 3 ? b : a), SOON_MS));
         wait_for(a, "m");
         OK(set_text(a, "m", "x"));
@@ -54,6 +54,6 @@ static void answering(void)
 int main(void)
 {
     closing();
-    answering();
+    replying();
     return 0;
 }

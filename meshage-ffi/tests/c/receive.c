@@ -1,11 +1,12 @@
-/* Receiving: waiting or not, by poll, through a descriptor, by callback; closing wakes everybody. */
+/* Receiving with and without waiting, by meshage_poll, with the descriptor, and by a callback;
+ * closing wakes all waiting calls. */
 #include "check.h"
 
 #include <poll.h>
 
 struct taken {
     count messages, dropped;
-    meshage_node *replace_on, *close_on;
+    meshage_node *unset_on, *close_on;
 };
 
 static void taken_drop(void *user_data)
@@ -18,8 +19,8 @@ static void take(void *user_data, meshage_message *message)
     struct taken *taken = user_data;
     CHECK(strcmp(meshage_message_source(message), "a") == 0);
     meshage_message_free(message);
-    if (taken->replace_on != NULL)
-        OK(meshage_on_message(taken->replace_on, NULL, NULL, NULL));
+    if (taken->unset_on != NULL)
+        OK(meshage_on_message(taken->unset_on, NULL, NULL, NULL));
     if (taken->close_on != NULL)
         meshage_node_close(taken->close_on);
     count_up(&taken->messages);
@@ -89,7 +90,7 @@ static void callbacks(meshage_node *a, meshage_node *b)
     struct taken first = {COUNT_INIT, COUNT_INIT, NULL, NULL};
     struct taken second = {COUNT_INIT, COUNT_INIT, NULL, NULL};
     meshage_message *message = NULL;
-    OK(set_text(a, "b", "waits already"));
+    OK(set_text(a, "b", "queued before"));
     OK(meshage_on_message(b, take, &first, taken_drop));
     count_reaches(&first.messages, 1);
     STATUS(MESHAGE_ERR_STATE, meshage_recv(b, 0, &message));
@@ -100,8 +101,8 @@ static void callbacks(meshage_node *a, meshage_node *b)
     count_reaches(&first.dropped, 1);
     OK(set_text(a, "b", "y"));
     count_reaches(&second.messages, 1);
-    /* Taken away by itself: dropped when it returns. */
-    second.replace_on = b;
+    /* Removed from inside itself: dropped when it returns. */
+    second.unset_on = b;
     OK(set_text(a, "b", "z"));
     count_reaches(&second.dropped, 1);
     CHECK(count_now(&second.messages) == 2);
@@ -110,14 +111,14 @@ static void callbacks(meshage_node *a, meshage_node *b)
     CHECK(body_is(message, "for the queue"));
     meshage_message_free(message);
     CHECK(count_now(&first.dropped) == 1 && count_now(&first.messages) == 2);
-    /* Whatever the answer, user_data is dropped once. */
+    /* Whatever the result, user_data is dropped once. */
     STATUS(MESHAGE_ERR_NULL, meshage_on_message(NULL, take, &first, taken_drop));
     CHECK(count_now(&first.dropped) == 2);
     OK(meshage_on_message(b, NULL, &first, taken_drop));
     CHECK(count_now(&first.dropped) == 3);
 }
 
-static void *receives_until_a_callback_does(void *node)
+static void *receives_until_a_callback_is_set(void *node)
 {
     meshage_message *message = NULL;
     STATUS(MESHAGE_ERR_STATE, meshage_recv(node, MESHAGE_INFINITE, &message));
@@ -125,7 +126,7 @@ static void *receives_until_a_callback_does(void *node)
     return NULL;
 }
 
-static void *polls_until_a_callback_does(void *node)
+static void *polls_until_a_callback_is_set(void *node)
 {
     struct taken taken = {COUNT_INIT, COUNT_INIT, NULL, NULL};
     STATUS(MESHAGE_ERR_STATE, meshage_poll(node, SOON_MS, 9, take, &taken, NULL));
@@ -133,15 +134,15 @@ static void *polls_until_a_callback_does(void *node)
     return NULL;
 }
 
-/* Who waits when a callback is set wakes, and takes none of its messages. */
+/* Calls that wait when a callback is set return, and take none of its messages. */
 static void a_callback_takes_over(meshage_node *a, meshage_node *b)
 {
     struct taken all = {COUNT_INIT, COUNT_INIT, NULL, NULL};
     pthread_t threads[2];
     int i;
-    CHECK(pthread_create(&threads[0], NULL, receives_until_a_callback_does, b) == 0);
-    CHECK(pthread_create(&threads[1], NULL, polls_until_a_callback_does, b) == 0);
-    nap_ms(50); /* Let them wait; where they come later, they find it set: the same answer. */
+    CHECK(pthread_create(&threads[0], NULL, receives_until_a_callback_is_set, b) == 0);
+    CHECK(pthread_create(&threads[1], NULL, polls_until_a_callback_is_set, b) == 0);
+    nap_ms(50); /* Let them wait. A call that begins later returns the same. */
     OK(meshage_on_message(b, take, &all, taken_drop));
     for (i = 0; i < 6; i++)
         OK(set_text(a, "b", "x"));
@@ -158,7 +159,7 @@ static void *sends_until_closed(void *node)
     return NULL;
 }
 
-/* A send that waits for room wakes when its own node is closed, not after the flush. */
+/* A send that waits for room returns when its own node is closed, not after the flush. */
 static void closing_wakes_a_send(void)
 {
     meshage_node *full = start_on("full", 0, 1), *d = start("d");
@@ -209,7 +210,7 @@ static void closing(meshage_node *a, meshage_node *b)
     CHECK(pthread_create(&threads[0], NULL, receives_until_closed, c) == 0);
     CHECK(pthread_create(&threads[1], NULL, awaits_until_closed, c) == 0);
     CHECK(pthread_create(&threads[2], NULL, polls_until_closed, c) == 0);
-    nap_ms(50); /* Let them wait; where they come later, they find it closed: the same answer. */
+    nap_ms(50); /* Let them wait. A call that begins later returns the same. */
     OK(meshage_recv_fd(c, &fd));
     CHECK(!readable(fd, 0));
     meshage_node_close(c);
@@ -223,7 +224,8 @@ static void closing(meshage_node *a, meshage_node *b)
     CHECK(count_now(&closer.dropped) == 1);
     CHECK(strcmp(meshage_node_name(c), "c") == 0);
     meshage_node_free(c);
-    /* What waits in the queue of a closed node still comes; a poll stops where its callback closes. */
+    /* The queue of a closed node can still be read; meshage_poll stops when its callback closes the
+     * node. */
     OK(set_text(a, "b", "1"));
     OK(set_text(a, "b", "2"));
     OK(set_text(a, "b", "3"));

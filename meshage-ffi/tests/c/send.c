@@ -1,11 +1,12 @@
-/* Sends and their reports: to one, several, all, nobody, oneself, the unknown; the sizes at the edge. */
+/* Sends and their reports: to one node, several, all, none, the sender itself, unknown nodes; and
+ * the smallest and largest bodies. */
 #include "check.h"
 
 #define LARGEST ((size_t)64 << 20)
 
 static void to_one(meshage_node *a, meshage_node *b)
 {
-    const char *to = "b", *back = "a";
+    const char *to = "b", *reply_to = "a";
     meshage_report *report = NULL;
     meshage_message *message;
     OK(meshage_set(a, &to, 1, "hello", 5, SOON_MS, &report));
@@ -29,13 +30,13 @@ static void to_one(meshage_node *a, meshage_node *b)
     STATUS(MESHAGE_ERR_STATE, meshage_message_add_recipient(message, "c"));
     STATUS(MESHAGE_ERR_STATE, meshage_message_set_encoding(message, 1));
     meshage_message_free(message);
-    OK(meshage_set(b, &back, 1, "and back", 8, MESHAGE_DEFAULT, NULL));
+    OK(meshage_set(b, &reply_to, 1, "reply", 5, MESHAGE_DEFAULT, NULL));
     message = receive(a);
-    CHECK(body_is(message, "and back"));
+    CHECK(body_is(message, "reply"));
     meshage_message_free(message);
 }
 
-static void to_nobody(meshage_node *a)
+static void failing(meshage_node *a)
 {
     const char *self[2] = {"a", "b"}, *unknown[2] = {"nobody", "b"};
     meshage_report *report = NULL;
@@ -53,7 +54,7 @@ static void to_nobody(meshage_node *a)
     CHECK(strstr(meshage_last_error(), "nobody") != NULL);
     meshage_report_free(report);
     STATUS(MESHAGE_ERR_PARTIAL, meshage_set(a, unknown, 2, "partial", 7, SOON_MS, NULL));
-    /* Among others, the sender is skipped. */
+    /* If there are other recipients, the sender is skipped. */
     OK(meshage_set(a, self, 2, "skipped", 7, SOON_MS, &report));
     CHECK(meshage_report_count(report) == 1);
     meshage_report_free(report);
@@ -86,28 +87,28 @@ static void broadcasts(meshage_node *a, meshage_node *b, meshage_node *c)
     meshage_message_free(message);
 }
 
-static void built(meshage_node *a, meshage_node *b, meshage_node *c)
+static void created(meshage_node *a, meshage_node *b, meshage_node *c)
 {
-    meshage_message *message = meshage_message_create("{}", 2), *copy, *arrived;
-    const char *lent;
+    meshage_message *message = meshage_message_create("{}", 2), *copy, *received;
+    const char *borrowed;
     size_t len, copied_len;
     CHECK(strcmp(meshage_message_source(message), "") == 0);
     CHECK(meshage_message_id(message) == 0 && meshage_message_hop_count(message) == 0);
     OK(meshage_message_set_encoding(message, MESHAGE_ENCODING_JSON));
     OK(meshage_send(a, message, SOON_MS, NULL));
     expect(b, "{}");
-    arrived = receive(c);
-    CHECK(meshage_message_encoding(arrived) == MESHAGE_ENCODING_JSON);
-    meshage_message_free(arrived);
+    received = receive(c);
+    CHECK(meshage_message_encoding(received) == MESHAGE_ENCODING_JSON);
+    meshage_message_free(received);
     OK(meshage_message_add_recipient(message, "c"));
-    lent = meshage_message_recipient(message, 0);
+    borrowed = meshage_message_recipient(message, 0);
     copy = meshage_message_clone(message);
     CHECK(meshage_message_body(copy, &copied_len) == meshage_message_body(message, &len));
     CHECK(len == copied_len);
     OK(meshage_message_add_recipient(copy, "b"));
     OK(meshage_message_add_recipient(message, "b"));
     OK(meshage_message_add_recipient(message, "b"));
-    CHECK(strcmp(lent, "c") == 0 && lent == meshage_message_recipient(message, 0));
+    CHECK(strcmp(borrowed, "c") == 0 && borrowed == meshage_message_recipient(message, 0));
     CHECK(meshage_message_recipient_count(copy) == 2);
     OK(meshage_send(a, message, SOON_MS, NULL));
     meshage_message_free(message);
@@ -153,7 +154,7 @@ int main(void)
     meshage_report *report = NULL;
     meshage_message *none = NULL;
     meshage_node *a = start("a"), *b = start("b"), *c = start("c");
-    OK(meshage_broadcast(a, "to nobody", 9, SOON_MS, &report));
+    OK(meshage_broadcast(a, "no nodes", 8, SOON_MS, &report));
     CHECK(report != NULL && meshage_report_count(report) == 0);
     meshage_report_free(report);
     join(a, b);
@@ -161,12 +162,12 @@ int main(void)
     OK(meshage_node_wait(a, &c_name, 1, SOON_MS));
     wait_for(c, "a");
     to_one(a, b);
-    to_nobody(a);
+    failing(a);
     expect(b, "partial");
     expect(b, "partial");
     expect(b, "skipped");
     broadcasts(a, b, c);
-    built(a, b, c);
+    created(a, b, c);
     sizes(a, b);
     STATUS(MESHAGE_ERR_AGAIN, meshage_recv(b, 0, &none));
     meshage_node_close(a);

@@ -1,4 +1,5 @@
-/* SIGPIPE at its default, and a peer that is killed while we send to it: statuses, no signal. */
+/* SIGPIPE has its default action, and a peer is killed during sends to it: the calls return errors,
+ * and no signal is raised. */
 #include "check.h"
 
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* Snooping on a relay, and the library's log. */
+/* The snoop callback of a relay, and the log callback. */
 #include "check.h"
 
 struct snooped {
@@ -50,7 +50,7 @@ static void snoop(void)
 
 struct log {
     count lines, dropped;
-    int loudest;
+    int level_max;
 };
 
 static void line(void *user_data, int32_t level, const char *target, const char *text)
@@ -58,8 +58,8 @@ static void line(void *user_data, int32_t level, const char *target, const char 
     struct log *log = user_data;
     CHECK(level >= 1 && level <= 5);
     CHECK(strlen(target) > 0 && text != NULL);
-    if (level > log->loudest)
-        log->loudest = level;
+    if (level > log->level_max)
+        log->level_max = level;
     count_up(&log->lines);
 }
 
@@ -85,7 +85,7 @@ static void logs(void)
     count_reaches(&first.lines, 1);
     OK(meshage_on_log(5, line, &second, log_drop));
     count_reaches(&first.dropped, 1);
-    CHECK(first.loudest <= 3);
+    CHECK(first.level_max <= 3);
     work();
     count_reaches(&second.lines, 1);
     OK(meshage_on_log(0, NULL, NULL, NULL));

@@ -1,4 +1,5 @@
-/* Many threads at once on the same two nodes: nothing lost, nothing doubled, each sender in order. */
+/* Many threads use the same two nodes: no message is lost or duplicated, and each sender's messages
+ * arrive in order. */
 #include "check.h"
 
 #define SENDERS 8
@@ -47,7 +48,7 @@ static void *receives(void *data)
     return NULL;
 }
 
-static void *looks(void *data)
+static void *reads_snapshots(void *data)
 {
     (void)data;
     while (count_now(&received) < SENDERS * MESSAGES) {
@@ -67,7 +68,7 @@ static void *looks(void *data)
 
 int main(void)
 {
-    pthread_t senders[SENDERS], receivers[RECEIVERS], looker;
+    pthread_t senders[SENDERS], receivers[RECEIVERS], reader;
     size_t i, j;
     a = start("a");
     b = start("b");
@@ -76,11 +77,11 @@ int main(void)
         CHECK(pthread_create(&receivers[i], NULL, receives, NULL) == 0);
     for (i = 0; i < SENDERS; i++)
         CHECK(pthread_create(&senders[i], NULL, sends, (void *)i) == 0);
-    CHECK(pthread_create(&looker, NULL, looks, NULL) == 0);
+    CHECK(pthread_create(&reader, NULL, reads_snapshots, NULL) == 0);
     for (i = 0; i < SENDERS; i++)
         pthread_join(senders[i], NULL);
     count_reaches(&received, SENDERS * MESSAGES);
-    pthread_join(looker, NULL);
+    pthread_join(reader, NULL);
     meshage_node_free(a);
     meshage_node_free(b);
     for (i = 0; i < RECEIVERS; i++)

@@ -1,11 +1,11 @@
-// Callables in the library: moved in, destroyed after their last use, their exceptions caught.
+// Callables are moved into the library and destroyed after their last use; exceptions are caught.
 #include "check.hpp"
 
 #include <atomic>
 
 using meshage::status;
 
-// Counts how many of it there are.
+// Counts its live instances.
 struct counted {
     explicit counted(std::atomic<int> &alive) : alive_(&alive) { ++*alive_; }
     counted(const counted &) = delete;
@@ -17,7 +17,7 @@ struct counted {
 
 static count caught;
 
-static void catches(std::exception_ptr thrown) noexcept
+static void on_exception(std::exception_ptr thrown) noexcept
 {
     try {
         std::rethrow_exception(thrown);
@@ -42,7 +42,7 @@ static void messages(const meshage::node &a, const meshage::node &b)
     CHECK(got.reaches(2) && caught.reaches(2));
     CHECK(b.try_recv(meshage::at_once).code() == status::state);
 
-    // The new callback keeps its message; the old callable goes.
+    // The new callback keeps its message; the old callable is destroyed.
     std::optional<meshage::message> kept;
     count kept_one;
     b.on_message([&](meshage::message message) {
@@ -56,7 +56,7 @@ static void messages(const meshage::node &a, const meshage::node &b)
     CHECK(b.try_recv(meshage::at_once).code() == status::again);
 }
 
-static void on_the_way(const meshage::node &a, const meshage::node &b)
+static void in_transit(const meshage::node &a, const meshage::node &b)
 {
     count seen;
     std::optional<meshage::message> kept;
@@ -70,7 +70,7 @@ static void on_the_way(const meshage::node &a, const meshage::node &b)
     b.on_snoop(nullptr);
 }
 
-static void sends_under_way(const meshage::node &a)
+static void outstanding_sends(const meshage::node &a)
 {
     std::atomic<int> alive(0);
     count ended, failed;
@@ -83,11 +83,11 @@ static void sends_under_way(const meshage::node &a)
         },
         soon);
     CHECK(ended.reaches(1));
-    pending.cancel(); // After the end it does nothing.
+    pending.cancel(); // No effect after the end of the send.
 
-    const meshage::message ours = std::move(meshage::message("to myself").to("a"));
+    const meshage::message to_self = std::move(meshage::message("to self").to("a"));
     CHECK(throws(status::self, [&] {
-        a.send_async(ours, [&, own = std::make_unique<counted>(alive)](meshage::sent) {
+        a.send_async(to_self, [&, own = std::make_unique<counted>(alive)](meshage::sent) {
             failed.up();
         });
     }));
@@ -100,7 +100,7 @@ static void sends_under_way(const meshage::node &a)
 
 static void events_and_the_log(const meshage::node &a)
 {
-    // A callback that was taken away may still be running, so that what it uses stays.
+    // A removed callback may still be running, so the counters outlive it.
     static count joined, lines;
     meshage::on_log(meshage::log_level::debugging,
                     [](meshage::log_level level, std::string_view part, std::string_view text) {
@@ -121,8 +121,8 @@ static void events_and_the_log(const meshage::node &a)
     CHECK(throws(status::invalid, [] { meshage::on_log(meshage::log_level(9), nullptr); }));
 }
 
-// A node that goes takes its callables along, and waits for the one that runs.
-static void ends()
+// Destroying a node destroys its callables, after a running one has returned.
+static void destruction()
 {
     std::atomic<int> alive(0);
     {
@@ -141,16 +141,16 @@ static void ends()
 
 int main()
 {
-    CHECK(meshage::set_exception_handler(catches) != nullptr);
+    CHECK(meshage::set_exception_handler(on_exception) != nullptr);
     const meshage::node a(alone("a")), b(alone("b")), c(alone("c"));
     join(a, b);
     join(b, c);
     a.wait({"b", "c"}, soon);
     messages(a, b);
-    on_the_way(a, b);
-    sends_under_way(a);
+    in_transit(a, b);
+    outstanding_sends(a);
     events_and_the_log(a);
-    ends();
-    CHECK(meshage::set_exception_handler(nullptr) == catches);
+    destruction();
+    CHECK(meshage::set_exception_handler(nullptr) == on_exception);
     return 0;
 }

@@ -1,4 +1,4 @@
-// What every C++ test program here shares: checks that say where they failed, nodes on loopback.
+// Shared by all C++ test programs: checks that print where they failed, and nodes on loopback.
 #ifndef CHECK_HPP
 #define CHECK_HPP
 
@@ -10,19 +10,19 @@
 #include <mutex>
 #include <thread>
 
-// Longer than anything here takes, also under valgrind: whoever waits so long waits for nothing.
+// Longer than any operation takes, also under valgrind: a wait of this length has failed.
 inline constexpr std::chrono::seconds soon(30);
 
 #define CHECK(holds)                                                                               \
     do {                                                                                           \
         if (!(holds)) {                                                                            \
-            std::cerr << __FILE__ << ":" << __LINE__ << ": not so: " << #holds                     \
+            std::cerr << __FILE__ << ":" << __LINE__ << ": failed: " << #holds                     \
                       << " (last error: " << meshage::last_error() << ")" << std::endl;            \
             std::_Exit(1);                                                                         \
         }                                                                                          \
     } while (0)
 
-// Whether a call throws `meshage::error` with this status and a sentence.
+// Whether a call throws `meshage::error` with this status and a text.
 template <typename Work> bool throws(meshage::status code, Work &&work)
 {
     try {
@@ -33,7 +33,7 @@ template <typename Work> bool throws(meshage::status code, Work &&work)
     return false;
 }
 
-// A configuration that listens on any free port of this machine and solicits nobody.
+// The configuration of a node without discovery that listens on any free port of this machine.
 inline meshage::config alone(const char *name)
 {
     meshage::config config(name);
@@ -54,12 +54,12 @@ inline void join(const meshage::node &a, const meshage::node &b)
     b.wait(a.name(), soon);
 }
 
-// A number that threads wait for.
+// A counter that threads can wait for.
 class count {
 public:
     void up()
     {
-        // Told under the lock: whoever waits may destroy this as soon as he can leave.
+        // Notified under the lock: a waiting thread that has returned may destroy this.
         const std::lock_guard<std::mutex> lock(mutex_);
         ++value_;
         changed_.notify_all();

@@ -20,9 +20,9 @@ static void sends(const meshage::node &a, const meshage::node &b)
 
     CHECK(a.broadcast(std::vector<std::uint8_t>{1, 2, 3}, soon).all());
     CHECK(b.recv(soon).body().size() == 3);
-    CHECK(a.send(meshage::message("by hand").to("b").as(meshage::encoding::json), soon).all());
+    CHECK(a.send(meshage::message("created").to("b").as(meshage::encoding::json), soon).all());
     CHECK(b.recv(soon).encoding() == meshage::encoding::json);
-    // What was received can be sent on.
+    // An empty broadcast arrives as an empty message.
     CHECK(b.try_broadcast("", soon).code() == status::ok);
     CHECK(a.recv(soon).text().empty());
     CHECK(a.broadcast_recipients().strings() == std::vector<std::string>{"b"});
@@ -48,7 +48,7 @@ static void failures(const meshage::node &a, const meshage::node &b)
     CHECK(none->size() == 1 && (*none)[0].result == status::no_route);
     CHECK(throws(status::self, [&] { a.set("a", "myself"); }));
     CHECK(a.try_set("a", "myself").outcomes().empty());
-    CHECK(a.try_set({}, "nobody at all").code() == status::invalid);
+    CHECK(a.try_set({}, "no recipients").code() == status::invalid);
     CHECK(throws(status::invalid, [&] { a.try_set(std::string_view("b\0c", 3), "cut off"); }));
     CHECK(a.try_recv(meshage::at_once).code() == status::again);
     CHECK(throws(status::timeout, [&] { a.recv(1ms); }));
@@ -58,7 +58,7 @@ static void failures(const meshage::node &a, const meshage::node &b)
     CHECK(throws(status::not_found, [&] { a.hangup("nobody"); }));
 }
 
-static void takes_many(const meshage::node &a, const meshage::node &b)
+static void polls(const meshage::node &a, const meshage::node &b)
 {
     for (int i = 0; i < 3; ++i)
         a.set("b", std::to_string(i), soon);
@@ -67,7 +67,7 @@ static void takes_many(const meshage::node &a, const meshage::node &b)
         b.poll(soon, 8, [&](const meshage::message &message) { all += message.text(); });
     CHECK(all == "012");
 
-    // An exception of the caller's goes on to the caller; no message is lost by it.
+    // An exception of the callable reaches the caller of poll; no message is lost.
     for (int i = 0; i < 3; ++i)
         a.set("b", std::to_string(i), soon);
     int seen = 0, thrown = 0;
@@ -106,12 +106,12 @@ static void topology(const meshage::node &a, const meshage::node &b)
     CHECK(stats.size() > 0);
     for (const meshage::stats::entry counter : stats)
         CHECK(stats.at(counter.name) == counter.value);
-    CHECK(throws(status::not_found, [&] { stats.at("nothing of this name"); }));
+    CHECK(throws(status::not_found, [&] { stats.at("unknown"); }));
     a.msa();
     a.set_degree(0);
     a.set_msa_timeout(20s);
     CHECK(a.msa_timeout() == 20s);
-    // The handle serves where this header has no word for something.
+    // The handle can be used with the functions of meshage.h.
     CHECK(meshage_node_port(a.handle()) == a.port());
 }
 
@@ -129,7 +129,7 @@ static void events(const meshage::node &a, meshage::node b)
         CHECK(event);
         left = event->kind == meshage::event_kind::node_left && event->node == "b";
     }
-    // Whoever waits hears that the node is closed.
+    // A waiting call returns when the node is closed.
     std::thread waits([&] { CHECK(b.try_recv(meshage::forever).code() == status::closed); });
     b.close();
     waits.join();
@@ -144,7 +144,7 @@ int main()
     join(a, b);
     sends(a, b);
     failures(a, b);
-    takes_many(a, b);
+    polls(a, b);
     topology(a, b);
     events(a, std::move(b));
     return 0;

@@ -1,4 +1,4 @@
-// What the wrapper is made of, without a mesh: times, bytes, errors, configurations, messages.
+// The parts of the wrapper that need no mesh: times, bytes, errors, configurations, messages.
 #include "check.hpp"
 
 #include <array>
@@ -15,23 +15,23 @@ static_assert(std::is_nothrow_move_constructible_v<meshage::message>);
 static_assert(std::is_copy_constructible_v<meshage::send_error>);
 static_assert(!std::is_constructible_v<meshage::bytes_view, std::vector<int>>);
 
-static int waits(meshage::timeout time)
+static int ms_of(meshage::timeout time)
 {
     return time.ms();
 }
 
 static void times()
 {
-    CHECK(waits(2s) == 2000);
-    CHECK(waits(1us) == 1);
-    CHECK(waits(1500us) == 2);
-    CHECK(waits(0s) == 0);
-    CHECK(waits(std::chrono::hours(24 * 365)) == INT32_MAX);
-    CHECK(waits(std::chrono::duration<double>(0.25)) == 250);
-    CHECK(waits(-1ms) < MESHAGE_DEFAULT);
-    CHECK(waits(meshage::forever) == MESHAGE_INFINITE);
-    CHECK(waits(meshage::usual) == MESHAGE_DEFAULT);
-    CHECK(waits(meshage::at_once) == 0);
+    CHECK(ms_of(2s) == 2000);
+    CHECK(ms_of(1us) == 1);
+    CHECK(ms_of(1500us) == 2);
+    CHECK(ms_of(0s) == 0);
+    CHECK(ms_of(std::chrono::hours(24 * 365)) == INT32_MAX);
+    CHECK(ms_of(std::chrono::duration<double>(0.25)) == 250);
+    CHECK(ms_of(-1ms) < MESHAGE_DEFAULT);
+    CHECK(ms_of(meshage::forever) == MESHAGE_INFINITE);
+    CHECK(ms_of(meshage::usual) == MESHAGE_DEFAULT);
+    CHECK(ms_of(meshage::at_once) == 0);
 }
 
 static std::size_t bytes_in(meshage::bytes_view bytes)
@@ -72,7 +72,7 @@ static void errors()
         meshage::config("a").broadcast("nonsense");
         CHECK(!"it throws");
     } catch (const meshage::error &error) {
-        // The library's own sentence, not only the status in words.
+        // The text of the last error, not only that of the status.
         CHECK(std::string(error.what()).find("nonsense") != std::string::npos);
         CHECK(meshage::last_error() == error.what());
     }
@@ -104,15 +104,15 @@ static void configurations()
 
 static void messages()
 {
-    meshage::message built("text");
-    built.to("b").to("c").as(meshage::encoding::text);
-    CHECK(built.text() == "text" && built.source().empty() && built.id() == 0);
-    CHECK(built.encoding() == meshage::encoding::text);
-    CHECK((built.recipients() == std::vector<std::string_view>{"b", "c"}));
-    CHECK(built.as(meshage::encoding(1024)).encoding() == meshage::encoding(1024));
-    const meshage::message copy = built.clone();
-    CHECK(copy.body().data() == built.body().data());
-    meshage::message moved = std::move(built);
+    meshage::message created("text");
+    created.to("b").to("c").as(meshage::encoding::text);
+    CHECK(created.text() == "text" && created.source().empty() && created.id() == 0);
+    CHECK(created.encoding() == meshage::encoding::text);
+    CHECK((created.recipients() == std::vector<std::string_view>{"b", "c"}));
+    CHECK(created.as(meshage::encoding(1024)).encoding() == meshage::encoding(1024));
+    const meshage::message copy = created.clone();
+    CHECK(copy.body().data() == created.body().data());
+    meshage::message moved = std::move(created);
     moved = copy.clone();
     CHECK(moved.text() == "text" && moved.instance() == 0 && moved.route().empty());
     CHECK(throws(status::invalid, [&] { moved.to("no spaces"); }));

@@ -1,5 +1,5 @@
-//! What the tests share that compile programs and run them: compilers, sanitizers, running programs
-//! with their output in a file, and a deadline on everything.
+//! Shared by the tests that compile and run programs: compilers, sanitizers, running programs with
+//! their output in a file. Every wait has a deadline.
 
 #![allow(dead_code, reason = "each test program uses what it needs")]
 
@@ -11,36 +11,48 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Longer than any program runs, under valgrind too: a hang is a failure, not a stuck test.
+/// Longer than any program runs, also under valgrind: a program that hangs fails its test.
 pub(crate) const PROGRAM_TIME_MAX: Duration = Duration::from_secs(300);
-/// How often a running program is looked after.
-pub(crate) const LOOK: Duration = Duration::from_millis(10);
-/// valgrind's exit status where it found something.
-const VALGRIND_FOUND: &str = "--error-exitcode=99";
+/// How often the state of a running program is checked.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Makes valgrind exit with this status if it found an error.
+const VALGRIND_ERROR_EXIT: &str = "--error-exitcode=99";
 
-/// C as old as the header allows.
+/// The oldest C that the header supports.
 pub(crate) const C99: &[&str] = &["-x", "c", "-std=c99"];
-/// C++ as old as `meshage.h` allows.
+/// The oldest C++ that `meshage.h` supports.
 pub(crate) const CPP11: &[&str] = &["-x", "c++", "-std=c++11"];
-/// C++ as old as `meshage.hpp` allows.
+/// The oldest C++ that `meshage.hpp` supports.
 pub(crate) const CPP17: &[&str] = &["-x", "c++", "-std=c++17"];
-/// C++ with spans.
+/// C++ with `std::span`.
 pub(crate) const CPP20: &[&str] = &["-x", "c++", "-std=c++20"];
 
 /// How a program is linked and run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Mode {
     Shared,
     Static,
     Sanitized,
     Valgrind,
 }
 
+impl Mode {
+    /// Distinguishes the builds of a program.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Mode::Shared => "shared",
+            Mode::Static => "static",
+            Mode::Sanitized => "asan",
+            Mode::Valgrind => "valgrind",
+        }
+    }
+}
+
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Where libmeshage.so and libmeshage.a are, built where they are not up to date.
+/// The folder of libmeshage.so and libmeshage.a, which are built if they are not up to date.
 pub(crate) fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
@@ -57,20 +69,20 @@ pub(crate) fn compiler(variable: &str, default: &str) -> OsString {
     std::env::var_os(variable).unwrap_or_else(|| default.into())
 }
 
-/// Compiles a program with the system's compiler; `name` tells its builds apart.
-pub(crate) fn compile(source: &Path, name: &str, language: &[&str], way: Way) -> PathBuf {
+/// Compiles a program with the system's compiler; `name` distinguishes its builds.
+pub(crate) fn compile(source: &Path, name: &str, language: &[&str], mode: Mode) -> PathBuf {
     let is_cpp = language.contains(&"c++");
     let driver = if is_cpp { compiler("CXX", "c++") } else { compiler("CC", "cc") };
-    compile_with(driver, source, name, language, way)
+    compile_with(driver, source, name, language, mode)
 }
 
-/// Compiles a program with a compiler that is named.
+/// Compiles a program with the given compiler.
 pub(crate) fn compile_with(
     driver: OsString,
     source: &Path,
     name: &str,
     language: &[&str],
-    way: Way,
+    mode: Mode,
 ) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c");
     std::fs::create_dir_all(&folder).expect("a folder for the programs");
@@ -80,14 +92,14 @@ pub(crate) fn compile_with(
     command.args(language).args(["-g", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
     command.arg("-I").arg(root().join("include")).arg("-o").arg(&program).arg(source);
     command.args(["-x", "none"]);
-    match way {
-        Way::Static => command.arg(library.join("libmeshage.a")).args(["-lm", "-ldl"]),
-        Way::Shared | Way::Sanitized | Way::Valgrind => {
+    match mode {
+        Mode::Static => command.arg(library.join("libmeshage.a")).args(["-lm", "-ldl"]),
+        Mode::Shared | Mode::Sanitized | Mode::Valgrind => {
             let path = format!("-Wl,-rpath,{}", library.display());
             command.arg("-L").arg(library).arg(path).arg("-lmeshage")
         }
     };
-    if way == Way::Sanitized {
+    if mode == Mode::Sanitized {
         command.args(["-fsanitize=address", "-fno-omit-frame-pointer"]);
     }
     let output = command.arg("-lpthread").output().expect("a C compiler");
@@ -95,69 +107,73 @@ pub(crate) fn compile_with(
     program
 }
 
-/// A program under way, its output in a file.
+/// A running program, with its output in a file.
 pub(crate) struct Running {
     child: Child,
-    output: PathBuf,
+    output_file: PathBuf,
 }
 
-/// Starts a program; `label` tells its runs apart.
-pub(crate) fn spawn(program: &Path, label: &str, arguments: &[&str], way: Way) -> Running {
-    let mut command = match way {
-        Way::Valgrind => {
+/// Starts a program; `label` distinguishes its runs.
+pub(crate) fn spawn(program: &Path, label: &str, arguments: &[&str], mode: Mode) -> Running {
+    let mut command = match mode {
+        Mode::Valgrind => {
             let mut valgrind = Command::new("valgrind");
             valgrind.args(["--quiet", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
-            // Threads are scheduled fairly, so that a waiting one does not starve those it waits for.
-            valgrind.args([VALGRIND_FOUND, "--fair-sched=yes"]).arg(program);
+            // Fair scheduling: otherwise a thread that polls starves the threads that it waits for.
+            valgrind.args([VALGRIND_ERROR_EXIT, "--fair-sched=yes"]).arg(program);
             valgrind
         }
-        Way::Shared | Way::Static | Way::Sanitized => Command::new(program),
+        Mode::Shared | Mode::Static | Mode::Sanitized => Command::new(program),
     };
-    // cargo's own search path would find the library of another profile first.
+    // cargo's search path has the library of another profile first.
     command.env_remove("LD_LIBRARY_PATH");
     command.args(arguments).env("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0");
-    let output = program.with_extension(format!("{label}.out"));
-    let log = File::create(&output).expect("a file for its output");
+    let output_file = program.with_extension(format!("{label}.out"));
+    let log = File::create(&output_file).expect("a file for its output");
     command.stdin(Stdio::piped()).stderr(log.try_clone().expect("a second handle")).stdout(log);
-    Running { child: command.spawn().expect("it starts"), output }
+    Running { child: command.spawn().expect("it starts"), output_file }
 }
 
 impl Running {
-    /// What it has said so far.
-    pub(crate) fn said(&self) -> String {
-        let bytes = fs::read(&self.output).unwrap_or_default();
+    /// Returns the output so far.
+    pub(crate) fn output(&self) -> String {
+        let bytes = fs::read(&self.output_file).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Waits until it has said something.
+    /// Waits until the output contains a text.
     pub(crate) fn await_text(&self, text: &str) {
         let deadline = Instant::now() + PROGRAM_TIME_MAX;
-        while !self.said().contains(text) {
-            assert!(Instant::now() < deadline, "it does not say {text:?}: {}", self.said());
-            std::thread::sleep(LOOK);
+        while !self.output().contains(text) {
+            assert!(
+                Instant::now() < deadline,
+                "the output does not contain {text:?}: {}",
+                self.output()
+            );
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Types a line.
-    pub(crate) fn tell(&mut self, line: &str) {
-        let stdin = self.child.stdin.as_mut().expect("it listens");
+    /// Writes a line to the program's standard input.
+    pub(crate) fn write_line(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut().expect("a pipe");
         writeln!(stdin, "{line}").expect("it reads");
     }
 
-    /// Types a line, and again after each answer, until the answer is this one.
-    pub(crate) fn tell_until(&mut self, line: &str, answer: &str) {
+    /// Writes a line, and again after each response, until the response is `expected`.
+    pub(crate) fn write_line_until(&mut self, line: &str, expected: &str) {
         let deadline = Instant::now() + PROGRAM_TIME_MAX;
-        while !self.said().contains(answer) {
-            assert!(Instant::now() < deadline, "never {answer:?}: {}", self.said());
-            let answers = self.said().lines().count();
-            self.tell(line);
-            while self.said().lines().count() == answers && Instant::now() < deadline {
-                std::thread::sleep(LOOK);
+        while !self.output().contains(expected) {
+            assert!(Instant::now() < deadline, "no response {expected:?}: {}", self.output());
+            let lines = self.output().lines().count();
+            self.write_line(line);
+            while self.output().lines().count() == lines && Instant::now() < deadline {
+                std::thread::sleep(POLL_INTERVAL);
             }
         }
     }
 
-    /// Waits for its end, a hang being a failure; gives what it said.
+    /// Waits until the program has ended and returns its output. Fails if the program hangs.
     pub(crate) fn finish(mut self) -> String {
         drop(self.child.stdin.take());
         let deadline = Instant::now() + PROGRAM_TIME_MAX;
@@ -167,12 +183,12 @@ impl Running {
             }
             if Instant::now() > deadline {
                 self.child.kill().expect("it can be killed");
-                panic!("{} hangs: {}", self.output.display(), self.said());
+                panic!("{} hangs: {}", self.output_file.display(), self.output());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         };
-        assert!(status.success(), "{}: {status}: {}", self.output.display(), self.said());
-        self.said()
+        assert!(status.success(), "{}: {status}: {}", self.output_file.display(), self.output());
+        self.output()
     }
 }
 
@@ -180,26 +196,26 @@ pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Whether this machine has a tool; where not, says what is skipped, past the test's own capture.
+/// Whether this machine has a tool. If not, prints what is skipped, bypassing the test's capture.
 pub(crate) fn has(what: &str, probe: &mut Command) -> bool {
-    let there = probe.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let there = there.is_ok_and(|status| status.success());
-    if !there {
+    let status = probe.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let is_installed = status.is_ok_and(|status| status.success());
+    if !is_installed {
         writeln!(std::io::stdout(), "skipped: {what}, because it is not installed")
-            .expect("somebody reads");
+            .expect("standard output");
     }
-    there
+    is_installed
 }
 
-pub(crate) fn is_possible(way: Way) -> bool {
+pub(crate) fn is_possible(mode: Mode) -> bool {
     static VALGRIND: OnceLock<bool> = OnceLock::new();
     static SANITIZER: OnceLock<bool> = OnceLock::new();
-    match way {
-        Way::Shared | Way::Static => true,
-        Way::Valgrind => *VALGRIND.get_or_init(|| {
+    match mode {
+        Mode::Shared | Mode::Static => true,
+        Mode::Valgrind => *VALGRIND.get_or_init(|| {
             has("the C programs under valgrind", Command::new("valgrind").arg("--version"))
         }),
-        Way::Sanitized => *SANITIZER.get_or_init(|| {
+        Mode::Sanitized => *SANITIZER.get_or_init(|| {
             let probe = Path::new(env!("CARGO_TARGET_TMPDIR")).join("asan-probe");
             let mut cc = Command::new(compiler("CC", "cc"));
             cc.args(["-fsanitize=address", "-shared", "-x", "c", "/dev/null", "-o"]).arg(probe);

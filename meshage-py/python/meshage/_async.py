@@ -38,7 +38,7 @@ class AsyncNode(NodeBase):
         self._received_in_a_row = 0
 
     def _driver(self) -> LoopDriver:
-        # After a fork there is no running loop either. The error should name the fork.
+        # After a fork there is no running loop either. The error should report the fork.
         self._core.check_unforked()
         loop = asyncio.get_running_loop()
         driver = self._drivers.get(loop)

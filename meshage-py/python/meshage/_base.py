@@ -46,9 +46,10 @@ class NodeBase:
     ) -> None:
         """Start a node.
 
-        ``degree`` is the number of links that the node wants. With fewer links it solicits at the
-        ``broadcast`` addresses. ``port`` is the port of the mesh, for TCP and UDP. ``listen_port``
-        is the TCP port only, so that several nodes can share a machine; 0 selects any free port.
+        ``degree`` is the number of links that the node looks for. With fewer links it sends
+        solicitations to the ``broadcast`` addresses. ``port`` is the port of the mesh, for TCP and
+        UDP. ``listen_port`` is the TCP port alone, so that several nodes can share a machine; 0
+        selects any free port.
         ``seeds`` are addresses that the node dials whenever it is not linked to them. A bare
         ``str`` is one address, for ``seeds`` and for ``broadcast``. Times are in seconds,
         ``max_message`` is in bytes.
@@ -104,7 +105,7 @@ class NodeBase:
 
     @property
     def degree(self) -> int:
-        """The number of links that the node wants."""
+        """The number of links that the node looks for."""
         return self._core.degree
 
     @degree.setter
@@ -113,7 +114,7 @@ class NodeBase:
 
     @property
     def msa_timeout(self) -> float:
-        """The interval of announcements without a change, in seconds."""
+        """How often the node announces its links even if nothing has changed, in seconds."""
         return self._core.msa_timeout
 
     @msa_timeout.setter
@@ -131,7 +132,7 @@ class NodeBase:
 
     @property
     def snoop(self) -> Callable[[Message], None] | None:
-        """A callback for every complete message that passes through and is not for this node.
+        """A callback for every complete message that this node only forwards.
 
         A separate thread calls it. Up to 1,024 messages or 64 MiB wait for the callback. If it is
         too slow, messages are dropped and counted in ``stats()["net_snoops_dropped"]``. Exceptions

@@ -54,7 +54,7 @@ class MessageTooLarge(MeshageError, ValueError):
 
 
 class InvalidArgument(MeshageError, ValueError):
-    """A name, an address, a time or a number is invalid; the message says why."""
+    """A name, an address, a time or a number is invalid; the text gives the reason."""
 
 
 class DialError(MeshageError, ConnectionError):

@@ -15,9 +15,9 @@ class EventKind(IntEnum):
     """The kind of an event."""
 
     LINK_UP = 1
-    """A direct peer connected."""
+    """A link to a peer was established."""
     LINK_DOWN = 2
-    """The link to a direct peer is gone."""
+    """The link to a peer was closed or broke."""
     NODE_JOINED = 3
     """A node became reachable."""
     NODE_LEFT = 4
@@ -25,7 +25,7 @@ class EventKind(IntEnum):
     TOPOLOGY = 5
     """The effective network changed."""
     NAME_CONFLICT = 6
-    """Two reachable nodes claim one name."""
+    """Two reachable nodes have the same name."""
     OVERFLOW = 7
     """The queue was full and events were dropped: take a new snapshot of the mesh."""
 

@@ -35,7 +35,7 @@ class Message:
     ) -> Message: ...
     @property
     def source(self) -> str:
-        """The node that sent the message; empty in a message that this program made."""
+        """The node that sent the message; empty in a message that this program created."""
     @property
     def recipients(self) -> tuple[str, ...]:
         """The recipients; empty for a broadcast."""
@@ -86,7 +86,11 @@ class Sending:
         does not complete in time; the send then continues.
         """
     def cancel(self) -> None:
-        """End the send at once if it is outstanding. Parts not transmitted yet are canceled."""
+        """End the send at once if it is outstanding.
+
+        The outcome for a recipient is ``CANCELED`` if the message was not transmitted to it, and
+        ``TIMEOUT`` if it was.
+        """
 
 @final
 class Core:

@@ -1,4 +1,7 @@
-"""Types and constants of the whole package: bodies, recipients, outcomes, encodings."""
+"""Types and constants of the whole package: bodies, recipients, outcomes, encodings.
+
+"The original" is minimega's Go package ``meshage``, where some of the constants come from.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,15 @@ Recipients: TypeAlias = str | Iterable[str]
 DEFAULT_TIMEOUT: Final = 10.0
 """How long a send waits for acknowledgements, in seconds: the original's default."""
 DEFAULT_MSA_TIMEOUT: Final = 10.0
-"""The interval of announcements without a change, in seconds: the original's default."""
+"""How often a node announces its links without a change, in seconds: the original's default."""
 DEFAULT_PORT: Final = 9000
 """The TCP and UDP port: the original's default."""
 RECEIVE_BUFFER: Final = 1024
 """The most messages that wait for the application: the original's default."""
 SOLICIT_LIMIT: Final = 16
-"""In a mesh of up to this many nodes, every eligible node answers a solicitation."""
+"""In a mesh of up to this many nodes, every eligible node responds to a solicitation."""
 SOLICIT_RATIO: Final = 8
-"""In a larger mesh, one in this many nodes answers a solicitation."""
+"""In a larger mesh, one in this many eligible nodes responds to a solicitation."""
 LOLLIPOP_LENGTH: Final = 16
 """Announcement sequences up to this one are used only once, after a start."""
 MAX_MESSAGE: Final = 64 << 20

@@ -8,7 +8,7 @@
 //!
 //! Touching fresh memory costs more than copying into it: for a body of 64 MiB the system must
 //! provide 16,384 pages, one by one. So while large bodies keep arriving, the memory of bodies that
-//! the application has dropped is kept for the next ones. Soon after the last of them it is freed.
+//! the application has dropped is kept for the next ones. It is freed soon after the last of them.
 
 use std::collections::VecDeque;
 use std::mem;

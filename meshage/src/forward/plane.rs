@@ -170,7 +170,7 @@ impl<S: Sink> Plane<S> {
         });
     }
 
-    /// Starts a send. Never waits. Without a `deadline` the send may take for ever.
+    /// Starts a send. Never waits. Without a `deadline` the send may never end.
     ///
     /// # Errors
     /// [`SendError`], together with the message and the completion, which is not completed. After

@@ -9,7 +9,7 @@
 //! The owner of the socket reads a chunk with [`ReadBuffer::read_chunk`] while one [is in
 //! progress](ReadBuffer::missing), and everything else into [`ReadBuffer::deframer`]. It calls
 //! [`ReadBuffer::start_in_place`] once it has taken out all complete frames. No buffer of a body is
-//! lent while the socket is waited for, so a broken or slow link holds none.
+//! lent during a wait for the socket, so a broken or slow link holds no such buffer.
 
 use std::io::{self, IoSliceMut};
 use std::time::Instant;

@@ -1,7 +1,7 @@
 //! The first bytes of a connection: both ends send a hello at once.
 //!
-//! The router decides what becomes of the connection. This module only ensures that the other end
-//! speaks the protocol and sends its hello in time.
+//! The router decides whether the connection becomes a link. This module only checks that the
+//! other end uses the protocol and sends its hello in time.
 
 use std::io;
 use std::time::Duration;

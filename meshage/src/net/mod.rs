@@ -11,8 +11,9 @@
 //! ```
 //!
 //! A message in transit passes a reader, the data plane and a writer, and never the control task.
-//! The application's callbacks run on the thread of [`callback_thread`]. Only [`transport`] knows
-//! what kind of stream a link uses. Calls that differ between operating systems are in [`sys`].
+//! The application's callbacks run on the thread of [`callback_thread`]. Only [`transport`]
+//! depends on the kind of stream that a link uses. Calls that differ between operating systems are
+//! in [`sys`].
 
 mod callback_thread;
 pub(crate) mod clock;

@@ -5,7 +5,7 @@
 //!                                             └─► WriteHalf ──► writer, direct writes
 //! ```
 //!
-//! Only this module knows that the stream is a TCP connection. The handshake, the reader and the
+//! Only this module requires that the stream is a TCP connection. The handshake, the reader and the
 //! writer of a link work with any stream that has these operations.
 
 use std::io::{self, IoSlice, IoSliceMut};

@@ -127,11 +127,11 @@ impl Node {
     }
 
     /// Starts a send. When it has ended, `done` is called once, from a thread that does no I/O. If
-    /// the node closes before, `done` still receives the report, or [`SendError::Closed`] if there
-    /// is none.
+    /// the node closes before that, `done` still receives the report, or [`SendError::Closed`] if
+    /// there is none.
     ///
     /// # Errors
-    /// As [`Node::start_send`]. Then `done` is not called.
+    /// As [`Node::start_send`]. After an error `done` is not called.
     pub fn send_with(
         &self,
         outgoing: Outgoing,

@@ -3,7 +3,7 @@
 //! ```text
 //!  a change   ├─ now, if the hold has expired
 //!             └─ else when it expires: the last change is always announced
-//!  hold: 100 ms; doubled up to 5 s by every announcement that removes a link while the credit
+//!  hold: 100 ms; doubled up to 5 s by every announcement that removes a link, once the credit
 //!        is used up; 100 ms again after a quiet period
 //! ```
 //!

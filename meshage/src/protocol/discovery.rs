@@ -5,7 +5,7 @@
 //!  beacon ────────► no route to its sender: bridge, after a random wait ───────────► Dial
 //! ```
 //!
-//! Owns the pending response dials and the dials in progress. It knows neither links nor routes:
+//! Owns the pending response dials and the dials in progress. It has neither links nor routes:
 //! the router passes what it needs ([`ReceivedSolicitation`], [`LocalState`]) and acts on the
 //! result.
 

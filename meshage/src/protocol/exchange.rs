@@ -8,8 +8,8 @@
 //!    │◄──────────── Announce … Synced │
 //! ```
 //!
-//! Pure: it decides, and the router sends. Announcements that are installed during the exchange are
-//! flooded over the link as over any other link, so that none is missed.
+//! This module decides, and the router sends. Announcements that are installed during the exchange
+//! are flooded over the link as over any other link, so that none is missed.
 
 use crate::name::{Age, Instance, Sequence};
 use crate::wire::control::{ControlFrame, DIGEST_ENTRIES_MAX};

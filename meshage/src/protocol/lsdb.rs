@@ -1,6 +1,6 @@
 //! The link-state database: the latest announcement of every other node.
 //!
-//! Owns the announcements, and the times since which nodes are unreachable. It knows no links: the
+//! Owns the announcements, and the times since which nodes are unreachable. It has no links: the
 //! caller that installs an announcement decides where to flood it.
 
 use std::collections::{BTreeMap, BTreeSet};

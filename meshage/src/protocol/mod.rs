@@ -1,8 +1,8 @@
 //! The control plane: which nodes exist, which links connect them, and which next hop leads to
 //! each.
 //!
-//! A state machine without sockets, clock, locks, tasks or a random source of its own. A driver
-//! (the one in `net`, or the simulator in `sim`) feeds it:
+//! It is a state machine without sockets, clock, locks, tasks or a random source of its own. A
+//! driver (the one in `net`, or the simulator in `sim`) feeds it:
 //!
 //! ```text
 //!                 ┌───────────────────────────────────────────────────────────┐
@@ -39,7 +39,7 @@
 //! - **C5** Every unreachable node is in the list of nodes that will expire.
 //! - **C6** Every route leads over a link that is full now.
 //! - **C7** The last announcement lists the full links, or an announcement is scheduled.
-//! - **C8** A node that has fewer links than its degree solicits.
+//! - **C8** A node that has fewer links than its degree sends solicitations.
 //! - **C9** The deciding node has one admitted link to each peer.
 //! - **C10** A closed node has no links and no timers.
 //!

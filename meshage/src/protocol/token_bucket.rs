@@ -1,4 +1,5 @@
-//! A token bucket, which limits how often something happens. Pure; the time is an argument.
+//! A token bucket, which limits how often something happens. It has no clock: the time is an
+//! argument.
 
 use std::time::{Duration, Instant};
 

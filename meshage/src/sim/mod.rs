@@ -2,7 +2,7 @@
 //!
 //! It owns the environment of the nodes, and no part of a node. It runs the unchanged
 //! [`crate::protocol::router::Router`] and [`crate::forward::plane::Plane`], fed by a driver that
-//! does the same as the driver over sockets. It may not use a socket, a clock or any randomness
+//! does the same as the driver over sockets. It must not use a socket, a clock or any randomness
 //! except that of its seed. One seed always gives the same history, to the byte.
 //!
 //! ```text

@@ -1,8 +1,8 @@
 //! The simulation: hosts, the network between them, and virtual time.
 //!
 //! It owns the clock and the event queue, and offers the operations of tests and chaos plans. It
-//! may read no real clock, draw no other randomness than its seed's and spawn no thread: one seed
-//! gives one history. [`super::driver`] applies events to nodes.
+//! must not read a real clock, use randomness other than that of its seed, or spawn a thread: one
+//! seed gives one history. [`super::driver`] applies events to nodes.
 //!
 //! ```text
 //!      heap: (time, serial) ──► event ──► host ──► Router · Plane      the real ones

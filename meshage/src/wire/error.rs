@@ -1,4 +1,4 @@
-//! The error of every decoder here.
+//! The error that every decoder of [`crate::wire`] returns.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! The bytes on a link and in a datagram: framing, control frames, data frames, solicitations.
 //!
-//! This is the only module that knows bincode. Everything here is a pure function over bytes. Bytes
+//! This is the only module that uses bincode. Everything here is a pure function over bytes. Bytes
 //! that do not decode are an error value, never a panic, and memory is never allocated from a
 //! length that the peer claims. PROTOCOL.md describes every byte.
 

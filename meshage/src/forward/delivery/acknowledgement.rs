@@ -1,4 +1,4 @@
-//! What changes an outstanding send: acknowledgements, refusals, new routes and deadlines.
+//! How an outstanding send changes: by acknowledgements, refusals, new routes and deadlines.
 
 use std::sync::Arc;
 use std::time::Instant;

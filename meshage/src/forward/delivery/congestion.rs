@@ -1,5 +1,6 @@
-//! Congestion control: how many bytes of large bodies may be in flight. Enough to fill the path,
-//! and so few that a small message sent with them takes at most twice as long as without them.
+//! Congestion control: how many bytes of large bodies may be in flight. These are enough to fill
+//! the path, but so few that a small message sent with them takes at most twice as long as without
+//! them.
 //!
 //! Bytes that wait in queues and socket buffers along the path add delay and no throughput. So the
 //! window follows the delay. It grows while acknowledgements arrive within twice the shortest delay

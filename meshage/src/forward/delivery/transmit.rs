@@ -1,4 +1,5 @@
-//! Sending: which transmissions a message needs, and how far queues and windows let them go.
+//! Sending: which transmissions a message needs, and how much of each the queues and windows
+//! permit.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Chunks of large bodies that are read straight into their place.
+//! Chunks of large bodies that are read from the socket directly into their place in the body.
 //!
 //! ```text
 //!  a chunk's header has arrived:  start_in_place ──► InPlaceChunk, or None
@@ -6,9 +6,9 @@
 //! ```
 //!
 //! The header is checked as if the chunk were complete. Only a chunk that continues a body, is next
-//! in order and is for this node alone is read in place. All other chunks are read as ordinary
-//! frames, to be forwarded, refused or acknowledged there. So is the rest of a chunk whose body was
-//! evicted, or was continued over another link, while it was being read.
+//! in order and is for this node alone is read in place. All other chunks are read and handled as
+//! ordinary frames. So is the rest of a chunk whose body was evicted, or was continued over another
+//! link, while the chunk was being read.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;

@@ -5,10 +5,10 @@
 //!                         └─ control frames, link activity: the driver's bounded queue
 //! ```
 //!
-//! A reader never waits for another link. It waits for the driver in two cases. With control frames
-//! it waits for room in the driver's queue, so that a peer that floods the node with them fills its
-//! socket and not the node's memory. Before the first message after control frames it waits until
-//! they have taken effect, so that a reply to the message finds the route that they announced.
+//! A reader never waits for another link. It waits for the driver in two cases. Before it passes on
+//! control frames, it waits for room in the driver's queue: if a peer sends too many of them, they
+//! fill the socket's buffer and not the node's memory. Before the first message after control
+//! frames, it waits until the driver has applied them, so that a reply to the message has a route.
 //! While the inbox is more than half full, the reader yields to the application, but does not wait
 //! for it.
 

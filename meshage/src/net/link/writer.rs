@@ -162,8 +162,8 @@ impl Writer {
     }
 }
 
-/// Allows direct writes to the idle link while it lives. A writer task that is aborted thereby
-/// releases the transport too.
+/// Allows direct writes to the idle link until it is dropped. A writer task that is aborted drops
+/// it, and so releases the transport.
 struct Attached<'a>(&'a Outbound);
 
 impl<'a> Attached<'a> {

@@ -35,8 +35,8 @@ fn register() {
         FORKS.fetch_add(1, Ordering::Relaxed);
     }
     // SAFETY: the handler takes no lock and allocates nothing, as a child of a process with threads
-    // requires, and it lives as long as the library. If the registration fails for want of memory,
-    // a child is not detected: it could not have been started either.
+    // requires, and it lives as long as the library. The registration fails only if there is no
+    // memory. A child is then not detected, but without memory no child can be started either.
     unsafe {
         libc::pthread_atfork(None, None, Some(in_child));
     }

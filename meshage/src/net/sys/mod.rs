@@ -1,4 +1,5 @@
-//! What differs between operating systems: socket options, the state of a path, descriptors and fork detection.
+//! The parts that differ between operating systems: socket options, the state of a path,
+//! descriptors, fork detection.
 //!
 //! Only the modules below call `libc`, `socket2` or `std::os`. The rest of [`super`] uses their
 //! functions and does not depend on the system.

@@ -41,8 +41,8 @@ impl WakeupFd {
         if wanted == *raised {
             return;
         }
-        // Neither call fails for want of room or of a byte, unless the application itself read from
-        // the descriptor. In that case there is nothing to repair either.
+        // There is always room to write, or a byte to read, unless the application itself has read
+        // from the descriptor. In that case the error can be ignored too.
         if wanted {
             let _ = socket::send_vectored(&self.writer, &[io::IoSlice::new(&[1])]);
         } else {

@@ -189,8 +189,8 @@ impl Router {
         now: Instant,
     ) -> Result<(), RefuseReason> {
         if let Some(old) = self.links.admitted_to(instance) {
-            // The peer knows of the old link if this Admit says so, or if its Admit of the old link
-            // said that this one existed too.
+            // The peer has the old link if this Admit reports it, or if its Admit for the old link
+            // reported this one.
             let knows = self.links.find(old).is_some_and(|old| old.peer_had_other);
             if other_link || knows {
                 return Err(RefuseReason::Duplicate);

@@ -5,10 +5,10 @@
 //! ```
 //!
 //! A message belongs to one of four **channels**: set or broadcast, small or large. A source
-//! numbers the messages of a channel, for sets per recipient. A message carries its **sequence
-//! number** in the channel and the **floor**: below it, the source has given up or has an outcome
-//! for every message. From these two numbers a receiver knows whether a message is the next one, a
-//! duplicate, or too early.
+//! numbers the messages of each channel, those of a set channel separately for each recipient. A
+//! message carries its **sequence number** in the channel and the **floor**: the source has given
+//! up, or has an outcome for, every message below it. From these two numbers a receiver determines
+//! whether a message is the next one, a duplicate, or too early.
 //!
 //! A set and a broadcast of the same size also keep their order: a receiver that refused one
 //! message of a source refuses the messages that the source sent after it, until the refused
