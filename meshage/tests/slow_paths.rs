@@ -240,6 +240,15 @@ fn bodies_over_64_kbit_s_both_ways_lose_no_link() {
 }
 
 #[test]
+fn a_path_of_20_mbit_s_with_a_queue_of_5_s_is_used_in_full() {
+    let Some(results) = send("20mbit", 10_000_000, false) else { return };
+    assert_delivered(&results, Duration::from_secs(1));
+    // 4 s at the rate of the path, without headers.
+    let seconds: f64 = results["seconds"].parse().expect("a number");
+    assert!(seconds < 6.0, "{results:?}");
+}
+
+#[test]
 #[ignore = "a measurement that takes a minute"]
 fn three_megabytes_over_512_kbit_s_are_delivered() {
     let Some(results) = send("512kbit", 3_000_000, false) else { return };

@@ -23,13 +23,15 @@ use crate::net::sys::path::PathInfo;
 /// The queueing delay above which the bound falls: small messages wait no longer, and keep-alives
 /// (3 s) have ample time.
 const QUEUE_MAX: Duration = Duration::from_millis(250);
-/// The queueing delay up to which the bound grows, and up to which it grows fast.
+/// The queueing delay up to which the bound grows, and up to which it grows fast. A delayed
+/// acknowledgement (40 ms) is no queue.
 const QUEUE_LOW: Duration = Duration::from_millis(125);
-const QUEUE_SHORT: Duration = Duration::from_millis(30);
+const QUEUE_SHORT: Duration = Duration::from_millis(50);
 /// The least bound: 1 s at 64 kbit/s, the slowest path that links are made for.
 const BOUND_MIN: u64 = 8 << 10;
-/// The bound of a new link over the loopback: as much as the kernel accepts at once.
-const BOUND_LOOPBACK: u64 = 256 << 10;
+/// The bound of a new link over the loopback: more than its send buffer holds (4 MiB), since nothing
+/// there is slow. On a loaded machine the acknowledgements may take 40 ms.
+const BOUND_LOOPBACK: u64 = 8 << 20;
 /// The greatest bound: more than any send buffer holds.
 const BOUND_MAX: u64 = 64 << 20;
 /// The limit on the bytes written between two questions. A question takes about a microsecond, and
@@ -56,7 +58,10 @@ impl Allowance {
 
     /// Records that bytes were written.
     pub(super) fn spend(&self, bytes: usize) {
-        self.0.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+        // Only one task writes to a link at a time, so no update is lost.
+        let left = self.0.load(Ordering::Relaxed);
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.0.store(left.saturating_sub(bytes), Ordering::Relaxed);
     }
 
     /// Sets the bytes that may be written.

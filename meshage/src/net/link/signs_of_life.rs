@@ -29,7 +29,8 @@ pub(in crate::net) struct Reads(Arc<AtomicU64>);
 impl Reads {
     /// Records that bytes were read.
     pub(in crate::net) fn one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        // Only the reader of the link writes it.
+        self.0.store(self.count() + 1, Ordering::Relaxed);
     }
 
     fn count(&self) -> u64 {
