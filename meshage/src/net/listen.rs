@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, sleep_until};
 use tracing::Instrument as _;
 
@@ -36,6 +36,8 @@ const HALF_OPEN_MAX: usize = 64;
 /// Connections that stay silent take a place for 250 ms each, so it takes more than 256 of them a
 /// second to keep all places.
 const EVICT_AFTER: Duration = Duration::from_millis(250);
+/// The time in which an evicted handshake may still read a hello that has arrived.
+const EVICT_GRACE: Duration = Duration::from_millis(1);
 /// The pause after a failure to accept, which is usually a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -54,8 +56,9 @@ pub(super) async fn run(
         if half_open.has_room()
             && let Some(stream) = waiting.take()
         {
-            let handshake = complete_handshake(stream, own_hello.clone());
-            half_open.begin(handshake.instrument(shared.span.clone()), clock::now());
+            let (evict, evicted) = oneshot::channel();
+            let handshake = complete_handshake(stream, own_hello.clone(), evicted);
+            half_open.begin(handshake.instrument(shared.span.clone()), evict, clock::now());
         }
         let evictable = half_open.evictable();
         tokio::select! {
@@ -67,11 +70,11 @@ pub(super) async fn run(
                     // The send fails only while the node closes.
                     let _ = events.send(connected).await;
                 }
-                Ok(Err(error)) => {
+                Ok(Err(Unfinished::Failed(error))) => {
                     counters.net_handshakes_failed.one();
                     tracing::debug!(%error, "handshake failed");
                 }
-                Err(stopped) if stopped.is_cancelled() => {
+                Ok(Err(Unfinished::Evicted)) => {
                     counters.net_handshakes_evicted.one();
                     tracing::debug!("handshake given up: others wait for its place");
                 }
@@ -97,7 +100,15 @@ pub(super) async fn run(
 }
 
 /// The result of a handshake.
-type Completed = Result<(Transport, Hello), DialError>;
+type Completed = Result<(Transport, Hello), Unfinished>;
+
+/// Why a handshake ended without a connection.
+#[derive(Debug)]
+enum Unfinished {
+    Failed(DialError),
+    /// It gave its place to another one.
+    Evicted,
+}
 
 /// The connections in the handshake.
 #[derive(Debug, Default)]
@@ -111,7 +122,9 @@ struct HalfOpen {
 #[derive(Debug)]
 struct Place {
     since: Instant,
-    task: AbortHandle,
+    task: Id,
+    /// The handshake is evicted when this is dropped.
+    _evict: oneshot::Sender<()>,
 }
 
 impl HalfOpen {
@@ -122,10 +135,11 @@ impl HalfOpen {
     fn begin(
         &mut self,
         handshake: impl Future<Output = Completed> + Send + 'static,
+        evict: oneshot::Sender<()>,
         since: Instant,
     ) {
-        let task = self.tasks.spawn(handshake);
-        self.places.push_back(Place { since, task });
+        let task = self.tasks.spawn(handshake).id();
+        self.places.push_back(Place { since, task, _evict: evict });
     }
 
     /// Waits for the end of a handshake, and returns its place. Cancel safe.
@@ -158,21 +172,36 @@ impl HalfOpen {
 
     /// Ends the oldest handshake. Its place is free at once.
     fn evict_oldest(&mut self) {
-        if let Some(oldest) = self.places.pop_front() {
-            oldest.task.abort();
-        }
+        drop(self.places.pop_front());
     }
 
     fn vacate(&mut self, task: Id) {
-        self.places.retain(|place| place.task.id() != task);
+        self.places.retain(|place| place.task != task);
     }
 }
 
-async fn complete_handshake(stream: TcpStream, own_hello: Arc<Hello>) -> Completed {
+/// Exchanges hellos, until that is done or the place is given to another connection.
+async fn complete_handshake(
+    stream: TcpStream,
+    own_hello: Arc<Hello>,
+    evicted: oneshot::Receiver<()>,
+) -> Completed {
     let mut transport = Transport::from(stream);
     // A connection that ends here must not leave the listening port in TIME_WAIT.
     transport.reset_when_dropped(true);
-    let hello = handshake::exchange(&mut transport, &own_hello).await?;
+    let evicted = async {
+        // Fails when the place is taken.
+        let _ = evicted.await;
+        // On a loaded machine the hello may have arrived and not been read yet. The runtime checks
+        // its sockets before its timers, so a hello that is there is read first.
+        sleep(EVICT_GRACE).await;
+    };
+    let hello = tokio::select! {
+        biased;
+        hello = handshake::exchange(&mut transport, &own_hello) => hello,
+        () = evicted => return Err(Unfinished::Evicted),
+    };
+    let hello = hello.map_err(Unfinished::Failed)?;
     transport.reset_when_dropped(false);
     Ok((transport, hello))
 }
@@ -181,31 +210,64 @@ async fn complete_handshake(stream: TcpStream, own_hello: Arc<Hello>) -> Complet
 mod tests {
     use super::*;
 
+    /// Begins a handshake with a connection that sends nothing.
+    fn begin_silent(half_open: &mut HalfOpen) {
+        let (evict, evicted) = oneshot::channel();
+        let handshake = async {
+            let _ = evicted.await;
+            Err(Unfinished::Evicted)
+        };
+        half_open.begin(handshake, evict, clock::now());
+    }
+
     #[tokio::test]
     async fn the_oldest_handshake_gives_its_place_after_a_while_and_no_other_does() {
         let mut half_open = HalfOpen::default();
         let begin = clock::now();
         for _ in 0..HALF_OPEN_MAX {
             assert!(half_open.has_room());
-            half_open.begin(std::future::pending(), clock::now());
+            begin_silent(&mut half_open);
         }
         assert!(!half_open.has_room());
-        let oldest = half_open.places[0].task.id();
         half_open.evictable().await;
         assert!(clock::now() - begin >= EVICT_AFTER);
+        let second = half_open.places[1].task;
         half_open.evict_oldest();
         assert!(half_open.has_room());
-        let evicted = half_open.finished().await.expect_err("aborted");
-        assert!(evicted.is_cancelled() && evicted.id() == oldest);
+        assert!(matches!(half_open.finished().await, Ok(Err(Unfinished::Evicted))));
         assert_eq!(half_open.places.len(), HALF_OPEN_MAX - 1);
+        assert_eq!(half_open.places[0].task, second);
     }
 
     #[tokio::test]
     async fn a_finished_handshake_returns_its_place() {
         let mut half_open = HalfOpen::default();
-        half_open.begin(std::future::pending(), clock::now());
-        half_open.begin(async { Err(DialError::Closed) }, clock::now());
-        assert!(matches!(half_open.finished().await, Ok(Err(DialError::Closed))));
+        begin_silent(&mut half_open);
+        let (evict, _evicted) = oneshot::channel();
+        let failed = async { Err(Unfinished::Failed(DialError::Closed)) };
+        half_open.begin(failed, evict, clock::now());
+        assert!(matches!(half_open.finished().await, Ok(Err(Unfinished::Failed(_)))));
         assert_eq!(half_open.places.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_hello_that_has_arrived_is_read_even_if_its_place_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let mut client =
+            std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let hello = Hello {
+            name: crate::name::NodeName::new("a").expect("valid"),
+            namespace: crate::name::Namespace::default(),
+            instance: crate::name::Instance(1),
+            version: String::new(),
+            capabilities: 0,
+            purpose: Purpose::Dialled,
+        };
+        std::io::Write::write_all(&mut client, &hello.encode()).expect("written");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        let (evict, evicted) = oneshot::channel();
+        drop(evict);
+        let completed = complete_handshake(stream, Arc::new(hello), evicted).await;
+        assert!(completed.is_ok(), "{completed:?}");
     }
 }
