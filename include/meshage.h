@@ -40,9 +40,11 @@
  *              MESHAGE_DEFAULT, which is the node's own timeout. With 0, a
  *              call does not wait. Other negative values are INVALID.
  *   Threads    Every function on a node may be called from any thread at any
- *              time, including inside a callback. Immutable objects may be
- *              read by any number of threads. A configuration, and a message
- *              that is being changed, may be used by one thread at a time.
+ *              time, including inside a callback, in an atexit handler and
+ *              in a destructor at the end of a thread or of the program.
+ *              Immutable objects may be read by any number of threads. A
+ *              configuration, and a message that is being changed, may be
+ *              used by one thread at a time.
  *              A function blocks only if its comment states it.
  *   Callbacks  No callback runs on an I/O thread or while the library holds a
  *              lock. A callback may call any function, including
@@ -55,8 +57,10 @@
  *   Signals    No function raises a signal (including SIGPIPE) or installs a
  *              signal handler.
  *   fork()     In the child, calls on inherited nodes return
- *              MESHAGE_ERR_FORKED. The child may free them and may create its
- *              own nodes.
+ *              MESHAGE_ERR_FORKED. The child may free them, which frees the
+ *              memory of their messages, and may create its own nodes. It
+ *              keeps none of their sockets open; the descriptor from
+ *              meshage_recv_fd has ended there.
  *   Exit       A program may exit without freeing anything.
  */
 
@@ -193,7 +197,20 @@ typedef enum meshage_event_kind {
     MESHAGE_EVENT_NAME_CONFLICT = 6,
     // Events were dropped because the queue was full: read the topology again.
     MESHAGE_EVENT_OVERFLOW = 7,
+    // No solicitation can be sent, so that no other node can be found. `meshage_event_reason` has
+    // the cause. The node goes on trying.
+    MESHAGE_EVENT_DISCOVERY_FAILED = 8,
 } meshage_event_kind;
+
+// How a node departed.
+typedef enum meshage_departure {
+    // The event is not `MESHAGE_EVENT_NODE_LEFT`.
+    MESHAGE_DEPARTURE_NONE = 0,
+    // The node was closed, and announced that it leaves.
+    MESHAGE_DEPARTURE_LEFT = 1,
+    // The node can no longer be reached: it failed, or the network between the two nodes did.
+    MESHAGE_DEPARTURE_FAILED = 2,
+} meshage_departure;
 
 // The configuration of a node. Not thread-safe: one thread at a time may use it.
 typedef struct meshage_config meshage_config;
@@ -221,6 +238,10 @@ typedef struct meshage_op meshage_op;
 // The report of a send: one outcome for each recipient. Immutable; any number of threads may read
 // it.
 typedef struct meshage_report meshage_report;
+
+// The options of a send. Not thread-safe while it is changed; any number of sends may use it at
+// once.
+typedef struct meshage_send_options meshage_send_options;
 
 // A snapshot of a node's counters, sorted by name. Immutable; any number of threads may read it.
 typedef struct meshage_stats meshage_stats;
@@ -340,16 +361,32 @@ meshage_status meshage_config_namespace(meshage_config *config, const char *ns);
 // Errors: NULL, INVALID.
 meshage_status meshage_config_degree(meshage_config *config, uint32_t degree);
 
-// Adds an IP address to which solicitations are sent. If none is added: 255.255.255.255. The
-// address 127.255.255.255 reaches all nodes on the same machine and no others.
+// Adds an IP address to which solicitations are sent. If none is added: 255.255.255.255.
 //
-// Errors: NULL, UTF8, INVALID. The string is copied.
+// 255.255.255.255 and IPv6 multicast addresses without a zone ("ff02::1") stand for every network
+// that this machine is connected to: the node sends once on each of them, from its own address
+// there, and looks anew at each solicitation. Any other address is used as it is, by the routing
+// table of the system. 127.255.255.255 reaches all nodes on the same machine and no others. An
+// address may have a zone and a port: "ff02::1%eth0", "[ff02::1%eth0]:9000".
+//
+// Errors: NULL, UTF8, INVALID (it cannot be parsed, or is link-local without a zone). The string is
+// copied.
 meshage_status meshage_config_broadcast(meshage_config *config, const char *ip);
 
-// Sets the IP address to listen on. Default: 0.0.0.0. With an IPv6 address the node listens on
-// IPv6 ("::" accepts IPv4 and IPv6).
+// Adds an interface, by name, to send solicitations on. If none is added: all that are up. It may
+// be called several times. An interface that does not exist when the node starts is used as soon as
+// it does. Addresses that do not stand for every network are not affected.
 //
-// Errors: NULL, UTF8, INVALID. The string is copied.
+// Errors: NULL, UTF8, INVALID (an empty name, or more than 64). The string is copied.
+meshage_status meshage_config_interface(meshage_config *config, const char *name);
+
+// Sets the IP address to listen on. Default: 0.0.0.0, or "::" if a broadcast address is an IPv6
+// address. "::" accepts IPv4 and IPv6. A link-local address needs its zone: "fe80::1%eth0". A port
+// ("[fe80::1%eth0]:9000") is taken as the listen port. A node that is bound to one address also
+// solicits from it.
+//
+// Errors: NULL, UTF8, INVALID (it cannot be parsed, or is link-local without a zone). The string is
+// copied.
 meshage_status meshage_config_bind(meshage_config *config, const char *ip);
 
 // Sets the port of the mesh, for TCP and UDP. Default: `MESHAGE_DEFAULT_PORT`. With 0 the node
@@ -371,15 +408,16 @@ meshage_status meshage_config_listen_port(meshage_config *config, uint16_t port)
 meshage_status meshage_config_version(meshage_config *config, const char *version);
 
 // Sets the node's own timeout in milliseconds: 0 or more, or `MESHAGE_INFINITE`. Calls with the
-// time `MESHAGE_DEFAULT` use it. Default: `MESHAGE_DEFAULT_TIMEOUT_MS`.
+// time `MESHAGE_DEFAULT` use it. With 0 these calls do not wait (see `meshage_set`). Default:
+// `MESHAGE_DEFAULT_TIMEOUT_MS`.
 //
-// Errors: NULL, INVALID.
+// Errors: NULL, INVALID (also for `MESHAGE_DEFAULT`).
 meshage_status meshage_config_timeout(meshage_config *config, int32_t ms);
 
 // Sets the interval at which the node announces its links even if nothing has changed, in
 // milliseconds: 100 to 86,400,000 (one day). Default: `MESHAGE_DEFAULT_MSA_TIMEOUT_MS`.
 //
-// Errors: NULL, INVALID.
+// Errors: NULL, INVALID (also for `MESHAGE_INFINITE` and `MESHAGE_DEFAULT`).
 meshage_status meshage_config_msa_timeout(meshage_config *config, int32_t ms);
 
 // Sets the capacity of the receive queue, in messages: 1 to 1,048,576. When the queue is full,
@@ -398,12 +436,13 @@ meshage_status meshage_config_max_message(meshage_config *config, size_t bytes);
 // Errors: NULL, INVALID.
 meshage_status meshage_config_worker_threads(meshage_config *config, uint32_t threads);
 
-// Adds an address ("host", "host:port" or "[v6]:port") that the node dials until it is linked, and
-// again whenever that link breaks. A host that cannot be resolved is not an error: the node keeps
+// Adds an address ("host", "host:port", "[v6]:port" or "fe80::1%eth0") that the node dials until it
+// is linked, and again whenever that link breaks. A host that cannot be resolved is not an error: the node keeps
 // trying.
 //
 // Errors: NULL, UTF8, INVALID (the address cannot be parsed). The string is copied.
-meshage_status meshage_config_seed_address(meshage_config *config, const char *address);
+meshage_status meshage_config_seed_address(meshage_config *config,
+                                           const char *address);
 
 // Creates and starts a node. When this function returns, the node listens; it finds its links in
 // the background. The configuration is copied. Free `*out` with `meshage_node_free`.
@@ -426,7 +465,8 @@ void meshage_node_close(meshage_node *node);
 //
 // Other threads may be waiting in the node: their calls return CLOSED. No call with this handle
 // may *begin* after this one: stop the calling threads first, or close the node and free it when
-// they have ended. In a forked child: does nothing.
+// they have ended. In a forked child: frees what can be freed there, and leaves the parent's node
+// as it is. May be called at the end of a thread or of the program, as by `atexit`.
 void meshage_node_free(meshage_node *node);
 
 // Returns the node's name; NULL for NULL. Borrowed: valid as long as the node.
@@ -435,37 +475,41 @@ const char *meshage_node_name(const meshage_node *node);
 // Returns the TCP port that the node listens on; 0 for NULL.
 uint16_t meshage_node_port(const meshage_node *node);
 
-// Returns the node's degree, the number of links that it looks for; 0 for NULL.
+// Returns the node's degree, the number of links that it looks for; 0 for NULL and in a forked
+// child.
 uint32_t meshage_node_degree(const meshage_node *node);
 
 // Sets the node's degree, the number of links that it looks for: 0 to 256. Existing links stay.
+// Has no effect on a closed node.
 //
 // Errors: NULL, INVALID, FORKED. Does not block.
 meshage_status meshage_node_set_degree(meshage_node *node, uint32_t degree);
 
 // Returns the interval at which the node announces its links even if nothing has changed, in
-// milliseconds; 0 for NULL.
+// milliseconds; 0 for NULL and in a forked child.
 int32_t meshage_node_msa_timeout(const meshage_node *node);
 
 // Sets the interval at which the node announces its links even if nothing has changed, in
-// milliseconds: 100 to 86,400,000 (one day).
+// milliseconds: 100 to 86,400,000 (one day). Has no effect on a closed node.
 //
-// Errors: NULL, INVALID, FORKED. Does not block.
+// Errors: NULL, INVALID (also for `MESHAGE_INFINITE` and `MESHAGE_DEFAULT`), FORKED. Does not
+// block.
 meshage_status meshage_node_set_msa_timeout(meshage_node *node, int32_t ms);
 
-// Announces the node's links now.
+// Announces the node's links now. Does nothing on a closed node.
 //
 // Errors: NULL, FORKED. Does not block.
 meshage_status meshage_node_msa(meshage_node *node);
 
-// Returns in `*out` the node's peers (the nodes that it has links to), sorted by name. Free it
-// with `meshage_names_free`.
+// Returns in `*out` the node's peers (the nodes that it has links to), sorted by name; none once
+// the node is closed. Free it with `meshage_names_free`.
 //
 // Errors: NULL, FORKED. Does not block.
 meshage_status meshage_node_peers(const meshage_node *node, meshage_names **out);
 
-// Returns in `*out` a snapshot of the topology as the node knows it, including the node itself.
-// Free it with `meshage_mesh_free`.
+// Returns in `*out` a snapshot of the topology as the node knows it, including the node itself. A
+// node that has closed knows only itself. Free it with `meshage_mesh_free`. See
+// `meshage_next_event` for how to follow the mesh from a snapshot on.
 //
 // Errors: NULL, FORKED. Does not block.
 meshage_status meshage_node_mesh(const meshage_node *node, meshage_mesh **out);
@@ -490,7 +534,9 @@ meshage_status meshage_node_wait(meshage_node *node,
                                  int32_t timeout_ms);
 
 // Links the node to the node that listens at `address`: "host", "host:port" or "[v6]:port".
-// Without a port, this node's own mesh port is used. Returns when the link is established.
+// A link-local address has a zone: "fe80::1%eth0". Without a port, this node's own mesh port is
+// used. Returns when the link is established. A dial takes at least a round trip: with a
+// `timeout_ms` of 0 it is given up at once.
 //
 // Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
 // it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the
@@ -503,10 +549,35 @@ meshage_status meshage_dial(meshage_node *node, const char *address, int32_t tim
 // Errors: NULL, UTF8, NOT_FOUND, CLOSED, FORKED. Blocks briefly.
 meshage_status meshage_hangup(meshage_node *node, const char *peer);
 
+// Creates the options of a send, with the defaults. They can be used for any number of sends. Free
+// the result with `meshage_send_options_free`.
+meshage_send_options *meshage_send_options_create(void);
+
+// Sets how long the send waits for the acknowledgements, in milliseconds: 0 (do not wait; see
+// `meshage_set`) or more, `MESHAGE_INFINITE`, or `MESHAGE_DEFAULT`, the node's own timeout.
+// Default: `MESHAGE_DEFAULT`.
+//
+// Errors: NULL, INVALID.
+meshage_status meshage_send_options_timeout(meshage_send_options *options, int32_t ms);
+
+// Sets whether the send is retried until its timeout: a message that finds no route, or whose
+// route breaks, is sent again along the route at that time, so that NO_ROUTE and LOST do not end
+// the send. No node receives a message twice. Default: false.
+//
+// Errors: NULL.
+meshage_status meshage_send_options_retry(meshage_send_options *options, bool retry);
+
+// Frees the options of a send, at any time: a send has its own copy. Does nothing for NULL.
+void meshage_send_options_free(meshage_send_options *options);
+
 // Sends a body to the named nodes and waits until all have acknowledged it, which means that it is
 // in their queues. Duplicate names count once; if there are other recipients, the sender's own
-// name is skipped. The body is copied; it may be NULL if `len` is 0. If `timeout_ms` is 0, the
-// message is sent and the call does not wait.
+// name is skipped. The body is copied; it may be NULL if `len` is 0.
+//
+// If `timeout_ms` is 0, the message is sent and the call does not wait. An outcome is then TIMEOUT,
+// which says that it is unknown, unless it is known at once: NO_ROUTE, or BUSY if the local queue
+// is full. It is never OK. The message stays on its way for up to 10 s; closing the node flushes
+// it.
 //
 // `*report` has one entry for each recipient; free it with `meshage_report_free`. `report` may be
 // NULL. It is filled whenever the message was sent: on OK and PARTIAL, and if the status is that
@@ -524,16 +595,39 @@ meshage_status meshage_set(meshage_node *node,
                            int32_t timeout_ms,
                            meshage_report **report);
 
+// As `meshage_set`, with options; NULL stands for the defaults.
+//
+// `report` and errors: as for `meshage_set`; with retries NO_ROUTE is returned at the timeout only,
+// and TIMEOUT instead of LOST. Blocks; returns early when the node is closed.
+meshage_status meshage_set_with(meshage_node *node,
+                                const char *const *recipients,
+                                size_t count,
+                                const void *body,
+                                size_t len,
+                                const meshage_send_options *options,
+                                meshage_report **report);
+
 // Sends a body to all nodes that are reachable now and waits until all have acknowledged it. If
 // no node is reachable, returns OK and an empty report. The body is copied; it may be NULL if
 // `len` is 0.
 //
-// `report` and errors: as for `meshage_set`. Blocks; returns early when the node is closed.
+// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns early when the node is
+// closed.
 meshage_status meshage_broadcast(meshage_node *node,
                                  const void *body,
                                  size_t len,
                                  int32_t timeout_ms,
                                  meshage_report **report);
+
+// As `meshage_broadcast`, with options; NULL stands for the defaults. Retries concern the nodes
+// that were reachable when the call began.
+//
+// `report` and errors: as for `meshage_set_with`. Blocks; returns early when the node is closed.
+meshage_status meshage_broadcast_with(meshage_node *node,
+                                      const void *body,
+                                      size_t len,
+                                      const meshage_send_options *options,
+                                      meshage_report **report);
 
 // Returns in `*out` the nodes to which a broadcast would be sent now, sorted by name. Free it with
 // `meshage_names_free`.
@@ -544,16 +638,25 @@ meshage_status meshage_broadcast_recipients(const meshage_node *node, meshage_na
 // Sends a message and waits for the acknowledgements. A message without recipients is a broadcast.
 // A received message can be sent too. The caller still owns the message and may send it again.
 //
-// `report` and errors: as for `meshage_set`. Blocks; returns early when the node is closed.
+// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns early when the node is
+// closed.
 meshage_status meshage_send(meshage_node *node,
                             const meshage_message *message,
                             int32_t timeout_ms,
                             meshage_report **report);
 
+// As `meshage_send`, with options; NULL stands for the defaults.
+//
+// `report` and errors: as for `meshage_set_with`. Blocks; returns early when the node is closed.
+meshage_status meshage_send_with(meshage_node *node,
+                                 const meshage_message *message,
+                                 const meshage_send_options *options,
+                                 meshage_report **report);
+
 // Starts to send a message and returns at once. `cb` is called exactly once if this function
 // returns OK, and never otherwise. It runs on the node's callback thread, possibly before this
 // function returns. It should be short: other reports and messages for the snoop callback wait for
-// it. The caller still owns the message.
+// it. The caller still owns the message. `timeout_ms`: as for `meshage_set`.
 //
 // `op` may be NULL. Free `*op` with `meshage_op_free`, at any time.
 //
@@ -568,6 +671,16 @@ meshage_status meshage_send_async(meshage_node *node,
                                   meshage_report_cb cb,
                                   void *user_data,
                                   meshage_op **op);
+
+// As `meshage_send_async`, with options; NULL stands for the defaults. The options are copied.
+//
+// Errors: as for `meshage_send_async`. Does not block.
+meshage_status meshage_send_async_with(meshage_node *node,
+                                       const meshage_message *message,
+                                       const meshage_send_options *options,
+                                       meshage_report_cb cb,
+                                       void *user_data,
+                                       meshage_op **op);
 
 // Cancels a send. It ends at once, and its callback is called once. The outcome for a recipient
 // is CANCELED if the message has not left this node for it. Otherwise it is TIMEOUT: the message
@@ -701,6 +814,11 @@ meshage_status meshage_recv_fd(meshage_node *node, int *fd);
 // are dropped and one `MESHAGE_EVENT_OVERFLOW` takes their place. Free `*out` with
 // `meshage_event_free`.
 //
+// A node is alone when it is created. So the events alone, from the first one on, say which nodes
+// are on the mesh; no node is missed, whenever the first call is made. After an OVERFLOW, continue
+// from a new snapshot (`meshage_node_mesh`): what changes while it is taken is in both, so a node
+// that is joined may be known already, and one that left may be unknown.
+//
 // Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED (and the queue is empty);
 // FORKED. Blocks; returns early when the node is closed.
 meshage_status meshage_next_event(meshage_node *node, int32_t timeout_ms, meshage_event **out);
@@ -718,7 +836,8 @@ meshage_status meshage_next_event(meshage_node *node, int32_t timeout_ms, meshag
 // `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
 // use of `user_data`, or at once if `cb` is NULL or this function fails.
 //
-// Errors: NULL (the node), CLOSED, IO (the thread cannot be started), FORKED. Does not block.
+// Errors: NULL (the node), CLOSED (not if `cb` is NULL: a closed node too lets its callback be
+// removed), IO (the thread cannot be started), FORKED. Does not block.
 meshage_status meshage_on_message(meshage_node *node,
                                   meshage_message_cb cb,
                                   void *user_data,
@@ -735,7 +854,8 @@ meshage_status meshage_on_message(meshage_node *node,
 // `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
 // use of `user_data`, or at once if `cb` is NULL or this function fails.
 //
-// Errors: NULL (the node), CLOSED, FORKED. Does not block.
+// Errors: NULL (the node), CLOSED (not if `cb` is NULL: a closed node too lets its callback be
+// removed), IO (the thread cannot be started), FORKED. Does not block.
 meshage_status meshage_on_snoop(meshage_node *node,
                                 meshage_snoop_cb cb,
                                 void *user_data,
@@ -745,13 +865,18 @@ meshage_status meshage_on_snoop(meshage_node *node,
 // dispatch thread, one at a time. `meshage_next_event` returns all events as well: the two are
 // independent.
 //
+// To know the whole mesh from the start, set the callback first and take a snapshot with
+// `meshage_node_mesh` afterwards: what changes in between is in both, and nothing is missed. So a
+// node that is joined may be known already, and one that left may be unknown.
+//
 // A new callback replaces the old one; NULL removes it. The old callback may still be running when
 // this function returns; its `drop` is called when it has returned.
 //
 // `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
 // use of `user_data`, or at once if `cb` is NULL or this function fails.
 //
-// Errors: NULL (the node), CLOSED, IO (the thread cannot be started), FORKED. Does not block.
+// Errors: NULL (the node), CLOSED (not if `cb` is NULL: a closed node too lets its callback be
+// removed), IO (the thread cannot be started), FORKED. Does not block.
 meshage_status meshage_on_event(meshage_node *node,
                                 meshage_event_cb cb,
                                 void *user_data,
@@ -790,6 +915,20 @@ int32_t meshage_event_kind_of(const meshage_event *event);
 // Returns the name of the node that an event concerns; "" if it concerns no single node; NULL for
 // NULL. Borrowed: valid as long as the event.
 const char *meshage_event_node(const meshage_event *event);
+
+// Returns the instance of the node that an event concerns, as in `meshage_message_instance`: a node
+// that was restarted has another one. 0 if the event concerns no single life of a node (TOPOLOGY,
+// NAME_CONFLICT, DISCOVERY_FAILED, OVERFLOW), and for NULL.
+uint64_t meshage_event_instance(const meshage_event *event);
+
+// Returns in words why the event happened: why a link ended ("silent for 3 s", "the peer left"),
+// how a node departed, what two nodes with one name led to, why discovery failed. "" for the other
+// events; NULL for NULL. For people: the texts may change. Borrowed: valid as long as the event.
+const char *meshage_event_reason(const meshage_event *event);
+
+// Returns how a node departed, a `meshage_departure`: `MESHAGE_DEPARTURE_LEFT` or
+// `MESHAGE_DEPARTURE_FAILED` for NODE_LEFT, else `MESHAGE_DEPARTURE_NONE`, also for NULL.
+int32_t meshage_event_departure(const meshage_event *event);
 
 // Frees an event. Does nothing for NULL.
 void meshage_event_free(meshage_event *event);

@@ -23,7 +23,8 @@
  *              with code() and what(). A send that was not delivered to all recipients throws
  *              meshage::send_error, which has the report; the result of a try_… has it too.
  *   Times      A time is any std::chrono duration (rounded up to milliseconds), meshage::forever,
- *              meshage::usual (the node's own timeout), or meshage::at_once.
+ *              meshage::usual (the node's own timeout), or meshage::at_once: then a call does not
+ *              wait. A message that is sent at_once is sent, and its outcome is usually unknown.
  *   Bodies     A body is a bytes_view, which converts from text, from any contiguous container of
  *              bytes, from pointer and length, and since C++20 from a std::span.
  *   Callbacks  Any callable, including one that can only be moved. It is moved into the library and
@@ -35,7 +36,8 @@
  * Contents
  *
  *   statuses and constants · errors · times · bytes · exceptions in callbacks · results · names ·
- *   reports · messages · events · topology · counters · configuration · callbacks · node · log
+ *   reports · options of a send · messages · events · topology · counters · configuration ·
+ *   callbacks · node · log
  */
 
 #ifndef MESHAGE_HPP
@@ -122,6 +124,14 @@ enum class event_kind : std::int32_t {
     topology = MESHAGE_EVENT_TOPOLOGY,
     name_conflict = MESHAGE_EVENT_NAME_CONFLICT,
     overflow = MESHAGE_EVENT_OVERFLOW,
+    discovery_failed = MESHAGE_EVENT_DISCOVERY_FAILED,
+};
+
+// How a node departed.
+enum class departure : std::int32_t {
+    none = MESHAGE_DEPARTURE_NONE,
+    left = MESHAGE_DEPARTURE_LEFT,
+    failed = MESHAGE_DEPARTURE_FAILED,
 };
 
 // The constants of meshage.h.
@@ -580,6 +590,45 @@ private:
     report report_;
 };
 
+// ---- Options of a send --------------------------------------------------------------------------
+
+// The options of a send: how long it waits, and whether it is retried. A value, which can be copied
+// and used for any number of sends. Each option returns the options, so that calls can be chained.
+//
+//     node.set("worker", job, meshage::send_options().retry().timeout(30s));
+class send_options {
+public:
+    // How long the send waits for the acknowledgements. Default: `usual`.
+    send_options &timeout(meshage::timeout time)
+    {
+        if (time.ms() < MESHAGE_DEFAULT)
+            throw error(status::invalid, "the timeout is negative");
+        timeout_ = time;
+        return *this;
+    }
+    // Whether the send is retried until its timeout, instead of ending when there is no route or
+    // when the route breaks. No node receives a message twice. Default: false.
+    send_options &retry(bool retry = true) noexcept
+    {
+        retry_ = retry;
+        return *this;
+    }
+
+    // A new handle for the functions of meshage.h.
+    detail::handle<meshage_send_options, meshage_send_options_free> handle() const
+    {
+        detail::handle<meshage_send_options, meshage_send_options_free> options(
+            meshage_send_options_create());
+        detail::check(meshage_send_options_timeout(options.get(), timeout_.ms()));
+        detail::check(meshage_send_options_retry(options.get(), retry_));
+        return options;
+    }
+
+private:
+    meshage::timeout timeout_ = usual;
+    bool retry_ = false;
+};
+
 // ---- Messages -----------------------------------------------------------------------------------
 
 class message;
@@ -692,10 +741,19 @@ struct event {
     event_kind kind;
     // The node that the event concerns, or "".
     std::string node;
+    // Its instance, or 0.
+    std::uint64_t instance;
+    // In words why the event happened, or "".
+    std::string reason;
+    // How the node departed, for event_kind::node_left.
+    meshage::departure departure;
 
     explicit event(const meshage_event *borrowed)
         : kind(meshage::event_kind(meshage_event_kind_of(borrowed))),
-          node(detail::view(meshage_event_node(borrowed)))
+          node(detail::view(meshage_event_node(borrowed))),
+          instance(meshage_event_instance(borrowed)),
+          reason(detail::view(meshage_event_reason(borrowed))),
+          departure(meshage::departure(meshage_event_departure(borrowed)))
     {
     }
 };
@@ -804,7 +862,12 @@ public:
     config &degree(std::uint32_t degree) { return set(meshage_config_degree, degree); }
     // Adds an address to which solicitations are sent.
     config &broadcast(std::string_view ip) { return text(meshage_config_broadcast, ip); }
-    // The address to listen on.
+    // Adds an interface, by name, to send solicitations on. Without any: all that are up.
+    config &interface_name(std::string_view name)
+    {
+        return text(meshage_config_interface, name);
+    }
+    // The address to listen on. A link-local one needs its zone: "fe80::1%eth0".
     config &bind(std::string_view ip) { return text(meshage_config_bind, ip); }
     // The port of the mesh, and the TCP port only.
     config &port(std::uint16_t port) { return set(meshage_config_port, port); }
@@ -1034,6 +1097,19 @@ public:
                                                 body.data(), body.size(), time.ms(), &owned);
         return sent_result(code, owned);
     }
+    report set(const name_list &recipients, bytes_view body, const send_options &options) const
+    {
+        return try_set(recipients, body, options).value();
+    }
+    sent try_set(const name_list &recipients, bytes_view body, const send_options &options) const
+    {
+        const auto pointers = recipients.pointers();
+        meshage_report *owned = nullptr;
+        const meshage_status code =
+            meshage_set_with(get(), pointers.data(), pointers.size(), body.data(), body.size(),
+                             options.handle().get(), &owned);
+        return sent_result(code, owned);
+    }
     // Sends a body to all nodes that are reachable now.
     report broadcast(bytes_view body, timeout time = usual) const
     {
@@ -1044,6 +1120,17 @@ public:
         meshage_report *owned = nullptr;
         const meshage_status code =
             meshage_broadcast(get(), body.data(), body.size(), time.ms(), &owned);
+        return sent_result(code, owned);
+    }
+    report broadcast(bytes_view body, const send_options &options) const
+    {
+        return try_broadcast(body, options).value();
+    }
+    sent try_broadcast(bytes_view body, const send_options &options) const
+    {
+        meshage_report *owned = nullptr;
+        const meshage_status code = meshage_broadcast_with(get(), body.data(), body.size(),
+                                                           options.handle().get(), &owned);
         return sent_result(code, owned);
     }
     // The nodes to which a broadcast would be sent now.
@@ -1059,20 +1146,37 @@ public:
         const meshage_status code = meshage_send(get(), message.handle(), time.ms(), &owned);
         return sent_result(code, owned);
     }
+    report send(const message_view &message, const send_options &options) const
+    {
+        return try_send(message, options).value();
+    }
+    sent try_send(const message_view &message, const send_options &options) const
+    {
+        meshage_report *owned = nullptr;
+        const meshage_status code =
+            meshage_send_with(get(), message.handle(), options.handle().get(), &owned);
+        return sent_result(code, owned);
+    }
     // Starts to send and returns at once. `done` is called exactly once with a `sent`; if this
     // function throws, it is never called.
     template <typename Done>
     pending send_async(const message_view &message, Done &&done, timeout time = usual) const
     {
-        using function = std::decay_t<Done>;
-        auto owned = detail::boxed(std::forward<Done>(done));
-        meshage_op *op = nullptr;
-        detail::check(meshage_send_async(get(), message.handle(), time.ms(),
-                                         detail::report_callback<function>::call, owned.get(),
-                                         &op));
-        // The library owns it now, and may have called and destroyed it already.
-        static_cast<void>(owned.release());
-        return pending(op);
+        return start_send(
+            [&](auto... callback) {
+                return meshage_send_async(get(), message.handle(), time.ms(), callback...);
+            },
+            std::forward<Done>(done));
+    }
+    template <typename Done>
+    pending send_async(const message_view &message, Done &&done, const send_options &options) const
+    {
+        return start_send(
+            [&](auto... callback) {
+                return meshage_send_async_with(get(), message.handle(), options.handle().get(),
+                                               callback...);
+            },
+            std::forward<Done>(done));
     }
 
     // Waits for a message. Throws on timeout, and once the node is closed and its queue is empty. A
@@ -1132,7 +1236,8 @@ public:
             [&](auto... callback) { return meshage_on_snoop(get(), callback...); },
             std::forward<Look>(look));
     }
-    // Calls `handle_event` with every `event` from now on; nullptr removes the callback.
+    // Calls `handle_event` with every `event` from now on; nullptr removes the callback. A snapshot
+    // that is taken afterwards and the events together miss no change.
     template <typename Handle> void on_event(Handle &&handle_event) const
     {
         detail::set_callback<detail::event_callback>(
@@ -1140,7 +1245,8 @@ public:
             std::forward<Handle>(handle_event));
     }
 
-    // Waits for an event. Every event since the creation of the node is returned once, in order.
+    // Waits for an event. Every event since the creation of the node is returned once, in order. As
+    // a node is alone when it is created, they say which nodes are on the mesh.
     event next_event(timeout time = forever) const { return try_next_event(time).value(); }
     result<event> try_next_event(timeout time = forever) const
     {
@@ -1157,6 +1263,18 @@ public:
 
 private:
     meshage_node *get() const noexcept { return handle_.get(); }
+
+    // Moves `done` into the library. `start` calls the function of meshage.h.
+    template <typename Start, typename Done> static pending start_send(Start &&start, Done &&done)
+    {
+        using function = std::decay_t<Done>;
+        auto owned = detail::boxed(std::forward<Done>(done));
+        meshage_op *op = nullptr;
+        detail::check(start(detail::report_callback<function>::call, owned.get(), &op));
+        // The library owns it now, and may have called and destroyed it already.
+        static_cast<void>(owned.release());
+        return pending(op);
+    }
 
     // Calls a function that returns an object in an out-parameter.
     template <typename Object, typename Handle>

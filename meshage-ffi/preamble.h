@@ -40,9 +40,11 @@
  *              MESHAGE_DEFAULT, which is the node's own timeout. With 0, a
  *              call does not wait. Other negative values are INVALID.
  *   Threads    Every function on a node may be called from any thread at any
- *              time, including inside a callback. Immutable objects may be
- *              read by any number of threads. A configuration, and a message
- *              that is being changed, may be used by one thread at a time.
+ *              time, including inside a callback, in an atexit handler and
+ *              in a destructor at the end of a thread or of the program.
+ *              Immutable objects may be read by any number of threads. A
+ *              configuration, and a message that is being changed, may be
+ *              used by one thread at a time.
  *              A function blocks only if its comment states it.
  *   Callbacks  No callback runs on an I/O thread or while the library holds a
  *              lock. A callback may call any function, including
@@ -55,7 +57,9 @@
  *   Signals    No function raises a signal (including SIGPIPE) or installs a
  *              signal handler.
  *   fork()     In the child, calls on inherited nodes return
- *              MESHAGE_ERR_FORKED. The child may free them and may create its
- *              own nodes.
+ *              MESHAGE_ERR_FORKED. The child may free them, which frees the
+ *              memory of their messages, and may create its own nodes. It
+ *              keeps none of their sockets open; the descriptor from
+ *              meshage_recv_fd has ended there.
  *   Exit       A program may exit without freeing anything.
  */

@@ -16,6 +16,11 @@ const (
 	AnyPort = -1
 	// Forever, as a timeout, waits without a limit.
 	Forever time.Duration = -1
+	// AtOnce, as a timeout, does not wait. A message is sent, and its outcome is ErrTimeout, which
+	// says that it is unknown, unless it is known at once: ErrNoRoute, or ErrBusy if the node's own
+	// queue is full. It is never a success. The message stays on its way for up to 10 s; Close
+	// flushes it.
+	AtOnce time.Duration = -2
 )
 
 // A Config has the options of a node. Only the name is required. Each other option has a default.
@@ -28,12 +33,19 @@ type Config struct {
 	// Degree is the number of links that the node looks for, up to 256. With fewer links it sends
 	// solicitations. With 0 it sends none.
 	Degree uint
-	// Broadcast has the addresses to which solicitations are sent. Default: 255.255.255.255.
+	// Broadcast has the addresses to which solicitations are sent. Default: 255.255.255.255. It and
+	// IPv6 multicast addresses such as ff02::1 stand for every network that this machine is
+	// connected to: the node sends once on each of them. Any other address is used as it is.
 	// 127.255.255.255 reaches the nodes of this machine only.
 	Broadcast []net.IP
-	// Bind is the address to listen on. Default: 0.0.0.0. An IPv6 address makes an IPv6 listener
-	// (:: accepts IPv4 and IPv6).
+	// Interfaces are the names of the interfaces to send solicitations on. Default: all that are
+	// up. One that does not exist when the node starts is used as soon as it does.
+	Interfaces []string
+	// Bind is the address to listen on, and to solicit from. Default: 0.0.0.0, or :: if an address
+	// in Broadcast is an IPv6 address. :: accepts IPv4 and IPv6.
 	Bind net.IP
+	// BindZone is the interface of a link-local Bind address (fe80::…), by name.
+	BindZone string
 	// Port is the port of the mesh, TCP and UDP. Default: DefaultPort. With AnyPort the node
 	// listens on any free TCP port and receives no solicitations.
 	Port int
@@ -44,8 +56,11 @@ type Config struct {
 	// node logs a warning; there is no other effect.
 	Version string
 	// Timeout is how long a send and a dial wait if their context has no deadline, in whole
-	// milliseconds. Forever waits without a limit. Default: DEFAULT_TIMEOUT seconds.
+	// milliseconds. Forever waits without a limit, and AtOnce does not wait (a dial then fails with
+	// ErrAgain). Default: DEFAULT_TIMEOUT seconds.
 	Timeout time.Duration
+	// Retry makes every send of the node retry, as SendOptions.Retry does for one.
+	Retry bool
 	// MSATimeout is the interval at which the node announces its links even if nothing has changed:
 	// 100 ms to one day.
 	// Default: DEFAULT_MSA_TIMEOUT seconds.
@@ -59,7 +74,7 @@ type Config struct {
 	MaxMessage int
 	// WorkerThreads is the number of I/O threads of the node, up to 64. Default: 1.
 	WorkerThreads int
-	// Seeds are addresses ("host", "host:port", "[v6]:port") that the node dials until it is
+	// Seeds are addresses ("host", "host:port", "[v6]:port", "fe80::1%eth0") that the node dials until it is
 	// linked, and again whenever the link breaks.
 	Seeds []string
 	// Snoop is the initial value of the node's Snoop field.
@@ -114,14 +129,30 @@ func (s *setter) port(what string, port int, set func(C.uint16_t) C.meshage_stat
 	s.number(what, int64(port), math.MaxUint16, func() C.meshage_status { return set(C.uint16_t(port)) })
 }
 
-// time sets a duration option, which may be Forever.
+// time sets a duration option, which may be Forever or AtOnce.
 func (s *setter) time(what string, value time.Duration, set func(C.int32_t) C.meshage_status) {
-	if value == Forever {
+	switch value {
+	case Forever:
 		s.check(set(C.MESHAGE_INFINITE))
 		return
+	case AtOnce:
+		s.check(set(0))
+		return
 	}
-	ms := int64((value + time.Millisecond - 1) / time.Millisecond)
+	ms := milliseconds(value)
 	s.number(what, ms, math.MaxInt32, func() C.meshage_status { return set(C.int32_t(ms)) })
+}
+
+// milliseconds rounds a duration up, away from zero, so that only a duration of 0 is 0.
+func milliseconds(value time.Duration) int64 {
+	ms := int64(value / time.Millisecond)
+	switch remainder := value % time.Millisecond; {
+	case remainder > 0:
+		ms++
+	case remainder < 0:
+		ms--
+	}
+	return ms
 }
 
 // addresses adds the strings of an option one by one.
@@ -162,8 +193,11 @@ func (c *Config) apply(s *setter) {
 	s.addresses("broadcast", ips(c.Broadcast), func(text *C.char) C.meshage_status {
 		return C.meshage_config_broadcast(config, text)
 	})
+	s.addresses("interface", c.Interfaces, func(text *C.char) C.meshage_status {
+		return C.meshage_config_interface(config, text)
+	})
 	if c.Bind != nil {
-		s.text("bind", c.Bind.String(), func(text *C.char) C.meshage_status {
+		s.text("bind", zoned(c.Bind, c.BindZone), func(text *C.char) C.meshage_status {
 			return C.meshage_config_bind(config, text)
 		})
 	}
@@ -194,6 +228,13 @@ func (c *Config) apply(s *setter) {
 	s.addresses("seed", c.Seeds, func(text *C.char) C.meshage_status {
 		return C.meshage_config_seed_address(config, text)
 	})
+}
+
+func zoned(ip net.IP, zone string) string {
+	if zone == "" {
+		return ip.String()
+	}
+	return ip.String() + "%" + zone
 }
 
 func ips(all []net.IP) []string {

@@ -26,16 +26,20 @@ const (
 	EventNameConflict EventKind = C.MESHAGE_EVENT_NAME_CONFLICT
 	// EventOverflow: the queue was full and events were dropped. Read the mesh again.
 	EventOverflow EventKind = C.MESHAGE_EVENT_OVERFLOW
+	// EventDiscoveryFailed: no solicitation can be sent, so that no other node can be found. Reason
+	// has the cause. The node goes on trying.
+	EventDiscoveryFailed EventKind = C.MESHAGE_EVENT_DISCOVERY_FAILED
 )
 
 var eventNames = map[EventKind]string{
-	EventLinkUp:       "link up",
-	EventLinkDown:     "link down",
-	EventNodeJoined:   "node joined",
-	EventNodeLeft:     "node left",
-	EventTopology:     "topology",
-	EventNameConflict: "name conflict",
-	EventOverflow:     "overflow",
+	EventLinkUp:          "link up",
+	EventLinkDown:        "link down",
+	EventNodeJoined:      "node joined",
+	EventNodeLeft:        "node left",
+	EventTopology:        "topology",
+	EventNameConflict:    "name conflict",
+	EventOverflow:        "overflow",
+	EventDiscoveryFailed: "discovery failed",
 }
 
 // String returns the name of the kind.
@@ -52,6 +56,15 @@ type Event struct {
 	Kind EventKind
 	// Node is the node that the event concerns, "" if none.
 	Node string
+	// Instance is the instance of that node: a node that was restarted has another one. 0 if the
+	// event concerns no single life of a node.
+	Instance uint64
+	// Reason says in words why the event happened: why a link ended, how a node departed, why
+	// discovery failed. "" for other events. The texts may change.
+	Reason string
+	// Failed, for EventNodeLeft, reports that the node can no longer be reached: it failed, or the
+	// network between did. It is false for a node that was closed and announced that it leaves.
+	Failed bool
 }
 
 // eventsMax is the most events that wait for a subscriber, as in the library. After that, one
@@ -76,6 +89,10 @@ type events struct {
 // Events returns a channel of the events from now on, each event once and in order. It is closed
 // when the context ends or the node closes. Up to 4,096 events wait in the channel. After that, one
 // EventOverflow stands for the events that were dropped.
+//
+// To know the whole mesh from the start, call Events first and Mesh afterwards: what changes in
+// between is in both, and nothing is missed. So a node that joins may be known already, and one
+// that left may be unknown.
 func (n *Node) Events(ctx context.Context) <-chan Event {
 	return n.subscribe(ctx, eventsMax).channel
 }

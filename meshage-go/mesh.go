@@ -80,7 +80,7 @@ func (n *Node) query(call func(*C.meshage_node) C.mg_result) []string {
 }
 
 // Dial links the node to the node that listens at "host", "host:port" or "[v6]:port". The default
-// port is the node's own. It returns when the link is established, or after the node's timeout.
+// port is the node's own. A link-local address has a zone: "fe80::1%eth0". It returns when the link is established, or after the node's timeout.
 //
 // Errors: ErrInvalid, ErrRefused, ErrTimeout, ErrSelf, ErrExists (already linked, or the peer's
 // name is in use), ErrProtocol, ErrIO, ErrClosed.

@@ -32,6 +32,7 @@ type Node struct {
 	Snoop func(m *Message)
 
 	name     string
+	retry    bool
 	messages chan *Message
 	batch    int
 	// Closed when Close starts.
@@ -93,6 +94,7 @@ func New(config Config) (*Node, error) {
 	node := &Node{
 		Snoop:    config.Snoop,
 		name:     config.Name,
+		retry:    config.Retry,
 		messages: make(chan *Message, buffer),
 		batch:    min(buffer, C.MG_BATCH),
 		closing:  make(chan struct{}),

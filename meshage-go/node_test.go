@@ -35,6 +35,8 @@ func TestAnInvalidConfigurationIsAnError(t *testing.T) {
 		{"a message limit", meshage.Config{Name: "a", MaxMessage: 2 << 30}, meshage.ErrInvalid},
 		{"worker threads", meshage.Config{Name: "a", WorkerThreads: 65}, meshage.ErrInvalid},
 		{"a listen address", meshage.Config{Name: "a", Bind: net.IP{1, 2}}, meshage.ErrInvalid},
+		{"a link-local address without a zone", meshage.Config{Name: "a", Bind: net.ParseIP("fe80::1")}, meshage.ErrInvalid},
+		{"an interface", meshage.Config{Name: "a", Interfaces: []string{""}}, meshage.ErrInvalid},
 		{"a seed", meshage.Config{Name: "a", Seeds: []string{"a:b:c"}}, meshage.ErrInvalid},
 		{"a version", meshage.Config{Name: "a", Version: strings.Repeat("v", 257)}, meshage.ErrInvalid},
 	} {
@@ -56,7 +58,7 @@ func TestAllOptionsAreApplied(t *testing.T) {
 	node := start(t, meshage.Config{
 		Name: "ada", Namespace: "n", Degree: 2, Broadcast: []net.IP{net.IPv4(127, 255, 255, 255)}, ListenPort: meshage.AnyPort,
 		Version: "v", Timeout: time.Minute, MSATimeout: 1500 * time.Millisecond, ReceiveBuffer: 7, MaxMessage: 10,
-		WorkerThreads: 2, Seeds: []string{address(other)},
+		WorkerThreads: 2, Seeds: []string{address(other)}, Interfaces: []string{"lo"},
 	})
 	if node.GetDegree() != 2 || node.GetMSATimeout() != 1500*time.Millisecond || cap(node.Messages()) != 7 || node.Port() == 0 {
 		t.Errorf("degree %d, MSA timeout %s, receive buffer %d, port %d", node.GetDegree(), node.GetMSATimeout(), cap(node.Messages()), node.Port())
@@ -149,12 +151,17 @@ func TestEventsReportChanges(t *testing.T) {
 	first, second := nodes[0].Events(ctx), nodes[0].Events(context.Background())
 	linkInLine(t, nodes...)
 	for _, events := range []<-chan meshage.Event{first, second} {
-		seen := map[meshage.Event]bool{}
-		for !seen[meshage.Event{Kind: meshage.EventNodeJoined, Node: "bob"}] {
-			seen[<-events] = true
+		seen := map[meshage.EventKind]meshage.Event{}
+		for seen[meshage.EventNodeJoined].Node != "bob" {
+			event := <-events
+			seen[event.Kind] = event
 		}
-		if !seen[meshage.Event{Kind: meshage.EventLinkUp, Node: "bob"}] {
-			t.Errorf("no link event in %v", seen)
+		link, joined := seen[meshage.EventLinkUp], seen[meshage.EventNodeJoined]
+		if link.Node != "bob" || link.Instance == 0 || link.Instance != joined.Instance {
+			t.Errorf("%+v, %+v", link, joined)
+		}
+		if link.Reason != "" || joined.Failed {
+			t.Errorf("%+v, %+v", link, joined)
 		}
 	}
 	done()
@@ -162,7 +169,13 @@ func TestEventsReportChanges(t *testing.T) {
 	}
 	nodes[1].Close()
 	for event := range second {
-		if event == (meshage.Event{Kind: meshage.EventNodeLeft, Node: "bob"}) {
+		if event.Kind == meshage.EventLinkDown && event.Reason == "" {
+			t.Errorf("no reason: %+v", event)
+		}
+		if event.Kind == meshage.EventNodeLeft && event.Node == "bob" {
+			if event.Failed || event.Instance == 0 || event.Reason == "" {
+				t.Errorf("%+v", event)
+			}
 			break
 		}
 	}

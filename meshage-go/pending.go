@@ -73,9 +73,15 @@ func (n *Node) runDispatch() {
 			case C.MG_SENT:
 				n.pending.complete(uint64(item.token), sendResult{item.number, (*C.meshage_report)(item.payload)})
 			case C.MG_EVENT:
-				node := C.GoString((*C.char)(item.payload))
-				C.free(item.payload)
-				n.events.publish(Event{Kind: EventKind(item.number), Node: node})
+				event := (*C.mg_event)(item.payload)
+				n.events.publish(Event{
+					Kind:     EventKind(item.number),
+					Node:     C.GoString(event.node),
+					Instance: uint64(event.instance),
+					Reason:   C.GoString(event.reason),
+					Failed:   event.departure == C.MESHAGE_DEPARTURE_FAILED,
+				})
+				C.mg_event_free(event)
 			}
 		}
 		// Let the woken goroutines run first, as in receive.

@@ -28,10 +28,15 @@ func (n *Node) Set(recipients []string, body interface{}) ([]string, error) {
 // which the message was not transmitted yet, and ErrTimeout for any other, because it may still
 // arrive. The error then wraps the context's error as well.
 func (n *Node) SetContext(ctx context.Context, recipients []string, body interface{}) ([]string, error) {
+	return n.SetWith(ctx, recipients, body, SendOptions{})
+}
+
+// SetWith is SetContext with options.
+func (n *Node) SetWith(ctx context.Context, recipients []string, body interface{}, options SendOptions) ([]string, error) {
 	if len(recipients) == 0 {
 		return nil, &OpError{Op: "set", Err: ErrInvalid, Detail: "no recipients"}
 	}
-	return n.send(ctx, "set", recipients, body)
+	return n.send(ctx, "set", recipients, body, options)
 }
 
 // Broadcast sends a body to every node that is reachable now and waits until all have acknowledged
@@ -43,7 +48,13 @@ func (n *Node) Broadcast(body interface{}) ([]string, error) {
 
 // BroadcastContext is Broadcast with a context, as in SetContext.
 func (n *Node) BroadcastContext(ctx context.Context, body interface{}) ([]string, error) {
-	return n.send(ctx, "broadcast", nil, body)
+	return n.BroadcastWith(ctx, body, SendOptions{})
+}
+
+// BroadcastWith is BroadcastContext with options. Retries concern the nodes that were reachable
+// when the call began.
+func (n *Node) BroadcastWith(ctx context.Context, body interface{}, options SendOptions) ([]string, error) {
+	return n.send(ctx, "broadcast", nil, body, options)
 }
 
 // Send sends the Body of a message to its Recipients; without recipients it broadcasts. It returns
@@ -61,10 +72,49 @@ func (n *Node) Send(m *Message) ([]string, error) {
 // SendContext is Send with a context, as in SetContext, and with the errors of a broadcast. The
 // error for a message with Command MSA is ErrInvalid: use Node.MSA to announce links.
 func (n *Node) SendContext(ctx context.Context, m *Message) ([]string, error) {
+	return n.SendWith(ctx, m, SendOptions{})
+}
+
+// SendWith is SendContext with options.
+func (n *Node) SendWith(ctx context.Context, m *Message, options SendOptions) ([]string, error) {
 	if m.Command == MSA {
 		return nil, &OpError{Op: "send", Err: ErrInvalid, Detail: "use Node.MSA to send announcements"}
 	}
-	return n.send(ctx, "send", m.Recipients, m.Body)
+	return n.send(ctx, "send", m.Recipients, m.Body, options)
+}
+
+// SendOptions are the options of one send. The zero value has the defaults.
+type SendOptions struct {
+	// Timeout is how long the send waits for the acknowledgements, in whole milliseconds, instead
+	// of the node's timeout. If the context ends earlier, so does the send. Forever waits without a
+	// limit, and AtOnce does not wait. Default: the node's timeout, or the context's deadline.
+	Timeout time.Duration
+	// Retry sends a message again that finds no route, or whose route breaks, along the route at
+	// that time, until the timeout. So ErrNoRoute and ErrLost do not end the send. No node receives
+	// a message twice.
+	Retry bool
+}
+
+// timeout returns the library's timeout for a send with these options and this timeout of its
+// context.
+func (o *SendOptions) timeout(op string, context C.int32_t) (C.int32_t, error) {
+	switch o.Timeout {
+	case AtOnce:
+		return 0, nil
+	case Forever:
+		if context == C.MESHAGE_DEFAULT {
+			return C.MESHAGE_INFINITE, nil
+		}
+		return context, nil
+	}
+	ms := milliseconds(o.Timeout)
+	if ms < 0 || ms > math.MaxInt32 {
+		return 0, &OpError{Op: op, Err: ErrInvalid, Detail: "the timeout is out of range"}
+	}
+	if context >= 0 {
+		return min(context, C.int32_t(ms)), nil
+	}
+	return C.int32_t(ms), nil
 }
 
 // An outgoing has the arguments of a send for the library.
@@ -74,14 +124,21 @@ type outgoing struct {
 	count    int
 	body     encodedBody
 	timeout  C.int32_t
+	retry    C.int32_t
 	reported C.int32_t
 }
 
 // send sends a message and waits for the result.
-func (n *Node) send(ctx context.Context, op string, recipients []string, body interface{}) ([]string, error) {
+func (n *Node) send(ctx context.Context, op string, recipients []string, body interface{}, options SendOptions) ([]string, error) {
 	timeout, err := timeoutOf(ctx)
 	if err != nil {
 		return nil, &OpError{Op: op, Err: err}
+	}
+	if options.Timeout != 0 {
+		timeout, err = options.timeout(op, timeout)
+		if err != nil {
+			return nil, err
+		}
 	}
 	encoded, err := encode(op, body)
 	if err != nil {
@@ -93,6 +150,9 @@ func (n *Node) send(ctx context.Context, op string, recipients []string, body in
 	}
 	defer names.put()
 	out := outgoing{op: op, names: names, count: len(recipients), body: encoded, timeout: timeout}
+	if n.retry || options.Retry {
+		out.retry = 1
+	}
 	if len(recipients) == 0 {
 		out.reported = 1
 	}
@@ -128,7 +188,8 @@ func (n *Node) sendBlocking(out *outgoing) (sendResult, error) {
 	}
 	defer n.leave()
 	result := C.mg_send(handle, out.names.pointer(), C.size_t(out.count), out.body.pointer(),
-		C.size_t(len(out.body.data)), C.int32_t(out.body.encoding), out.timeout, out.reported)
+		C.size_t(len(out.body.data)), C.int32_t(out.body.encoding), out.timeout, out.retry,
+		out.reported)
 	if result.status == C.MESHAGE_OK {
 		return sendResult{result.status, result.report}, nil
 	}
@@ -152,8 +213,8 @@ func (n *Node) sendAsync(ctx context.Context, out *outgoing) (sendResult, error)
 		cancelable = 1
 	}
 	result := C.mg_send_async(handle, out.names.pointer(), C.size_t(out.count), out.body.pointer(),
-		C.size_t(len(out.body.data)), C.int32_t(out.body.encoding), out.timeout, out.reported,
-		cancelable, n.queue, C.uint64_t(send.token))
+		C.size_t(len(out.body.data)), C.int32_t(out.body.encoding), out.timeout, out.retry,
+		out.reported, cancelable, n.queue, C.uint64_t(send.token))
 	n.leave()
 	if result.status != C.MESHAGE_OK {
 		return sendResult{}, failure(out.op, result.status, result.error)
@@ -230,21 +291,18 @@ func outcome(ctx context.Context, report *C.meshage_report) ([]string, error) {
 	if failed == nil {
 		return delivered, nil
 	}
-	return delivered, &SendError{Delivered: delivered, Failed: failed, Cause: cause(ctx, failed)}
+	return delivered, &SendError{Delivered: delivered, Failed: failed, Cause: cause(ctx)}
 }
 
-// cause returns the cause of the end of the context. If the send timed out at the context's
-// deadline, that is DeadlineExceeded, even if the context has not ended yet.
-func cause(ctx context.Context, failed []*RecipientError) error {
+// cause returns the cause of the end of the context. If its deadline has passed, that is
+// DeadlineExceeded, even if the context has not ended yet: the library may end the send before the
+// context's own timer runs.
+func cause(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if _, ok := ctx.Deadline(); ok {
-		for _, one := range failed {
-			if one.Err == ErrTimeout {
-				return context.DeadlineExceeded
-			}
-		}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
 	}
 	return nil
 }

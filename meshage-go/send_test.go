@@ -174,6 +174,109 @@ func TestTheEndOfAContextEndsASend(t *testing.T) {
 	}
 }
 
+// lateTimer is a context whose timer runs later than its deadline.
+type lateTimer struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c lateTimer) Deadline() (time.Time, bool) { return c.deadline, true }
+
+func TestASendThatEndsAtTheDeadlineHasItAsItsCause(t *testing.T) {
+	ada, _, _ := fullRecipient(t, meshage.Forever)
+	for i := 0; i < 10; i++ {
+		ctx := lateTimer{testContext(t), time.Now().Add(20 * time.Millisecond)}
+		_, err := ada.SetContext(ctx, []string{"bob"}, "x")
+		// The recipient's queue is full, or the message is in flight: both end at the deadline.
+		if !errors.Is(err, meshage.ErrBusy) && !errors.Is(err, meshage.ErrTimeout) {
+			t.Errorf("%v", err)
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("no cause: %v", err)
+		}
+	}
+	ctx := lateTimer{testContext(t), time.Now().Add(time.Hour)}
+	_, err := ada.SetContext(ctx, []string{"nobody"}, "x")
+	if !errors.Is(err, meshage.ErrNoRoute) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the deadline is not the cause: %v", err)
+	}
+}
+
+func TestASendAtOnceDoesNotWaitAndItsOutcomeIsUnknown(t *testing.T) {
+	nodes := startNodes(t, "ada", "relay", "bob")
+	linkInLine(t, nodes...)
+	atOnce := meshage.SendOptions{Timeout: meshage.AtOnce}
+	const messages = 300
+	for i := 0; i < messages; i++ {
+		// Every other one with a context that can end.
+		ctx := context.Background()
+		if i%2 == 0 {
+			ctx = testContext(t)
+		}
+		_, err := nodes[0].SetWith(ctx, []string{"bob"}, i, atOnce)
+		if !errors.Is(err, meshage.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("%v", err)
+		}
+	}
+	for i := 0; i < messages; i++ {
+		if got := recv(t, nodes[2]); got.Body != i {
+			t.Fatalf("received %v instead of %d", got.Body, i)
+		}
+	}
+	_, err := nodes[0].SetWith(context.Background(), []string{"nobody"}, "x", atOnce)
+	if !errors.Is(err, meshage.ErrNoRoute) {
+		t.Errorf("%v", err)
+	}
+	_, err = nodes[0].BroadcastWith(context.Background(), "all", atOnce)
+	var failed *meshage.SendError
+	if !errors.As(err, &failed) || len(failed.Failed) != 2 || !failed.Timeout() {
+		t.Errorf("%v", err)
+	}
+	recv(t, nodes[2])
+}
+
+func TestARetriedMessageArrivesAtANodeThatJoinsLater(t *testing.T) {
+	namespace := newNamespace()
+	ada := start(t, meshage.Config{Name: "ada", Namespace: namespace})
+	all := start(t, meshage.Config{Name: "all", Namespace: namespace, Retry: true})
+	if _, err := ada.SetContext(testContext(t), []string{"late"}, "x"); !errors.Is(err, meshage.ErrNoRoute) {
+		t.Errorf("%v", err)
+	}
+	short := meshage.SendOptions{Retry: true, Timeout: 20 * time.Millisecond}
+	if _, err := ada.SetWith(testContext(t), []string{"late"}, "x", short); !errors.Is(err, meshage.ErrNoRoute) {
+		t.Errorf("%v", err)
+	}
+	retry := meshage.SendOptions{Retry: true, Timeout: meshage.Forever}
+	to := &meshage.Message{Recipients: []string{"late"}, Body: "x"}
+	sent := make(chan error, 5)
+	go func() { sent <- second(ada.SetWith(context.Background(), []string{"late"}, []byte("x"), retry)) }()
+	go func() { sent <- second(ada.SetWith(testContext(t), []string{"late"}, "x", retry)) }()
+	go func() { sent <- second(ada.SendWith(context.Background(), to, retry)) }()
+	go func() { sent <- second(all.Set([]string{"late"}, "x")) }()
+	go func() { sent <- second(all.SendContext(testContext(t), to)) }()
+	waitUntil(t, "all are outstanding", func() bool {
+		return ada.Stats()["sends_under_way"] == 3 && all.Stats()["sends_under_way"] == 2
+	})
+	late := start(t, meshage.Config{Name: "late", Namespace: namespace})
+	linkInLine(t, all, ada, late)
+	for i := 0; i < cap(sent); i++ {
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+		recv(t, late)
+	}
+}
+
+func TestAnInvalidTimeoutOfASendIsAnError(t *testing.T) {
+	ada := startNodes(t, "ada")[0]
+	for _, timeout := range []time.Duration{-3, -time.Second, 1 << 62} {
+		_, err := ada.SetWith(context.Background(), []string{"bob"}, "x", meshage.SendOptions{Timeout: timeout})
+		if !errors.Is(err, meshage.ErrInvalid) {
+			t.Errorf("%s: %v", timeout, err)
+		}
+	}
+}
+
 func TestManyGoroutinesSendAtOnce(t *testing.T) {
 	nodes := startNodes(t, "ada", "bob")
 	linkInLine(t, nodes...)

@@ -65,34 +65,57 @@ static meshage_message *make_message(const char *names, size_t count, const void
     return message;
 }
 
+/* The options of a send that is retried. NULL without retries: a call with a time limit alone needs
+ * no options. */
+static meshage_send_options *make_options(int32_t timeout_ms, int32_t retry)
+{
+    if (!retry)
+        return NULL;
+    meshage_send_options *options = meshage_send_options_create();
+    /* Fails for a time that is not valid only, and the Go code passes none. */
+    meshage_send_options_timeout(options, timeout_ms);
+    meshage_send_options_retry(options, true);
+    return options;
+}
+
 static meshage_status send_bytes(meshage_node *node, const char *names, size_t count,
                                  const void *body, size_t len, int32_t timeout_ms,
-                                 meshage_report **report)
+                                 const meshage_send_options *options, meshage_report **report)
 {
-    if (count == 0)
-        return meshage_broadcast(node, body, len, timeout_ms, report);
+    meshage_status status;
+    if (count == 0) {
+        return options == NULL ? meshage_broadcast(node, body, len, timeout_ms, report)
+                               : meshage_broadcast_with(node, body, len, options, report);
+    }
     pointers pointers;
     pointers_init(&pointers, names, count);
-    meshage_status status = meshage_set(node, pointers.all, count, body, len, timeout_ms, report);
+    status = options == NULL
+                 ? meshage_set(node, pointers.all, count, body, len, timeout_ms, report)
+                 : meshage_set_with(node, pointers.all, count, body, len, options, report);
     pointers_free(&pointers);
     return status;
 }
 
 mg_send_result mg_send(meshage_node *node, const char *names, size_t count, const void *body,
-                       size_t len, int32_t encoding, int32_t timeout_ms, int32_t reported)
+                       size_t len, int32_t encoding, int32_t timeout_ms, int32_t retry,
+                       int32_t reported)
 {
     meshage_status status;
     mg_send_result result = {0};
+    meshage_send_options *options = make_options(timeout_ms, retry);
     if (encoding == MESHAGE_ENCODING_BYTES) {
-        status = send_bytes(node, names, count, body, len, timeout_ms, &result.report);
+        status = send_bytes(node, names, count, body, len, timeout_ms, options, &result.report);
         result.error = error_text(status);
     } else {
         meshage_message *message = make_message(names, count, body, len, encoding, &status);
-        if (status == MESHAGE_OK)
+        if (status == MESHAGE_OK && options == NULL)
             status = meshage_send(node, message, timeout_ms, &result.report);
+        else if (status == MESHAGE_OK)
+            status = meshage_send_with(node, message, options, &result.report);
         result.error = error_text(status);
         meshage_message_free(message);
     }
+    meshage_send_options_free(options);
     result.status = status;
     if (status == MESHAGE_OK && !reported) {
         meshage_report_free(result.report);
@@ -121,8 +144,8 @@ static void on_sent(void *user_data, meshage_status status, meshage_report *owne
 }
 
 mg_send_result mg_send_async(meshage_node *node, const char *names, size_t count, const void *body,
-                             size_t len, int32_t encoding, int32_t timeout_ms, int32_t reported,
-                             int32_t cancelable, mg_queue *queue, uint64_t token)
+                             size_t len, int32_t encoding, int32_t timeout_ms, int32_t retry,
+                             int32_t reported, int32_t cancelable, mg_queue *queue, uint64_t token)
 {
     meshage_status status;
     mg_send_result result = {0};
@@ -132,13 +155,19 @@ mg_send_result mg_send_async(meshage_node *node, const char *names, size_t count
         send->queue = queue;
         send->token = token;
         send->reported = reported;
-        status = meshage_send_async(node, message, timeout_ms, on_sent, send,
-                                    cancelable ? &result.op : NULL);
+        meshage_op **op = cancelable ? &result.op : NULL;
+        meshage_send_options *options = make_options(timeout_ms, retry);
+        status = options == NULL
+                     ? meshage_send_async(node, message, timeout_ms, on_sent, send, op)
+                     : meshage_send_async_with(node, message, options, on_sent, send, op);
+        result.error = error_text(status);
+        meshage_send_options_free(options);
         if (status != MESHAGE_OK)
             free(send);
+    } else {
+        result.error = error_text(status);
     }
     result.status = status;
-    result.error = error_text(status);
     meshage_message_free(message);
     return result;
 }
@@ -158,8 +187,20 @@ mg_text mg_report_take(meshage_report *report)
 static void on_event(void *user_data, const meshage_event *borrowed)
 {
     mg_item item = {.kind = MG_EVENT, .number = meshage_event_kind_of(borrowed)};
-    item.payload = mg_strdup(meshage_event_node(borrowed));
+    mg_event *event = mg_realloc(NULL, sizeof *event);
+    event->node = mg_strdup(meshage_event_node(borrowed));
+    event->reason = mg_strdup(meshage_event_reason(borrowed));
+    event->instance = meshage_event_instance(borrowed);
+    event->departure = meshage_event_departure(borrowed);
+    item.payload = event;
     mg_queue_push(user_data, item);
+}
+
+void mg_event_free(mg_event *event)
+{
+    free(event->node);
+    free(event->reason);
+    free(event);
 }
 
 mg_result mg_watch_events(meshage_node *node, mg_queue *queue)

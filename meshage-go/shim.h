@@ -15,14 +15,17 @@
 /* Sends to `count` names that are stored one after the other, or broadcasts if `count` is 0, and
  * waits. With `reported` a successful send has a report too. */
 mg_send_result mg_send(meshage_node *node, const char *names, size_t count, const void *body,
-                       size_t len, int32_t encoding, int32_t timeout_ms, int32_t reported);
+                       size_t len, int32_t encoding, int32_t timeout_ms, int32_t retry,
+                       int32_t reported);
 /* Starts a send. If the status is OK, the result is added to the queue with this token. With
  * `cancelable` the result of this call has an op. */
 mg_send_result mg_send_async(meshage_node *node, const char *names, size_t count, const void *body,
-                             size_t len, int32_t encoding, int32_t timeout_ms, int32_t reported,
-                             int32_t cancelable, mg_queue *queue, uint64_t token);
+                             size_t len, int32_t encoding, int32_t timeout_ms, int32_t retry,
+                             int32_t reported, int32_t cancelable, mg_queue *queue, uint64_t token);
 /* Returns name, status, name, status … of a report, and frees the report. */
 mg_text mg_report_take(meshage_report *report);
+
+void mg_event_free(mg_event *event);
 
 /* Add the node's events, or its snooped messages, to a queue. */
 mg_result mg_watch_events(meshage_node *node, mg_queue *queue);

@@ -35,6 +35,14 @@ typedef struct mg_send_result {
     meshage_op *op;
 } mg_send_result;
 
+/* An event. The receiver frees it and its strings with mg_event_free. */
+typedef struct mg_event {
+    char *node;
+    char *reason;
+    uint64_t instance;
+    int32_t departure;
+} mg_event;
+
 enum mg_kind { MG_SENT, MG_EVENT, MG_SNOOPED };
 
 /* One item of a queue. */
@@ -44,7 +52,7 @@ typedef struct mg_item {
     int32_t number;
     /* The token of a send. */
     uint64_t token;
-    /* A report or NULL, the name of an event's node, or a message. The receiver frees it. */
+    /* A report or NULL, an mg_event, or a message. The receiver frees it. */
     void *payload;
 } mg_item;
 

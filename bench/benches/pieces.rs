@@ -14,7 +14,7 @@ use meshage::forward::fib::Fib;
 use meshage::forward::outbound::{Batch, Outbound};
 use meshage::forward::plan::plan;
 use meshage::forward::plane::{Limits, Plane, Sink};
-use meshage::name::LinkId;
+use meshage::name::{Claim, LinkId};
 use meshage::route::{Record, RouteTable};
 use meshage::wire::ack::{AckEntry, AckFrame, Verdict};
 use meshage::wire::data::{
@@ -42,8 +42,12 @@ fn routes(me: usize) -> RouteTable {
     let names = LINE.map(name);
     let peers = [vec![Instance(2)], vec![Instance(1), Instance(3)], vec![Instance(2)]];
     let records = names.iter().zip(&peers).zip(1..);
-    let records =
-        records.map(|((name, peers), number)| Record { name, instance: Instance(number), peers });
+    let records = records.map(|((name, peers), number)| Record {
+        name,
+        instance: Instance(number),
+        claim: Claim::FIRST,
+        peers,
+    });
     let links = peers[me].iter().map(|&peer| (peer, LinkId(peer.0))).collect();
     RouteTable::compute(&names[me], Instance(me as u64 + 1), records, &links)
 }

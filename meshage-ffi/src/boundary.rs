@@ -2,31 +2,53 @@
 //!
 //! Catches panics and stores the calling thread's last error. Does not depend on nodes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::Mutex;
 
+use crate::callback::lock;
 use crate::failure::Failure;
 use crate::status::meshage_status::{self, MESHAGE_ERR_PANIC, MESHAGE_OK};
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
+    /// Identifies the thread. It has no destructor, so it outlives the other thread-locals.
+    static MARK: Cell<u8> = const { Cell::new(0) };
+}
+
+/// The last errors of threads that are ending and whose thread-locals are destroyed. A later thread
+/// with the same mark takes the place of an ended one, so there are never more of them than threads
+/// that lived at the same time.
+static LATE_ERRORS: Mutex<BTreeMap<usize, CString>> = Mutex::new(BTreeMap::new());
+
+/// A number that identifies the calling thread among those that live.
+fn thread_mark() -> usize {
+    MARK.with(|mark| ptr::from_ref(mark).addr())
 }
 
 fn set_last_error(text: &str) {
-    // The value is not accessible while the thread ends; nothing can read it any more then.
-    let _ = LAST_ERROR.try_with(|last| {
+    let set = LAST_ERROR.try_with(|last| {
         let mut last = last.borrow_mut();
         if !text.is_empty() || !last.is_empty() {
             *last = c_string(text);
         }
     });
+    if set.is_err() {
+        lock(&LATE_ERRORS).insert(thread_mark(), c_string(text));
+    }
 }
 
 /// Calls `read` with the calling thread's last error.
 pub(crate) fn last_error<T>(read: impl FnOnce(&CString) -> T) -> Option<T> {
-    LAST_ERROR.try_with(|last| read(&last.borrow())).ok()
+    let mut read = Some(read);
+    let mut read_once = |text: &CString| read.take().map(|read| read(text));
+    match LAST_ERROR.try_with(|last| read_once(&last.borrow())) {
+        Ok(result) => result,
+        Err(_) => lock(&LATE_ERRORS).get(&thread_mark()).and_then(read_once),
+    }
 }
 
 /// A C string. The library's texts contain no NUL; a text that did would end there.

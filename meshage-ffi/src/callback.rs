@@ -91,6 +91,11 @@ impl<F> Slot<F> {
         lock(&self.0).is_some()
     }
 
+    /// Whether the slot is not locked.
+    pub(crate) fn is_unlocked(&self) -> bool {
+        self.0.try_lock().is_ok()
+    }
+
     /// Runs `work` unless a callback is set. The slot is locked meanwhile, so `work` must be short
     /// and must not call the application.
     pub(crate) fn unless_set<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
@@ -140,6 +145,11 @@ impl InFlight {
     pub(crate) fn enter(self: &Arc<Self>) -> InFlightGuard {
         self.count.fetch_add(1, Ordering::AcqRel);
         InFlightGuard(self.clone())
+    }
+
+    /// Whether the count is 0 and not locked.
+    pub(crate) fn is_unlocked(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0 && self.awaited.try_lock().is_ok()
     }
 
     /// Waits until the count is 0.

@@ -103,6 +103,17 @@ impl Callbacks {
         self.event.set(None);
     }
 
+    /// Whether no thread uses these callbacks or holds a lock of them, and there is no handle of a
+    /// thread, which must not be released in a forked child.
+    pub(crate) fn is_unlocked(&self) -> bool {
+        self.state.try_lock().is_ok_and(|state| state.thread.is_none())
+            && self.message.is_unlocked()
+            && self.event.is_unlocked()
+            && self.snoop.is_unlocked()
+            && self.in_flight.is_unlocked()
+            && self.receivers.is_unlocked()
+    }
+
     /// Begins a round of the dispatch thread; `None` if it has to end.
     pub(crate) fn begin_round(&self) -> Option<Round> {
         let mut state = lock(&self.state);
@@ -131,6 +142,12 @@ impl Callbacks {
 /// The calls that wait for a message.
 #[derive(Default)]
 pub(crate) struct Receivers(Mutex<Wakers>);
+
+impl Receivers {
+    fn is_unlocked(&self) -> bool {
+        self.0.try_lock().is_ok()
+    }
+}
 
 #[derive(Default)]
 struct Wakers {

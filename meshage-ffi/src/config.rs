@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use meshage::config::{Config, ConfigBuilder, DEFAULT_MSA_TIMEOUT, DEFAULT_TIMEOUT};
+use meshage::config::{Config, ConfigBuilder};
 
 use crate::boundary::{create, free, status};
 use crate::convert::{Wait, required, text};
@@ -90,10 +90,16 @@ pub extern "C" fn meshage_config_degree(
     status(|| change(config, |builder| builder.degree(degree)))
 }
 
-/// Adds an IP address to which solicitations are sent. If none is added: 255.255.255.255. The
-/// address 127.255.255.255 reaches all nodes on the same machine and no others.
+/// Adds an IP address to which solicitations are sent. If none is added: 255.255.255.255.
 ///
-/// Errors: NULL, UTF8, INVALID. The string is copied.
+/// 255.255.255.255 and IPv6 multicast addresses without a zone ("ff02::1") stand for every network
+/// that this machine is connected to: the node sends once on each of them, from its own address
+/// there, and looks anew at each solicitation. Any other address is used as it is, by the routing
+/// table of the system. 127.255.255.255 reaches all nodes on the same machine and no others. An
+/// address may have a zone and a port: "ff02::1%eth0", "[ff02::1%eth0]:9000".
+///
+/// Errors: NULL, UTF8, INVALID (it cannot be parsed, or is link-local without a zone). The string is
+/// copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_config_broadcast(
     config: Option<&mut meshage_config>,
@@ -103,10 +109,27 @@ pub unsafe extern "C" fn meshage_config_broadcast(
     unsafe { change_text(config, ip, "ip", ConfigBuilder::broadcast) }
 }
 
-/// Sets the IP address to listen on. Default: 0.0.0.0. With an IPv6 address the node listens on
-/// IPv6 ("::" accepts IPv4 and IPv6).
+/// Adds an interface, by name, to send solicitations on. If none is added: all that are up. It may
+/// be called several times. An interface that does not exist when the node starts is used as soon as
+/// it does. Addresses that do not stand for every network are not affected.
 ///
-/// Errors: NULL, UTF8, INVALID. The string is copied.
+/// Errors: NULL, UTF8, INVALID (an empty name, or more than 64). The string is copied.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_config_interface(
+    config: Option<&mut meshage_config>,
+    name: *const c_char,
+) -> meshage_status {
+    // SAFETY: the caller's promise.
+    unsafe { change_text(config, name, "name", |builder, name| builder.interfaces([name])) }
+}
+
+/// Sets the IP address to listen on. Default: 0.0.0.0, or "::" if a broadcast address is an IPv6
+/// address. "::" accepts IPv4 and IPv6. A link-local address needs its zone: "fe80::1%eth0". A port
+/// ("[fe80::1%eth0]:9000") is taken as the listen port. A node that is bound to one address also
+/// solicits from it.
+///
+/// Errors: NULL, UTF8, INVALID (it cannot be parsed, or is link-local without a zone). The string is
+/// copied.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_config_bind(
     config: Option<&mut meshage_config>,
@@ -154,16 +177,17 @@ pub unsafe extern "C" fn meshage_config_version(
 }
 
 /// Sets the node's own timeout in milliseconds: 0 or more, or `MESHAGE_INFINITE`. Calls with the
-/// time `MESHAGE_DEFAULT` use it. Default: `MESHAGE_DEFAULT_TIMEOUT_MS`.
+/// time `MESHAGE_DEFAULT` use it. With 0 these calls do not wait (see `meshage_set`). Default:
+/// `MESHAGE_DEFAULT_TIMEOUT_MS`.
 ///
-/// Errors: NULL, INVALID.
+/// Errors: NULL, INVALID (also for `MESHAGE_DEFAULT`).
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_config_timeout(
     config: Option<&mut meshage_config>,
     ms: i32,
 ) -> meshage_status {
     status(|| {
-        let timeout = Wait::parse(ms)?.setting(DEFAULT_TIMEOUT);
+        let timeout = Wait::parse(ms)?.setting("timeout")?;
         change(config, |builder| builder.timeout(timeout))
     })
 }
@@ -171,14 +195,14 @@ pub extern "C" fn meshage_config_timeout(
 /// Sets the interval at which the node announces its links even if nothing has changed, in
 /// milliseconds: 100 to 86,400,000 (one day). Default: `MESHAGE_DEFAULT_MSA_TIMEOUT_MS`.
 ///
-/// Errors: NULL, INVALID.
+/// Errors: NULL, INVALID (also for `MESHAGE_INFINITE` and `MESHAGE_DEFAULT`).
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_config_msa_timeout(
     config: Option<&mut meshage_config>,
     ms: i32,
 ) -> meshage_status {
     status(|| {
-        let period = Wait::parse(ms)?.setting(DEFAULT_MSA_TIMEOUT);
+        let period = Wait::parse(ms)?.setting("msa_timeout")?;
         change(config, |builder| builder.msa_timeout(period))
     })
 }
@@ -221,8 +245,8 @@ pub extern "C" fn meshage_config_worker_threads(
     })
 }
 
-/// Adds an address ("host", "host:port" or "[v6]:port") that the node dials until it is linked, and
-/// again whenever that link breaks. A host that cannot be resolved is not an error: the node keeps
+/// Adds an address ("host", "host:port", "[v6]:port" or "fe80::1%eth0") that the node dials until it
+/// is linked, and again whenever that link breaks. A host that cannot be resolved is not an error: the node keeps
 /// trying.
 ///
 /// Errors: NULL, UTF8, INVALID (the address cannot be parsed). The string is copied.

@@ -125,9 +125,18 @@ impl Wait {
         }
     }
 
-    /// The value for a setting, where the longest duration means without limit.
-    pub(crate) fn setting(self, default: Duration) -> Duration {
-        self.limit(default).unwrap_or(Duration::MAX)
+    /// The value of the setting that `MESHAGE_DEFAULT` stands for elsewhere, or of another setting;
+    /// the longest duration means without limit. `MESHAGE_DEFAULT` is no value of a setting.
+    pub(crate) fn setting(self, what: &str) -> Result<Duration, Failure> {
+        match self {
+            Self::Forever => Ok(Duration::MAX),
+            Self::AtMost(limit) => Ok(limit),
+            Self::Default => {
+                let text =
+                    format!("{what}: MESHAGE_DEFAULT is no value; leave the setting as it is");
+                Err(Failure::new(MESHAGE_ERR_INVALID, text))
+            }
+        }
     }
 
     /// Turns TIMEOUT into AGAIN if the caller asked not to wait.

@@ -11,18 +11,19 @@
 //! ```
 
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use meshage::blocking;
 use meshage::error::RecvError;
 use meshage::event::Event;
 use meshage::message::Message;
 use meshage::node;
 
-use crate::block_on::block_on;
 use crate::callback::{Callback, CallbackScope};
 use crate::event::{EventFn, meshage_event};
 use crate::failure::Failure;
@@ -46,11 +47,19 @@ pub(crate) fn callback_changed(
     let start = || {
         let node = node.clone();
         let thread = thread::Builder::new().name("meshage-dispatch".into());
-        thread.spawn(move || Dispatcher::default().run(&node))
+        thread.spawn(move || run(&node))
     };
     node.callbacks.changed(events, start).map_err(|error| {
         Failure::new(MESHAGE_ERR_IO, format!("cannot start the thread for callbacks: {error}"))
     })
+}
+
+/// Runs the thread. A panic is an error of the library: it is counted, and the thread goes on.
+fn run(node: &meshage_node) {
+    let mut dispatcher = Dispatcher::default();
+    while let Err(panic) = catch_unwind(AssertUnwindSafe(|| dispatcher.run(node))) {
+        node.node.node().note_panic("dispatch", panic.as_ref());
+    }
 }
 
 /// The next step of the thread.
@@ -119,7 +128,7 @@ impl Dispatcher {
         let seen = self.seen;
         let mut message = pin!(OptionFuture(wants_messages.then(|| node.node.node().recv())));
         let mut event = pin!(OptionFuture(self.events.as_mut().map(node::Events::next)));
-        block_on(poll_fn(|cx| {
+        let work = pin!(poll_fn(|cx| {
             if node.callbacks.has_changed_or_register(seen, cx.waker()) {
                 return Poll::Ready(Work::Changed);
             }
@@ -127,7 +136,11 @@ impl Dispatcher {
                 return Poll::Ready(Work::Event(event));
             }
             message.as_mut().poll_next(cx).map(Work::Message)
-        }))
+        }));
+        match blocking::block_until(None, work) {
+            Some(work) => work,
+            None => unreachable!("invariant F1: a wait without a deadline ends with its future"),
+        }
     }
 }
 

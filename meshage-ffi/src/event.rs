@@ -3,8 +3,7 @@
 use std::ffi::{CString, c_char, c_void};
 use std::ptr;
 
-use meshage::event::Event;
-use meshage::name::NodeName;
+use meshage::event::{Departure, Event};
 
 use crate::boundary::{c_string, free, read};
 
@@ -26,14 +25,33 @@ pub enum meshage_event_kind {
     MESHAGE_EVENT_NAME_CONFLICT = 6,
     /// Events were dropped because the queue was full: read the topology again.
     MESHAGE_EVENT_OVERFLOW = 7,
+    /// No solicitation can be sent, so that no other node can be found. `meshage_event_reason` has
+    /// the cause. The node goes on trying.
+    MESHAGE_EVENT_DISCOVERY_FAILED = 8,
 }
 
+/// How a node departed.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum meshage_departure {
+    /// The event is not `MESHAGE_EVENT_NODE_LEFT`.
+    MESHAGE_DEPARTURE_NONE = 0,
+    /// The node was closed, and announced that it leaves.
+    MESHAGE_DEPARTURE_LEFT = 1,
+    /// The node can no longer be reached: it failed, or the network between the two nodes did.
+    MESHAGE_DEPARTURE_FAILED = 2,
+}
+
+use meshage_departure::*;
 use meshage_event_kind::*;
 
 /// An event: a change on the mesh. Immutable; any number of threads may read it.
 pub struct meshage_event {
     kind: i32,
     node: CString,
+    instance: u64,
+    reason: CString,
+    departure: i32,
 }
 
 /// The type of an event callback that is not NULL.
@@ -52,20 +70,29 @@ impl meshage_event {
 
 impl From<Event> for meshage_event {
     fn from(event: Event) -> Self {
-        let of = |kind: meshage_event_kind, node: Option<&NodeName>| Self {
-            kind: kind as i32,
-            node: node.map(|name| c_string(name.as_str())).unwrap_or_default(),
-        };
-        match &event {
-            Event::LinkUp(node) => of(MESHAGE_EVENT_LINK_UP, Some(node)),
-            Event::LinkDown(node) => of(MESHAGE_EVENT_LINK_DOWN, Some(node)),
-            Event::NodeJoined(node) => of(MESHAGE_EVENT_NODE_JOINED, Some(node)),
-            Event::NodeLeft(node) => of(MESHAGE_EVENT_NODE_LEFT, Some(node)),
-            Event::Topology => of(MESHAGE_EVENT_TOPOLOGY, None),
-            Event::NameConflict(node) => of(MESHAGE_EVENT_NAME_CONFLICT, Some(node)),
-            Event::Overflow => of(MESHAGE_EVENT_OVERFLOW, None),
+        let kind = match &event {
+            Event::LinkUp { .. } => MESHAGE_EVENT_LINK_UP,
+            Event::LinkDown { .. } => MESHAGE_EVENT_LINK_DOWN,
+            Event::NodeJoined { .. } => MESHAGE_EVENT_NODE_JOINED,
+            Event::NodeLeft { .. } => MESHAGE_EVENT_NODE_LEFT,
+            Event::Topology => MESHAGE_EVENT_TOPOLOGY,
+            Event::NameConflict { .. } => MESHAGE_EVENT_NAME_CONFLICT,
+            Event::Overflow => MESHAGE_EVENT_OVERFLOW,
+            Event::DiscoveryFailed { .. } => MESHAGE_EVENT_DISCOVERY_FAILED,
             // An event that this version has no number for is reported as a change.
-            _ => of(MESHAGE_EVENT_TOPOLOGY, None),
+            _ => MESHAGE_EVENT_TOPOLOGY,
+        };
+        let departure = match event.departure() {
+            None => MESHAGE_DEPARTURE_NONE,
+            Some(Departure::Left) => MESHAGE_DEPARTURE_LEFT,
+            Some(Departure::Failed) => MESHAGE_DEPARTURE_FAILED,
+        };
+        Self {
+            kind: kind as i32,
+            node: event.node().map(|name| c_string(name.as_str())).unwrap_or_default(),
+            instance: event.instance().map_or(0, |instance| instance.0),
+            reason: event.reason().map(|reason| c_string(&reason)).unwrap_or_default(),
+            departure: departure as i32,
         }
     }
 }
@@ -81,6 +108,29 @@ pub extern "C" fn meshage_event_kind_of(event: Option<&meshage_event>) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_event_node(event: Option<&meshage_event>) -> *const c_char {
     read(event, ptr::null(), |event| event.node.as_ptr())
+}
+
+/// Returns the instance of the node that an event concerns, as in `meshage_message_instance`: a node
+/// that was restarted has another one. 0 if the event concerns no single life of a node (TOPOLOGY,
+/// NAME_CONFLICT, DISCOVERY_FAILED, OVERFLOW), and for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_event_instance(event: Option<&meshage_event>) -> u64 {
+    read(event, 0, |event| event.instance)
+}
+
+/// Returns in words why the event happened: why a link ended ("silent for 3 s", "the peer left"),
+/// how a node departed, what two nodes with one name led to, why discovery failed. "" for the other
+/// events; NULL for NULL. For people: the texts may change. Borrowed: valid as long as the event.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_event_reason(event: Option<&meshage_event>) -> *const c_char {
+    read(event, ptr::null(), |event| event.reason.as_ptr())
+}
+
+/// Returns how a node departed, a `meshage_departure`: `MESHAGE_DEPARTURE_LEFT` or
+/// `MESHAGE_DEPARTURE_FAILED` for NODE_LEFT, else `MESHAGE_DEPARTURE_NONE`, also for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_event_departure(event: Option<&meshage_event>) -> i32 {
+    read(event, MESHAGE_DEPARTURE_NONE as i32, |event| event.departure)
 }
 
 /// Frees an event. Does nothing for NULL.

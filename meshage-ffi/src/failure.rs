@@ -59,6 +59,7 @@ impl From<SendError> for Failure {
             SendError::SelfOnly => MESHAGE_ERR_SELF,
             SendError::Again => MESHAGE_ERR_AGAIN,
             SendError::Closed => MESHAGE_ERR_CLOSED,
+            SendError::NoThread(_) => MESHAGE_ERR_IO,
             _ => MESHAGE_ERR_UNSUPPORTED,
         };
         Self::new(status, error)
@@ -112,9 +113,10 @@ fn refusal_status(reason: RefuseReason) -> meshage_status {
     match reason {
         RefuseReason::Myself => MESHAGE_ERR_SELF,
         RefuseReason::Duplicate | RefuseReason::NameInUse => MESHAGE_ERR_EXISTS,
-        RefuseReason::Full | RefuseReason::TooManyLinks | RefuseReason::Closing => {
-            MESHAGE_ERR_REFUSED
-        }
+        RefuseReason::Full
+        | RefuseReason::TooManyLinks
+        | RefuseReason::Closing
+        | RefuseReason::HungUp => MESHAGE_ERR_REFUSED,
         _ => MESHAGE_ERR_REFUSED,
     }
 }

@@ -28,8 +28,9 @@ pub struct meshage_node {
     pub(crate) callbacks: Callbacks,
 }
 
-/// The handles that a forked child freed. The threads that would close these nodes do not exist in
-/// the child. The handles stay reachable here, so that leak checkers do not report them.
+/// The handles that a forked child freed and whose memory is kept, because a thread that exists only
+/// in the parent used it or locked a part of it at the fork. They stay reachable here, so that leak
+/// checkers do not report them.
 static ABANDONED: Mutex<Vec<Abandoned>> = Mutex::new(Vec::new());
 
 struct Abandoned {
@@ -87,8 +88,7 @@ impl meshage_node {
         // SAFETY: the caller's promise; this takes the application's reference.
         let node = unsafe { Arc::from_raw(handle) };
         if node.node.is_forked() {
-            let _node = Arc::into_raw(node);
-            lock(&ABANDONED).push(Abandoned { _node });
+            abandon(node);
             return;
         }
         node.node.node().close();
@@ -114,9 +114,24 @@ impl meshage_node {
     fn finish(&self) {
         self.callbacks.stop();
         self.callbacks.join();
-        self.node.node().set_snoop(None);
+        // Only starting a thread can fail.
+        let _ = self.node.node().set_snoop(None);
         self.node.join(None);
         self.callbacks.drain();
+    }
+}
+
+/// Releases the application's reference in a forked child. Never waits: nothing is freed that was
+/// locked at the fork.
+fn abandon(node: Arc<meshage_node>) {
+    if Arc::strong_count(&node) == 1 && node.events.is_unlocked() && node.callbacks.is_unlocked() {
+        drop(node);
+        return;
+    }
+    if let Ok(mut abandoned) = ABANDONED.try_lock() {
+        abandoned.push(Abandoned { _node: Arc::into_raw(node) });
+    } else {
+        std::mem::forget(node);
     }
 }
 
@@ -153,6 +168,11 @@ pub(crate) struct EventQueue {
 impl EventQueue {
     fn new(events: blocking::Events) -> Self {
         Self { events: Mutex::new(Some(events)), returned: Condvar::new() }
+    }
+
+    /// Whether no thread uses the queue.
+    fn is_unlocked(&self) -> bool {
+        self.events.try_lock().is_ok_and(|events| events.is_some())
     }
 
     /// Waits for an event.

@@ -20,8 +20,9 @@
 //! 2. If a required pointer is NULL, it returns `MESHAGE_ERR_NULL`; an accessor returns NULL or 0.
 //! 3. A panic does not cross the boundary; it becomes `MESHAGE_ERR_PANIC`.
 //! 4. No lock of this crate is held while a callback runs, and no callback runs on an I/O thread.
-//! 5. In a forked child, an inherited node is never used: a lock that another thread of the parent
-//!    held at the fork is never released there.
+//! 5. In a forked child, an inherited node is never used, and is freed only as far as nothing of it
+//!    is locked: a lock that another thread of the parent held at the fork is never released there.
+//! 6. A call works on a thread whose thread-locals are destroyed, as at the end of the program.
 #![expect(unsafe_code, reason = "the C ABI: raw pointers come in and go out here, and only here")]
 #![expect(non_camel_case_types, reason = "the types have the names of the C contract")]
 #![expect(
@@ -29,7 +30,6 @@
     reason = "the documentation is the C header's, which states the caller's duties for C"
 )]
 
-mod block_on;
 mod boundary;
 mod callbacks;
 mod convert;

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::fmt::{self, Write as _};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -157,10 +158,16 @@ fn deliver_all(queue: &Receiver<Line>) {
         let dropped = log.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let text = format!("{dropped} lines were dropped: the log callback is slow");
-            deliver(log, &Line { level: 2, target: "meshage::log", text });
+            deliver_caught(log, &Line { level: 2, target: "meshage::log", text });
         }
-        deliver(log, &line);
+        deliver_caught(log, &line);
     }
+}
+
+/// A panic, which is an error of the library, loses the line and not the thread. It cannot be logged
+/// here; the standard library prints it.
+fn deliver_caught(log: &Log, line: &Line) {
+    let _ = catch_unwind(AssertUnwindSafe(|| deliver(log, line)));
 }
 
 fn deliver(log: &Log, line: &Line) {

@@ -4,7 +4,6 @@ use std::ffi::c_char;
 use std::ptr;
 
 use meshage::blocking;
-use meshage::config::DEFAULT_MSA_TIMEOUT;
 use meshage::node::WaitCondition;
 
 use crate::boundary::{c_string, status, value};
@@ -59,7 +58,8 @@ pub unsafe extern "C" fn meshage_node_close(node: *mut meshage_node) {
 ///
 /// Other threads may be waiting in the node: their calls return CLOSED. No call with this handle
 /// may *begin* after this one: stop the calling threads first, or close the node and free it when
-/// they have ended. In a forked child: does nothing.
+/// they have ended. In a forked child: frees what can be freed there, and leaves the parent's node
+/// as it is. May be called at the end of a thread or of the program, as by `atexit`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_free(node: *mut meshage_node) {
     if node.is_null() {
@@ -86,7 +86,8 @@ pub unsafe extern "C" fn meshage_node_port(node: *const meshage_node) -> u16 {
     value(0, || unsafe { meshage_node::enter_any(node) }.map_or(0, |node| node.port))
 }
 
-/// Returns the node's degree, the number of links that it looks for; 0 for NULL.
+/// Returns the node's degree, the number of links that it looks for; 0 for NULL and in a forked
+/// child.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_degree(node: *const meshage_node) -> u32 {
     // SAFETY: the caller's promise.
@@ -94,6 +95,7 @@ pub unsafe extern "C" fn meshage_node_degree(node: *const meshage_node) -> u32 {
 }
 
 /// Sets the node's degree, the number of links that it looks for: 0 to 256. Existing links stay.
+/// Has no effect on a closed node.
 ///
 /// Errors: NULL, INVALID, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -107,7 +109,7 @@ pub unsafe extern "C" fn meshage_node_set_degree(
 }
 
 /// Returns the interval at which the node announces its links even if nothing has changed, in
-/// milliseconds; 0 for NULL.
+/// milliseconds; 0 for NULL and in a forked child.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_msa_timeout(node: *const meshage_node) -> i32 {
     value(0, || {
@@ -118,9 +120,10 @@ pub unsafe extern "C" fn meshage_node_msa_timeout(node: *const meshage_node) -> 
 }
 
 /// Sets the interval at which the node announces its links even if nothing has changed, in
-/// milliseconds: 100 to 86,400,000 (one day).
+/// milliseconds: 100 to 86,400,000 (one day). Has no effect on a closed node.
 ///
-/// Errors: NULL, INVALID, FORKED. Does not block.
+/// Errors: NULL, INVALID (also for `MESHAGE_INFINITE` and `MESHAGE_DEFAULT`), FORKED. Does not
+/// block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_set_msa_timeout(
     node: *mut meshage_node,
@@ -129,12 +132,12 @@ pub unsafe extern "C" fn meshage_node_set_msa_timeout(
     // SAFETY: the caller's promise.
     let node = unsafe { meshage_node::enter(node) };
     call(node, |node| {
-        let period = Wait::parse(ms)?.setting(DEFAULT_MSA_TIMEOUT);
+        let period = Wait::parse(ms)?.setting("msa_timeout")?;
         Ok(node.node.node().set_msa_timeout(period)?)
     })
 }
 
-/// Announces the node's links now.
+/// Announces the node's links now. Does nothing on a closed node.
 ///
 /// Errors: NULL, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -147,8 +150,8 @@ pub unsafe extern "C" fn meshage_node_msa(node: *mut meshage_node) -> meshage_st
     })
 }
 
-/// Returns in `*out` the node's peers (the nodes that it has links to), sorted by name. Free it
-/// with `meshage_names_free`.
+/// Returns in `*out` the node's peers (the nodes that it has links to), sorted by name; none once
+/// the node is closed. Free it with `meshage_names_free`.
 ///
 /// Errors: NULL, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -161,8 +164,9 @@ pub unsafe extern "C" fn meshage_node_peers(
     query(node, out, |node| Ok(meshage_names::new_raw(&node.node.node().peers())))
 }
 
-/// Returns in `*out` a snapshot of the topology as the node knows it, including the node itself.
-/// Free it with `meshage_mesh_free`.
+/// Returns in `*out` a snapshot of the topology as the node knows it, including the node itself. A
+/// node that has closed knows only itself. Free it with `meshage_mesh_free`. See
+/// `meshage_next_event` for how to follow the mesh from a snapshot on.
 ///
 /// Errors: NULL, FORKED. Does not block.
 #[unsafe(no_mangle)]
@@ -225,7 +229,9 @@ pub unsafe extern "C" fn meshage_node_wait(
 }
 
 /// Links the node to the node that listens at `address`: "host", "host:port" or "[v6]:port".
-/// Without a port, this node's own mesh port is used. Returns when the link is established.
+/// A link-local address has a zone: "fe80::1%eth0". Without a port, this node's own mesh port is
+/// used. Returns when the link is established. A dial takes at least a round trip: with a
+/// `timeout_ms` of 0 it is given up at once.
 ///
 /// Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
 /// it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the

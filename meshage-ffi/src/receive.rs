@@ -7,10 +7,10 @@ use std::ptr;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use meshage::blocking;
 use meshage::error::RecvError;
 use meshage::message::Message;
 
-use crate::block_on::block_until;
 use crate::callback::CallbackScope;
 use crate::convert::{Wait, out, required};
 use crate::event::meshage_event;
@@ -46,18 +46,15 @@ fn wait_to_take(
     let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut message = pin!(node.node.node().recv());
     let mut receiver = None;
-    let taken = block_until(
-        deadline,
-        poll_fn(|cx| {
-            receiver.get_or_insert_with(|| node.callbacks.receivers.enter(cx.waker()));
-            match node.callbacks.message.unless_set(|| message.as_mut().poll(cx)) {
-                Some(Poll::Ready(taken)) => Poll::Ready(Some(taken)),
-                Some(Poll::Pending) => Poll::Pending,
-                None => Poll::Ready(None),
-            }
-        }),
-    );
-    taken.unwrap_or(Some(Err(RecvError::Timeout)))
+    let taking = pin!(poll_fn(|cx| {
+        receiver.get_or_insert_with(|| node.callbacks.receivers.enter(cx.waker()));
+        match node.callbacks.message.unless_set(|| message.as_mut().poll(cx)) {
+            Some(Poll::Ready(taken)) => Poll::Ready(Some(taken)),
+            Some(Poll::Pending) => Poll::Pending,
+            None => Poll::Ready(None),
+        }
+    }));
+    blocking::block_until(deadline, taking).unwrap_or(Some(Err(RecvError::Timeout)))
 }
 
 /// Waits for a message and takes it from the queue. Free `*out` with `meshage_message_free`. If
@@ -151,6 +148,11 @@ pub unsafe extern "C" fn meshage_recv_fd(
 /// is returned once, in order. The queue holds up to 4,096 events; if it is full, further events
 /// are dropped and one `MESHAGE_EVENT_OVERFLOW` takes their place. Free `*out` with
 /// `meshage_event_free`.
+///
+/// A node is alone when it is created. So the events alone, from the first one on, say which nodes
+/// are on the mesh; no node is missed, whenever the first call is made. After an OVERFLOW, continue
+/// from a new snapshot (`meshage_node_mesh`): what changes while it is taken is in both, so a node
+/// that is joined may be known already, and one that left may be unknown.
 ///
 /// Errors: NULL; INVALID; TIMEOUT (AGAIN if `timeout_ms` is 0); CLOSED (and the queue is empty);
 /// FORKED. Blocks; returns early when the node is closed.

@@ -9,7 +9,7 @@ use meshage::error::SendError;
 use meshage::message::{Outgoing, Report};
 use meshage::node;
 
-use crate::boundary::{free, value};
+use crate::boundary::{create, free, status, value};
 use crate::callback::{CallbackScope, UserData};
 use crate::convert::{Wait, body, names, out, required};
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ use crate::handle::{call, meshage_node, query};
 use crate::message::meshage_message;
 use crate::names::meshage_names;
 use crate::report::{meshage_report, to_result};
-use crate::status::{self, meshage_status};
+use crate::status::{meshage_status, of_report};
 
 /// An outstanding send.
 pub struct meshage_op {
@@ -36,23 +36,86 @@ pub type meshage_report_cb = Option<
     ),
 >;
 
-/// Sets the time limit of a message.
-fn timed(outgoing: Outgoing, timeout_ms: i32) -> Result<Outgoing, Failure> {
-    Ok(match Wait::parse(timeout_ms)? {
-        Wait::Default => outgoing,
-        Wait::Forever => outgoing.timeout(Duration::MAX),
-        Wait::AtMost(limit) => outgoing.timeout(limit),
+/// The options of a send. Not thread-safe while it is changed; any number of sends may use it at
+/// once.
+pub struct meshage_send_options {
+    timeout: Wait,
+    retry: bool,
+}
+
+impl meshage_send_options {
+    const DEFAULTS: Self = Self { timeout: Wait::Default, retry: false };
+
+    /// The defaults with another time limit.
+    fn timed(timeout_ms: i32) -> Result<Self, Failure> {
+        Ok(Self { timeout: Wait::parse(timeout_ms)?, ..Self::DEFAULTS })
+    }
+
+    /// Sets the options of a message.
+    fn apply(&self, outgoing: Outgoing) -> Outgoing {
+        let outgoing = outgoing.retry(self.retry);
+        match self.timeout {
+            Wait::Default => outgoing,
+            Wait::Forever => outgoing.timeout(Duration::MAX),
+            Wait::AtMost(limit) => outgoing.timeout(limit),
+        }
+    }
+}
+
+/// Creates the options of a send, with the defaults. They can be used for any number of sends. Free
+/// the result with `meshage_send_options_free`.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_send_options_create() -> *mut meshage_send_options {
+    create(|| Ok(meshage_send_options::DEFAULTS))
+}
+
+/// Sets how long the send waits for the acknowledgements, in milliseconds: 0 (do not wait; see
+/// `meshage_set`) or more, `MESHAGE_INFINITE`, or `MESHAGE_DEFAULT`, the node's own timeout.
+/// Default: `MESHAGE_DEFAULT`.
+///
+/// Errors: NULL, INVALID.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_send_options_timeout(
+    options: Option<&mut meshage_send_options>,
+    ms: i32,
+) -> meshage_status {
+    status(|| {
+        required(options, "options")?.timeout = Wait::parse(ms)?;
+        Ok(())
     })
+}
+
+/// Sets whether the send is retried until its timeout: a message that finds no route, or whose
+/// route breaks, is sent again along the route at that time, so that NO_ROUTE and LOST do not end
+/// the send. No node receives a message twice. Default: false.
+///
+/// Errors: NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_send_options_retry(
+    options: Option<&mut meshage_send_options>,
+    retry: bool,
+) -> meshage_status {
+    status(|| {
+        required(options, "options")?.retry = retry;
+        Ok(())
+    })
+}
+
+/// Frees the options of a send, at any time: a send has its own copy. Does nothing for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_send_options_free(options: *mut meshage_send_options) {
+    // SAFETY: the caller's promise.
+    unsafe { free(options) }
 }
 
 /// Sends a message, waits for the acknowledgements, and returns the report in `out`.
 fn send(
     node: &meshage_node,
     outgoing: Outgoing,
-    timeout_ms: i32,
+    options: &meshage_send_options,
     out: Option<&mut *mut meshage_report>,
 ) -> Result<(), Failure> {
-    let report = node.node.send(timed(outgoing, timeout_ms)?)?;
+    let report = node.node.send(options.apply(outgoing))?;
     let result = to_result(&report);
     if let Some(out) = out {
         *out = meshage_report::new_raw(report);
@@ -62,8 +125,12 @@ fn send(
 
 /// Sends a body to the named nodes and waits until all have acknowledged it, which means that it is
 /// in their queues. Duplicate names count once; if there are other recipients, the sender's own
-/// name is skipped. The body is copied; it may be NULL if `len` is 0. If `timeout_ms` is 0, the
-/// message is sent and the call does not wait.
+/// name is skipped. The body is copied; it may be NULL if `len` is 0.
+///
+/// If `timeout_ms` is 0, the message is sent and the call does not wait. An outcome is then TIMEOUT,
+/// which says that it is unknown, unless it is known at once: NO_ROUTE, or BUSY if the local queue
+/// is full. It is never OK. The message stays on its way for up to 10 s; closing the node flushes
+/// it.
 ///
 /// `*report` has one entry for each recipient; free it with `meshage_report_free`. `report` may be
 /// NULL. It is filled whenever the message was sent: on OK and PARTIAL, and if the status is that
@@ -89,7 +156,33 @@ pub unsafe extern "C" fn meshage_set(
         // SAFETY: the caller's promise.
         let (recipients, body) =
             unsafe { (names(recipients, count, "recipients")?, self::body(body, len)?) };
-        send(node, Outgoing::set(recipients, body), timeout_ms, report)
+        let options = meshage_send_options::timed(timeout_ms)?;
+        send(node, Outgoing::set(recipients, body), &options, report)
+    })
+}
+
+/// As `meshage_set`, with options; NULL stands for the defaults.
+///
+/// `report` and errors: as for `meshage_set`; with retries NO_ROUTE is returned at the timeout only,
+/// and TIMEOUT instead of LOST. Blocks; returns early when the node is closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_set_with(
+    node: *mut meshage_node,
+    recipients: *const *const c_char,
+    count: usize,
+    body: *const c_void,
+    len: usize,
+    options: Option<&meshage_send_options>,
+    report: *mut *mut meshage_report,
+) -> meshage_status {
+    // SAFETY: the caller's promise.
+    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
+    call(node, |node| {
+        // SAFETY: the caller's promise.
+        let (recipients, body) =
+            unsafe { (names(recipients, count, "recipients")?, self::body(body, len)?) };
+        let options = options.unwrap_or(&meshage_send_options::DEFAULTS);
+        send(node, Outgoing::set(recipients, body), options, report)
     })
 }
 
@@ -97,7 +190,8 @@ pub unsafe extern "C" fn meshage_set(
 /// no node is reachable, returns OK and an empty report. The body is copied; it may be NULL if
 /// `len` is 0.
 ///
-/// `report` and errors: as for `meshage_set`. Blocks; returns early when the node is closed.
+/// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns early when the node is
+/// closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_broadcast(
     node: *mut meshage_node,
@@ -111,7 +205,30 @@ pub unsafe extern "C" fn meshage_broadcast(
     call(node, |node| {
         // SAFETY: the caller's promise.
         let body = unsafe { self::body(body, len)? };
-        send(node, Outgoing::broadcast(body), timeout_ms, report)
+        let options = meshage_send_options::timed(timeout_ms)?;
+        send(node, Outgoing::broadcast(body), &options, report)
+    })
+}
+
+/// As `meshage_broadcast`, with options; NULL stands for the defaults. Retries concern the nodes
+/// that were reachable when the call began.
+///
+/// `report` and errors: as for `meshage_set_with`. Blocks; returns early when the node is closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_broadcast_with(
+    node: *mut meshage_node,
+    body: *const c_void,
+    len: usize,
+    options: Option<&meshage_send_options>,
+    report: *mut *mut meshage_report,
+) -> meshage_status {
+    // SAFETY: the caller's promise.
+    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
+    call(node, |node| {
+        // SAFETY: the caller's promise.
+        let body = unsafe { self::body(body, len)? };
+        let options = options.unwrap_or(&meshage_send_options::DEFAULTS);
+        send(node, Outgoing::broadcast(body), options, report)
     })
 }
 
@@ -132,7 +249,8 @@ pub unsafe extern "C" fn meshage_broadcast_recipients(
 /// Sends a message and waits for the acknowledgements. A message without recipients is a broadcast.
 /// A received message can be sent too. The caller still owns the message and may send it again.
 ///
-/// `report` and errors: as for `meshage_set`. Blocks; returns early when the node is closed.
+/// `timeout_ms`, `report` and errors: as for `meshage_set`. Blocks; returns early when the node is
+/// closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_send(
     node: *mut meshage_node,
@@ -142,13 +260,66 @@ pub unsafe extern "C" fn meshage_send(
 ) -> meshage_status {
     // SAFETY: the caller's promise.
     let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
-    call(node, |node| send(node, required(message, "message")?.outgoing(), timeout_ms, report))
+    call(node, |node| {
+        let outgoing = required(message, "message")?.outgoing();
+        send(node, outgoing, &meshage_send_options::timed(timeout_ms)?, report)
+    })
+}
+
+/// As `meshage_send`, with options; NULL stands for the defaults.
+///
+/// `report` and errors: as for `meshage_set_with`. Blocks; returns early when the node is closed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_send_with(
+    node: *mut meshage_node,
+    message: Option<&meshage_message>,
+    options: Option<&meshage_send_options>,
+    report: *mut *mut meshage_report,
+) -> meshage_status {
+    // SAFETY: the caller's promise.
+    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
+    call(node, |node| {
+        let outgoing = required(message, "message")?.outgoing();
+        send(node, outgoing, options.unwrap_or(&meshage_send_options::DEFAULTS), report)
+    })
+}
+
+/// Starts to send a message. `cb` receives the result.
+fn start(
+    node: &Arc<meshage_node>,
+    message: Option<&meshage_message>,
+    options: &meshage_send_options,
+    (cb, user_data): (meshage_report_cb, *mut c_void),
+    op: Option<&mut *mut meshage_op>,
+) -> Result<(), Failure> {
+    let outgoing = options.apply(required(message, "message")?.outgoing());
+    let cb = required(cb, "cb")?;
+    let user_data = UserData(user_data);
+    let counted = node.callbacks.in_flight.enter();
+    let done = move |result: Result<Report, SendError>| {
+        let user_data = user_data;
+        let (status, report) = match result {
+            Ok(report) => (of_report(&report), meshage_report::new_raw(report)),
+            Err(error) => (Failure::from(error).status, ptr::null_mut()),
+        };
+        let scope = CallbackScope::enter();
+        // SAFETY: the application's function with its data, and a report that it now owns.
+        unsafe { cb(user_data.0, status, report) };
+        drop(scope);
+        drop(counted);
+    };
+    let pending = node.node.node().send_with(outgoing, done)?;
+    if let Some(op) = op {
+        let node = Arc::downgrade(node);
+        *op = Box::into_raw(Box::new(meshage_op { pending, node }));
+    }
+    Ok(())
 }
 
 /// Starts to send a message and returns at once. `cb` is called exactly once if this function
 /// returns OK, and never otherwise. It runs on the node's callback thread, possibly before this
 /// function returns. It should be short: other reports and messages for the snoop callback wait for
-/// it. The caller still owns the message.
+/// it. The caller still owns the message. `timeout_ms`: as for `meshage_set`.
 ///
 /// `op` may be NULL. Free `*op` with `meshage_op_free`, at any time.
 ///
@@ -169,28 +340,27 @@ pub unsafe extern "C" fn meshage_send_async(
     // SAFETY: the caller's promise.
     let (op, node) = unsafe { (out(op, ptr::null_mut()), meshage_node::enter(node)) };
     call(node, |node| {
-        let outgoing = timed(required(message, "message")?.outgoing(), timeout_ms)?;
-        let cb = required(cb, "cb")?;
-        let user_data = UserData(user_data);
-        let counted = node.callbacks.in_flight.enter();
-        let done = move |result: Result<Report, SendError>| {
-            let user_data = user_data;
-            let (status, report) = match result {
-                Ok(report) => (status::of_report(&report), meshage_report::new_raw(report)),
-                Err(error) => (Failure::from(error).status, ptr::null_mut()),
-            };
-            let scope = CallbackScope::enter();
-            // SAFETY: the application's function with its data, and a report that it now owns.
-            unsafe { cb(user_data.0, status, report) };
-            drop(scope);
-            drop(counted);
-        };
-        let pending = node.node.node().send_with(outgoing, done)?;
-        if let Some(op) = op {
-            let node = Arc::downgrade(node);
-            *op = Box::into_raw(Box::new(meshage_op { pending, node }));
-        }
-        Ok(())
+        start(node, message, &meshage_send_options::timed(timeout_ms)?, (cb, user_data), op)
+    })
+}
+
+/// As `meshage_send_async`, with options; NULL stands for the defaults. The options are copied.
+///
+/// Errors: as for `meshage_send_async`. Does not block.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_send_async_with(
+    node: *mut meshage_node,
+    message: Option<&meshage_message>,
+    options: Option<&meshage_send_options>,
+    cb: meshage_report_cb,
+    user_data: *mut c_void,
+    op: *mut *mut meshage_op,
+) -> meshage_status {
+    // SAFETY: the caller's promise.
+    let (op, node) = unsafe { (out(op, ptr::null_mut()), meshage_node::enter(node)) };
+    call(node, |node| {
+        let options = options.unwrap_or(&meshage_send_options::DEFAULTS);
+        start(node, message, options, (cb, user_data), op)
     })
 }
 

@@ -10,7 +10,7 @@ use crate::event::meshage_event_cb;
 use crate::failure::Failure;
 use crate::handle::{call, meshage_node};
 use crate::message::{meshage_message, meshage_message_cb, meshage_snoop_cb};
-use crate::status::meshage_status;
+use crate::status::meshage_status::{self, MESHAGE_ERR_IO};
 
 /// The callback to set, `None` to remove it. A closed node accepts only the removal.
 fn accepted<F>(
@@ -48,7 +48,8 @@ fn set<F>(
 /// `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
 /// use of `user_data`, or at once if `cb` is NULL or this function fails.
 ///
-/// Errors: NULL (the node), CLOSED, IO (the thread cannot be started), FORKED. Does not block.
+/// Errors: NULL (the node), CLOSED (not if `cb` is NULL: a closed node too lets its callback be
+/// removed), IO (the thread cannot be started), FORKED. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_on_message(
     node: *mut meshage_node,
@@ -76,7 +77,8 @@ pub unsafe extern "C" fn meshage_on_message(
 /// `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
 /// use of `user_data`, or at once if `cb` is NULL or this function fails.
 ///
-/// Errors: NULL (the node), CLOSED, FORKED. Does not block.
+/// Errors: NULL (the node), CLOSED (not if `cb` is NULL: a closed node too lets its callback be
+/// removed), IO (the thread cannot be started), FORKED. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_on_snoop(
     node: *mut meshage_node,
@@ -90,14 +92,15 @@ pub unsafe extern "C" fn meshage_on_snoop(
     call(node, |node| {
         let callbacks = &node.callbacks;
         let Some(callback) = accepted(node, callback)? else {
-            node.node.node().set_snoop(None);
+            // Only starting a thread can fail.
+            let _ = node.node.node().set_snoop(None);
             callbacks.snoop.set(None);
             return Ok(());
         };
         callbacks.snoop.set(Some(callback));
         let slot = callbacks.snoop.clone();
         let in_flight = callbacks.in_flight.clone();
-        node.node.node().set_snoop(Some(Box::new(move |message| {
+        let started = node.node.node().set_snoop(Some(Box::new(move |message| {
             // Counted before the slot is read: a thread that empties the slot and then waits for
             // the count to reach 0 waits for this call.
             let _counted = in_flight.enter();
@@ -108,7 +111,10 @@ pub unsafe extern "C" fn meshage_on_snoop(
             // call.
             unsafe { (callback.function)(callback.user_data(), &raw const message) };
         })));
-        Ok(())
+        started.map_err(|error| {
+            callbacks.snoop.set(None);
+            Failure::new(MESHAGE_ERR_IO, error)
+        })
     })
 }
 
@@ -116,13 +122,18 @@ pub unsafe extern "C" fn meshage_on_snoop(
 /// dispatch thread, one at a time. `meshage_next_event` returns all events as well: the two are
 /// independent.
 ///
+/// To know the whole mesh from the start, set the callback first and take a snapshot with
+/// `meshage_node_mesh` afterwards: what changes in between is in both, and nothing is missed. So a
+/// node that is joined may be known already, and one that left may be unknown.
+///
 /// A new callback replaces the old one; NULL removes it. The old callback may still be running when
 /// this function returns; its `drop` is called when it has returned.
 ///
 /// `drop` may be NULL. It is called exactly once, whatever this function returns: after the last
 /// use of `user_data`, or at once if `cb` is NULL or this function fails.
 ///
-/// Errors: NULL (the node), CLOSED, IO (the thread cannot be started), FORKED. Does not block.
+/// Errors: NULL (the node), CLOSED (not if `cb` is NULL: a closed node too lets its callback be
+/// removed), IO (the thread cannot be started), FORKED. Does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_on_event(
     node: *mut meshage_node,

@@ -7,6 +7,7 @@
 mod programs;
 
 use std::fs;
+use std::io::Write as _;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,9 +52,13 @@ programs! {
     bad_names_and_numbers_are_errors: "names", Shared Sanitized Valgrind;
     links_topology_and_events: "links", Shared Sanitized Valgrind;
     sends_and_their_reports: "send", Shared Static Sanitized Valgrind;
+    options_of_a_send: "options", Shared Static Sanitized Valgrind;
+    a_closed_node_answers_as_the_header_says: "closed", Shared Sanitized Valgrind;
+    events_say_who_and_why: "events", Shared Sanitized;
     all_ways_to_receive: "receive", Shared Sanitized Valgrind;
     a_node_may_be_freed_anywhere: "lifetime", Shared Static Sanitized Valgrind;
     inherited_nodes_are_errors_in_a_forked_child: "fork", Shared Sanitized;
+    a_worker_does_not_keep_the_sockets_of_its_parent: "worker", Shared Sanitized;
     a_killed_peer_raises_no_signal: "sigpipe", Shared Static Sanitized;
     a_program_exits_without_freeing: "exit", Shared Static Sanitized Valgrind;
     outstanding_sends: "async", Shared Sanitized Valgrind;
@@ -61,6 +66,51 @@ programs! {
     a_broadcast_arrives_although_its_tree_changes: "changing", Shared;
     many_threads_use_two_nodes: "threads", Shared Sanitized Valgrind;
     snooping_and_the_log: "snoop_log", Shared Sanitized Valgrind;
+}
+
+/// Every call works after the thread-locals of the library are destroyed.
+fn ends(mode: Mode) {
+    if !is_possible(mode) {
+        return;
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/ending.c");
+    let program = compile(&source, &format!("ending-{}", mode.suffix()), C99, mode);
+    let threads = ["a thread that used the library", "a thread that did not"];
+    let places = ["main", "an atexit handler", "a later atexit handler", "a destructor function"];
+    let (arguments, places) = match mode {
+        Mode::Shared | Mode::Static => (&[][..], [&threads[..], &places].concat()),
+        Mode::Sanitized | Mode::Valgrind => (&["without threads"][..], places.to_vec()),
+    };
+    let output = spawn(&program, "run", arguments, mode).finish();
+    // valgrind prints what may be lost, which is no error.
+    let printed = output.lines().filter(|line| !line.starts_with("=="));
+    assert_eq!(printed.collect::<Vec<_>>(), places);
+}
+
+#[test]
+fn without_threads_calls_fail_with_what_to_do_and_work_again_later() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/no_threads.c");
+    let program = compile(&source, "no_threads", C99, Mode::Static);
+    let output = spawn(&program, "run", &[], Mode::Static).finish();
+    if !output.is_empty() {
+        writeln!(std::io::stdout(), "{}", output.trim()).expect("standard output is open");
+    }
+}
+
+#[test]
+fn every_call_works_at_the_end_of_a_thread_and_of_the_program() {
+    ends(Mode::Shared);
+    ends(Mode::Static);
+}
+
+#[test]
+fn every_call_works_at_the_end_of_the_program_under_address_sanitizer() {
+    ends(Mode::Sanitized);
+}
+
+#[test]
+fn every_call_works_at_the_end_of_the_program_under_valgrind() {
+    ends(Mode::Valgrind);
 }
 
 #[test]

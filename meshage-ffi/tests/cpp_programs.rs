@@ -55,6 +55,12 @@ fn nodes_exchange_messages_under_valgrind() {
 }
 
 #[test]
+fn every_call_works_in_the_destructors_of_globals_and_thread_locals() {
+    check("ending", CPP17, Mode::Shared);
+    check("ending", CPP20, Mode::Static);
+}
+
+#[test]
 fn callables_are_called_and_destroyed_in_cpp17() {
     check("callbacks", CPP17, Mode::Shared);
 }

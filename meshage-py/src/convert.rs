@@ -171,14 +171,15 @@ pub(crate) fn adjacency<'py>(py: Python<'py>, mesh: &Mesh) -> PyResult<Bound<'py
 
 /// An event's number in `meshage.EventKind`, and the node that it concerns ("" if none).
 pub(crate) fn event_parts(event: &Event) -> (u8, String) {
-    let (kind, node) = match event {
-        Event::LinkUp(node) => (1, Some(node)),
-        Event::LinkDown(node) => (2, Some(node)),
-        Event::NodeJoined(node) => (3, Some(node)),
-        Event::NodeLeft(node) => (4, Some(node)),
-        Event::Topology => (5, None),
-        Event::NameConflict(node) => (6, Some(node)),
-        Event::Overflow | _ => (7, None),
+    let kind = match event {
+        Event::LinkUp { .. } => 1,
+        Event::LinkDown { .. } => 2,
+        Event::NodeJoined { .. } => 3,
+        Event::NodeLeft { .. } => 4,
+        Event::Topology => 5,
+        Event::NameConflict { .. } => 6,
+        Event::DiscoveryFailed { .. } => 8,
+        Event::Overflow | _ => 7,
     };
-    (kind, node.map(ToString::to_string).unwrap_or_default())
+    (kind, event.node().map(ToString::to_string).unwrap_or_default())
 }

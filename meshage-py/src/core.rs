@@ -103,7 +103,7 @@ impl Core {
 impl Core {
     #[new]
     #[pyo3(signature = (name, namespace, degree, broadcast, bind, port, listen_port, version,
-                        timeout, msa_timeout, receive_buffer, max_message, seeds))]
+                        timeout, msa_timeout, receive_buffer, max_message, seeds, interfaces))]
     #[expect(clippy::too_many_arguments, reason = "the options of the public constructor")]
     fn new(
         py: Python<'_>,
@@ -120,6 +120,7 @@ impl Core {
         receive_buffer: &Bound<'_, PyAny>,
         max_message: &Bound<'_, PyAny>,
         seeds: Vec<String>,
+        interfaces: Vec<String>,
     ) -> PyResult<Self> {
         const PORTS: &str = "0 to 65535";
         let mut builder = Config::builder(name)
@@ -131,7 +132,8 @@ impl Core {
             .timeout(timeout.0)
             .msa_timeout(msa_timeout.0)
             .receive_buffer(integer(receive_buffer, "receive_buffer", "1 to 1,048,576")?)
-            .max_message(integer(max_message, "max_message", "1 byte to 1 GiB")?);
+            .max_message(integer(max_message, "max_message", "1 byte to 1 GiB")?)
+            .interfaces(interfaces);
         if let Some(port) = listen_port {
             builder = builder.listen_port(integer(port, "listen_port", PORTS)?);
         }
@@ -418,14 +420,16 @@ impl Core {
                 dropped.fetch_add(1, Ordering::Relaxed);
             }
         };
-        self.node.open()?.set_snoop(Some(Box::new(snoop)));
+        let started = self.node.open()?.set_snoop(Some(Box::new(snoop)));
+        started.map_err(|error| errors::system(&error))?;
         Ok(queue)
     }
 
     /// Stops snooping.
     fn stop_snooping(&self) {
         if !self.node.is_forked() {
-            self.node.node().set_snoop(None);
+            // Only starting a thread can fail.
+            let _ = self.node.node().set_snoop(None);
         }
     }
 

@@ -91,6 +91,11 @@ pub(crate) fn start(error: &StartError) -> PyErr {
     }
 }
 
+/// The error of the system for a call that needs a thread.
+pub(crate) fn system(error: &std::io::Error) -> PyErr {
+    class::MeshageError::new_err(error.to_string())
+}
+
 pub(crate) fn send(error: &SendError) -> PyErr {
     let text = error.to_string();
     match error {

@@ -49,8 +49,9 @@ impl Drop for NodeHandle {
     fn drop(&mut self) {
         let Some(node) = self.0.take() else { return };
         if node.is_forked() {
-            // The node's threads exist only in the parent: there is nothing to wait for here.
-            std::mem::forget(node);
+            // The node's threads exist only in the parent: this frees what can be freed, and does
+            // not wait.
+            drop(node);
             return;
         }
         node.node().close();

@@ -109,6 +109,99 @@ b.close()
     )
 
 
+SOCKETS = """
+def bound_sockets():
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            copy = os.dup(int(name))
+        except OSError:
+            continue  # the descriptor of the list
+        try:
+            one = socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)
+        else:
+            found += one.family != socket.AF_UNIX
+            one.close()
+    return found
+
+def alone(node):
+    began = time.monotonic()
+    while node.peers():
+        assert time.monotonic() - began < 1
+        time.sleep(0.001)
+"""
+"""Less than the 3 s after which a peer is found dead by its silence."""
+
+
+def test_a_worker_does_not_keep_the_sockets_of_its_parent() -> None:
+    run_quickly(
+        SOCKETS
+        + """
+import gc, multiprocessing, socket, time
+def worker(ready, end):
+    global a, b
+    inherited = bound_sockets()
+    a = b = None
+    gc.collect()
+    ready.send((inherited, bound_sockets()))
+    end.wait(20)
+a, b = pair()
+b.fileno()
+assert bound_sockets() == 4, bound_sockets()
+context = multiprocessing.get_context("fork")
+ready, sent = context.Pipe()
+end = context.Event()
+process = context.Process(target=worker, args=(sent, end))
+process.start()
+assert ready.poll(20)
+assert ready.recv() == (0, 0)
+assert a.set("b", "after the fork") == ["b"]
+port = a.port
+a.close()
+alone(b)
+with start("again", listen_port=port) as again:
+    again.dial(f"127.0.0.1:{b.port}")
+end.set()
+process.join(20)
+assert process.exitcode == 0
+b.close()
+"""
+    )
+
+
+def test_the_port_of_a_killed_parent_is_free_while_its_worker_lives() -> None:
+    run_quickly(
+        SOCKETS
+        + """
+import signal, socket, time
+reader, writer = os.pipe()
+end_reader, end_writer = os.pipe()
+parent = os.fork()
+if parent == 0:
+    os.close(end_writer)
+    a = start("a")
+    os.write(writer, f"{a.port}{os.linesep}".encode())
+    a.wait_for("b", timeout=20)
+    if os.fork() == 0:
+        os.write(writer, f"worker{os.linesep}".encode())
+        os.read(end_reader, 1)
+        os._exit(0)
+    signal.pause()
+lines = os.fdopen(reader)
+port = int(lines.readline())
+with start("b") as b:
+    b.dial(f"127.0.0.1:{port}")
+    assert lines.readline().strip() == "worker"
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    alone(b)
+    start("a", listen_port=port).close()
+"""
+    )
+
+
 def test_an_asyncio_node_raises_in_a_forked_child() -> None:
     run_quickly(
         """

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import meshage
 import pytest
-from conftest import WAIT, Kind, Make, address, free_port
+from conftest import PROGRAM_START, WAIT, Kind, Make, address, check_python, free_port
 from meshage import EventKind
 
 
@@ -120,3 +120,42 @@ def test_an_unreferenced_node_is_closed(make: Make, namespace: str) -> None:
     while (event := events.next(WAIT)) is not None and event.kind != EventKind.NODE_LEFT:
         pass
     assert event is not None and event.node == "a"
+
+
+def test_without_threads_calls_raise_and_say_what_to_do() -> None:
+    out = check_python(
+        PROGRAM_START
+        + """
+import resource
+if os.geteuid() == 0:
+    os.setuid(50000 + os.getpid() % 5000)  # the limit does not bind root
+def allow(threads):
+    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (threads, most))
+def fails(call):
+    try:
+        call()
+    except meshage.MeshageError as error:
+        assert "RLIMIT_NPROC" in str(error), error
+    else:
+        raise AssertionError("it did not raise")
+allow(1)
+try:
+    threading.Thread(target=int).start()
+except RuntimeError:
+    fails(lambda: start("a"))
+    if os.geteuid() >= 50000:
+        allow(2)
+        with start("a") as a:
+            fails(lambda: a.dial("localhost:1"))
+            allow(10)
+            try:
+                a.dial("localhost:1")
+            except meshage.MeshageError as error:
+                assert "RLIMIT_NPROC" not in str(error), error
+else:
+    print("skipped: the limit on threads does not bind")
+""",
+    )
+    if out:
+        print(out)

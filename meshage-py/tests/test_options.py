@@ -7,7 +7,7 @@ import weakref
 
 import meshage
 import pytest
-from conftest import WAIT, Make
+from conftest import WAIT, Make, free_port
 
 
 def test_properties_can_be_read_and_written(make: Make, namespace: str) -> None:
@@ -38,6 +38,9 @@ def test_properties_can_be_read_and_written(make: Make, namespace: str) -> None:
         {"listen_port": 1 << 40},
         {"degree": 1 << 70},
         {"bind": "nowhere"},
+        {"bind": "fe80::1"},
+        {"seeds": "fe80::1"},
+        {"interfaces": [""]},
         {"broadcast": "x"},
         {"broadcast": ["127.0.0.1", "x"]},
         {"receive_buffer": 0},
@@ -50,6 +53,13 @@ def test_properties_can_be_read_and_written(make: Make, namespace: str) -> None:
 def test_an_invalid_option_raises_a_value_error(make: Make, options: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         make("a", **options)
+
+
+def test_discovery_on_an_interface_that_does_not_exist_is_an_event(make: Make) -> None:
+    node = make("a", broadcast="255.255.255.255", port=free_port(), interfaces="no-such-0")
+    events = node.events()
+    node.degree = 1
+    assert next(events).kind is meshage.EventKind.DISCOVERY_FAILED
 
 
 class OtherInteger:

@@ -2,7 +2,7 @@
 //! input and writes the results to standard output.
 //!
 //! ```text
-//! demo_node NAME NAMESPACE UDP_PORT DEGREE [BROADCAST]
+//! demo_node NAME NAMESPACE UDP_PORT DEGREE [BROADCAST] [OPTION=VALUE ...]
 //!
 //!  in:   set NAME TEXT    broadcast TEXT    peers    mesh    quit
 //!  out:  ready PORT       once, when it listens
@@ -12,7 +12,9 @@
 //!        mesh a:b,c b:a   each node in the mesh, with its neighbours
 //! ```
 //!
-//! The programs `examples-c/demo_node.c` and `meshage-py/examples/demo_node.py` do the same.
+//! The options are `broadcast`, `bind`, `listen` (a TCP port), `interface` and `seed`; each may be given several times.
+//! Without any, the node solicits on the loopback. The programs `examples-c/demo_node.c` and
+//! `meshage-py/examples/demo_node.py` do the same, without the options.
 
 use std::error::Error;
 use std::io::{BufRead as _, Write as _};
@@ -28,7 +30,7 @@ use meshage::topology::Mesh;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some(node) = start(&arguments) else {
-        eprintln!("usage: demo_node NAME NAMESPACE UDP_PORT DEGREE [BROADCAST]");
+        eprintln!("usage: demo_node NAME NAMESPACE UDP_PORT DEGREE [BROADCAST] [OPTION=VALUE ...]");
         return ExitCode::from(2);
     };
     match node.and_then(run) {
@@ -45,13 +47,26 @@ fn start(arguments: &[String]) -> Option<Result<Node, Box<dyn Error>>> {
     let [name, namespace, port, degree, rest @ ..] = arguments else {
         return None;
     };
-    let config = Config::builder(name)
+    let mut config = Config::builder(name)
         .namespace(namespace)
         .port(port.parse().ok()?)
         .listen_port(0)
-        .degree(degree.parse().ok()?)
-        .broadcast(rest.first().map_or("127.255.255.255", String::as_str))
-        .build();
+        .degree(degree.parse().ok()?);
+    if rest.is_empty() {
+        config = config.broadcast("127.255.255.255");
+    }
+    for argument in rest {
+        config = match argument.split_once('=') {
+            None => config.broadcast(argument),
+            Some(("broadcast", ip)) => config.broadcast(ip),
+            Some(("bind", ip)) => config.bind(ip),
+            Some(("listen", port)) => config.listen_port(port.parse().ok()?),
+            Some(("interface", name)) => config.interfaces([name]),
+            Some(("seed", address)) => config.seed(address),
+            Some((_, _)) => return None,
+        };
+    }
+    let config = config.build();
     Some(config.map_err(Into::into).and_then(|config| Node::start(config).map_err(Into::into)))
 }
 

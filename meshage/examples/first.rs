@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 println!("{} says {:?}", message.source, message.text()?);
             }
             Some(event) = events.next() => {
-                if let Event::NodeJoined(other) = event {
+                if let Event::NodeJoined { node: other, .. } = event {
                     let report = node.set([other], format!("hello, this is {}", node.name())).await?;
                     for (recipient, outcome) in report.outcomes() {
                         println!("hello to {recipient}: {outcome}");

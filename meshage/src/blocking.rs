@@ -3,33 +3,32 @@
 //!
 //! Every call that waits takes an `Option<Duration>`: `None` waits without a limit, zero does not
 //! wait. The calling thread is parked while it waits. It may be any thread, even a thread of
-//! another runtime or the callback thread of this node.
+//! another runtime, the callback thread of this node, or a thread that is ending, whose
+//! thread-locals are already destroyed.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 
 use crate::config::Config;
 use crate::error::{DialError, HangupError, RecvError, SendError, StartError, WaitError};
 use crate::event::Event;
 use crate::message::{Message, Outgoing, Report};
 use crate::name::NodeName;
-use crate::net::completion::{CompletionState, SendResult};
-use crate::net::sys::fork::ForkGeneration;
-use crate::net::{CLOSE_TIMEOUT, DIAL_TIMEOUT, clock};
+use crate::net::completion::SendResult;
+use crate::net::parker::{Parker, poll_until, with_parker};
+use crate::net::sys::threads;
+use crate::net::{CLOSE_TIMEOUT, clock};
 use crate::node::{self, WaitCondition};
 use crate::topology::Mesh;
 
-/// The most threads that resolve host names: as many as the dials of a burst.
-const RESOLVER_THREADS_MAX: usize = 8;
-/// How long an idle resolver thread waits for the next name.
-const RESOLVER_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// How long dropping a node waits until it is closed, before it stops the node's threads: the limit
 /// for closing, times three for an overloaded machine.
 const DROP_TIMEOUT: Duration = CLOSE_TIMEOUT.saturating_mul(3);
@@ -51,13 +50,11 @@ thread_local! {
 
 /// A node with a runtime of its own. Every method may be called from any thread at any time, also
 /// in a callback. Dropping the node closes it and waits until it is closed. On one of the node's
-/// own threads, dropping does not wait; a new thread does.
+/// own threads, dropping does not wait; the node closes in the background.
 pub struct Node {
     node: node::Node,
-    runtime: Option<Runtime>,
+    runtime: Option<OwnRuntime>,
     handle: Handle,
-    /// The process that started the node.
-    process: ForkGeneration,
     /// The number of threads that wait for a send.
     waiting_senders: AtomicUsize,
 }
@@ -68,27 +65,28 @@ impl Node {
     /// # Errors
     /// [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(config.worker_threads)
-            .max_blocking_threads(RESOLVER_THREADS_MAX)
-            .thread_keep_alive(RESOLVER_KEEP_ALIVE)
-            .thread_name("meshage-io")
-            .on_thread_start(|| IS_IO_THREAD.set(true))
-            .enable_all()
-            .build()
-            .map_err(StartError::Runtime)?;
-        let handle = runtime.handle().clone();
-        match wait(&handle, None, node::Node::start(config)) {
-            Some(Ok(node)) => Ok(Self {
+        let runtime = OwnRuntime::start(config.worker_threads).map_err(StartError::Runtime)?;
+        let handle = runtime.runtime.handle().clone();
+        // The sockets are opened by a thread of the runtime, because this thread may be ending and
+        // cannot enter the runtime then.
+        let mut starting = handle.spawn(node::Node::start(config));
+        match poll_until(None, |cx| Pin::new(&mut starting).poll(cx)) {
+            Some(Ok(Ok(node))) => Ok(Self {
                 node,
                 runtime: Some(runtime),
                 handle,
-                process: ForkGeneration::current(),
                 waiting_senders: AtomicUsize::new(0),
             }),
-            Some(Err(error)) => {
-                stop(runtime);
+            Some(Ok(Err(error))) => {
+                runtime.stop();
                 Err(error)
+            }
+            Some(Err(stopped)) => {
+                runtime.stop();
+                match stopped.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(stopped) => Err(StartError::Runtime(std::io::Error::other(stopped))),
+                }
             }
             None => unreachable!("invariant B1: a wait without a deadline ends with its future"),
         }
@@ -103,14 +101,19 @@ impl Node {
     /// Whether this process is a fork of the one that started the node. The node does not run in
     /// it, and calls would never return.
     pub fn is_forked(&self) -> bool {
-        self.process.is_ancestor()
+        self.node.is_forked()
     }
 
     /// Runs `f` in the context of the node's runtime, which drives the timers of the futures polled
-    /// in it. This is for callers that poll futures of [`Node::node`] on their own thread.
+    /// in it. This is for callers that poll futures of [`Node::node`] on their own thread. On a
+    /// thread whose thread-locals are destroyed, `f` runs outside of the runtime.
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _entered = self.handle.enter();
+        let _entered = self.try_enter();
         f()
+    }
+
+    fn try_enter(&self) -> Option<EnterGuard<'_>> {
+        can_enter_runtime().then(|| self.handle.enter())
     }
 
     /// Polls a future of [`Node::node`] on this thread until it is ready or `deadline` passes. It
@@ -118,13 +121,9 @@ impl Node {
     pub fn wait_until<F: Future + ?Sized>(
         &self,
         deadline: Option<Instant>,
-        future: Pin<&mut F>,
+        mut future: Pin<&mut F>,
     ) -> Option<F::Output> {
-        wait_pinned(&self.handle, deadline, future)
-    }
-
-    fn wait<F: Future>(&self, timeout: Option<Duration>, future: F) -> Option<F::Output> {
-        wait(&self.handle, timeout.and_then(clock::deadline), future)
+        poll_until(deadline, |cx| self.enter(|| future.as_mut().poll(cx)))
     }
 
     /// As [`node::Node::dial_timeout`].
@@ -133,8 +132,7 @@ impl Node {
     /// [`DialError`].
     pub fn dial(&self, address: &str, timeout: Option<Duration>) -> Result<NodeName, DialError> {
         let limit = timeout.unwrap_or(Duration::MAX);
-        let dialled = self.wait(None, self.node.dial_timeout(address, limit));
-        dialled.unwrap_or(Err(DialError::Timeout(DIAL_TIMEOUT)))
+        wait_before(clock::deadline(limit), |passed| self.node.dial_before(address, limit, passed))
     }
 
     /// As [`node::Node::hangup`].
@@ -142,7 +140,7 @@ impl Node {
     /// # Errors
     /// [`HangupError`].
     pub fn hangup(&self, peer: &str) -> Result<(), HangupError> {
-        self.wait(None, self.node.hangup(peer)).unwrap_or(Err(HangupError::Closed))
+        wait(None, self.node.hangup(peer)).unwrap_or(Err(HangupError::Closed))
     }
 
     /// As [`node::Node::send`]. It waits up to the message's own timeout.
@@ -154,7 +152,8 @@ impl Node {
             // The data plane enforces the deadline.
             Ok(_) => self.wait_for_completion(parker),
             Err((SendError::Again, outgoing)) => {
-                self.wait(None, self.node.send(outgoing)).unwrap_or(Err(SendError::Closed))
+                let deadline = self.node.deadline(&outgoing);
+                wait_before(deadline, |passed| self.node.send_before(outgoing, deadline, passed))
             }
             Err((error, _)) => Err(error),
         })
@@ -163,7 +162,8 @@ impl Node {
     /// Waits for the send whose result goes to this parker.
     fn wait_for_completion(&self, parker: &Parker) -> SendResult {
         let others = self.waiting_senders.fetch_add(1, Ordering::Relaxed);
-        let early = if others < YIELD_SENDERS_MIN { None } else { parker.yield_for_completion() };
+        let early =
+            if others < YIELD_SENDERS_MIN { None } else { parker.yield_for_completion(YIELDS) };
         let wait =
             || parker.wait(None, |cx| parker.completion.poll(cx)).unwrap_or(Err(SendError::Closed));
         let result = early.unwrap_or_else(wait);
@@ -184,7 +184,7 @@ impl Node {
     /// # Errors
     /// [`RecvError`].
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Message, RecvError> {
-        self.wait(timeout, self.node.recv()).unwrap_or(Err(RecvError::Timeout))
+        wait(timeout, self.node.recv()).unwrap_or(Err(RecvError::Timeout))
     }
 
     /// As [`node::Node::recv_many`].
@@ -196,7 +196,7 @@ impl Node {
         max: usize,
         timeout: Option<Duration>,
     ) -> Result<Vec<Message>, RecvError> {
-        self.wait(timeout, self.node.recv_many(max)).unwrap_or(Err(RecvError::Timeout))
+        wait(timeout, self.node.recv_many(max)).unwrap_or(Err(RecvError::Timeout))
     }
 
     /// As [`node::Node::wait_for`].
@@ -209,17 +209,17 @@ impl Node {
         timeout: Option<Duration>,
     ) -> Result<Mesh, WaitError> {
         let limit = timeout.unwrap_or(Duration::MAX);
-        self.wait(None, self.node.wait_for(condition, limit)).unwrap_or(Err(WaitError::Closed))
+        wait_before(clock::deadline(limit), |passed| self.node.wait_before(condition, passed))
     }
 
     /// As [`node::Node::events`].
     pub fn events(&self) -> Events {
-        Events { events: self.node.events(), handle: self.handle.clone() }
+        Events { events: self.node.events() }
     }
 
     /// Waits until the node is closed. Returns `false` if it is not closed in time.
     pub fn join(&self, timeout: Option<Duration>) -> bool {
-        self.wait(timeout, self.node.closed()).is_some()
+        wait(timeout, self.node.closed()).is_some()
     }
 }
 
@@ -228,35 +228,102 @@ impl Drop for Node {
         let Some(runtime) = self.runtime.take() else { return };
         if self.is_forked() {
             // The threads exist only in the parent, and they may have held locks at the fork.
+            self.node.abandon();
             std::mem::forget((runtime, self.node.clone()));
             return;
         }
         self.node.close();
-        let node = self.node.clone();
-        let finish = move || {
-            // The threads of a node that is not closed in time are stopped wherever they are.
-            let _ = wait(runtime.handle(), clock::deadline(DROP_TIMEOUT), node.closed());
-            stop(runtime);
-            node.join_callbacks();
-        };
         if IS_IO_THREAD.get() || self.node.is_in_callback() {
-            let spawned = thread::Builder::new().name("meshage-close".into()).spawn(finish);
-            if let Err(error) = spawned {
-                tracing::error!(%error, "cannot start a thread to close the node");
-            }
+            // A task of the runtime that it stops needs no thread, which the system could refuse.
+            let node = self.node.clone();
+            self.handle.spawn(async move {
+                let _ = tokio::time::timeout(DROP_TIMEOUT, node.closed()).await;
+                runtime.runtime.shutdown_background();
+            });
+            return;
+        }
+        // The threads of a node that is not closed in time are stopped wherever they are.
+        let _ = wait(Some(DROP_TIMEOUT), self.node.closed());
+        runtime.stop();
+        self.node.join_threads(STOP_TIMEOUT);
+    }
+}
+
+/// Whether this thread can enter a runtime: its thread-locals are not destroyed.
+fn can_enter_runtime() -> bool {
+    match Handle::try_current() {
+        Ok(_) => true,
+        Err(error) => !error.is_thread_local_destroyed(),
+    }
+}
+
+/// The runtime of one node.
+struct OwnRuntime {
+    runtime: Runtime,
+    threads: Arc<IoThreads>,
+}
+
+impl OwnRuntime {
+    fn start(worker_threads: usize) -> std::io::Result<Self> {
+        threads::check_available(worker_threads)?;
+        let io_threads = Arc::new(IoThreads::default());
+        let (started, ended) = (io_threads.clone(), io_threads.clone());
+        let mut builder = Builder::new_multi_thread();
+        builder
+            .worker_threads(worker_threads)
+            .thread_name("meshage-io")
+            .on_thread_start(move || {
+                IS_IO_THREAD.set(true);
+                started.change(|running| running + 1);
+            })
+            .on_thread_stop(move || ended.change(|running| running - 1))
+            .enable_all();
+        let mut build = move || {
+            // The runtime panics if the system refuses its first thread in spite of the check.
+            let built = catch_unwind(AssertUnwindSafe(|| builder.build()));
+            built.unwrap_or_else(|_| Err(threads::refused(std::io::ErrorKind::WouldBlock.into())))
+        };
+        let runtime = if can_enter_runtime() {
+            build()?
         } else {
-            finish();
+            let building = threads::spawn("meshage-start", build)?;
+            building.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?
+        };
+        Ok(Self { runtime, threads: io_threads })
+    }
+
+    /// Stops the threads. Inside another runtime, tokio does not allow a blocking wait; then the
+    /// threads end in the background, which they do at once.
+    fn stop(self) {
+        if Handle::try_current().is_ok() {
+            self.runtime.shutdown_background();
+        } else {
+            self.runtime.shutdown_timeout(STOP_TIMEOUT);
+            // The runtime does not wait on a thread whose thread-locals are destroyed.
+            self.threads.wait_for_none(STOP_TIMEOUT);
         }
     }
 }
 
-/// Stops a runtime's threads. Inside another runtime, tokio does not allow a blocking wait; the
-/// threads then end in the background, without delay.
-fn stop(runtime: Runtime) {
-    if Handle::try_current().is_ok() {
-        runtime.shutdown_background();
-    } else {
-        runtime.shutdown_timeout(STOP_TIMEOUT);
+/// Counts the running threads of a runtime.
+#[derive(Default)]
+struct IoThreads {
+    running: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl IoThreads {
+    fn change(&self, change: impl FnOnce(usize) -> usize) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        *running = change(*running);
+        drop(running);
+        self.changed.notify_all();
+    }
+
+    fn wait_for_none(&self, limit: Duration) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(running, limit, |running| *running > 0);
+        drop(waited);
     }
 }
 
@@ -272,7 +339,7 @@ impl Pending {
     pub fn wait(&mut self, timeout: Option<Duration>) -> Option<Result<Report, SendError>> {
         let deadline = timeout.and_then(clock::deadline);
         let mut wait = pin!(self.pending.wait());
-        with_parker(|parker| parker.wait(deadline, |cx| wait.as_mut().poll(cx)))
+        poll_until(deadline, |cx| wait.as_mut().poll(cx))
     }
 
     /// As [`node::Pending::cancel`].
@@ -284,7 +351,6 @@ impl Pending {
 /// A subscription to a node's events.
 pub struct Events {
     events: node::Events,
-    handle: Handle,
 }
 
 impl Events {
@@ -293,7 +359,7 @@ impl Events {
     /// # Errors
     /// [`RecvError`].
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Event, RecvError> {
-        match wait(&self.handle, timeout.and_then(clock::deadline), self.events.next()) {
+        match wait(timeout, self.events.next()) {
             Some(Some(event)) => Ok(event),
             Some(None) => Err(RecvError::Closed),
             None => Err(RecvError::Timeout),
@@ -301,106 +367,48 @@ impl Events {
     }
 }
 
-/// Wakes a parked thread.
-struct ThreadWaker {
-    thread: Thread,
-    woken: AtomicBool,
-}
-
-impl Wake for ThreadWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.woken.swap(true, Ordering::AcqRel) {
-            self.thread.unpark();
-        }
-    }
-}
-
-/// Parks a thread until a future is ready. Each thread has one, created at its first wait, so that
-/// later waits allocate nothing. A stale wakeup of an earlier wait only causes one more poll.
-struct Parker {
-    thread: Arc<ThreadWaker>,
-    waker: Waker,
-    /// Receives the result of the thread's blocking send; a thread has one at a time.
-    completion: Arc<CompletionState>,
-}
-
-impl Parker {
-    fn new() -> Self {
-        let thread =
-            Arc::new(ThreadWaker { thread: thread::current(), woken: AtomicBool::new(false) });
-        let waker = Waker::from(thread.clone());
-        Self { thread, waker, completion: CompletionState::for_waiter() }
-    }
-
-    /// Yields to other threads. Returns the result of the send if it completes in that time.
-    fn yield_for_completion(&self) -> Option<SendResult> {
-        (0..YIELDS).find_map(|_| {
-            thread::yield_now();
-            self.completion.take()
-        })
-    }
-
-    /// Parks until `poll` is ready or the deadline passes. It is polled at least once.
-    fn wait<R>(
-        &self,
-        deadline: Option<Instant>,
-        mut poll: impl FnMut(&mut Context<'_>) -> Poll<R>,
-    ) -> Option<R> {
-        let mut cx = Context::from_waker(&self.waker);
-        loop {
-            if let Poll::Ready(output) = poll(&mut cx) {
-                return Some(output);
-            }
-            while !self.thread.woken.swap(false, Ordering::AcqRel) {
-                match deadline {
-                    None => thread::park(),
-                    Some(deadline) => {
-                        let remaining = deadline.saturating_duration_since(clock::now());
-                        if remaining.is_zero() {
-                            return None;
-                        }
-                        thread::park_timeout(remaining);
-                    }
-                }
-            }
-        }
-    }
-}
-
-thread_local! {
-    static PARKER: Parker = Parker::new();
-}
-
-/// Calls `f` with this thread's parker, or with a new one if the thread-local is already destroyed.
-fn with_parker<R>(f: impl FnOnce(&Parker) -> R) -> R {
-    let mut f = Some(f);
-    let mut call_once = |parker: &Parker| f.take().map(|f| f(parker));
-    let result = PARKER.try_with(&mut call_once).unwrap_or_else(|_| call_once(&Parker::new()));
-    match result {
-        Some(result) => result,
-        None => unreachable!("invariant B2: the function is called once"),
-    }
-}
-
-/// Polls a future on this thread until it is ready or the deadline passes. It is polled at least
-/// once. The node's runtime drives the future's timers.
-fn wait<F: Future>(handle: &Handle, deadline: Option<Instant>, future: F) -> Option<F::Output> {
-    wait_pinned(handle, deadline, pin!(future))
-}
-
-fn wait_pinned<F: Future + ?Sized>(
-    handle: &Handle,
+/// Polls a future without timers on this thread until it is ready or the deadline passes. It is
+/// polled at least once, and needs no node: it may come from anything that wakes its waker. For
+/// futures with timers there is [`Node::wait_until`].
+pub fn block_until<F: Future + ?Sized>(
     deadline: Option<Instant>,
     mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
-    with_parker(|parker| {
-        parker.wait(deadline, |cx| {
-            let _entered = handle.enter();
-            future.as_mut().poll(cx)
-        })
-    })
+    poll_until(deadline, |cx| future.as_mut().poll(cx))
+}
+
+/// Polls a future without timers on this thread until it is ready or the time has passed. It is
+/// polled at least once.
+fn wait<F: Future>(timeout: Option<Duration>, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_until(timeout.and_then(clock::deadline), |cx| future.as_mut().poll(cx))
+}
+
+/// Waits for a future that ends soon after its deadline has passed. The timer is this thread's, so
+/// that the future needs no runtime.
+fn wait_before<F: Future>(
+    deadline: Option<Instant>,
+    future: impl FnOnce(Passed) -> F,
+) -> F::Output {
+    let passed = Rc::new(Cell::new(false));
+    let mut future = pin!(future(Passed(passed.clone())));
+    if let Some(output) = poll_until(deadline, |cx| future.as_mut().poll(cx)) {
+        return output;
+    }
+    passed.set(true);
+    match poll_until(None, |cx| future.as_mut().poll(cx)) {
+        Some(output) => output,
+        None => unreachable!("invariant B1: a wait without a deadline ends with its future"),
+    }
+}
+
+/// Ready once a deadline has passed.
+struct Passed(Rc<Cell<bool>>);
+
+impl Future for Passed {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.0.get() { Poll::Ready(()) } else { Poll::Pending }
+    }
 }

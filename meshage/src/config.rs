@@ -1,12 +1,10 @@
 //! The configuration of a node. Each default is a constant, and its comment states where the value
 //! comes from. "The original" is minimega's Go package `meshage`.
 
-#[cfg(feature = "net")]
-use std::net::SocketAddr;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::address;
+use crate::address::{self, Endpoint, ZonedIp};
 use crate::error::ConfigError;
 use crate::name::{Namespace, NodeName};
 
@@ -40,6 +38,13 @@ pub const MSA_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest version string, in bytes.
 pub const VERSION_BYTES_MAX: usize = 256;
 
+/// The most interfaces that can be chosen, and the longest name of one, in bytes: more than any
+/// system has, or allows.
+pub const INTERFACES_MAX: usize = 64;
+const INTERFACE_BYTES_MAX: usize = 255;
+/// Every node on the network of an interface: what 255.255.255.255 is for IPv4.
+const ALL_NODES_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
 /// A valid configuration, built with [`Config::builder`].
 #[cfg_attr(
     not(feature = "net"),
@@ -50,8 +55,9 @@ pub struct Config {
     pub(crate) name: NodeName,
     pub(crate) namespace: Namespace,
     pub(crate) degree: u32,
-    pub(crate) broadcast: Vec<IpAddr>,
-    pub(crate) bind: IpAddr,
+    pub(crate) broadcast: Vec<Endpoint>,
+    pub(crate) interfaces: Vec<String>,
+    pub(crate) bind: ZonedIp,
     pub(crate) port: u16,
     pub(crate) listen_port: u16,
     pub(crate) version: String,
@@ -71,6 +77,7 @@ impl Config {
             namespace: String::new(),
             degree: 0,
             broadcast: Vec::new(),
+            interfaces: Vec::new(),
             bind: None,
             port: DEFAULT_PORT,
             listen_port: None,
@@ -93,12 +100,6 @@ impl Config {
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
     }
-
-    /// The address where the node listens for links.
-    #[cfg(feature = "net")]
-    pub(crate) fn listen_addr(&self) -> SocketAddr {
-        SocketAddr::new(self.bind, self.listen_port)
-    }
 }
 
 /// Collects a configuration; [`ConfigBuilder::build`] checks it.
@@ -109,6 +110,7 @@ pub struct ConfigBuilder {
     namespace: String,
     degree: u32,
     broadcast: Vec<String>,
+    interfaces: Vec<String>,
     bind: Option<String>,
     port: u16,
     listen_port: Option<u16>,
@@ -137,14 +139,33 @@ impl ConfigBuilder {
 
     /// Adds an address that solicitations are sent to. Default, if none is added: 255.255.255.255.
     ///
-    /// 127.255.255.255 reaches every node of this machine and no others.
+    /// 255.255.255.255 and IPv6 multicast addresses without a zone (`ff02::1`) stand for every
+    /// network that this machine is connected to at that time: the node sends once on each of them,
+    /// from its own address there. [`ConfigBuilder::interfaces`] restricts them. Any other address
+    /// is used as it is, by the routing table of the system. 127.255.255.255 reaches every node of
+    /// this machine and no others. An address may have a zone and a port: `ff02::1%eth0`,
+    /// `[ff02::1%eth0]:9000`.
     pub fn broadcast(mut self, ip: impl Into<String>) -> Self {
         self.broadcast.push(ip.into());
         self
     }
 
-    /// The address to listen on. Default: 0.0.0.0. With an IPv6 address the node listens on IPv6
-    /// (`::` accepts both).
+    /// Adds interfaces, by name, to send solicitations on. Default, if none is added: all that are
+    /// up. An interface that does not exist when the node starts is used as soon as it does.
+    pub fn interfaces<I>(mut self, names: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.interfaces.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// The address to listen on. Default: 0.0.0.0, or `::` if a broadcast address is an IPv6
+    /// address. `::` accepts both IPv4 and IPv6. A link-local address needs its zone:
+    /// `fe80::1%eth0`. A port (`[fe80::1%eth0]:9000`) is taken as the listen port.
+    ///
+    /// A node that is bound to one address also solicits from it, so that other nodes dial it.
     pub fn bind(mut self, ip: impl Into<String>) -> Self {
         self.bind = Some(ip.into());
         self
@@ -203,8 +224,9 @@ impl ConfigBuilder {
         self
     }
 
-    /// Adds a seed: an address (`host`, `host:port`, `[v6]:port`) that the node dials until it has
-    /// a link there, and again after that link breaks. The number of attempts is not limited.
+    /// Adds a seed: an address (`host`, `host:port`, `[v6]:port`, `fe80::1%eth0`) that the node
+    /// dials until it has a link there, and again after that link breaks. The number of attempts is
+    /// not limited.
     pub fn seed(mut self, address: impl Into<String>) -> Self {
         self.seeds.push(address.into());
         self
@@ -215,14 +237,34 @@ impl ConfigBuilder {
     /// # Errors
     /// [`ConfigError`], with the option and its valid values.
     pub fn build(self) -> Result<Config, ConfigError> {
-        let ip = |text: &String| text.parse().map_err(|_| ConfigError::Address(text.clone()));
-        let mut broadcast = self.broadcast.iter().map(ip).collect::<Result<Vec<_>, _>>()?;
+        let mut broadcast =
+            self.broadcast.iter().map(|text| endpoint(text)).collect::<Result<Vec<_>, _>>()?;
         if broadcast.is_empty() {
-            broadcast.push(Ipv4Addr::BROADCAST.into());
+            broadcast.push(Endpoint { ip: IpAddr::V4(Ipv4Addr::BROADCAST).into(), port: None });
         }
-        let bind = self.bind.as_ref().map_or(Ok(Ipv4Addr::UNSPECIFIED.into()), ip)?;
+        let unspecified = || Endpoint { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED).into(), port: None };
+        let bind = self.bind.as_ref().map_or_else(|| Ok(unspecified()), |text| endpoint(text))?;
+        let listen_port = match (self.listen_port, bind.port) {
+            (Some(port), Some(other)) if port != other => {
+                let hint = "its port must be equal to listen_port, or be left out";
+                return Err(ConfigError::Range("bind", hint));
+            }
+            (port, other) => port.or(other).unwrap_or(self.port),
+        };
+        let mut bind = bind.ip;
+        agree_on_family(&mut bind, &mut broadcast);
         for seed in &self.seeds {
-            address::split(seed, DEFAULT_PORT).map_err(|_| ConfigError::Address(seed.clone()))?;
+            let (host, _) = address::split(seed, DEFAULT_PORT)
+                .map_err(|_| ConfigError::Address(seed.clone()))?;
+            if ZonedIp::parse(host).is_some_and(|ip| ip.lacks_zone()) {
+                return Err(ConfigError::Zone(seed.clone()));
+            }
+        }
+        let valid = |name: &String| {
+            (1..=INTERFACE_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control)
+        };
+        if self.interfaces.len() > INTERFACES_MAX || !self.interfaces.iter().all(valid) {
+            return Err(ConfigError::Range("interfaces", "at most 64 names of 1 to 255 bytes"));
         }
         let in_range = |holds: bool, option, range| {
             if holds { Ok(()) } else { Err(ConfigError::Range(option, range)) }
@@ -238,9 +280,10 @@ impl ConfigBuilder {
             namespace: Namespace::new(&self.namespace)?,
             degree: self.degree,
             broadcast,
+            interfaces: self.interfaces,
             bind,
             port: self.port,
-            listen_port: self.listen_port.unwrap_or(self.port),
+            listen_port,
             version: self.version,
             timeout: self.timeout,
             msa_timeout: self.msa_timeout,
@@ -249,6 +292,29 @@ impl ConfigBuilder {
             worker_threads: self.worker_threads,
             seeds: self.seeds,
         })
+    }
+}
+
+/// Parses an address to listen on or to send to.
+fn endpoint(text: &str) -> Result<Endpoint, ConfigError> {
+    let endpoint = Endpoint::parse(text).ok_or_else(|| ConfigError::Address(text.into()))?;
+    if endpoint.ip.lacks_zone() {
+        return Err(ConfigError::Zone(text.into()));
+    }
+    Ok(endpoint)
+}
+
+/// Makes the node listen on the family in which it solicits, where the configuration leaves it open:
+/// a node that responds dials the source address of the solicitation.
+fn agree_on_family(bind: &mut ZonedIp, broadcast: &mut [Endpoint]) {
+    if bind.ip == Ipv4Addr::UNSPECIFIED && broadcast.iter().any(|to| to.ip.ip.is_ipv6()) {
+        bind.ip = Ipv6Addr::UNSPECIFIED.into();
+    }
+    // "Everywhere" means everywhere that the node can be dialled.
+    if bind.ip.is_ipv6() && !bind.ip.is_unspecified() {
+        for to in broadcast.iter_mut().filter(|to| to.ip.ip == Ipv4Addr::BROADCAST) {
+            to.ip.ip = ALL_NODES_V6.into();
+        }
     }
 }
 
@@ -266,15 +332,66 @@ mod tests {
         let config = Config::builder("a").build().expect("valid");
         assert_eq!(config.port, 9000);
         assert_eq!(config.listen_port, 9000);
-        assert_eq!(config.broadcast, [IpAddr::V4(Ipv4Addr::BROADCAST)]);
+        let everywhere = Endpoint { ip: IpAddr::V4(Ipv4Addr::BROADCAST).into(), port: None };
+        assert_eq!(config.broadcast, [everywhere]);
         assert_eq!(config.timeout, Duration::from_secs(10));
     }
 
     #[test]
     fn every_form_of_address_is_a_valid_seed() {
-        let seeds = ["host", "host:1", "10.0.0.1", "[::1]:1", "[::1]", "::1"];
+        let zoned = ["fe80::1%eth0", "[fe80::1%eth0]:9000"];
+        let seeds = ["host", "host:1", "10.0.0.1", "[::1]:1", "[::1]", "::1", zoned[0], zoned[1]];
         let builder = seeds.into_iter().fold(Config::builder("a"), ConfigBuilder::seed);
         assert_eq!(builder.build().expect("valid").seeds, seeds);
+    }
+
+    #[test]
+    fn bind_and_broadcast_take_a_zone_and_a_port() {
+        let built = |builder: ConfigBuilder| builder.build().expect("valid");
+        let config = built(Config::builder("a").bind("fe80::1%eth0"));
+        assert_eq!(config.bind.to_string(), "fe80::1%eth0");
+        assert_eq!(config.listen_port, 9000);
+        let config = built(Config::builder("a").port(1).bind("[fe80::1%eth0]:2"));
+        assert_eq!((config.bind.to_string().as_str(), config.listen_port), ("fe80::1%eth0", 2));
+        let config = built(Config::builder("a").broadcast("[ff02::1%eth0]:7"));
+        assert_eq!(config.broadcast[0].ip.to_string(), "ff02::1%eth0");
+        assert_eq!(config.broadcast[0].port, Some(7));
+        let two_ports = Config::builder("a").bind("10.0.0.1:2").listen_port(3).build();
+        assert!(two_ports.expect_err("which?").to_string().contains("listen_port"));
+    }
+
+    #[test]
+    fn a_link_local_address_without_a_zone_is_an_error_that_says_so() {
+        let with = |set: fn(ConfigBuilder, &'static str) -> ConfigBuilder, text| {
+            set(Config::builder("a"), text).build().expect_err("not valid").to_string()
+        };
+        let setters: [fn(ConfigBuilder, &'static str) -> ConfigBuilder; 3] =
+            [ConfigBuilder::bind, ConfigBuilder::broadcast, ConfigBuilder::seed];
+        for set in setters {
+            for text in ["fe80::1", "[fe80::1]:9000"] {
+                let error = with(set, text);
+                assert!(error.contains(text) && error.contains("needs a zone"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_listens_on_the_family_in_which_it_solicits() {
+        let config = Config::builder("a").broadcast("ff02::1").build().expect("valid");
+        assert_eq!(config.bind.to_string(), "::");
+        let config = Config::builder("a").bind("fe80::1%eth0").build().expect("valid");
+        assert_eq!(config.broadcast[0].ip.to_string(), "ff02::1");
+        let config = Config::builder("a").bind("::").build().expect("valid");
+        assert_eq!(config.broadcast[0].ip.to_string(), "255.255.255.255");
+    }
+
+    #[test]
+    fn interfaces_are_chosen_by_name() {
+        let config = Config::builder("a").interfaces(["eth0", "eth1"]).interfaces(["lo"]).build();
+        assert_eq!(config.expect("valid").interfaces, ["eth0", "eth1", "lo"]);
+        assert!(Config::builder("a").interfaces([""]).build().is_err());
+        assert!(Config::builder("a").interfaces(["a\nb"]).build().is_err());
+        assert!(Config::builder("a").interfaces(vec!["x"; INTERFACES_MAX + 1]).build().is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::address::ZONE_MISSING;
 use crate::encoding::Encoding;
 use crate::name::{NameError, NodeName};
 
@@ -34,6 +35,8 @@ pub enum ConfigError {
     Name(NameError),
     /// An address cannot be parsed; carries the text.
     Address(String),
+    /// A link-local IPv6 address has no zone; carries the text. Write `fe80::1%eth0`.
+    Zone(String),
     /// A value is out of its range; carries the option's name and the range.
     Range(&'static str, &'static str),
 }
@@ -42,7 +45,7 @@ impl ConfigError {
     fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Name(error) => Some(error),
-            Self::Address(_) | Self::Range(..) => None,
+            Self::Address(_) | Self::Zone(_) | Self::Range(..) => None,
         }
     }
 }
@@ -58,6 +61,7 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Name(error) => error.fmt(f),
             Self::Address(text) => write!(f, "{text:?} is not an IP address or host:port"),
+            Self::Zone(text) => write!(f, "{text:?}: {ZONE_MISSING}"),
             Self::Range(option, range) => write!(f, "{option} is out of range: {range}"),
         }
     }
@@ -71,7 +75,8 @@ pub enum StartError {
     AddressInUse(std::net::SocketAddr),
     /// The socket could not be opened.
     Bind(std::net::SocketAddr, io::Error),
-    /// The runtime's threads could not be started.
+    /// The node's threads could not be started, or the system lacks something else that they need;
+    /// carries the reason and what to do.
     Runtime(io::Error),
 }
 
@@ -91,7 +96,7 @@ impl fmt::Display for StartError {
                 write!(f, "{addr} is in use: choose another port, or a listen port of 0")
             }
             Self::Bind(addr, error) => write!(f, "cannot listen on {addr}: {error}"),
-            Self::Runtime(error) => write!(f, "cannot start the node's threads: {error}"),
+            Self::Runtime(error) => write!(f, "cannot start the node: {error}"),
         }
     }
 }
@@ -110,6 +115,8 @@ pub enum SendError {
     Again,
     /// The node is closed. If the message was already in flight, its outcome is unknown.
     Closed,
+    /// No thread could be started for the callback; carries the reason and what to do.
+    NoThread(String),
 }
 
 impl SendError {
@@ -128,6 +135,7 @@ impl fmt::Display for SendError {
             Self::SelfOnly => f.write_str("a node cannot send to itself"),
             Self::Again => f.write_str("the local queue is full: try again later"),
             Self::Closed => f.write_str("the node is closed"),
+            Self::NoThread(reason) => f.write_str(reason),
         }
     }
 }
@@ -173,6 +181,8 @@ pub enum RefuseReason {
     TooManyLinks,
     /// The node is closing.
     Closing,
+    /// The application at the other end hung up.
+    HungUp,
 }
 
 impl fmt::Display for RefuseReason {
@@ -184,6 +194,7 @@ impl fmt::Display for RefuseReason {
             Self::Full => "the node has enough links by now",
             Self::TooManyLinks => "the node has the maximum number of links",
             Self::Closing => "the node is closing",
+            Self::HungUp => "the other end hung up",
         })
     }
 }

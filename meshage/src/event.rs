@@ -1,23 +1,197 @@
 //! Events: changes of the mesh that a node reports to its application.
 
-use crate::name::NodeName;
+use std::fmt;
+use std::time::Duration;
+
+use crate::name::{Instance, NodeName};
 
 /// A change of the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
     /// A link to a peer is up.
-    LinkUp(NodeName),
-    /// The link to a peer is down.
-    LinkDown(NodeName),
+    LinkUp {
+        /// The peer's name.
+        peer: NodeName,
+        /// The peer's instance.
+        instance: Instance,
+    },
+    /// The last link to a peer is down.
+    LinkDown {
+        /// The peer's name.
+        peer: NodeName,
+        /// The peer's instance.
+        instance: Instance,
+        /// Why the link ended.
+        reason: LinkEnd,
+    },
     /// A node became reachable.
-    NodeJoined(NodeName),
+    NodeJoined {
+        /// The node's name.
+        node: NodeName,
+        /// The node's instance. A node that was restarted joins with another one.
+        instance: Instance,
+    },
     /// A node left the mesh, or can no longer be reached.
-    NodeLeft(NodeName),
+    NodeLeft {
+        /// The node's name.
+        node: NodeName,
+        /// The node's instance.
+        instance: Instance,
+        /// Whether it left in order.
+        departure: Departure,
+    },
     /// The effective network changed.
     Topology,
-    /// Two reachable nodes have this name.
-    NameConflict(NodeName),
+    /// A name is in use by another reachable node: this node's own name, or that of a node that
+    /// this node refused.
+    NameConflict {
+        /// The name.
+        name: NodeName,
+        /// What happened, in words.
+        reason: String,
+    },
+    /// No solicitation can be sent: this node finds no others until the cause is removed. Reported
+    /// once for each cause until a solicitation is sent. The node goes on trying.
+    DiscoveryFailed {
+        /// The cause, and what to do, in words.
+        reason: String,
+    },
     /// The application read its events too slowly, and some were dropped: take a new snapshot.
     Overflow,
+}
+
+impl Event {
+    /// The name of the node that the event is about, if it is about one.
+    pub fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::LinkUp { peer: name, .. }
+            | Self::LinkDown { peer: name, .. }
+            | Self::NodeJoined { node: name, .. }
+            | Self::NodeLeft { node: name, .. }
+            | Self::NameConflict { name, .. } => Some(name),
+            Self::Topology | Self::DiscoveryFailed { .. } | Self::Overflow => None,
+        }
+    }
+
+    /// The instance of the node that the event is about, if it is about one life of a node.
+    pub fn instance(&self) -> Option<Instance> {
+        match self {
+            Self::LinkUp { instance, .. }
+            | Self::LinkDown { instance, .. }
+            | Self::NodeJoined { instance, .. }
+            | Self::NodeLeft { instance, .. } => Some(*instance),
+            Self::Topology
+            | Self::NameConflict { .. }
+            | Self::DiscoveryFailed { .. }
+            | Self::Overflow => None,
+        }
+    }
+
+    /// Why it happened, in words, if the event has a reason.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::LinkDown { reason, .. } => Some(reason.to_string()),
+            Self::NodeLeft { departure, .. } => Some(departure.to_string()),
+            Self::NameConflict { reason, .. } | Self::DiscoveryFailed { reason } => {
+                Some(reason.clone())
+            }
+            Self::LinkUp { .. } | Self::NodeJoined { .. } | Self::Topology | Self::Overflow => None,
+        }
+    }
+
+    /// How a node departed, for [`Event::NodeLeft`].
+    pub fn departure(&self) -> Option<Departure> {
+        match self {
+            Self::NodeLeft { departure, .. } => Some(*departure),
+            Self::LinkUp { .. }
+            | Self::LinkDown { .. }
+            | Self::NodeJoined { .. }
+            | Self::Topology
+            | Self::NameConflict { .. }
+            | Self::DiscoveryFailed { .. }
+            | Self::Overflow => None,
+        }
+    }
+}
+
+/// How a node departed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Departure {
+    /// It was closed, and announced that it leaves.
+    Left,
+    /// It can no longer be reached, and has not announced that it leaves: it failed, or the network
+    /// between the two nodes did.
+    Failed,
+}
+
+impl fmt::Display for Departure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Left => "left",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// Why a link ended. Its `Display` is a phrase such as "silent for 3 s".
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LinkEnd {
+    /// Nothing arrived from the peer for this long.
+    Silent(Duration),
+    /// The peer's end was closed without a reason: its process ended, for example.
+    Closed,
+    /// The connection broke; carries the error.
+    Broken(String),
+    /// The peer left the mesh in order.
+    PeerLeft,
+    /// The application at this node hung up.
+    HungUp,
+    /// The application at the peer hung up.
+    HungUpByPeer,
+    /// The peer connected again, and the new link replaces this one.
+    Replaced,
+    /// One of the two nodes refused the link after it was up: the name of one of them is held by
+    /// another reachable node.
+    NameInUse,
+    /// The peer violated the protocol; carries how.
+    Breach(String),
+}
+
+impl fmt::Display for LinkEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent(time) => write!(f, "silent for {} s", time.as_secs_f64()),
+            Self::Closed => f.write_str("closed by the peer"),
+            Self::Broken(error) => write!(f, "broken: {error}"),
+            Self::PeerLeft => f.write_str("the peer left"),
+            Self::HungUp => f.write_str("hung up"),
+            Self::HungUpByPeer => f.write_str("hung up by the peer"),
+            Self::Replaced => f.write_str("replaced by a new link"),
+            Self::NameInUse => f.write_str("the name is in use"),
+            Self::Breach(what) => write!(f, "the peer violated the protocol: {what}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_names_its_node_instance_and_reason() {
+        let node = NodeName::new("b").expect("valid");
+        let instance = Instance(2);
+        let silent = LinkEnd::Silent(Duration::from_millis(3000));
+        let down = Event::LinkDown { peer: node.clone(), instance, reason: silent };
+        assert_eq!((down.node(), down.instance()), (Some(&node), Some(instance)));
+        assert_eq!(down.reason().as_deref(), Some("silent for 3 s"));
+        let left = Event::NodeLeft { node, instance, departure: Departure::Left };
+        assert_eq!(
+            (left.reason().as_deref(), left.departure()),
+            (Some("left"), Some(Departure::Left))
+        );
+        assert_eq!(Event::Topology.reason(), None);
+    }
 }

@@ -73,7 +73,7 @@ pub use error::{
     BodyError, ConfigError, DialError, HangupError, RecvError, RefuseReason, SendError, StartError,
     WaitError,
 };
-pub use event::Event;
+pub use event::{Departure, Event, LinkEnd};
 pub use message::{Command, Message, Outcome, Outgoing, Recipients, Report};
 pub use name::{Instance, LOLLIPOP_LENGTH, MessageId, NameError, Namespace, NodeName};
 #[cfg(feature = "net")]

@@ -156,6 +156,12 @@ impl Outgoing {
     }
 
     /// Sets how long the send waits for acknowledgements. Default: the node's timeout.
+    ///
+    /// With zero the message is sent and the send completes at once. An outcome is then
+    /// [`Outcome::Timeout`], which says that it is unknown, unless it is known at once:
+    /// [`Outcome::NoRoute`], or [`Outcome::Busy`] if the local queue is full. It is never
+    /// [`Outcome::Delivered`]. The message stays on its way for up to 10 s, with retries if
+    /// [`Outgoing::retry`] is set, and closing the node flushes it like any other.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

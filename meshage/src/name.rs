@@ -314,6 +314,22 @@ impl fmt::Display for MessageId {
     }
 }
 
+/// How often a name has been taken over from a node that failed. Of two reachable nodes with one
+/// name, the one with the higher claim holds it; with equal claims, the lesser instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Claim(pub u32);
+
+impl Claim {
+    /// The claim of a node that knows of no former holder of its name.
+    pub const FIRST: Self = Self(1);
+
+    /// The claim of a node that takes the name over.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
 /// The result of comparing two sequences of one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::{HashMap, HashMapExt as _};
 
-use crate::name::{Instance, LinkId, NodeName};
+use crate::name::{Claim, Instance, LinkId, NodeName};
 use crate::topology::Mesh;
 
 /// The announcement of one node, as input of the route computation.
@@ -21,6 +21,8 @@ pub struct Record<'a> {
     pub name: &'a NodeName,
     /// The node's instance.
     pub instance: Instance,
+    /// Its claim to the name.
+    pub claim: Claim,
     /// The peers it announces.
     pub peers: &'a [Instance],
 }
@@ -42,10 +44,20 @@ pub struct Route {
 struct Entry {
     name: NodeName,
     instance: Instance,
+    claim: Claim,
     parent: u32,
     hops: u32,
     /// The link to the next hop; `None` for this node itself.
     link: Option<LinkId>,
+}
+
+/// A part of a broadcast's tree that begins with a link of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Branch {
+    /// The link.
+    pub link: LinkId,
+    /// The number of nodes behind it.
+    pub nodes: u32,
 }
 
 /// The most broadcast trees of other nodes in the cache. It is cleared when it is full.
@@ -63,7 +75,7 @@ pub struct RouteTable {
     edges: Vec<u32>,
     by_name: HashMap<NodeName, u32>,
     by_instance: HashMap<Instance, u32>,
-    trees: Mutex<BTreeMap<u32, Arc<[LinkId]>>>,
+    trees: Mutex<BTreeMap<u32, Arc<[Branch]>>>,
 }
 
 const NONE: u32 = u32::MAX;
@@ -91,7 +103,9 @@ impl RouteTable {
         if !all.is_sorted_by(|a, b| by_name(a, b).is_lt()) {
             all.sort_unstable_by(by_name);
         }
-        let own_record = Record { name, instance: me, peers: &own_peers };
+        // This node's own claim does not matter: it routes its own name to itself.
+        let claim = Claim::FIRST;
+        let own_record = Record { name, instance: me, claim, peers: &own_peers };
         all.insert(all.partition_point(|other| by_name(other, &own_record).is_lt()), own_record);
 
         let graph = Graph::new(&all);
@@ -132,6 +146,7 @@ impl RouteTable {
             table.entries.push(Entry {
                 name: record.name.clone(),
                 instance: record.instance,
+                claim: record.claim,
                 parent: if parent == NONE { NONE } else { new_index[parent as usize] },
                 hops: tree.hops[old],
                 link: first_hop[old],
@@ -139,10 +154,15 @@ impl RouteTable {
             table.edges.extend(graph.neighbors(old as u32).iter().map(|&n| new_index[n as usize]));
             table.starts.push(table.edges.len() as u32);
             table.by_instance.insert(record.instance, new as u32);
-            // Of two nodes with the same name, every node routes the name to the lesser instance.
-            // This node's own name is never routed to another node.
-            table.by_name.entry(record.name.clone()).or_insert(new as u32);
+            // Of two nodes with the same name, every node routes the name to the one with the
+            // higher claim, or to the lesser instance. Instances ascend here.
+            let new = new as u32;
+            let holder = table.by_name.entry(record.name.clone()).or_insert(new);
+            if record.claim > table.entries[*holder as usize].claim {
+                *holder = new;
+            }
         }
+        // This node's own name is never routed to another node.
         table.by_name.insert(name.clone(), table.me);
         table
     }
@@ -198,6 +218,16 @@ impl RouteTable {
             .map(|(_, entry)| (&entry.name, entry.instance))
     }
 
+    /// The names of the other reachable nodes, sorted, each with the instance that holds it.
+    pub fn holders(&self) -> impl Iterator<Item = (&NodeName, Instance)> {
+        let holds = |index, name| self.by_name.get(name) == Some(&(index as u32));
+        let me = self.me as usize;
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(move |(index, entry)| *index != me && holds(*index, &entry.name))
+            .map(|(_, entry)| (&entry.name, entry.instance))
+    }
+
     /// The nodes on the path to entry `index`: this node first, that entry last.
     pub fn path(&self, index: usize) -> Vec<Instance> {
         let mut path = Vec::with_capacity(self.entries[index].hops as usize + 1);
@@ -221,26 +251,37 @@ impl RouteTable {
 
     /// The links over which this node forwards a broadcast of `source`; none if the source cannot
     /// be reached from here, or no node is downstream of this one.
-    pub fn broadcast_links(&self, source: Instance) -> Arc<[LinkId]> {
+    pub fn broadcast_branches(&self, source: Instance) -> Arc<[Branch]> {
         let Some(&root) = self.by_instance.get(&source) else {
             return Arc::new([]);
         };
         let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(links) = trees.get(&root) {
-            return links.clone();
+        if let Some(branches) = trees.get(&root) {
+            return branches.clone();
         }
-        let parent = tree(&self.starts, &self.edges, root).parent;
-        let links: Arc<[LinkId]> = self
+        let tree = tree(&self.starts, &self.edges, root);
+        let mut nodes = vec![1; self.entries.len()];
+        for &node in tree.order.iter().rev() {
+            if let Some(parent) = Some(tree.parent[node as usize]).filter(|&parent| parent != NONE)
+            {
+                nodes[parent as usize] += nodes[node as usize];
+            }
+        }
+        let branch = |&node: &u32| {
+            let link = self.entries[node as usize].link?;
+            Some(Branch { link, nodes: nodes[node as usize] })
+        };
+        let branches: Arc<[Branch]> = self
             .neighbors(self.me)
             .iter()
-            .filter(|&&n| parent[n as usize] == self.me)
-            .filter_map(|&n| self.entries[n as usize].link)
+            .filter(|&&node| tree.parent[node as usize] == self.me)
+            .filter_map(branch)
             .collect();
         if trees.len() >= TREES_MAX {
             trees.clear();
         }
-        trees.insert(root, links.clone());
-        links
+        trees.insert(root, branches.clone());
+        branches
     }
 
     /// The nodes that a broadcast of `source` reaches over one link of this node. A relay that
@@ -376,6 +417,7 @@ pub(crate) mod tests {
         let records = peers.iter().map(|(name, peers)| Record {
             name,
             instance: instance(name.as_str()),
+            claim: Claim::FIRST,
             peers,
         });
         let links =
@@ -404,7 +446,8 @@ pub(crate) mod tests {
     #[test]
     fn an_edge_that_only_one_end_announces_does_not_count() {
         let (a, b) = (node("a"), node("b"));
-        let records = [Record { name: &b, instance: instance("b"), peers: &[] }];
+        let records =
+            [Record { name: &b, instance: instance("b"), claim: Claim::FIRST, peers: &[] }];
         let links = BTreeMap::from([(instance("b"), LinkId(1))]);
         let table = RouteTable::compute(&a, instance("a"), records, &links);
         assert!(table.is_alone());
@@ -415,9 +458,12 @@ pub(crate) mod tests {
     fn a_broadcast_reaches_each_node_once() {
         let mut crossed = 0;
         for relay in ["a", "b", "c", "d", "e"] {
-            crossed += table(relay, SQUARE).broadcast_links(instance("a")).len();
+            crossed += table(relay, SQUARE).broadcast_branches(instance("a")).len();
         }
         assert_eq!(crossed, 4, "five nodes, four links");
+        let branch = |link, nodes| Branch { link: LinkId(link), nodes };
+        let branches = table("a", SQUARE).broadcast_branches(instance("a"));
+        assert_eq!(*branches, [branch(2, 3), branch(3, 1)], "b has d and e behind it");
     }
 
     #[test]
@@ -436,15 +482,20 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn all_nodes_route_a_duplicate_name_to_the_same_instance() {
+    fn all_nodes_route_a_duplicate_name_to_the_higher_claim_and_then_to_the_lesser_instance() {
         let (a, b) = (node("a"), node("b"));
-        let records = [
-            Record { name: &b, instance: Instance(9), peers: &[Instance(1)] },
-            Record { name: &b, instance: Instance(5), peers: &[Instance(1)] },
-        ];
         let links = BTreeMap::from([(Instance(9), LinkId(9)), (Instance(5), LinkId(5))]);
-        let table = RouteTable::compute(&a, Instance(1), records, &links);
-        assert_eq!(table.route("b").expect("reachable").instance, Instance(5));
-        assert_eq!(table.nodes(), 3);
+        for (claim, holder) in [(1, 5), (2, 9)] {
+            let claim = Claim(claim);
+            let peers = &[Instance(1)];
+            let records = [
+                Record { name: &b, instance: Instance(9), claim, peers },
+                Record { name: &b, instance: Instance(5), claim: Claim::FIRST, peers },
+            ];
+            let table = RouteTable::compute(&a, Instance(1), records, &links);
+            assert_eq!(table.route("b").expect("reachable").instance, Instance(holder));
+            assert_eq!(table.holders().collect::<Vec<_>>(), [(&b, Instance(holder))]);
+            assert_eq!(table.nodes(), 3);
+        }
     }
 }

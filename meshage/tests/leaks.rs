@@ -18,7 +18,7 @@ fn start_and_close() {
     a.dial(&address(b.node()), Some(SOON)).expect("linked");
     b.wait_for(WaitCondition::Count(2), Some(SOON)).expect("linked");
     b.node().recv_fd().expect("a descriptor");
-    b.node().set_snoop(Some(Box::new(|_| ())));
+    b.node().set_snoop(Some(Box::new(|_| ()))).expect("a thread");
     let done = |result: Result<meshage::Report, _>| assert!(result.expect("sent").all_delivered());
     let pending = a.node().send_with(Outgoing::broadcast("x"), done).expect("started");
     drop(a);

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{SOON, address, count, know_all, line, link, name, node, quiet, soon, start, until};
+use common::{
+    SOON, address, count, know_all, line, link, name, node, quiet, soon, start, until, until_event,
+};
 use meshage::{
-    DialError, Event, HangupError, Node, Outgoing, RecvError, SendError, WaitCondition, WaitError,
-    blocking,
+    Departure, DialError, Event, HangupError, Node, Outgoing, RecvError, SendError, WaitCondition,
+    WaitError, blocking,
 };
 
 #[tokio::test]
@@ -76,7 +78,7 @@ async fn a_node_that_closes_finishes_its_sends_and_leaves_in_order() {
         assert!(result.expect("sent").all_delivered());
     }
     let begin = Instant::now();
-    while soon(events.next()).await.expect("an event") != Event::NodeLeft(name("a")) {}
+    until_event(&mut events, |event| matches!(event, Event::NodeLeft { node, departure: Departure::Left, .. } if *node == name("a"))).await;
     assert!(
         begin.elapsed() < Duration::from_secs(2),
         "the node left in order and was not declared dead"
@@ -383,4 +385,106 @@ async fn messages_and_events_are_streams() {
     nodes[1].close();
     assert_eq!(soon(std::future::poll_fn(|cx| messages.as_mut().poll_next(cx))).await, None);
     drop(start(quiet("c")).await);
+}
+
+/// Receives a message, then closes.
+async fn close_on_receipt(node: Node) {
+    soon(node.recv()).await.expect("a message");
+    node.close();
+    soon(node.closed()).await;
+}
+
+#[tokio::test]
+async fn nodes_that_close_when_a_broadcast_arrives_are_all_reported_as_delivered() {
+    for round in 0..60 {
+        let nodes = line(&["a", "r", "b"]).await;
+        let closing: Vec<_> =
+            nodes[1..].iter().map(|node| tokio::spawn(close_on_receipt(node.clone()))).collect();
+        let report = nodes[0].broadcast("stop").await.expect("sent");
+        assert!(report.all_delivered(), "round {round}: {report:?}");
+        for closing in closing {
+            closing.await.expect("no panic");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_closes_leaves_as_soon_as_its_last_message_is_acknowledged() {
+    let nodes = line(&["a", "r", "b"]).await;
+    assert!(nodes[0].set([name("b")], "x").await.expect("sent").all_delivered());
+    let begin = Instant::now();
+    nodes[1].close();
+    soon(nodes[1].closed()).await;
+    assert!(begin.elapsed() < Duration::from_millis(400), "{:?}", begin.elapsed());
+}
+
+/// Two linked blocking nodes that are used, and dropped, when their thread has ended.
+struct UsedAtTheEnd {
+    a: blocking::Node,
+    b: blocking::Node,
+    done: mpsc::Sender<&'static str>,
+}
+
+fn start_blocking(name: &str) -> blocking::Node {
+    blocking::Node::start(quiet(name).build().expect("valid")).expect("started")
+}
+
+impl UsedAtTheEnd {
+    fn new(done: mpsc::Sender<&'static str>) -> Self {
+        let (a, b) = (start_blocking("a"), start_blocking("b"));
+        let nodes = Self { a, b, done };
+        nodes.a.dial(&address(nodes.b.node()), Some(SOON)).expect("linked");
+        nodes.use_them();
+        nodes
+    }
+
+    fn use_them(&self) {
+        let Self { a, b, .. } = self;
+        a.wait_for(WaitCondition::Count(2), Some(SOON)).expect("linked");
+        let report = a.send(Outgoing::set([name("b")], "x").timeout(SOON)).expect("sent");
+        assert!(report.all_delivered());
+        assert_eq!(b.recv(Some(SOON)).expect("received").body, "x");
+        assert_eq!(b.recv(Some(Duration::from_millis(5))), Err(RecvError::Timeout));
+        let mut pending = a.start_send(Outgoing::broadcast("y")).expect("started");
+        assert!(pending.wait(Some(SOON)).expect("in time").expect("sent").all_delivered());
+        assert_eq!(b.recv(Some(SOON)).expect("received").body, "y");
+        let missing = WaitCondition::Nodes(vec![name("nobody")]);
+        let missing = a.wait_for(missing, Some(Duration::from_millis(5)));
+        assert_eq!(missing, Err(WaitError::Timeout(vec![name("nobody")])));
+        let dialled = a.dial("127.0.0.1:1", Some(SOON));
+        assert!(matches!(dialled, Err(DialError::Connect(_))), "{dialled:?}");
+        let mut events = a.events();
+        assert_eq!(events.next(Some(Duration::ZERO)), Err(RecvError::Timeout));
+    }
+}
+
+impl Drop for UsedAtTheEnd {
+    fn drop(&mut self) {
+        self.use_them();
+        let late = start_blocking("late");
+        late.dial(&address(self.a.node()), Some(SOON)).expect("linked");
+        assert_eq!(self.a.hangup("nobody"), Err(HangupError::NotAPeer("nobody".into())));
+        drop(late);
+        let _ = self.done.send("used");
+    }
+}
+
+#[test]
+fn a_blocking_node_works_in_the_destructor_of_a_thread_local() {
+    use std::cell::OnceCell;
+    thread_local! {
+        /// Destroyed after the thread-locals of the library, because it is registered before.
+        static REGISTERED_BEFORE: OnceCell<OnceCell<UsedAtTheEnd>> = const { OnceCell::new() };
+        static REGISTERED_AFTER: OnceCell<UsedAtTheEnd> = const { OnceCell::new() };
+    }
+    let (done, used) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        REGISTERED_BEFORE.with(|cell| {
+            let cell = cell.get_or_init(OnceCell::new);
+            assert!(cell.set(UsedAtTheEnd::new(done.clone())).is_ok());
+        });
+        REGISTERED_AFTER.with(|cell| assert!(cell.set(UsedAtTheEnd::new(done)).is_ok()));
+    });
+    thread.join().expect("no panic");
+    assert_eq!(used.iter().collect::<Vec<_>>(), ["used", "used"]);
 }

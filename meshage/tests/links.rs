@@ -8,11 +8,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{SOON, address, count, know_all, link, name, node, quiet, soon, start, until, within};
+use common::{
+    SOON, address, count, know_all, link, name, node, quiet, soon, start, until, until_event,
+    within,
+};
 use meshage::wire::hello::{Hello, PREFACE_BYTES, Purpose};
 use meshage::{
-    Config, ConfigError, DialError, Event, HangupError, Instance, Namespace, Node, RefuseReason,
-    StartError, WaitCondition,
+    Config, ConfigError, Departure, DialError, Event, HangupError, Instance, LinkEnd, Namespace,
+    Node, RefuseReason, StartError, WaitCondition,
 };
 
 #[tokio::test]
@@ -118,13 +121,16 @@ async fn events_report_links_and_nodes() {
     let mut events = a.events();
     link(&b, &a).await;
     let mut seen = Vec::new();
-    while !seen.contains(&Event::NodeJoined(name("b"))) || !seen.contains(&Event::LinkUp(name("b")))
-    {
+    let (b_name, instance) = (name("b"), b.instance());
+    let joined = Event::NodeJoined { node: b_name.clone(), instance };
+    let up = Event::LinkUp { peer: b_name.clone(), instance };
+    while !seen.contains(&joined) || !seen.contains(&up) {
         seen.push(soon(events.next()).await.expect("an event"));
     }
     b.close();
-    while !seen.contains(&Event::NodeLeft(name("b"))) || !seen.contains(&Event::LinkDown(name("b")))
-    {
+    let left = Event::NodeLeft { node: b_name.clone(), instance, departure: Departure::Left };
+    let down = Event::LinkDown { peer: b_name, instance, reason: LinkEnd::PeerLeft };
+    while !seen.contains(&left) || !seen.contains(&down) {
         seen.push(soon(events.next()).await.expect("an event"));
     }
     a.close();
@@ -141,7 +147,11 @@ async fn a_second_node_of_the_same_name_is_refused_and_both_sides_get_an_event()
     let refused = newcomer.dial(&address(&hub)).await;
     assert!(matches!(refused, Err(DialError::Refused(RefuseReason::NameInUse))), "{refused:?}");
     for events in [&mut at_hub, &mut at_newcomer] {
-        while soon(events.next()).await.expect("an event") != Event::NameConflict(name("same")) {}
+        until_event(
+            events,
+            |event| matches!(event, Event::NameConflict { name: n, .. } if *n == name("same")),
+        )
+        .await;
     }
     // When the holder has left, the name is free.
     holder.close();

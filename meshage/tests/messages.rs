@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{SOON, count, know_all, line, link, name, node, quiet, soon, start, until};
+use common::{
+    SOON, count, know_all, line, link, name, node, quiet, soon, start, until, until_event,
+};
 use meshage::{Encoding, Event, Message, Node, NodeName, Outcome, Outgoing, RecvError, SendError};
 
 async fn recv(node: &Node) -> Message {
@@ -56,7 +58,11 @@ async fn a_request_to_a_distant_node_that_just_joined_is_acknowledged() {
         let joins = node("joins").await;
         let mut events = nodes[0].events();
         link(&joins, &nodes[3]).await;
-        while soon(events.next()).await.expect("an event") != Event::NodeJoined(name("joins")) {}
+        until_event(
+            &mut events,
+            |event| matches!(event, Event::NodeJoined { node, .. } if *node == name("joins")),
+        )
+        .await;
         let report = nodes[0].set([name("joins")], "request").await.expect("sent");
         assert!(report.all_delivered(), "round {round}: {report:?}");
         let report = joins.set([recv(&joins).await.source], "reply").await.expect("sent");
@@ -204,15 +210,17 @@ async fn a_relay_can_snoop_on_messages_in_transit() {
     let nodes = line(&["a", "relay", "b"]).await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = seen.clone();
-    nodes[1].set_snoop(Some(Box::new(move |message| {
-        sink.lock().expect("unpoisoned").push(message);
-    })));
+    nodes[1]
+        .set_snoop(Some(Box::new(move |message| {
+            sink.lock().expect("unpoisoned").push(message);
+        })))
+        .expect("a thread");
     for body in ["1", "2"] {
         assert!(nodes[0].set([name("b")], body).await.expect("sent").all_delivered());
     }
     assert!(nodes[0].set([name("relay")], "not this").await.expect("sent").all_delivered());
     until("both are snooped", || seen.lock().expect("unpoisoned").len() == 2).await;
-    nodes[1].set_snoop(None);
+    nodes[1].set_snoop(None).expect("no thread is needed");
     assert!(nodes[0].set([name("b")], "3").await.expect("sent").all_delivered());
     let seen = seen.lock().expect("unpoisoned");
     assert_eq!(seen.iter().map(|m| m.text().expect("text")).collect::<Vec<_>>(), ["1", "2"]);
@@ -354,4 +362,67 @@ async fn small_messages_overtake_large_ones_and_none_is_corrupted() {
         }
     }
     assert_eq!(count(&nodes[1], "net_breaches"), 0);
+}
+
+/// Sends without waiting, and returns the outcome for the only recipient.
+async fn send_unwaited(from: &Node, to: &str, body: impl Into<Bytes>) -> Outcome {
+    let outgoing = Outgoing::set([name(to)], body).timeout(Duration::ZERO);
+    from.send(outgoing).await.expect("sent").outcome(to).expect("an outcome")
+}
+
+#[tokio::test]
+async fn a_send_with_a_timeout_of_zero_does_not_wait_and_its_outcome_is_unknown() {
+    let nodes = line(&["a", "relay", "b"]).await;
+    for number in 0..1000_u32 {
+        let outcome = send_unwaited(&nodes[0], "b", number.to_string()).await;
+        assert_eq!(outcome, Outcome::Timeout, "message {number}");
+    }
+    for number in 0..1000_u32 {
+        assert_eq!(recv(&nodes[2]).await.body, number.to_string(), "all of them arrive");
+    }
+    let large = vec![7; 5 << 20];
+    assert_eq!(send_unwaited(&nodes[0], "b", large.clone()).await, Outcome::Timeout);
+    assert!(recv(&nodes[2]).await.body == large, "a large body is sent to its end");
+
+    let several = Outgoing::set(["relay", "absent"].map(name), "x").timeout(Duration::ZERO);
+    let report = nodes[0].send(several).await.expect("sent");
+    assert_eq!(report.outcome("relay"), Some(Outcome::Timeout));
+    assert_eq!(report.outcome("absent"), Some(Outcome::NoRoute), "known at once");
+    let report = nodes[0].send(Outgoing::broadcast("all").timeout(Duration::ZERO)).await;
+    let outcomes: Vec<_> = report.expect("sent").outcomes().iter().map(|(_, o)| *o).collect();
+    assert_eq!(outcomes, [Outcome::Timeout; 2]);
+    assert_eq!(recv(&nodes[2]).await.body, "all");
+
+    let mut pending = nodes[0]
+        .start_send(Outgoing::set([name("b")], "pending").timeout(Duration::ZERO))
+        .expect("started");
+    let report = pending.try_wait().expect("it has ended").expect("sent");
+    assert_eq!(report.outcome("b"), Some(Outcome::Timeout));
+    assert_eq!(recv(&nodes[2]).await.body, "pending");
+}
+
+#[tokio::test]
+async fn a_message_that_was_sent_without_waiting_is_flushed_when_the_node_closes() {
+    let nodes = line(&["a", "relay", "b"]).await;
+    let body = vec![7; 8 << 20];
+    assert_eq!(send_unwaited(&nodes[0], "b", body.clone()).await, Outcome::Timeout);
+    nodes[0].close();
+    assert!(recv(&nodes[2]).await.body == body);
+}
+
+#[tokio::test]
+async fn a_send_with_a_timeout_of_zero_is_busy_if_the_local_queue_is_full() {
+    let (a, b) = (node("a").await, start(quiet("b").receive_buffer(1)).await);
+    link(&a, &b).await;
+    know_all(&[a.clone(), b.clone()]).await;
+    assert!(a.set([name("b")], "the only one").await.expect("sent").all_delivered());
+    let body = Bytes::from(vec![0; 63 << 20]);
+    for _ in 0..2 {
+        assert_eq!(send_unwaited(&a, "b", body.clone()).await, Outcome::Timeout);
+    }
+    let begin = Instant::now();
+    assert_eq!(send_unwaited(&a, "b", body.clone()).await, Outcome::Busy);
+    let outgoing = Outgoing::set([name("b")], body).timeout(Duration::ZERO);
+    assert!(matches!(a.start_send(outgoing), Err(SendError::Again)), "it can be sent later");
+    assert!(begin.elapsed() < Duration::from_secs(5));
 }

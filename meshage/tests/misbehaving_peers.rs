@@ -30,6 +30,8 @@ impl RawPeer {
             name: name("a"),
             instance: Instance(7),
             sequence: meshage::name::Sequence(LOLLIPOP_LENGTH),
+            claim: meshage::name::Claim::FIRST,
+            leaving: false,
             peers: vec![node.instance()],
         };
         for frame in [

@@ -152,17 +152,53 @@ fn two_islands_with_one_name_in_both_merge_and_agree_on_its_holder() {
     sim.network().heal_all();
     sim.release();
     sim.dial("a", "b");
-    let joined = sim.run_until_full(20 * SECOND);
-    assert!(joined.is_some(), "all four are in every table");
-    let holder = |sim: &Sim, host_name: &str| {
-        let routes = sim.routes(sim.host(host_name)).expect("it runs");
-        routes.route("x").expect("held").instance
-    };
-    assert_eq!(holder(&sim, "a"), holder(&sim, "b"), "the same everywhere");
+    sim.run_for(5 * SECOND);
+    // Neither knew of the other, so that the lesser instance holds the name. The other is refused.
+    let (x, other) = (sim.host("x"), sim.host("other-x"));
+    let holder = if sim.instance(x) < sim.instance(other) { x } else { other };
+    let refused = if holder == x { other } else { x };
+    assert_eq!((sim.known_nodes(holder), sim.known_nodes(refused)), (3, 1));
+    sim.check_holder(holder);
     assert!(sim.counters().conflicts > 0, "applications receive an event");
     let send_id = sim.send_to("a", ["x"], 10);
     sim.run_for(SECOND);
     assert!(sim.report(send_id).expect("ended").all_delivered());
+}
+
+#[test]
+fn a_former_holder_that_comes_back_does_not_get_its_name_back() {
+    for seed in 1..21 {
+        for island in [&["x"][..], &["x", "i", "j"]] {
+            let mut sim = Sim::new(seed, false);
+            for name in ["a", "b", "c", "i", "j", "x"] {
+                sim.add(NodeSpec::new(name, 2));
+            }
+            sim.settle_down();
+            for name in island {
+                let host_id = sim.host(name);
+                sim.network().set_group(host_id, 1);
+            }
+            sim.run_for(5 * SECOND);
+            let spec = NodeSpec { host_name: "replacement".into(), ..NodeSpec::new("x", 2) };
+            let replacement = sim.add(spec);
+            sim.run_for(10 * SECOND);
+            sim.network().heal_all();
+            sim.release();
+            // Beacons join the two meshes, in a minute at most.
+            sim.run_for(70 * SECOND);
+            sim.check_holder(replacement);
+            let old = sim.host("x");
+            assert_eq!(sim.known_nodes(old), 1, "seed {seed}: the former holder is refused");
+            for name in ["a", "b", "c", "i", "j"] {
+                assert_eq!(sim.known_nodes(sim.host(name)), 6, "seed {seed}: at {name}");
+            }
+            assert!(sim.counters().conflicts > 0);
+            // When the replacement leaves, the name is free.
+            sim.leave(replacement);
+            let back = sim.run_until(15 * SECOND, |sim| sim.known_nodes(old) == 6);
+            assert!(back.is_some(), "seed {seed}: accepted again");
+        }
+    }
 }
 
 #[test]
@@ -279,4 +315,78 @@ fn a_broadcast_crosses_each_link_of_its_tree_once() {
     sim.run_for(SECOND);
     assert_eq!(sim.counters().total().data.0 - before, 11);
     assert_eq!(sim.report(send_id).expect("ended").delivered().count(), 11);
+}
+
+/// Closes each of these nodes as soon as it has received a message, until all have left.
+fn close_on_receipt(sim: &mut Sim, names: &[&str]) {
+    let mut open = names.to_vec();
+    let limit = sim.now() + 5 * SECOND;
+    while names.iter().any(|name| sim.is_running(sim.host(name))) {
+        assert!(sim.now() < limit, "every node receives the message and leaves");
+        open.retain(|name| {
+            let received = !sim.received(name).is_empty();
+            if received {
+                sim.close(sim.host(name));
+            }
+            !received
+        });
+        sim.run_for(Duration::from_micros(100));
+    }
+}
+
+#[test]
+fn nodes_that_close_when_a_broadcast_arrives_are_all_reported_as_delivered() {
+    let mut sim = Sim::line(["a", "r", "s", "b"]);
+    let send_id = sim.broadcast("a", 100);
+    close_on_receipt(&mut sim, &["r", "s", "b"]);
+    let report = sim.report(send_id).expect("ended");
+    assert!(report.all_delivered(), "{report:?}");
+    assert!(sim.now() < 10 * SECOND);
+}
+
+#[test]
+fn a_relay_that_closes_passes_on_the_acknowledgements_of_what_it_forwarded() {
+    let mut sim = Sim::line(["a", "r", "b"]);
+    sim.set_snoop("r", true);
+    let send_ids: Vec<_> = (0..20).map(|_| sim.send_to("a", ["b"], 50)).collect();
+    let passed = sim.run_until_stepping(SECOND, Duration::from_micros(100), &mut |sim: &Sim| {
+        sim.snooped("r").len() == send_ids.len()
+    });
+    assert!(passed.is_some(), "the relay has forwarded them");
+    assert!(sim.report(send_ids[19]).is_none(), "the last is not acknowledged yet");
+    let r = sim.host("r");
+    sim.close(r);
+    sim.run_for(Duration::from_millis(1));
+    let refused = sim.send_to("a", ["b"], 50);
+    let left = sim.run_until(SECOND, |sim| !sim.is_running(r)).expect("it leaves");
+    println!("left after {left:?}");
+    assert!(left < Duration::from_millis(100), "it leaves once they are acknowledged");
+    sim.run_for(SECOND);
+    for send_id in send_ids {
+        let report = sim.report(send_id).expect("ended");
+        assert!(report.all_delivered(), "{report:?}");
+    }
+    assert!(!sim.report(refused).expect("ended").all_delivered());
+    assert_eq!(sim.received("b").len(), 20, "a closing relay forwards no further message");
+}
+
+#[test]
+fn nodes_of_a_meshed_network_that_close_when_a_broadcast_arrives_are_all_reported_as_delivered() {
+    for seed in 1..31 {
+        let mut sim = Sim::new(seed, false);
+        sim.record_inboxes();
+        let names: Vec<String> = (0..10).map(|number| format!("n{number:03}")).collect();
+        for name in &names {
+            sim.add(NodeSpec::new(name, 3));
+        }
+        sim.settle_down();
+        sim.run_for(2 * SECOND);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let send_id = sim.broadcast(names[0], 100);
+        close_on_receipt(&mut sim, &names[1..]);
+        let ended = sim.run_until(SECOND, |sim| sim.report(send_id).is_some());
+        assert!(ended.is_some(), "seed {seed}: the send has ended");
+        let report = sim.report(send_id).expect("ended");
+        assert!(report.all_delivered(), "seed {seed}: {report:?}");
+    }
 }

@@ -8,9 +8,9 @@ use std::path::Path;
 use bytes::Bytes;
 
 use meshage::error::RefuseReason;
-use meshage::name::{Instance, Namespace, NodeName, Sequence};
+use meshage::name::{Claim, Instance, Namespace, NodeName, Sequence};
 use meshage::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
-use meshage::wire::control::{Announcement, ControlFrame};
+use meshage::wire::control::{Announcement, ControlFrame, FormerHolder};
 use meshage::wire::data::{
     Channel, Chunk, DataFrame, DataHeader, MessageSequence, Target, Targets,
 };
@@ -125,11 +125,23 @@ fn controls() -> Vec<(&'static str, ControlFrame)> {
                 name: name("ada"),
                 instance: Instance(7),
                 sequence: Sequence(17),
+                claim: Claim(2),
+                leaving: false,
                 peers: vec![Instance(8), Instance(300)],
             }),
         ),
         ("synced", ControlFrame::Synced),
         ("leaving", ControlFrame::Leaving),
+        (
+            "claims",
+            ControlFrame::Claims {
+                entries: vec![FormerHolder {
+                    name: name("bob"),
+                    instance: Instance(8),
+                    claim: Claim::FIRST,
+                }],
+            },
+        ),
     ]
 }
 

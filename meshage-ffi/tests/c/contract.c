@@ -33,6 +33,44 @@ static int functions(void)
             meshage_config_namespace;
         if (!f) return 1;
     }
+    { meshage_send_options * (*f)(void) = meshage_send_options_create; if (!f) return 1; }
+    { void (*f)(meshage_send_options *options) = meshage_send_options_free; if (!f) return 1; }
+    {
+        meshage_status (*f)(meshage_send_options *options, int32_t ms) =
+            meshage_send_options_timeout;
+        if (!f) return 1;
+    }
+    {
+        meshage_status (*f)(meshage_send_options *options, bool retry) =
+            meshage_send_options_retry;
+        if (!f) return 1;
+    }
+    {
+        meshage_status (*f)(meshage_node *node, const char *const *recipients, size_t count,
+            const void *body, size_t len, const meshage_send_options *options,
+            meshage_report **report) = meshage_set_with;
+        if (!f) return 1;
+    }
+    {
+        meshage_status (*f)(meshage_node *node, const void *body, size_t len,
+            const meshage_send_options *options, meshage_report **report) =
+            meshage_broadcast_with;
+        if (!f) return 1;
+    }
+    {
+        meshage_status (*f)(meshage_node *node, const meshage_message *message,
+            const meshage_send_options *options, meshage_report **report) = meshage_send_with;
+        if (!f) return 1;
+    }
+    {
+        meshage_status (*f)(meshage_node *node, const meshage_message *message,
+            const meshage_send_options *options, meshage_report_cb cb, void *user_data,
+            meshage_op **op) = meshage_send_async_with;
+        if (!f) return 1;
+    }
+    { uint64_t (*f)(const meshage_event *event) = meshage_event_instance; if (!f) return 1; }
+    { const char * (*f)(const meshage_event *event) = meshage_event_reason; if (!f) return 1; }
+    { int32_t (*f)(const meshage_event *event) = meshage_event_departure; if (!f) return 1; }
     {
         meshage_status (*f)(meshage_config *config, uint32_t degree) =
             meshage_config_degree;
@@ -340,6 +378,7 @@ static int types(void)
     { struct meshage_message *p = NULL; meshage_message *q = p; if (q) return 1; }
     { struct meshage_report *p = NULL; meshage_report *q = p; if (q) return 1; }
     { struct meshage_op *p = NULL; meshage_op *q = p; if (q) return 1; }
+    { struct meshage_send_options *p = NULL; meshage_send_options *q = p; if (q) return 1; }
     { struct meshage_names *p = NULL; meshage_names *q = p; if (q) return 1; }
     { struct meshage_mesh *p = NULL; meshage_mesh *q = p; if (q) return 1; }
     { struct meshage_event *p = NULL; meshage_event *q = p; if (q) return 1; }

@@ -57,15 +57,27 @@ static void options(void)
     STATUS(MESHAGE_ERR_INVALID, meshage_config_degree(config, 257));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_broadcast(config, "nowhere"));
     STATUS(MESHAGE_ERR_UTF8, meshage_config_broadcast(config, BAD_UTF8));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_broadcast(config, "fe80::1"));
+    CHECK(strstr(meshage_last_error(), "needs a zone") != NULL);
+    OK(meshage_config_broadcast(config, "ff02::1"));
+    OK(meshage_config_broadcast(config, "[ff02::1%no-such-0]:9000"));
+    STATUS(MESHAGE_ERR_UTF8, meshage_config_interface(config, BAD_UTF8));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_interface(config, ""));
+    OK(meshage_config_interface(config, "no-such-0"));
+    OK(meshage_config_interface(config, "no-such-1"));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_bind(config, ""));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_bind(config, "[fe80::1]:9000"));
+    OK(meshage_config_bind(config, "fe80::1%no-such-0"));
     STATUS(MESHAGE_ERR_UTF8, meshage_config_version(config, BAD_UTF8));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_version(config, version));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_timeout(config, -3));
     OK(meshage_config_timeout(config, MESHAGE_INFINITE));
-    OK(meshage_config_timeout(config, MESHAGE_DEFAULT));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_timeout(config, MESHAGE_DEFAULT));
+    CHECK(strstr(meshage_last_error(), "timeout") != NULL);
     OK(meshage_config_timeout(config, 0));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_msa_timeout(config, 99));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_msa_timeout(config, MESHAGE_INFINITE));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_msa_timeout(config, MESHAGE_DEFAULT));
     OK(meshage_config_msa_timeout(config, 100));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_receive_buffer(config, 0));
     STATUS(MESHAGE_ERR_INVALID, meshage_config_receive_buffer(config, (size_t)-1));
@@ -77,6 +89,8 @@ static void options(void)
     STATUS(MESHAGE_ERR_INVALID, meshage_config_seed_address(config, "h:99999"));
     OK(meshage_config_seed_address(config, "host"));
     OK(meshage_config_seed_address(config, "[::1]:9000"));
+    STATUS(MESHAGE_ERR_INVALID, meshage_config_seed_address(config, "fe80::1"));
+    OK(meshage_config_seed_address(config, "[fe80::1%no-such-0]:9000"));
     meshage_config_free(config);
 }
 
@@ -108,8 +122,8 @@ static void arguments(void)
     STATUS(MESHAGE_ERR_INVALID, meshage_node_set_msa_timeout(node, MESHAGE_INFINITE));
     OK(meshage_node_set_msa_timeout(node, 2500));
     CHECK(meshage_node_msa_timeout(node) == 2500);
-    OK(meshage_node_set_msa_timeout(node, MESHAGE_DEFAULT));
-    CHECK(meshage_node_msa_timeout(node) == MESHAGE_DEFAULT_MSA_TIMEOUT_MS);
+    STATUS(MESHAGE_ERR_INVALID, meshage_node_set_msa_timeout(node, MESHAGE_DEFAULT));
+    CHECK(meshage_node_msa_timeout(node) == 2500);
     STATUS(MESHAGE_ERR_UTF8, meshage_message_add_recipient(message, BAD_UTF8));
     STATUS(MESHAGE_ERR_INVALID, meshage_message_add_recipient(message, "a:b"));
     CHECK(meshage_message_recipient_count(message) == 0);

@@ -58,6 +58,45 @@ static void failures(const meshage::node &a, const meshage::node &b)
     CHECK(throws(status::not_found, [&] { a.hangup("nobody"); }));
 }
 
+static void options(const meshage::node &a, const meshage::node &b)
+{
+    auto retry = meshage::send_options().retry().timeout(soon);
+    CHECK(a.set("b", "set", retry).all());
+    CHECK(a.broadcast("broadcast", retry).all());
+    CHECK(a.send(meshage::message("send").to("b"), retry).all());
+    CHECK(a.try_set("b", "defaults", meshage::send_options()).code() == status::ok);
+    for (const char *text : {"set", "broadcast", "send", "defaults"})
+        CHECK(b.recv(soon).text() == text);
+    CHECK(throws(status::invalid, [&] { retry.timeout(-1s); }));
+
+    // A retried send begins before its recipient exists.
+    count arrived;
+    a.send_async(
+        meshage::message("async").to("late"),
+        [&](meshage::sent sent) {
+            CHECK(sent);
+            arrived.up();
+        },
+        retry);
+    CHECK(a.try_set("late", "x", retry.retry(false)).code() == status::no_route);
+    {
+        const meshage::node late(alone("late"));
+        join(a, late);
+        CHECK(late.recv(soon).text() == "async");
+        CHECK(arrived.reaches(1));
+    }
+
+    // At once: sent, and the outcome is not known.
+    const auto at_once = meshage::send_options().timeout(meshage::at_once);
+    for (int i = 0; i < 100; ++i) {
+        CHECK(a.try_set("b", "x", at_once).code() == status::timeout);
+        CHECK(a.try_set("b", "x", meshage::at_once).code() == status::timeout);
+    }
+    for (int i = 0; i < 200; ++i)
+        CHECK(b.recv(soon).text() == "x");
+    CHECK(a.try_set("nobody", "x", at_once).code() == status::no_route);
+}
+
 static void polls(const meshage::node &a, const meshage::node &b)
 {
     for (int i = 0; i < 3; ++i)
@@ -121,6 +160,8 @@ static void events(const meshage::node &a, meshage::node b)
     while (!joined) {
         const meshage::event event = a.next_event(soon);
         joined = event.kind == meshage::event_kind::node_joined && event.node == "b";
+        CHECK(!joined || (event.instance != 0 && event.reason.empty()));
+        CHECK(event.departure == meshage::departure::none);
     }
     a.hangup("b");
     bool left = false;
@@ -128,6 +169,9 @@ static void events(const meshage::node &a, meshage::node b)
         const auto event = a.try_next_event(soon);
         CHECK(event);
         left = event->kind == meshage::event_kind::node_left && event->node == "b";
+        CHECK(!left || event->departure != meshage::departure::none);
+        if (event->kind == meshage::event_kind::link_down)
+            CHECK(event->instance != 0 && !event->reason.empty());
     }
     // A waiting call returns when the node is closed.
     std::thread waits([&] { CHECK(b.try_recv(meshage::forever).code() == status::closed); });
@@ -144,6 +188,7 @@ int main()
     join(a, b);
     sends(a, b);
     failures(a, b);
+    options(a, b);
     polls(a, b);
     topology(a, b);
     events(a, std::move(b));

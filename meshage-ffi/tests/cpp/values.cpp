@@ -68,6 +68,9 @@ static void errors()
     CHECK(throws(status::invalid, [] { meshage::config(std::string_view("a\0b", 3)); }));
     CHECK(throws(status::utf8, [] { meshage::config("\xff"); }));
     CHECK(throws(status::invalid, [] { meshage::node(meshage::config("no spaces")); }));
+    // `usual` stands for the setting, so it is no value of it.
+    CHECK(throws(status::invalid, [] { meshage::config("a").timeout(meshage::usual); }));
+    CHECK(throws(status::invalid, [] { meshage::config("a").msa_timeout(meshage::usual); }));
     try {
         meshage::config("a").broadcast("nonsense");
         CHECK(!"it throws");
@@ -84,6 +87,7 @@ static void configurations()
     config.name_space("values")
         .degree(2)
         .broadcast("127.255.255.255")
+        .interface_name("lo")
         .bind("127.0.0.1")
         .port(0)
         .listen_port(0)

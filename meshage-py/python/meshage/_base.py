@@ -43,15 +43,21 @@ class NodeBase:
         receive_buffer: int = RECEIVE_BUFFER,
         max_message: int = MAX_MESSAGE,
         seeds: str | Sequence[str] = (),
+        interfaces: str | Sequence[str] = (),
     ) -> None:
         """Start a node.
 
         ``degree`` is the number of links that the node looks for. With fewer links it sends
-        solicitations to the ``broadcast`` addresses. ``port`` is the port of the mesh, for TCP and
+        solicitations to the ``broadcast`` addresses. ``"255.255.255.255"`` and IPv6 multicast
+        addresses such as ``"ff02::1"`` stand for every network that this machine is connected to:
+        the node sends once on each of them, or on those of the ``interfaces`` (names such as
+        ``"eth0"``; one that does not exist yet is used as soon as it does). Any other address is
+        used as it is. ``bind`` is the address to listen on, and to solicit from. A link-local
+        address has a zone, here and in ``seeds``: ``"fe80::1%eth0"``. ``port`` is the port of the mesh, for TCP and
         UDP. ``listen_port`` is the TCP port alone, so that several nodes can share a machine; 0
         selects any free port.
         ``seeds`` are addresses that the node dials whenever it is not linked to them. A bare
-        ``str`` is one address, for ``seeds`` and for ``broadcast``. Times are in seconds,
+        ``str`` is one item, for ``seeds``, ``broadcast`` and ``interfaces``. Times are in seconds,
         ``max_message`` is in bytes.
 
         Raises ``BindError`` if the port is in use and ``InvalidArgument`` for an invalid option.
@@ -72,6 +78,7 @@ class NodeBase:
             receive_buffer,
             max_message,
             [seeds] if isinstance(seeds, str) else list(seeds),
+            [interfaces] if isinstance(interfaces, str) else list(interfaces),
         )
         _exit.close_at_exit(self._core)
 

@@ -28,6 +28,8 @@ class EventKind(IntEnum):
     """Two reachable nodes have the same name."""
     OVERFLOW = 7
     """The queue was full and events were dropped: take a new snapshot of the mesh."""
+    DISCOVERY_FAILED = 8
+    """No solicitation can be sent, so that no other node can be found. The node goes on trying."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,7 @@ class Core:
         receive_buffer: int,
         max_message: int,
         seeds: Sequence[str],
+        interfaces: Sequence[str],
     ) -> Core: ...
     @property
     def name(self) -> str: ...

@@ -29,6 +29,8 @@ class Node(NodeBase):
     def dial(self, address: str, *, timeout: float | None = None) -> None:
         """Link to the node that listens at ``host``, ``host:port`` or ``[v6]:port``.
 
+        A link-local address has a zone: ``fe80::1%eth0``.
+
         Raises ``DialError`` if no node answers or if one of the two nodes refuses the link.
         """
         self._core.dial(address, timeout)
@@ -46,6 +48,10 @@ class Node(NodeBase):
         retry: bool = False,
     ) -> list[str]:
         """Send to the named nodes, wait until all have the message, and return their names.
+
+        With a ``timeout`` of 0 the message is sent and the call does not wait. An outcome is then
+        ``TIMEOUT``, which says that it is unknown, unless it is known at once: ``NO_ROUTE``, or
+        ``BUSY`` if the node's own queue is full.
 
         With ``retry`` the send is repeated until the deadline, along the current route. Raises
         ``SendError``, which has the outcome for each recipient; with one recipient also

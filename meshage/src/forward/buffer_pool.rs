@@ -73,6 +73,12 @@ impl BufferPool {
         drop(mem::take(&mut *self.lock()));
     }
 
+    /// As [`BufferPool::release`], unless the pool is locked. Returns whether it was not.
+    pub fn try_release(&self) -> bool {
+        let state = self.state.try_lock();
+        state.map(|mut state| drop(mem::take(&mut *state))).is_ok()
+    }
+
     /// How many bytes are kept.
     pub fn bytes(&self) -> usize {
         self.lock().bytes

@@ -30,6 +30,7 @@ pub mod plan;
 pub mod plane;
 pub mod read_buffer;
 pub mod reassembly;
+pub mod transit;
 
 #[cfg(test)]
 mod tests;

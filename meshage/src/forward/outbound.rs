@@ -13,7 +13,7 @@ mod batch;
 mod queues;
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -71,6 +71,8 @@ pub struct Outbound {
     chunk_bytes: AtomicUsize,
     /// What the link's writer has taken and not written yet, because the path is slow.
     held_bytes: AtomicUsize,
+    /// How many acknowledgements are missing of the last message that was forwarded over the link.
+    unacknowledged: AtomicU32,
 }
 
 impl Default for Outbound {
@@ -79,6 +81,7 @@ impl Default for Outbound {
             state: Mutex::default(),
             chunk_bytes: AtomicUsize::new(CHUNK_BYTES),
             held_bytes: AtomicUsize::new(0),
+            unacknowledged: AtomicU32::new(0),
         }
     }
 }
@@ -112,6 +115,22 @@ impl Outbound {
     /// Records what the link's writer has taken and not written yet.
     pub fn set_held_bytes(&self, bytes: usize) {
         self.held_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Records that a message is being forwarded that this many nodes acknowledge or refuse.
+    pub fn expect_acknowledgements(&self, nodes: u32) {
+        self.unacknowledged.store(nodes, Ordering::Relaxed);
+    }
+
+    /// Records acknowledgements and refusals that were received over the link, to be passed on.
+    pub fn received_acknowledgements(&self, count: u32) {
+        let subtract = |missing: u32| Some(missing.saturating_sub(count));
+        let _ = self.unacknowledged.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
+    }
+
+    /// Whether acknowledgements of the last message that was forwarded are missing.
+    pub fn lacks_acknowledgements(&self) -> bool {
+        self.unacknowledged.load(Ordering::Relaxed) > 0
     }
 
     /// Queues a frame: the payload that `write` appends, then `body`. This does not wake the
@@ -233,6 +252,13 @@ impl Outbound {
     pub fn close(&self) {
         self.lock().closed = true;
         self.flush(false);
+    }
+
+    /// Frees what is queued, unless the queue is locked. For a link that is not used any more.
+    pub fn abandon(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            state.queues = Queues::default();
+        }
     }
 
     /// How many bytes wait, of all classes. It is not zero while a caller is writing, or while the

@@ -3,7 +3,7 @@
 use smallvec::{SmallVec, smallvec};
 
 use crate::name::{LinkId, NodeName};
-use crate::route::RouteTable;
+use crate::route::{Branch, RouteTable};
 use crate::wire::data::{DataHeader, HOP_LIMIT, MessageSequence, Target, TargetList, Targets};
 
 /// What to do with a data frame.
@@ -13,9 +13,20 @@ pub struct Plan {
     /// message that is outstanding for this node.
     pub deliver: Option<(MessageSequence, Option<u64>)>,
     /// Forward these copies.
-    pub copies: SmallVec<[(LinkId, Targets); 1]>,
+    pub copies: SmallVec<[PlannedCopy; 1]>,
     /// Refuse it for these recipients: there is no route.
     pub unreachable: Vec<(NodeName, MessageSequence)>,
+}
+
+/// A copy to forward.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PlannedCopy {
+    /// The link to forward it over.
+    pub link: LinkId,
+    /// Whom it is for.
+    pub targets: Targets,
+    /// How many nodes answer it.
+    pub recipients: u32,
 }
 
 /// Decides what node `me` does with a frame that arrived over the link `arrived_on`.
@@ -30,11 +41,16 @@ pub fn plan(routes: &RouteTable, me: &NodeName, arrived_on: LinkId, header: &Dat
             if looping {
                 return Plan { deliver: None, copies: SmallVec::new(), unreachable: Vec::new() };
             }
-            let links = routes.broadcast_links(header.instance);
-            let copies = links
+            let targets = Targets::Flood(*sequence);
+            let copies = routes
+                .broadcast_branches(header.instance)
                 .iter()
-                .filter(|link| **link != arrived_on)
-                .map(|&link| (link, Targets::Flood(*sequence)))
+                .filter(|branch| branch.link != arrived_on)
+                .map(|&Branch { link, nodes }| PlannedCopy {
+                    link,
+                    targets: targets.clone(),
+                    recipients: nodes,
+                })
                 .collect();
             Plan { deliver: Some((*sequence, None)), copies, unreachable: Vec::new() }
         }
@@ -71,7 +87,9 @@ fn plan_list(
         }
     }
     for (link, indices) in by_link {
-        plan.copies.push((link, Targets::List(keep_sequences(list, &indices))));
+        let recipients = indices.len() as u32;
+        let targets = Targets::List(keep_sequences(list, &indices));
+        plan.copies.push(PlannedCopy { link, targets, recipients });
     }
     plan
 }
@@ -130,8 +148,13 @@ mod tests {
         let shares: Vec<(LinkId, Vec<bool>)> = plan
             .copies
             .into_iter()
-            .map(|(link, targets)| match targets {
-                Targets::List(list) => (link, list.iter().map(|t| t.sequence.is_some()).collect()),
+            .map(|copy| match copy.targets {
+                Targets::List(list) => {
+                    let sequences: Vec<bool> = list.iter().map(|t| t.sequence.is_some()).collect();
+                    let named = sequences.iter().filter(|named| **named).count();
+                    assert_eq!(copy.recipients as usize, named);
+                    (copy.link, sequences)
+                }
                 Targets::Flood(_) => panic!("a set is not flooded"),
             })
             .collect();
@@ -150,10 +173,12 @@ mod tests {
         let header = header("a", Targets::Flood(SEQUENCE), &["a"]);
         let plan = plan(&routes, &node("b"), LinkId(1), &header);
         assert_eq!(plan.deliver, Some((SEQUENCE, None)));
-        assert_eq!(
-            plan.copies.as_slice(),
-            [(LinkId(3), Targets::Flood(SEQUENCE)), (LinkId(4), Targets::Flood(SEQUENCE))]
-        );
+        let copy = |link, recipients| PlannedCopy {
+            link: LinkId(link),
+            targets: Targets::Flood(SEQUENCE),
+            recipients,
+        };
+        assert_eq!(plan.copies.as_slice(), [copy(3, 1), copy(4, 2)]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::fib::Fib;
 use super::inbox::Inbox;
 use super::outbound::Outbound;
 use super::reassembly::{REASSEMBLY_BYTES_MAX, Reassembly};
+use super::transit::Transit;
 use crate::error::SendError;
 use crate::message::{Message, Outgoing, Report};
 use crate::name::{Instance, LinkId, MessageId, NodeName};
@@ -117,6 +118,7 @@ pub struct Plane<S: Sink> {
     max_message: usize,
     /// Batches that are being processed: their acknowledgements are not queued yet.
     batches_in_progress: AtomicUsize,
+    transit: Transit,
     counters: AtomicCounters,
 }
 
@@ -147,6 +149,7 @@ impl<S: Sink> Plane<S> {
             snooping: AtomicBool::new(false),
             max_message: limits.max_message,
             batches_in_progress: AtomicUsize::new(0),
+            transit: Transit::default(),
             counters: AtomicCounters::default(),
         }
     }
@@ -283,6 +286,19 @@ impl<S: Sink> Plane<S> {
         self.batches_in_progress.load(Ordering::Acquire) == 0 && self.lock().sends.is_idle()
     }
 
+    /// Refuses messages in transit from now on, so that a node that closes has an end of what it
+    /// waits for. Their sources send them again over other routes, if there are any.
+    pub fn stop_forwarding(&self) {
+        self.transit.stop();
+    }
+
+    /// Whether acknowledgements of messages that were forwarded are still expected. If the node
+    /// closed now, their sources would report these messages as lost.
+    pub fn expects_acknowledgements(&self, now: Instant) -> bool {
+        let missing = self.fib.load().links.values().any(|link| link.lacks_acknowledgements());
+        self.transit.is_expecting(missing, now)
+    }
+
     /// Completes every outstanding send with [`SendError::Closed`], and accepts no more. Messages
     /// in the inbox can still be taken.
     pub fn close(&self) {
@@ -291,6 +307,27 @@ impl<S: Sink> Plane<S> {
             state.inbox_filled = true;
             state.sends.close();
         });
+    }
+
+    /// Frees the messages that were received, are in transit or wait for a link, and leaves out
+    /// what is locked. For a forked child, in which the node does not run and the holder of a lock
+    /// may not exist. Outstanding sends keep theirs: their callers may look at them.
+    pub fn abandon(&self) {
+        let Ok(mut state) = self.state.try_lock() else { return };
+        // Bodies give their memory to the pool.
+        if !state.reassembly.try_release_pool() || !state.snoop.try_release_pool() {
+            return;
+        }
+        state.inbox = Inbox::new(0);
+        state.reassembly = Reassembly::new(0, 0, 0);
+        state.snoop = Reassembly::new(0, 0, 0);
+        state.dedup = Dedup::default();
+        state.refused_sources.clear();
+        state.snooped = Vec::new();
+        drop(state);
+        for link in self.fib.load().links.values() {
+            link.abandon();
+        }
     }
 
     /// How many copies of messages in transit this node has refused.

@@ -5,13 +5,16 @@
 //! callback runs. A callback may therefore call any function, and may close its own node.
 
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 
 use tokio::sync::Notify;
 
 use super::completion::ReadyCallback;
+use super::parker::thread_number;
+use super::sys::threads;
 use crate::message::Message;
 
 /// The limit on queued snooped messages: the default capacity of an inbox.
@@ -33,7 +36,9 @@ struct State {
     /// Taken out while it runs. If `snooper_generation` has changed by then, it is not put back.
     snooper: Option<Snooper>,
     snooper_generation: u64,
-    thread: Option<ThreadId>,
+    is_running: bool,
+    /// The number of the thread, which it sets itself.
+    thread: Option<usize>,
     handle: Option<JoinHandle<()>>,
     ending: bool,
     /// Whether the thread waits on the condition variable. Only then does it have to be woken.
@@ -64,8 +69,21 @@ impl CallbackThread {
     pub(crate) fn run(self: &Arc<Self>, callbacks: impl IntoIterator<Item = ReadyCallback>) {
         let mut state = self.lock();
         state.callbacks.extend(callbacks);
-        self.start(&mut state);
+        if let Err(error) = self.start(&mut state) {
+            // Only if the thread panicked. The next callback tries again.
+            tracing::error!(%error, "the thread for callbacks does not start again");
+        }
         self.wake(state);
+    }
+
+    /// Starts the thread if it does not run. A callback is promised only after this has succeeded.
+    ///
+    /// # Errors
+    /// The system has no thread.
+    pub(crate) fn ensure_running(self: &Arc<Self>) -> io::Result<()> {
+        let mut state = self.lock();
+        // The callbacks of a node that closes still run: the data plane queues them before its end.
+        if state.ending { Ok(()) } else { self.start(&mut state) }
     }
 
     /// Releases the lock, and wakes the thread if it waits.
@@ -91,23 +109,31 @@ impl CallbackThread {
     }
 
     /// Replaces the snooper. If it is running, it is dropped when it returns.
-    pub(crate) fn set_snooper(self: &Arc<Self>, snooper: Option<Snooper>) {
+    ///
+    /// # Errors
+    /// The system has no thread. The snooper is dropped, and there is none.
+    pub(crate) fn set_snooper(self: &Arc<Self>, mut snooper: Option<Snooper>) -> io::Result<()> {
         let mut state = self.lock();
+        let mut started = Ok(());
+        let mut refused = None;
+        if snooper.is_some() && !state.ending {
+            started = self.start(&mut state);
+            if started.is_err() {
+                refused = snooper.take();
+            }
+        }
         state.snooper_generation += 1;
         state.snooped.clear();
         state.snooped_bytes = 0;
-        let needs_thread = snooper.is_some() && !state.ending;
         let old = std::mem::replace(&mut state.snooper, snooper);
-        if needs_thread {
-            self.start(&mut state);
-        }
         drop(state);
-        drop(old);
+        drop((old, refused));
+        started
     }
 
     /// Whether the current thread is this one.
     pub(crate) fn is_current(&self) -> bool {
-        self.lock().thread == Some(thread::current().id())
+        self.lock().thread == Some(thread_number())
     }
 
     /// Makes the thread end once it has run all queued callbacks.
@@ -128,12 +154,17 @@ impl CallbackThread {
             let ended = self.ended.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
-            let thread = self.lock().thread;
-            if thread.is_none() || thread == Some(thread::current().id()) {
+            if self.is_over() {
                 return;
             }
             ended.await;
         }
+    }
+
+    /// Whether the thread does not run, or is the current one.
+    fn is_over(&self) -> bool {
+        let state = self.lock();
+        !state.is_running || state.thread == Some(thread_number())
     }
 
     /// Joins the thread, which needs no runtime. Does nothing if called on the thread itself.
@@ -145,24 +176,18 @@ impl CallbackThread {
         }
     }
 
-    fn start(self: &Arc<Self>, state: &mut State) {
-        if state.thread.is_some() {
-            return;
+    fn start(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        if !state.is_running {
+            let this = self.clone();
+            state.handle = Some(threads::spawn("meshage-callback", move || this.work())?);
+            state.is_running = true;
         }
-        let this = self.clone();
-        let spawned =
-            thread::Builder::new().name("meshage-callback".into()).spawn(move || this.work());
-        match spawned {
-            Ok(handle) => {
-                state.thread = Some(handle.thread().id());
-                state.handle = Some(handle);
-            }
-            // The callbacks stay queued. The next callback tries again to start the thread.
-            Err(error) => tracing::error!(%error, "starting the thread for callbacks failed"),
-        }
+        Ok(())
     }
 
     fn work(&self) {
+        self.lock().thread = Some(thread_number());
+        let _ended = EndOnDrop(self);
         // Two lists are swapped, so that a batch costs one lock and no allocation.
         let mut callbacks = Vec::new();
         loop {
@@ -186,7 +211,6 @@ impl CallbackThread {
                 Work::End => break,
             }
         }
-        self.ended.notify_waiters();
     }
 
     /// Waits for work. Moves all queued callbacks to `callbacks`, which must be empty.
@@ -206,6 +230,8 @@ impl CallbackThread {
                 return Work::Snoop(message, snooper, generation);
             }
             if state.ending {
+                // Under the same lock, so that callbacks queued from now on start a thread.
+                state.is_running = false;
                 state.thread = None;
                 return Work::End;
             }
@@ -213,6 +239,21 @@ impl CallbackThread {
             state = self.wakeup.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle = false;
         }
+    }
+}
+
+/// Records the end of the thread, for whatever reason, and notifies those that wait for it.
+struct EndOnDrop<'a>(&'a CallbackThread);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if state.thread == Some(thread_number()) {
+            state.is_running = false;
+            state.thread = None;
+        }
+        drop(state);
+        self.0.ended.notify_waiters();
     }
 }
 
@@ -265,7 +306,7 @@ mod tests {
         assert_eq!(numbers, [0, 1, 2, 3]);
         thread.end();
         thread.join();
-        assert!(thread.lock().thread.is_none());
+        assert!(!thread.lock().is_running);
     }
 
     #[test]
@@ -287,10 +328,11 @@ mod tests {
             }
         }
         let (guard, clone) = (OnDrop(sender), thread.clone());
-        thread.set_snooper(Some(Box::new(move |_| {
+        let snooper: Snooper = Box::new(move |_| {
             let _alive = &guard;
-            clone.set_snooper(None);
-        })));
+            clone.set_snooper(None).expect("no thread is needed");
+        });
+        thread.set_snooper(Some(snooper)).expect("a thread");
         assert!(thread.snoop(message(1)));
         dropped.recv_timeout(SOON).expect("dropped");
         thread.end();

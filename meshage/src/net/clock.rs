@@ -28,6 +28,14 @@ pub(crate) fn deadline_from(start: Instant, wait: Duration) -> Option<Instant> {
     if wait >= FOREVER { None } else { start.checked_add(wait) }
 }
 
+/// Waits until the deadline has passed. It needs a runtime from the first poll on.
+pub(crate) async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A seed for the random number generator of the control plane.
 pub(crate) fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];

@@ -72,6 +72,13 @@ counters! {
     net_out_datagrams,
     /// Datagrams that the system failed to send.
     net_out_datagrams_failed,
+    /// Datagrams not sent because this machine is connected to too many networks.
+    net_out_datagrams_limited,
+    /// Host names not resolved, because no thread could be started or too many names were waiting.
+    net_resolves_refused,
+    /// Tasks of the node that panicked, which is an error of the library. The work of each was
+    /// ended or started again.
+    tasks_panicked,
     /// Messages dropped because the snoop callback was too slow.
     net_snoops_dropped,
     /// Events dropped because a subscription was full.

@@ -5,20 +5,23 @@
 //! ```
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::counters::Counters;
 use super::handshake;
 use super::input::NetworkEvent;
+use super::interfaces;
+use super::resolver::Resolver;
 use super::shared::Shared;
+use super::tasks::{self, inject};
 use super::transport::Transport;
-use crate::address;
+use crate::address::{self, ZONE_MISSING, ZonedIp};
 use crate::error::{DialError, RefuseReason};
 use crate::protocol::io::{Address, DialId, Input, Role};
 use crate::wire::hello::{Hello, Purpose};
@@ -27,6 +30,9 @@ use crate::wire::hello::{Hello, Purpose};
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The delay before the next address of a host is tried, unless the attempt before fails sooner.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// The most restarts of one dial: on a machine where interfaces come and go all the time, a dial to a
+/// slow host must not start again for ever.
+const RESTARTS_MAX: usize = 4;
 /// The limit on the addresses tried for one host: those that the time allows, 250 ms apart.
 const ADDRESSES_MAX: usize = 32;
 
@@ -38,9 +44,17 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
 ) {
-    let own_hello = shared.hello(purpose);
-    let connected = timeout(DIAL_TIMEOUT, connect(&address, shared.port_default, &own_hello)).await;
-    let event = match connected.unwrap_or(Err(DialError::Timeout(DIAL_TIMEOUT))) {
+    let dialling = async {
+        inject::point("dial", shared.name.as_str());
+        let own_hello = shared.hello(purpose);
+        let connecting = connect_anew_after_changes(&address, &shared, &own_hello);
+        timeout(DIAL_TIMEOUT, connecting).await.unwrap_or(Err(DialError::Timeout(DIAL_TIMEOUT)))
+    };
+    let connected = match tasks::observe("dial", &shared.counters, dialling).await {
+        Ok(connected) => connected,
+        Err(panicked) => Err(DialError::Broken(panicked.to_string())),
+    };
+    let event = match connected {
         Ok((transport, hello)) => {
             NetworkEvent::Connected { transport, role: Role::Dialler(dial), hello }
         }
@@ -53,29 +67,51 @@ pub(super) async fn run(
     let _ = events.send(event).await;
 }
 
+/// Connects. When the network changes, starts again: the system would repeat a packet that was lost
+/// before the change only after up to 8 s.
+async fn connect_anew_after_changes(
+    address: &Address,
+    shared: &Shared,
+    own_hello: &Hello,
+) -> Result<(Transport, Hello), DialError> {
+    let mut changes = shared.network_changes.subscribe();
+    for _ in 0..RESTARTS_MAX {
+        tokio::select! {
+            connected = connect(address, shared, own_hello) => return connected,
+            Ok(()) = changes.changed() => {}
+        }
+    }
+    connect(address, shared, own_hello).await
+}
+
 async fn connect(
     address: &Address,
-    port: u16,
+    shared: &Shared,
     own_hello: &Hello,
 ) -> Result<(Transport, Hello), DialError> {
     let addresses = match address {
-        Address::Socket(address) => vec![*address],
-        Address::Named(text) => resolve(text, port).await?,
+        Address::Sockets(addresses) => addresses.clone(),
+        Address::Named(text) => resolve(text, shared.port_default, &shared.resolver).await?,
     };
-    first_node(addresses, own_hello).await
+    first_node(addresses, own_hello, &shared.counters).await
 }
 
-/// The addresses of `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
-async fn resolve(text: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+/// The addresses of `host`, `host:port`, `[v6]:port` or a bare IPv6 address, which may have a zone.
+async fn resolve(text: &str, port: u16, resolver: &Resolver) -> Result<Vec<SocketAddr>, DialError> {
     let invalid = |reason: &str| DialError::Address(text.into(), reason.into());
     let (host, port) = address::split(text, port).map_err(invalid)?;
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
     let unresolved = |reason: String| DialError::Resolve(text.into(), reason);
-    let found = lookup_host((host, port)).await.map_err(|error| unresolved(error.to_string()))?;
+    if let Some(ip) = ZonedIp::parse(host) {
+        if ip.lacks_zone() {
+            return Err(invalid(ZONE_MISSING));
+        }
+        let address = interfaces::resolve(&ip, port);
+        return address.map(|address| vec![address]).map_err(|error| unresolved(error.to_string()));
+    }
+    let found = resolver.resolve(host, port).await;
+    let found = found.map_err(|error| unresolved(error.to_string()))?;
     let mut addresses = Vec::new();
-    for address in found.take(ADDRESSES_MAX) {
+    for address in found.into_iter().take(ADDRESSES_MAX) {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -93,15 +129,19 @@ async fn resolve(text: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
 async fn first_node(
     addresses: Vec<SocketAddr>,
     own_hello: &Hello,
+    counters: &Arc<Counters>,
 ) -> Result<(Transport, Hello), DialError> {
     let mut failures = Vec::new();
     let mut attempts = JoinSet::new();
     let mut remaining = addresses.into_iter().peekable();
     loop {
         if let Some(address) = remaining.next() {
-            let own_hello = own_hello.clone();
+            let (own_hello, counters) = (own_hello.clone(), counters.clone());
             attempts.spawn(async move {
-                let answer = attempt(address, &own_hello).await;
+                let attempt = attempt(address, &own_hello);
+                let answer = tasks::observe("dial attempt", &counters, attempt).await;
+                let answer =
+                    answer.unwrap_or_else(|panicked| Err(DialError::Broken(panicked.to_string())));
                 answer.map_err(|error| Failure { address, error })
             });
         }
@@ -230,7 +270,7 @@ mod tests {
             let first = program(something_else.to_vec());
             let second = program(hello("b", 2).encode());
             let begin = crate::net::clock::now();
-            let connected = first_node(vec![first, second], &hello("a", 1)).await;
+            let connected = first_node(vec![first, second], &hello("a", 1), &Arc::default()).await;
             let (_, answer) = connected.expect("the second address is a node");
             assert_eq!(answer.instance, Instance(2));
             assert!(begin.elapsed() < Duration::from_secs(2), "a silent one costs 250 ms");
@@ -241,7 +281,8 @@ mod tests {
     async fn a_dial_goes_on_to_the_next_address_where_this_node_itself_answers() {
         let own = hello("a", 1);
         let addresses = vec![program(own.encode()), program(hello("b", 2).encode())];
-        let (_, answer) = first_node(addresses, &own).await.expect("the second is another node");
+        let (_, answer) =
+            first_node(addresses, &own, &Arc::default()).await.expect("the second is another node");
         assert_eq!(answer.instance, Instance(2));
     }
 
@@ -249,7 +290,9 @@ mod tests {
     async fn the_error_of_a_dial_lists_what_each_address_answered() {
         let free = TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound");
         let other = program(b"SSH-2.0-OpenSSH\r\n".to_vec());
-        let failed = first_node(vec![other, free], &hello("a", 1)).await.expect_err("no node");
+        let failed = first_node(vec![other, free], &hello("a", 1), &Arc::default())
+            .await
+            .expect_err("no node");
         let DialError::Handshake(text) = failed else { panic!("{failed:?}") };
         for part in [&format!("{other}: "), &format!("{free}: "), "refused"] {
             assert!(text.contains(part), "{part:?} is not in {text:?}");

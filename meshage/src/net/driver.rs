@@ -13,20 +13,24 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep_until, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::input::{NETWORK_EVENTS_MAX, NetworkEvent, Request};
 use super::links::Links;
+use super::network_watch::NetworkWatch;
 use super::shared::Shared;
+use super::tasks::{self, inject};
+use super::transport::Listener;
 use super::udp::Udp;
 use super::{clock, dial, listen, udp};
-use crate::event::Event;
+use crate::event::{Event, LinkEnd};
+use crate::forward::transit::TRANSIT_TIMEOUT;
 use crate::name::LinkId;
 use crate::protocol::io::{Command, Input, Output, Reply, RequestId};
 use crate::route::RouteTable;
@@ -55,6 +59,8 @@ pub(super) struct Driver {
     /// Readers that wait until the inputs of this round have taken effect.
     barriers: Vec<oneshot::Sender<()>>,
     udp: Udp,
+    /// Taken by the task that watches.
+    network_watch: Option<NetworkWatch>,
     /// The listener, the receivers of datagrams, the data plane's deadlines, and the dials.
     tasks: JoinSet<()>,
     routes: Arc<RouteTable>,
@@ -83,6 +89,7 @@ impl Driver {
     pub(super) fn new(
         shared: Arc<Shared>,
         udp: Udp,
+        network_watch: NetworkWatch,
         requests: mpsc::UnboundedReceiver<Request>,
     ) -> Self {
         let (event_sender, events) = mpsc::channel(NETWORK_EVENTS_MAX);
@@ -97,6 +104,7 @@ impl Driver {
             replies: HashMap::new(),
             barriers: Vec::new(),
             udp,
+            network_watch: Some(network_watch),
             tasks: JoinSet::new(),
             routes,
             fib_outdated: true,
@@ -105,11 +113,14 @@ impl Driver {
     }
 
     /// Runs the node until it is closed.
-    pub(super) async fn run(mut self, listener: TcpListener) {
+    pub(super) async fn run(mut self, listener: Listener) {
         let (shared, events) = (self.shared.clone(), self.event_sender.clone());
         self.spawn(listen::run(listener, shared.clone(), events.clone()));
         for socket in self.udp.receivers() {
             self.spawn(udp::run(socket, shared.clone(), events.clone()));
+        }
+        if let Some(network_watch) = self.network_watch.take() {
+            self.spawn(network_watch.run(shared.clone(), events));
         }
         self.spawn(handle_deadlines(shared));
         self.carry_out_outputs();
@@ -118,9 +129,18 @@ impl Driver {
         let close_deadline = clock::now() + CLOSE_TIMEOUT;
         let was_idle = self.is_idle();
         // While the last sends end, the node does everything else as before.
-        let flushed = timeout(CLOSE_TIMEOUT - LEAVE_TIMEOUT, self.run_until_flushed()).await;
+        let sends_timeout = CLOSE_TIMEOUT - LEAVE_TIMEOUT - TRANSIT_TIMEOUT;
+        let _ =
+            timeout(sends_timeout, self.run_until(|driver| driver.shared.plane.is_idle())).await;
+        // Then it forwards acknowledgements only, until none is expected any more.
+        self.shared.plane.stop_forwarding();
+        let is_flushed = |driver: &Self| {
+            driver.is_idle() && !driver.shared.plane.expects_acknowledgements(clock::now())
+        };
+        let transit_deadline = close_deadline - LEAVE_TIMEOUT;
+        let flushed = timeout_at(transit_deadline.into(), self.run_until(is_flushed)).await;
         if flushed.is_err() {
-            tracing::debug!("closing with sends or frames outstanding");
+            tracing::debug!("closing with sends, frames or acknowledgements outstanding");
         }
         let left = close_deadline.saturating_duration_since(clock::now());
         self.leave(if was_idle { LEAVE_TIMEOUT } else { left.max(LEAVE_TIMEOUT) }).await;
@@ -143,10 +163,11 @@ impl Driver {
         }
     }
 
-    async fn run_until_flushed(&mut self) {
+    /// Runs the node until the condition holds, which is checked every [`FLUSH_INTERVAL`].
+    async fn run_until(&mut self, holds: impl Fn(&Self) -> bool) {
         let sleep = sleep_until(clock::now().into());
         tokio::pin!(sleep);
-        while !self.is_idle() {
+        while !holds(self) {
             let _ = timeout(FLUSH_INTERVAL, self.run_round(sleep.as_mut())).await;
         }
     }
@@ -195,10 +216,18 @@ impl Driver {
         if self.router_deadline().is_some_and(|deadline| deadline <= now) {
             self.shared.router().handle_timeout(now);
         }
+        // If the routes are not computed yet, the router wakes this task in a few milliseconds.
+        let settled = self.barriers.is_empty() || self.shared.router().settle_routes(now);
+        // Before the announcements are forwarded, so that a reader that receives a message which
+        // follows one of them on its way knows of it.
+        let pending = self.shared.router().has_pending_routes();
+        self.shared.routes_pending.store(pending, Ordering::Release);
         self.carry_out_outputs();
-        for barrier in self.barriers.drain(..) {
-            // Fails only if the reader was closed meanwhile.
-            let _ = barrier.send(());
+        if settled {
+            for barrier in self.barriers.drain(..) {
+                // Fails only if the reader was closed meanwhile.
+                let _ = barrier.send(());
+            }
         }
         while self.tasks.try_join_next().is_some() {}
     }
@@ -231,6 +260,7 @@ impl Driver {
                 command
             }
             Request::Close => {
+                inject::point("control", self.shared.name.as_str());
                 self.closing = true;
                 return;
             }
@@ -243,6 +273,12 @@ impl Driver {
 
     fn handle_network_event(&mut self, event: NetworkEvent) {
         match event {
+            NetworkEvent::NetworkChanged => {
+                tracing::debug!("an interface or address came up");
+                self.udp.network_changed();
+                self.shared.network_changes.send_replace(());
+                self.handle(Input::NetworkChanged);
+            }
             NetworkEvent::Barrier(done) => self.barriers.push(done),
             NetworkEvent::Input(input) => {
                 if self.is_current(&input) {
@@ -261,8 +297,8 @@ impl Driver {
     /// Whether the router has to handle an input. Input from a closed link is ignored.
     fn is_current(&mut self, input: &Input) -> bool {
         match input {
-            Input::LinkDown { link, reason, .. } => {
-                tracing::debug!(%link, %reason, "link broken");
+            Input::LinkDown { link, end } => {
+                tracing::debug!(%link, %end, "link broken");
                 let was_open = self.links.remove(*link);
                 self.fib_outdated |= was_open;
                 was_open
@@ -270,7 +306,11 @@ impl Driver {
             Input::Control { link, .. }
             | Input::BytesReceived { link }
             | Input::LinkUp { link, .. } => self.links.contains(*link),
-            Input::Solicited { .. } | Input::DialFailed { .. } | Input::Command(_) => true,
+            Input::Solicited { .. }
+            | Input::SolicitationUnsent { .. }
+            | Input::NetworkChanged
+            | Input::DialFailed { .. }
+            | Input::Command(_) => true,
         }
     }
 
@@ -295,7 +335,7 @@ impl Driver {
         if std::mem::take(&mut self.fib_outdated) {
             let fib = self.links.fib(self.routes.clone());
             self.shared.plane.install(fib, clock::now());
-            self.shared.installs.send_replace(());
+            self.shared.installs.notify_waiters();
         }
         for notification in notifications {
             self.notify(notification);
@@ -319,7 +359,12 @@ impl Driver {
                     overflowed.push_back(link);
                 }
             }
-            Output::Solicit(solicitation) => self.udp.solicit(&solicitation, &self.shared),
+            Output::Solicit(solicitation) => {
+                if let Err(reason) = self.udp.solicit(&solicitation, &self.shared) {
+                    let beacon = solicitation.wanted == 0;
+                    self.handle(Input::SolicitationUnsent { beacon, reason });
+                }
+            }
             Output::Dial { dial, address, purpose } => {
                 let (shared, events) = (self.shared.clone(), self.event_sender.clone());
                 self.spawn(dial::run(dial, address, purpose, shared, events));
@@ -344,8 +389,8 @@ impl Driver {
         if self.links.remove(link) {
             self.shared.counters.net_control_overflows.one();
             self.fib_outdated = true;
-            let reason = "the queue of control frames is full".into();
-            self.handle(Input::LinkDown { link, reason, breach: false });
+            let end = LinkEnd::Broken("the queue of control frames is full".into());
+            self.handle(Input::LinkDown { link, end });
         }
     }
 
@@ -374,29 +419,34 @@ enum Notification {
 
 fn log(event: &Event) {
     match event {
-        Event::LinkUp(peer) => tracing::info!(%peer, "link up"),
-        Event::LinkDown(peer) => tracing::info!(%peer, "link down"),
-        Event::NodeJoined(node) => tracing::info!(%node, "node joined"),
-        Event::NodeLeft(node) => tracing::info!(%node, "node left"),
+        Event::LinkUp { peer, instance } => tracing::info!(%peer, %instance, "link up"),
+        Event::LinkDown { peer, instance, reason } => {
+            tracing::info!(%peer, %instance, %reason, "link down");
+        }
+        Event::NodeJoined { node, instance } => tracing::info!(%node, %instance, "node joined"),
+        Event::NodeLeft { node, instance, departure } => {
+            tracing::info!(%node, %instance, %departure, "node left");
+        }
         Event::Topology => tracing::debug!("topology changed"),
-        Event::NameConflict(name) => tracing::warn!(%name, "two nodes have the same name"),
+        Event::NameConflict { name, reason } => tracing::warn!(%name, reason, "name conflict"),
+        Event::DiscoveryFailed { reason } => tracing::warn!(reason, "discovery failed"),
         Event::Overflow => {}
     }
 }
 
 /// Calls the data plane at its deadlines.
 async fn handle_deadlines(shared: Arc<Shared>) {
+    let handle = || handle_deadlines_of(&shared);
+    tasks::keep_running("deadlines", &shared.counters, handle).await;
+}
+
+async fn handle_deadlines_of(shared: &Shared) {
     let sink = shared.plane.sink();
     loop {
         let deadline = sink.set_timer(|| shared.plane.poll_timeout());
-        let elapsed = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
-        };
+        inject::point("deadlines", shared.name.as_str());
         tokio::select! {
-            () = elapsed => shared.plane.handle_timeout(clock::now()),
+            () = clock::passed(deadline) => shared.plane.handle_timeout(clock::now()),
             () = sink.deadline.notified() => {}
         }
     }

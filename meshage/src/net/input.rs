@@ -23,6 +23,8 @@ pub(super) enum NetworkEvent {
         /// The hello of the other end.
         hello: Hello,
     },
+    /// An interface or address of this machine came up.
+    NetworkChanged,
     /// Completed once all events before it have taken effect, the new routes included.
     Barrier(oneshot::Sender<()>),
 }

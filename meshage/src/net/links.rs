@@ -14,11 +14,13 @@ use super::link::reader::{self, Phase};
 use super::link::signs_of_life::{LOOK_INTERVAL, Reads, SignsOfLife};
 use super::link::writer;
 use super::shared::Shared;
+use super::tasks;
 use super::transport::{Transport, WriteHalf};
+use crate::event::LinkEnd;
 use crate::forward::fib::Fib;
 use crate::forward::outbound::{Class, Full, Outbound};
 use crate::name::LinkId;
-use crate::protocol::io::{CloseReason, Role};
+use crate::protocol::io::{CloseReason, Input, Role};
 use crate::route::RouteTable;
 use crate::wire::frame::WireFrame;
 
@@ -72,8 +74,10 @@ impl Links {
         let (reader_alive, reader_ended) = oneshot::channel();
         let end = writer::End { phase: watched.clone(), reader_ended };
         let writer = writer::run(link, write_half, outbound, end, shared.clone());
+        let writer = observe("link writer", link, writer, shared.clone(), events.clone());
         self.tasks.spawn(writer.instrument(span.clone()));
         let reader = reader::run(link, read_half, watched, reads, shared.clone(), events.clone());
+        let reader = observe("link reader", link, reader, shared.clone(), events.clone());
         let reader = async move {
             reader.await;
             drop(reader_alive);
@@ -187,5 +191,20 @@ impl Links {
     pub(super) async fn abort(&mut self) {
         self.handles.clear();
         self.tasks.shutdown().await;
+    }
+}
+
+/// Runs a task of a link. If it panics, the link is broken: the driver then ends the other task.
+async fn observe(
+    name: &'static str,
+    link: LinkId,
+    task: impl Future<Output = ()> + Send,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<NetworkEvent>,
+) {
+    if let Err(panicked) = tasks::observe(name, &shared.counters, task).await {
+        let down = Input::LinkDown { link, end: LinkEnd::Broken(panicked.to_string()) };
+        // The send fails only while the node closes.
+        let _ = events.send(NetworkEvent::Input(down)).await;
     }
 }

@@ -14,7 +14,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, sleep_until};
@@ -24,7 +23,8 @@ use super::clock;
 use super::handshake;
 use super::input::NetworkEvent;
 use super::shared::Shared;
-use super::transport::Transport;
+use super::tasks::{self, Panicked, inject};
+use super::transport::{Listener, Transport};
 use crate::error::DialError;
 use crate::protocol::io::Role;
 use crate::wire::hello::{Hello, Purpose};
@@ -43,9 +43,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections until the task is stopped.
 pub(super) async fn run(
-    listener: TcpListener,
+    listener: Listener,
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
+) {
+    let accept = || accept_all(&listener, &shared, &events);
+    tasks::keep_running("listener", &shared.counters, accept).await;
+}
+
+async fn accept_all(
+    listener: &Listener,
+    shared: &Arc<Shared>,
+    events: &mpsc::Sender<NetworkEvent>,
 ) {
     let counters = shared.counters.clone();
     let own_hello = Arc::new(shared.hello(Purpose::Dialled));
@@ -54,10 +63,18 @@ pub(super) async fn run(
     let mut waiting = None;
     loop {
         if half_open.has_room()
-            && let Some(stream) = waiting.take()
+            && let Some(transport) = waiting.take()
         {
             let (evict, evicted) = oneshot::channel();
-            let handshake = complete_handshake(stream, own_hello.clone(), evicted);
+            let (this, own_hello) = (shared.clone(), own_hello.clone());
+            let handshake = async move {
+                let handshake = async {
+                    inject::point("handshake", this.name.as_str());
+                    complete_handshake(transport, own_hello, evicted).await
+                };
+                let completed = tasks::observe("handshake", &this.counters, handshake).await;
+                completed.unwrap_or_else(|panicked| Err(Unfinished::Panicked(panicked)))
+            };
             half_open.begin(handshake.instrument(shared.span.clone()), evict, clock::now());
         }
         let evictable = half_open.evictable();
@@ -78,16 +95,19 @@ pub(super) async fn run(
                     counters.net_handshakes_evicted.one();
                     tracing::debug!("handshake given up: others wait for its place");
                 }
-                Err(panicked) => {
+                Ok(Err(Unfinished::Panicked(error))) => {
                     counters.net_handshakes_failed.one();
-                    tracing::error!(%panicked, "a handshake ended with a panic");
+                    tracing::debug!(%error, "handshake failed");
                 }
+                // The task catches every panic, and nothing aborts it.
+                Err(error) => tracing::debug!(%error, "handshake stopped"),
             },
             () = evictable, if waiting.is_some() => half_open.evict_oldest(),
             accepted = listener.accept(), if waiting.is_none() => match accepted {
-                Ok((stream, _)) => {
+                Ok((transport, _)) => {
+                    inject::point("listener", shared.name.as_str());
                     counters.net_accepted.one();
-                    waiting = Some(stream);
+                    waiting = Some(transport);
                 }
                 Err(error) => {
                     counters.net_accept_errors.one();
@@ -108,6 +128,8 @@ enum Unfinished {
     Failed(DialError),
     /// It gave its place to another one.
     Evicted,
+    /// An error of this library, which was counted and logged.
+    Panicked(Panicked),
 }
 
 /// The connections in the handshake.
@@ -182,11 +204,10 @@ impl HalfOpen {
 
 /// Exchanges hellos, until that is done or the place is given to another connection.
 async fn complete_handshake(
-    stream: TcpStream,
+    mut transport: Transport,
     own_hello: Arc<Hello>,
     evicted: oneshot::Receiver<()>,
 ) -> Completed {
-    let mut transport = Transport::from(stream);
     // A connection that ends here must not leave the listening port in TIME_WAIT.
     transport.reset_when_dropped(true);
     let evicted = async {
@@ -252,9 +273,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_hello_that_has_arrived_is_read_even_if_its_place_is_taken() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-        let mut client =
-            std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::open(any).expect("bound");
+        let port = listener.port().expect("bound");
+        let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
         let hello = Hello {
             name: crate::name::NodeName::new("a").expect("valid"),
             namespace: crate::name::Namespace::default(),
@@ -264,10 +286,10 @@ mod tests {
             purpose: Purpose::Dialled,
         };
         std::io::Write::write_all(&mut client, &hello.encode()).expect("written");
-        let (stream, _) = listener.accept().await.expect("accepted");
+        let (transport, _) = listener.accept().await.expect("accepted");
         let (evict, evicted) = oneshot::channel();
         drop(evict);
-        let completed = complete_handshake(stream, Arc::new(hello), evicted).await;
+        let completed = complete_handshake(transport, Arc::new(hello), evicted).await;
         assert!(completed.is_ok(), "{completed:?}");
     }
 }

@@ -24,12 +24,19 @@ mod driver;
 pub(crate) mod events;
 mod handshake;
 mod input;
+mod interfaces;
 mod link;
 mod links;
 mod listen;
+mod network_watch;
+pub(crate) mod parker;
+mod resolver;
 pub(crate) mod shared;
 pub(crate) mod sink;
 pub(crate) mod sys;
+mod tasks;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod udp;
 
@@ -40,7 +47,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
@@ -49,27 +55,34 @@ use crate::error::StartError;
 use crate::protocol::router::{Router, RouterConfig};
 
 use self::driver::Driver;
+use self::network_watch::NetworkWatch;
 use self::shared::Shared;
-use self::sys::socket;
+use self::transport::Listener;
 use self::udp::Udp;
 
 /// Opens the sockets and starts the tasks on the current runtime.
 pub(crate) fn start(config: &Config) -> Result<Arc<Shared>, StartError> {
-    let address = config.listen_addr();
+    let unresolved = |error| bind_error(config.bind.with(config.listen_port, 0), error);
+    let address = interfaces::resolve(&config.bind, config.listen_port).map_err(unresolved)?;
     let failed = |error| bind_error(address, error);
-    let listener = socket::listen_tcp(address).map_err(failed)?;
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
-    let port = listener.local_addr().map_err(failed)?.port();
-    let udp = Udp::open(config).map_err(|(address, error)| bind_error(address, error))?;
+    let listener = Listener::open(address).map_err(failed)?;
+    let port = listener.port().map_err(failed)?;
+    let udp = Udp::open(config, address).map_err(|(address, error)| bind_error(address, error))?;
 
     let instance = clock::instance().map_err(StartError::Runtime)?;
     let seed = clock::seed().map_err(StartError::Runtime)?;
     let router = Router::new(RouterConfig::new(config, port), instance, seed, clock::now());
     let (requests, request_receiver) = mpsc::unbounded_channel();
     let shared = Shared::new(config, instance, port, router, requests);
-    let driver = Driver::new(shared.clone(), udp, request_receiver);
+    let network_watch = NetworkWatch::new();
+    let driver = Driver::new(shared.clone(), udp, network_watch, request_receiver);
     tracing::info!(parent: &shared.span, %instance, port, "started");
-    tokio::spawn(driver.run(listener).instrument(shared.span.clone()));
+    let counters = shared.counters.clone();
+    let task = async move {
+        // If the control task panics, dropping the driver closes the node.
+        let _ = tasks::observe("control", &counters, driver.run(listener)).await;
+    };
+    tokio::spawn(task.instrument(shared.span.clone()));
     Ok(shared)
 }
 

@@ -7,11 +7,11 @@
 //!                              └─ requests ──► driver
 //! ```
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::Span;
 
 use super::clock;
@@ -19,7 +19,10 @@ use super::completion::Completion;
 use super::counters::Counters;
 use super::events::Subscriptions;
 use super::input::Request;
+use super::resolver::Resolver;
 use super::sink::{NodeSink, NodeView};
+use super::sys::fork::ForkGeneration;
+use super::tasks;
 use crate::config::Config;
 use crate::error::{RecvError, SendError};
 use crate::forward::plane::{Limits, Plane};
@@ -59,18 +62,28 @@ pub(crate) struct Shared {
     pub(super) port_default: u16,
     pub(crate) plane: Plane<NodeSink<Self>>,
     pub(super) counters: Arc<Counters>,
+    pub(crate) resolver: Resolver,
     pub(crate) subscriptions: Subscriptions,
     /// The tracing span of every task of the node.
     pub(super) span: Span,
-    state: watch::Sender<NodeState>,
+    // A `watch` channel would not do: it cannot be waited on by a thread whose thread-locals are
+    // destroyed.
+    state: AtomicU8,
+    state_changed: Notify,
+    /// Whether the control plane has announcements that the routes do not reflect yet.
+    pub(super) routes_pending: AtomicBool,
     /// Notified of every new snapshot of the routes.
-    pub(crate) installs: watch::Sender<()>,
+    pub(crate) installs: Notify,
+    /// Notified when an interface or address came up. Only tasks of the runtime wait on it.
+    pub(super) network_changes: watch::Sender<()>,
     router: Mutex<Router>,
     settings: Mutex<Settings>,
     /// The timeout of a send that sets none, in nanoseconds; `u64::MAX` is no timeout.
     timeout: AtomicU64,
     requests: mpsc::UnboundedSender<Request>,
     next_request: AtomicU64,
+    /// The process that started the node.
+    process: ForkGeneration,
 }
 
 impl Shared {
@@ -93,11 +106,15 @@ impl Shared {
                 port,
                 port_default: if config.port == 0 { port } else { config.port },
                 plane: Plane::new(config.name.clone(), instance, limits, sink),
+                resolver: Resolver::new(counters.clone()),
                 counters,
                 subscriptions: Subscriptions::default(),
                 span: tracing::info_span!("node", name = %config.name),
-                state: watch::Sender::new(NodeState::Open),
-                installs: watch::Sender::new(()),
+                state: AtomicU8::new(NodeState::Open as u8),
+                state_changed: Notify::new(),
+                routes_pending: AtomicBool::new(false),
+                installs: Notify::new(),
+                network_changes: watch::Sender::new(()),
                 router: Mutex::new(router),
                 settings: Mutex::new(Settings {
                     degree: config.degree,
@@ -106,6 +123,7 @@ impl Shared {
                 timeout: AtomicU64::new(nanoseconds(config.timeout)),
                 requests,
                 next_request: AtomicU64::new(1),
+                process: ForkGeneration::current(),
             }
         })
     }
@@ -161,29 +179,40 @@ impl Shared {
 
     /// Whether the node is closing or closed.
     pub(crate) fn is_closed(&self) -> bool {
-        *self.state.borrow() != NodeState::Open
+        self.has_reached(NodeState::Closing)
     }
 
     fn has_ended(&self) -> bool {
-        *self.state.borrow() == NodeState::Closed
+        self.has_reached(NodeState::Closed)
     }
 
     /// Waits until the node has reached this state or a later one.
     pub(crate) async fn reached(&self, state: NodeState) {
-        // Fails only if the sender is dropped, and it lives as long as `self`.
-        let _ = self.state.subscribe().wait_for(|now| *now >= state).await;
+        loop {
+            let changed = self.state_changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.has_reached(state) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn has_reached(&self, state: NodeState) -> bool {
+        self.state.load(Ordering::SeqCst) >= state as u8
+    }
+
+    /// Advances the state. Returns `false` if the node was in this state, or a later one, before.
+    fn advance(&self, to: NodeState) -> bool {
+        let is_first = self.state.fetch_max(to as u8, Ordering::SeqCst) < to as u8;
+        self.state_changed.notify_waiters();
+        is_first
     }
 
     /// Begins to close the node. Never waits.
     pub(crate) fn close(&self) {
-        let first = self.state.send_if_modified(|state| {
-            let first = *state == NodeState::Open;
-            if first {
-                *state = NodeState::Closing;
-            }
-            first
-        });
-        if first {
+        if self.advance(NodeState::Closing) {
             // Waiters return now. Callbacks run after the flush, with the result of their send.
             let mut waiters = Vec::new();
             self.plane.stop(|completion| waiters.extend(completion.release()));
@@ -202,7 +231,25 @@ impl Shared {
         self.plane.close();
         self.wake_all();
         self.plane.sink().callback_thread.end();
-        self.state.send_replace(NodeState::Closed);
+        self.resolver.close();
+        self.advance(NodeState::Closed);
+    }
+
+    /// Whether this process is a fork of the one that started the node.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.process.is_ancestor()
+    }
+
+    /// Frees what can be freed in a forked child, where the node does not run: the memory of
+    /// messages. It never waits for a lock, because the thread that held it at the fork may exist
+    /// only in the parent.
+    pub(crate) fn abandon(&self) {
+        self.plane.abandon();
+    }
+
+    /// Counts and logs the panic of a thread outside of the driver.
+    pub(crate) fn note_panic(&self, task: &'static str, panic: &(dyn std::any::Any + Send)) {
+        tasks::note_panic(task, &self.counters, panic);
     }
 
     fn wake_all(&self) {

@@ -5,48 +5,104 @@
 //!                                             └─► WriteHalf ──► writer, direct writes
 //! ```
 //!
-//! Only this module requires that the stream is a TCP connection. The handshake, the reader and the
-//! writer of a link work with any stream that has these operations.
+//! Only this module requires that the stream is a TCP connection. Each socket is in the list of
+//! sockets that a forked child releases ([`Descriptor`]), until it is closed. The handshake, the
+//! reader and the writer of a link work with any stream that has these operations.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 
 use bytes::BufMut;
 use tokio::io::{AsyncReadExt as _, Interest};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::sys::descriptors::Descriptor;
 use super::sys::path::{self, PathInfo};
 use super::sys::socket;
+
+/// A socket that accepts connections. It is shut down before it is closed, so that its port is free
+/// even if another process has a copy of the descriptor.
+#[derive(Debug)]
+pub(super) struct Listener {
+    _descriptor: Descriptor,
+    listener: TcpListener,
+}
+
+impl Listener {
+    /// Listens at an address.
+    pub(super) fn open(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::from_std(socket::listen_tcp(address)?)?;
+        Ok(Self { _descriptor: Descriptor::of(&listener), listener })
+    }
+
+    /// The port at which it listens.
+    pub(super) fn port(&self) -> io::Result<u16> {
+        Ok(self.listener.local_addr()?.port())
+    }
+
+    /// Waits for a connection.
+    pub(super) async fn accept(&self) -> io::Result<(Transport, SocketAddr)> {
+        let (stream, from) = self.listener.accept().await?;
+        Ok((Transport::new(Descriptor::of(&stream), stream), from))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        socket::shutdown(&self.listener, Shutdown::Both);
+    }
+}
 
 /// A connected stream.
 #[derive(Debug)]
 pub(super) struct Transport {
+    /// The first field, so that it is dropped before the socket is closed. So it is in the halves.
+    descriptor: Arc<Descriptor>,
     stream: TcpStream,
 }
 
-/// The receiving half of a [`Transport`].
+/// The receiving half of a [`Transport`]. Dropping it closes the stream in both directions: nothing
+/// is sent to a peer whose acknowledgements are not read.
 #[derive(Debug)]
 pub(super) struct ReadHalf {
+    _descriptor: Arc<Descriptor>,
     stream: OwnedReadHalf,
 }
 
 /// The sending half of a [`Transport`]. Dropping it closes the stream in this direction.
 #[derive(Debug)]
 pub(super) struct WriteHalf {
+    _descriptor: Arc<Descriptor>,
     stream: OwnedWriteHalf,
+}
+
+impl Drop for ReadHalf {
+    fn drop(&mut self) {
+        self.shutdown(Shutdown::Both);
+    }
 }
 
 impl Transport {
     /// Connects to an address.
     pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
-        TcpStream::connect(address).await.map(Self::from)
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let descriptor = Descriptor::of(&socket);
+        Ok(Self::new(descriptor, socket.connect(address).await?))
+    }
+
+    /// Sets the options that links need.
+    fn new(descriptor: Descriptor, stream: TcpStream) -> Self {
+        socket::set_tcp_options(&stream);
+        Self { descriptor: Arc::new(descriptor), stream }
     }
 
     /// Whether both ends of the stream are this socket: a TCP connection to a free port of this
     /// machine can connect to itself.
     pub(super) fn is_connected_to_itself(&self) -> io::Result<bool> {
-        Ok(self.stream.local_addr()? == self.stream.peer_addr()?)
+        let stream = &self.stream;
+        Ok(stream.local_addr()? == stream.peer_addr()?)
     }
 
     /// Sets whether the stream is reset when it is dropped, instead of closed in order. A reset
@@ -72,15 +128,8 @@ impl Transport {
     /// Splits the stream into halves that two tasks can own.
     pub(super) fn into_split(self) -> (ReadHalf, WriteHalf) {
         let (read, write) = self.stream.into_split();
-        (ReadHalf { stream: read }, WriteHalf { stream: write })
-    }
-}
-
-impl From<TcpStream> for Transport {
-    /// Sets the options that links need.
-    fn from(stream: TcpStream) -> Self {
-        socket::set_tcp_options(&stream);
-        Self { stream }
+        let read = ReadHalf { _descriptor: self.descriptor.clone(), stream: read };
+        (read, WriteHalf { _descriptor: self.descriptor, stream: write })
     }
 }
 

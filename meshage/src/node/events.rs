@@ -21,11 +21,15 @@ impl Node {
     /// Calls `snoop` for every complete message that this node forwards and does not receive, from
     /// a thread that does no I/O. `None` stops it. If `snoop` is slow, messages are dropped and
     /// counted.
-    pub fn set_snoop(&self, snoop: Option<Box<dyn FnMut(Message) + Send>>) {
+    ///
+    /// # Errors
+    /// The system's error if no thread could be started. Then nothing is snooped.
+    pub fn set_snoop(&self, snoop: Option<Box<dyn FnMut(Message) + Send>>) -> std::io::Result<()> {
         let snoop = snoop.filter(|_| !self.is_closed());
         let on = snoop.is_some();
-        self.shared.plane.sink().callback_thread.set_snooper(snoop);
-        self.shared.plane.set_snoop(on);
+        let started = self.shared.plane.sink().callback_thread.set_snooper(snoop);
+        self.shared.plane.set_snoop(on && started.is_ok());
+        started
     }
 }
 

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::drop_guard::DropGuard;
 use crate::config::{Config, DEGREE_MAX, valid_msa_timeout};
 use crate::error::{ConfigError, DialError, HangupError, StartError};
@@ -29,7 +27,7 @@ struct CloseOnDrop(Arc<Shared>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close();
+        if self.0.is_forked() { self.0.abandon() } else { self.0.close() }
     }
 }
 
@@ -117,7 +115,7 @@ impl Node {
     }
 
     /// Establishes a link to the node that listens at `host`, `host:port` or `[v6]:port`, and
-    /// returns its name. Times out after 10 s.
+    /// returns its name. A link-local address has a zone: `fe80::1%eth0`. Times out after 10 s.
     ///
     /// # Errors
     /// [`DialError`].
@@ -134,12 +132,23 @@ impl Node {
         address: &str,
         limit: Duration,
     ) -> Result<NodeName, DialError> {
+        self.dial_before(address, limit, clock::passed(clock::deadline(limit))).await
+    }
+
+    /// As [`Node::dial_timeout`]; `passed` is ready once the limit has passed.
+    pub(crate) async fn dial_before(
+        &self,
+        address: &str,
+        limit: Duration,
+        passed: impl Future<Output = ()>,
+    ) -> Result<NodeName, DialError> {
         let address = address.to_owned();
         let (request, reply) = self.shared.request(|request| Command::Dial { request, address });
         let mut cancel = DropGuard::new(|| self.shared.command(Command::CancelDial { request }));
-        let reply = match clock::deadline(limit) {
-            Some(_) => timeout(limit, reply).await.map_err(|_| DialError::Timeout(limit))?,
-            None => reply.await,
+        let reply = tokio::select! {
+            biased;
+            reply = reply => reply,
+            () = passed => return Err(DialError::Timeout(limit)),
         };
         cancel.disarm();
         match reply {
@@ -204,9 +213,27 @@ impl Node {
         self.shared.plane.sink().callback_thread.ended().await;
     }
 
-    /// Waits, without a runtime, until the callback thread has ended.
-    pub(crate) fn join_callbacks(&self) {
+    /// Waits, without a runtime, until the node's own threads have ended; those that resolve names
+    /// up to a limit.
+    pub(crate) fn join_threads(&self, limit: Duration) {
+        self.shared.resolver.join(limit);
         self.shared.plane.sink().callback_thread.join();
+    }
+
+    /// Whether this process is a fork of the one that started the node.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.shared.is_forked()
+    }
+
+    /// Counts and logs the panic of a thread that works for the node outside of this crate. This is
+    /// for bindings.
+    pub fn note_panic(&self, task: &'static str, panic: &(dyn std::any::Any + Send)) {
+        self.shared.note_panic(task, panic);
+    }
+
+    /// Frees what can be freed of a node that belongs to the parent of this process.
+    pub(crate) fn abandon(&self) {
+        self.shared.abandon();
     }
 
     /// Whether this is the callback thread.

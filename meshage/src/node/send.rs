@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::time::sleep_until;
 
 use super::drop_guard::DropGuard;
 use super::handle::Node;
@@ -45,20 +44,35 @@ impl Node {
         self.send(Outgoing::broadcast(body)).await
     }
 
-    /// Sends a message with its options and waits for the acknowledgements. Dropping the future
-    /// cancels the send.
+    /// Sends a message with its options and waits for the acknowledgements, up to its timeout (see
+    /// [`Outgoing::timeout`]; with zero it does not wait). Dropping the future cancels the send.
     ///
     /// # Errors
     /// [`SendError`] if nothing was sent.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Report, SendError> {
+        let deadline = self.deadline(&outgoing);
+        self.send_before(outgoing, deadline, clock::passed(deadline)).await
+    }
+
+    /// The deadline of a message that is sent now.
+    pub(crate) fn deadline(&self, outgoing: &Outgoing) -> Option<Instant> {
+        self.shared.deadline(outgoing, clock::now())
+    }
+
+    /// As [`Node::send`]; `passed` is ready once the deadline has passed.
+    pub(crate) async fn send_before(
+        &self,
+        outgoing: Outgoing,
+        deadline: Option<Instant>,
+        passed: impl Future<Output = ()>,
+    ) -> Result<Report, SendError> {
         let now = clock::now();
-        let deadline = self.shared.deadline(&outgoing, now);
         let state = CompletionState::for_waiter();
         let completion = Completion::new(state.clone());
         let id = match self.shared.begin(outgoing, deadline, completion, now) {
             Ok(id) => id,
             Err((SendError::Again, outgoing, completion)) => {
-                match self.begin_when_room(outgoing, deadline, completion).await? {
+                match self.begin_when_room(outgoing, deadline, passed, completion).await? {
                     Submission::Sent(id) => id,
                     Submission::NeverSent(report) => return Ok(report),
                 }
@@ -77,8 +91,10 @@ impl Node {
         &self,
         mut outgoing: Outgoing,
         deadline: Option<Instant>,
+        passed: impl Future<Output = ()>,
         mut completion: Completion,
     ) -> Result<Submission, SendError> {
+        let mut passed = pin!(passed);
         loop {
             let mut space = pin!(self.shared.plane.sink().space.notified());
             space.as_mut().enable();
@@ -89,15 +105,10 @@ impl Node {
                 }
                 Err((error, _, _)) => return Err(error),
             }
-            let in_time = match deadline {
-                Some(deadline) => tokio::select! {
-                    () = space => true,
-                    () = sleep_until(deadline.into()) => false,
-                },
-                None => {
-                    space.await;
-                    true
-                }
+            let in_time = tokio::select! {
+                biased;
+                () = space => true,
+                () = passed.as_mut() => false,
             };
             if !in_time {
                 return Ok(Submission::NeverSent(self.shared.report_not_sent(&outgoing)));
@@ -137,6 +148,8 @@ impl Node {
         outgoing: Outgoing,
         done: impl FnOnce(Result<Report, SendError>) + Send + 'static,
     ) -> Result<Pending, SendError> {
+        let started = self.shared.plane.sink().callback_thread.ensure_running();
+        started.map_err(|error| SendError::NoThread(error.to_string()))?;
         self.begin_send(outgoing, CompletionState::with_callback(done))
     }
 

@@ -3,8 +3,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::sleep_until;
-
 use super::handle::Node;
 use crate::error::WaitError;
 use crate::name::NodeName;
@@ -31,15 +29,20 @@ impl Node {
         condition: WaitCondition,
         limit: Duration,
     ) -> Result<Mesh, WaitError> {
-        let mut installs = self.shared.installs.subscribe();
-        let mut timed_out = pin!(async {
-            match clock::deadline(limit) {
-                Some(deadline) => sleep_until(deadline.into()).await,
-                None => std::future::pending().await,
-            }
-        });
+        self.wait_before(condition, clock::passed(clock::deadline(limit))).await
+    }
+
+    /// As [`Node::wait_for`]; `passed` is ready once the deadline has passed.
+    pub(crate) async fn wait_before(
+        &self,
+        condition: WaitCondition,
+        passed: impl Future<Output = ()>,
+    ) -> Result<Mesh, WaitError> {
+        let mut timed_out = pin!(passed);
         let mut closed = pin!(self.shared.reached(NodeState::Closing));
         loop {
+            let mut installed = pin!(self.shared.installs.notified());
+            installed.as_mut().enable();
             if self.is_closed() {
                 return Err(WaitError::Closed);
             }
@@ -48,8 +51,8 @@ impl Node {
                 Err(missing) => missing,
             };
             tokio::select! {
-                // The sender lives as long as the node.
-                _ = installs.changed() => {}
+                biased;
+                () = installed => {}
                 () = closed.as_mut() => return Err(WaitError::Closed),
                 () = timed_out.as_mut() => return Err(WaitError::Timeout(missing)),
             }

@@ -3,6 +3,7 @@
 //! ```text
 //!  below the degree  solicitations  within 0.5 s, then in a window that doubles from 2 s to 128 s
 //!  at the degree     beacons        after 0.2 s, then doubling, then every 30 to 60 s
+//!  not sent          either         again within 1 s; the back-off stays where it was
 //! ```
 
 use std::time::Duration;
@@ -26,6 +27,10 @@ const BEACON_STEADY: Duration = Duration::from_secs(30);
 /// steady ones, since not every node receives the beacons of every other node.
 const BEACON_SENDERS: usize = 32;
 
+/// The longest wait after a solicitation or beacon that the system could not send. Nothing went to
+/// the network, so there is no load to reduce, and the node should be found soon after the network is back.
+const UNSENT_WAIT: Duration = Duration::from_secs(1);
+
 /// The back-offs of solicitations and beacons.
 #[derive(Debug)]
 pub(super) struct Backoff {
@@ -33,11 +38,13 @@ pub(super) struct Backoff {
     solicitations: u32,
     /// The wait before the next early beacon; beacons are steady from [`BEACON_STEADY`] on.
     beacon: Duration,
+    /// What `beacon` was before the last wait was drawn.
+    beacon_before: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { solicitations: 0, beacon: BEACON_FIRST }
+        Self { solicitations: 0, beacon: BEACON_FIRST, beacon_before: BEACON_FIRST }
     }
 }
 
@@ -61,11 +68,25 @@ impl Backoff {
     /// Draws the wait before the next beacon.
     pub(super) fn next_beacon_wait(&mut self, rng: &mut ChaCha8Rng) -> Duration {
         let wait = self.beacon;
+        self.beacon_before = wait;
         if wait >= BEACON_STEADY {
             return rng.random_range(BEACON_STEADY..=BEACON_STEADY * 2);
         }
         self.beacon = wait * 2;
         rng.random_range(wait..=wait * 5 / 2)
+    }
+
+    /// The last solicitation was not sent: takes back its step of the back-off, and draws the wait
+    /// before the next attempt.
+    pub(super) fn solicitation_unsent(&mut self, rng: &mut ChaCha8Rng) -> Duration {
+        self.solicitations = self.solicitations.saturating_sub(1);
+        unsent_wait(rng)
+    }
+
+    /// As [`Backoff::solicitation_unsent`], for a beacon.
+    pub(super) fn beacon_unsent(&mut self, rng: &mut ChaCha8Rng) -> Duration {
+        self.beacon = self.beacon_before;
+        unsent_wait(rng)
     }
 
     /// Makes the next beacons come soon: the node has reached its degree.
@@ -92,6 +113,12 @@ pub(super) fn happens_with_odds(times: usize, out_of: usize, rng: &mut ChaCha8Rn
     times >= out_of || rng.random_range(0..out_of) < times
 }
 
+/// Draws the wait after a datagram that was not sent. At least half of the longest one, since each
+/// attempt lists the interfaces.
+fn unsent_wait(rng: &mut ChaCha8Rng) -> Duration {
+    rng.random_range(UNSENT_WAIT / 2..=UNSENT_WAIT)
+}
+
 /// Draws a wait of at most `max`.
 pub(super) fn random_wait(max: Duration, rng: &mut ChaCha8Rng) -> Duration {
     rng.random_range(Duration::ZERO..=max)
@@ -115,6 +142,22 @@ mod tests {
         let windows = [0.5, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 128.0];
         for (longest, window) in longest.iter().zip(windows) {
             assert!((0.9 * window..=window).contains(&longest.as_secs_f64()), "{longest:?}");
+        }
+    }
+
+    #[test]
+    fn a_solicitation_or_beacon_that_was_not_sent_does_not_back_off() {
+        let mut backoff = Backoff::default();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        backoff.next_solicitation_wait(&mut rng);
+        backoff.next_beacon_wait(&mut rng);
+        let before = (backoff.solicitations, backoff.beacon);
+        for _ in 0..20 {
+            backoff.next_solicitation_wait(&mut rng);
+            assert!(backoff.solicitation_unsent(&mut rng) <= UNSENT_WAIT);
+            backoff.next_beacon_wait(&mut rng);
+            assert!(backoff.beacon_unsent(&mut rng) <= UNSENT_WAIT);
+            assert_eq!((backoff.solicitations, backoff.beacon), before);
         }
     }
 

@@ -29,6 +29,12 @@ counters! {
     solicitations_own,
     /// Solicitations received without a port.
     solicitations_malformed,
+    /// Copies of a solicitation that arrived over a further interface.
+    solicitations_copied,
+    /// Solicitations and beacons that could not be sent to any address.
+    solicitations_unsent,
+    /// Interfaces or addresses of this machine that came up, counted together if close in time.
+    network_changes,
     /// Solicitations dropped because too many arrived.
     solicitations_limited,
     /// Response dials not scheduled because too many were pending.
@@ -57,6 +63,8 @@ counters! {
     breaches,
     /// Announcements that this node originated.
     announcements_originated,
+    /// Changes of this node's links whose announcement waited because of a limit.
+    announcements_limited,
     /// Announcements of other nodes that were new.
     announcements_installed,
     /// Announcements received that were not new.
@@ -69,6 +77,8 @@ counters! {
     nodes_expired,
     /// Computations of the routes.
     routes_computed,
+    /// Names of failed nodes that were forgotten because too many had failed.
+    former_holders_limited,
     /// Name conflicts detected.
     name_conflicts,
     /// Timers that ran so late that the silence of all links was measured anew.

@@ -42,6 +42,15 @@ pub(super) const BRIDGE_OVER_CAP_AFTER: Duration = Duration::from_secs(3);
 const UNREACHABLE_MAX: usize = 256;
 /// How long they are remembered: until each has sent its next two steady beacons.
 const UNREACHABLE_RETENTION: Duration = Duration::from_secs(120);
+/// A solicitation of the same sender within this time is a copy that arrived over another interface
+/// or network. Longer than the delays of two local networks differ, and much shorter than the time
+/// between two solicitations of a node.
+const COPY_WINDOW: Duration = Duration::from_millis(100);
+/// The most senders of recent solicitations that are remembered. The limits below let no more than
+/// 220 be processed within the window, so this one is not reached.
+const RECENT_MAX: usize = 256;
+/// The most addresses that a response dial tries: one for each network that two machines share.
+const RESPONSE_ADDRESSES_MAX: usize = 4;
 /// Solicitations are processed at 200 a second, which limits the cost of a forged flood.
 const SOLICITATION_INTERVAL: Duration = Duration::from_millis(5);
 const SOLICITATION_BURST: u32 = 200;
@@ -94,9 +103,10 @@ impl DialCause {
 }
 
 /// A response dial or bridge that waits for its random delay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PendingResponse {
-    pub(super) address: SocketAddr,
+    /// Where the copies of the solicitation came from, the first one first.
+    pub(super) addresses: Vec<SocketAddr>,
     pub(super) cause: DialCause,
     /// The sender needs no more links once it announces this many peers.
     pub(super) enough_peers: usize,
@@ -144,6 +154,8 @@ pub(super) struct Discovery {
     dials_started: u64,
     /// When the first solicitation of each unreachable sender arrived.
     unreachable: BTreeMap<Instance, Instant>,
+    /// When the last solicitation of each sender arrived, within [`COPY_WINDOW`].
+    recent: BTreeMap<Instance, Instant>,
     solicitation_bucket: TokenBucket,
     dial_bucket: TokenBucket,
 }
@@ -155,6 +167,7 @@ impl Discovery {
             dials: BTreeMap::new(),
             dials_started: 0,
             unreachable: BTreeMap::new(),
+            recent: BTreeMap::new(),
             solicitation_bucket: TokenBucket::new(SOLICITATION_INTERVAL, SOLICITATION_BURST, now),
             dial_bucket: TokenBucket::new(DIAL_INTERVAL, DIAL_BURST, now),
         }
@@ -163,6 +176,30 @@ impl Discovery {
     /// Whether one more solicitation may be processed now.
     pub(super) fn take_solicitation_token(&mut self, now: Instant) -> bool {
         self.solicitation_bucket.take(now)
+    }
+
+    /// Whether a solicitation is a copy of one that was processed just before. The address of a copy
+    /// becomes a further one of the pending response.
+    pub(super) fn is_copy(&mut self, sender: Instance, from: SocketAddr, now: Instant) -> bool {
+        if self.recent.get(&sender).is_none_or(|arrived| now >= *arrived + COPY_WINDOW) {
+            return false;
+        }
+        if let Some(response) = self.responses.get_mut(&sender)
+            && from.port() != 0
+            && response.addresses.len() < RESPONSE_ADDRESSES_MAX
+            && !response.addresses.contains(&from)
+        {
+            response.addresses.push(from);
+        }
+        true
+    }
+
+    /// Remembers that a solicitation is processed, so that copies of it are recognized.
+    pub(super) fn record_arrival(&mut self, sender: Instance, now: Instant) {
+        self.recent.retain(|_, arrived| now < *arrived + COPY_WINDOW);
+        if self.recent.len() < RECENT_MAX {
+            self.recent.insert(sender, now);
+        }
     }
 
     /// Processes the solicitation of a node that is neither linked nor being dialled.
@@ -197,7 +234,8 @@ impl Discovery {
             return Decision::LimitReached;
         }
         let enough_peers = solicitation.announced_peers + solicitation.wanted as usize;
-        let response = PendingResponse { address: solicitation.address, cause, enough_peers };
+        let addresses = vec![solicitation.address];
+        let response = PendingResponse { addresses, cause, enough_peers };
         self.responses.insert(solicitation.instance, response);
         let soon = !solicitation.reachable && cause == DialCause::Response(solicitation.instance);
         let wait_max = if soon { RESPONSE_WAIT_UNREACHABLE } else { RESPONSE_WAIT_REACHABLE };
@@ -377,6 +415,38 @@ mod tests {
         assert!(matches!(receive(false, AT_CAP, later), Decision::DialAt(_)));
         let response = discovery.take_response(Instance(1), false, AT_CAP).expect("still needed");
         assert_eq!(response.cause, DialCause::Bridge { to: Instance(1), over_cap: true });
+    }
+
+    #[test]
+    fn copies_over_several_interfaces_make_one_dial_that_tries_each_address() {
+        let now = Instant::now();
+        let mut rng = rng();
+        let mut discovery = Discovery::new(now);
+        let address = |last: u8| SocketAddr::from(([10, 0, 0, last], 9000));
+        let sender = Instance(1);
+        assert!(!discovery.is_copy(sender, address(1), now));
+        discovery.record_arrival(sender, now);
+        discovery.receive(solicitation(1, 1, false), WITH_ROOM, now, &mut rng);
+        for last in [1, 2, 2, 3, 4, 5, 6] {
+            assert!(discovery.is_copy(sender, address(last), now));
+        }
+        assert!(!discovery.is_copy(Instance(2), address(7), now));
+        assert!(!discovery.is_copy(sender, address(1), now + COPY_WINDOW));
+        let response = discovery.take_response(sender, false, WITH_ROOM).expect("still needed");
+        assert_eq!(response.addresses, [1, 2, 3, 4].map(address));
+        assert_eq!(discovery.take_response(sender, false, WITH_ROOM), None, "one dial");
+    }
+
+    #[test]
+    fn the_senders_of_recent_solicitations_are_bounded_in_number() {
+        let now = Instant::now();
+        let mut discovery = Discovery::new(now);
+        for sender in 0..2 * RECENT_MAX as u64 {
+            discovery.record_arrival(Instance(sender), now);
+        }
+        assert_eq!(discovery.recent.len(), RECENT_MAX);
+        discovery.record_arrival(Instance(0), now + COPY_WINDOW);
+        assert_eq!(discovery.recent.len(), 1);
     }
 
     #[test]

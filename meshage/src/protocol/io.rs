@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{DialError, HangupError, RefuseReason};
-use crate::event::Event;
+use crate::event::{Event, LinkEnd};
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
 use crate::wire::control::ControlFrame;
@@ -47,10 +47,9 @@ pub enum Input {
     LinkDown {
         /// The link.
         link: LinkId,
-        /// The reason, for the log.
-        reason: String,
-        /// Whether the other end violated the protocol, as a program that is no mesh node does.
-        breach: bool,
+        /// Why it ended: [`LinkEnd::Closed`], [`LinkEnd::Broken`] or, if the other end violated the
+        /// protocol, as a program that is no mesh node does, [`LinkEnd::Breach`].
+        end: LinkEnd,
     },
     /// A control frame arrived.
     Control {
@@ -71,6 +70,16 @@ pub enum Input {
         /// Its contents.
         solicitation: Solicitation,
     },
+    /// An [`Output::Solicit`] could not be sent to any address.
+    SolicitationUnsent {
+        /// Whether it was a beacon.
+        beacon: bool,
+        /// The reason, for the application.
+        reason: String,
+    },
+    /// An interface or an address of this machine came up: nodes that could not be reached before
+    /// may be reachable now.
+    NetworkChanged,
     /// A dial did not lead to a connection, or its other end is no mesh node.
     DialFailed {
         /// The dial.
@@ -119,8 +128,8 @@ pub enum Command {
 pub enum Address {
     /// A name to resolve. Without a port, the mesh's port is used.
     Named(String),
-    /// The sender of a solicitation.
-    Socket(SocketAddr),
+    /// The sender of a solicitation: the addresses from which its copies came, the first one first.
+    Sockets(Vec<SocketAddr>),
 }
 
 /// The result of a command.

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use crate::event::Departure;
 use crate::name::{Age, Instance, NodeName, Sequence};
 use crate::route::{Record, RouteTable};
-use crate::wire::control::Announcement;
+use crate::wire::control::{Announcement, FormerHolder};
 
 /// The most nodes in the database: 131,072, ten times more than any planned mesh, in about 20 MB.
 pub(super) const DATABASE_MAX: usize = 131_072;
@@ -30,6 +31,15 @@ pub(super) enum Verdict {
     Older,
     /// The first of its instance, but the database is full.
     NoRoom,
+}
+
+/// The nodes that became reachable or unreachable.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ReachabilityChanges {
+    /// Those that became reachable, each with the time at which its announcement was last flooded.
+    pub(super) appeared: Vec<(Instance, Instant)>,
+    /// Those that became unreachable without announcing that they leave.
+    pub(super) lost: Vec<FormerHolder>,
 }
 
 /// The place of an entry, fixed as long as the entry exists.
@@ -79,7 +89,8 @@ impl Lsdb {
             Age::Same | Age::Newer => {}
         }
         let newer = announcement.sequence != entry.announcement.sequence;
-        let changed = announcement.peers != entry.announcement.peers;
+        let changed = announcement.peers != entry.announcement.peers
+            || announcement.claim != entry.announcement.claim;
         entry.lost = false;
         entry.flooded_at = now;
         if let Some(since) = entry.unreachable.replace(now) {
@@ -94,6 +105,8 @@ impl Lsdb {
         // An instance keeps its first name: a different name would be another node's.
         entry.announcement.sequence = announcement.sequence;
         entry.announcement.peers = announcement.peers;
+        entry.announcement.leaving = announcement.leaving;
+        entry.announcement.claim = announcement.claim;
         if changed { Verdict::Changed } else { Verdict::Refreshed }
     }
 
@@ -131,14 +144,13 @@ impl Lsdb {
         self.free.push(index);
     }
 
-    /// Records which nodes are reachable. Returns those that have become reachable, each with the
-    /// time at which its announcement was last flooded.
+    /// Records which nodes are reachable, and returns the changes.
     pub(super) fn update_reachability(
         &mut self,
         routes: &RouteTable,
         now: Instant,
-    ) -> Vec<(Instance, Instant)> {
-        let mut appeared = Vec::new();
+    ) -> ReachabilityChanges {
+        let mut changes = ReachabilityChanges::default();
         for (&instance, &index) in &self.by_instance {
             let Some(entry) = &mut self.entries[index as usize] else { continue };
             match (routes.contains(instance), entry.unreachable) {
@@ -146,17 +158,22 @@ impl Lsdb {
                     self.unreachable.remove(&(since, instance));
                     entry.unreachable = None;
                     entry.lost = false;
-                    appeared.push((instance, entry.flooded_at));
+                    changes.appeared.push((instance, entry.flooded_at));
                 }
                 (false, None) => {
                     self.unreachable.insert((now, instance));
                     entry.unreachable = Some(now);
                     entry.lost = true;
+                    let Announcement { name, claim, leaving, .. } = &entry.announcement;
+                    if !leaving {
+                        let (name, claim) = (name.clone(), *claim);
+                        changes.lost.push(FormerHolder { name, instance, claim });
+                    }
                 }
                 (true, None) | (false, Some(_)) => {}
             }
         }
-        appeared
+        changes
     }
 
     /// Removes the nodes that have been unreachable since `before` or longer. Returns how many.
@@ -184,6 +201,14 @@ impl Lsdb {
         self.entries[index as usize].as_ref().map(|entry| &entry.announcement)
     }
 
+    /// How a node departed that is no longer reachable.
+    pub(super) fn departure(&self, instance: Instance) -> Departure {
+        match self.announcement(instance) {
+            Some(known) if known.leaving => Departure::Left,
+            Some(_) | None => Departure::Failed,
+        }
+    }
+
     /// The number of known nodes, reachable or not.
     pub(super) fn len(&self) -> usize {
         self.by_instance.len()
@@ -193,7 +218,9 @@ impl Lsdb {
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.by_name.iter().filter_map(|(name, instance, index)| {
             let entry = self.entries[*index as usize].as_ref()?;
-            Some(Record { name, instance: *instance, peers: &entry.announcement.peers })
+            let announcement = &entry.announcement;
+            let (claim, peers) = (announcement.claim, &announcement.peers);
+            Some(Record { name, instance: *instance, claim, peers })
         })
     }
 
@@ -246,12 +273,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::name::Claim;
 
     fn announcement(instance: u64, sequence: u32, peers: &[u64]) -> Announcement {
         Announcement {
             name: NodeName::new(&format!("n{instance}")).expect("valid"),
             instance: Instance(instance),
             sequence: Sequence(sequence),
+            claim: Claim::FIRST,
+            leaving: false,
             peers: peers.iter().copied().map(Instance).collect(),
         }
     }
@@ -281,7 +311,8 @@ mod tests {
         let mut lsdb = Lsdb::default();
         lsdb.install(announcement(1, 1, &[100]), now);
         lsdb.install(announcement(2, 1, &[]), now);
-        assert_eq!(lsdb.update_reachability(&routes(&[1], &lsdb), now), [(Instance(1), now)]);
+        let changes = lsdb.update_reachability(&routes(&[1], &lsdb), now);
+        assert_eq!(changes.appeared, [(Instance(1), now)]);
         assert_eq!(lsdb.expire(now - Duration::from_secs(1)), 0);
         assert_eq!(lsdb.expire(now), 1);
         assert!(lsdb.announcement(Instance(1)).is_some());

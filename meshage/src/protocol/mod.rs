@@ -12,6 +12,7 @@
 //!   BytesReceived │   ├─ discovery   response dials, dials in progress        │     Solicit
 //!   Solicited     │   ├─ backoff     when to send solicitations and beacons   │     Install
 //!   DialFailed    │   ├─ seeds       addresses that are dialled until linked  │     Event
+//!                 │   ├─ claims      the names of nodes that failed           │
 //!   Command       │   ├─ announce    when this node announces its links       │     Reply
 //!                 │   ├─ exchange    which announcements a new peer lacks     │
 //!                 │   ├─ lsdb        the announcements of all other nodes     │
@@ -49,6 +50,7 @@
 mod adjacency;
 mod announce;
 mod backoff;
+mod claims;
 mod counters;
 mod discovery;
 mod exchange;

@@ -81,6 +81,19 @@ impl Seeds {
         }
     }
 
+    /// The network changed: seeds that could not be reached are dialled soon. Returns those that
+    /// wait for their next dial, each with its new wait.
+    pub(super) fn network_changed(&mut self, rng: &mut ChaCha8Rng) -> Vec<(usize, Duration)> {
+        let mut waiting = Vec::new();
+        for (at, seed) in self.seeds.iter_mut().enumerate() {
+            seed.wait = WAIT_MIN;
+            if seed.state == State::Waiting {
+                waiting.push((at, random_wait(WAIT_MIN, rng)));
+            }
+        }
+        waiting
+    }
+
     /// The seeds that lead to a node.
     pub(super) fn leading_to(&self, instance: Instance) -> Vec<usize> {
         let leads_there = |seed: &Seed| seed.state == State::Linked(instance);

@@ -2,13 +2,14 @@
 //!
 //! The first change after a quiet period waits 5 ms for changes that arrive together with it. Each
 //! further computation in a burst lengthens the hold-down, up to 100 ms. Changes of this node's own
-//! links are not held down: no route may lead over a link that is gone.
+//! links are not held down: no route may lead over a link that is gone. A message that follows
+//! announcements on a link does not wait for the hold-down: it brings the computation forward.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::lsdb::Lsdb;
-use crate::event::Event;
+use crate::event::{Departure, Event};
 use crate::name::{Instance, LinkId, NodeName};
 use crate::route::RouteTable;
 
@@ -18,6 +19,11 @@ const INITIAL_DELAY: Duration = Duration::from_millis(5);
 const HOLD_MIN: Duration = Duration::from_millis(10);
 /// The longest. With 10,000 nodes, a computation takes a twentieth of it.
 const HOLD_MAX: Duration = Duration::from_millis(100);
+/// The shortest time between two computations that messages wait for: a flood of announcements
+/// cannot cost a computation for each message.
+const SETTLING_GAP: Duration = Duration::from_millis(5);
+/// The same for each node in the database: four times what the computation takes.
+const SETTLING_GAP_PER_NODE: Duration = Duration::from_micros(2);
 /// A burst is over when no routes were computed for this long.
 const QUIET_PERIOD: Duration = Duration::from_millis(500);
 
@@ -41,6 +47,13 @@ impl SpfThrottle {
         held.max(now + INITIAL_DELAY)
     }
 
+    /// When to compute the routes if a message waits for it, with so many nodes in the database.
+    pub(super) fn next_settling_run(&self, now: Instant, nodes: usize) -> Instant {
+        let gap =
+            SETTLING_GAP.max(SETTLING_GAP_PER_NODE * u32::try_from(nodes).unwrap_or(u32::MAX));
+        self.last.map_or(now, |last| now.max(last + gap))
+    }
+
     /// Records a computation, and adjusts the hold-down.
     pub(super) fn record_run(&mut self, now: Instant) {
         self.hold = match self.last {
@@ -62,20 +75,29 @@ pub(super) fn compute(
 }
 
 /// The events that a new table causes: nodes that joined or left, then the change of topology.
-pub(super) fn events(old: &RouteTable, new: &RouteTable) -> Vec<Event> {
+/// `departure` returns how a node departed.
+pub(super) fn events(
+    old: &RouteTable,
+    new: &RouteTable,
+    departure: impl Fn(Instance) -> Departure,
+) -> Vec<Event> {
     let mut events = Vec::new();
-    let (mut olds, mut news) = (name_holders(old).peekable(), name_holders(new).peekable());
-    let left = |name: &NodeName| Event::NodeLeft(name.clone());
-    let joined = |name: &NodeName| Event::NodeJoined(name.clone());
+    let (mut olds, mut news) = (old.holders().peekable(), new.holders().peekable());
+    let left = |node: &NodeName, instance| Event::NodeLeft {
+        node: node.clone(),
+        instance,
+        departure: departure(instance),
+    };
+    let joined = |node: &NodeName, instance| Event::NodeJoined { node: node.clone(), instance };
     loop {
         match (olds.peek().copied(), news.peek().copied()) {
             (None, None) => break,
-            (Some((gone, _)), next) if next.is_none_or(|(came, _)| gone < came) => {
-                events.push(left(gone));
+            (Some((gone, instance)), next) if next.is_none_or(|(came, _)| gone < came) => {
+                events.push(left(gone, instance));
                 olds.next();
             }
-            (before, Some((came, _))) if before.is_none_or(|(gone, _)| came < gone) => {
-                events.push(joined(came));
+            (before, Some((came, instance))) if before.is_none_or(|(gone, _)| came < gone) => {
+                events.push(joined(came, instance));
                 news.next();
             }
             (before, after) => {
@@ -83,7 +105,7 @@ pub(super) fn events(old: &RouteTable, new: &RouteTable) -> Vec<Event> {
                 if let (Some((name, was)), Some((_, is))) = (before, after)
                     && was != is
                 {
-                    events.extend([left(name), joined(name)]);
+                    events.extend([left(name, was), joined(name, is)]);
                 }
                 olds.next();
                 news.next();
@@ -92,12 +114,6 @@ pub(super) fn events(old: &RouteTable, new: &RouteTable) -> Vec<Event> {
     }
     events.push(Event::Topology);
     events
-}
-
-/// Each name once, with the instance that has it.
-fn name_holders(table: &RouteTable) -> impl Iterator<Item = (&NodeName, Instance)> {
-    let mut last: Option<&NodeName> = None;
-    table.others().filter(move |(name, _)| last.replace(*name) != Some(*name))
 }
 
 /// The names that more than one reachable node has, sorted.
@@ -115,7 +131,7 @@ pub(super) fn conflicts(table: &RouteTable, me: &NodeName) -> Vec<NodeName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::tests::{node, table};
+    use crate::route::tests::{instance, node, table};
 
     #[test]
     fn a_burst_is_held_down_until_a_quiet_period() {
@@ -138,8 +154,17 @@ mod tests {
     fn a_new_table_causes_events_for_nodes_that_joined_or_left() {
         let old = table("a", &[("a", "b"), ("b", "c")]);
         let new = table("a", &[("a", "b"), ("b", "d")]);
-        let expected = [Event::NodeLeft(node("c")), Event::NodeJoined(node("d")), Event::Topology];
-        assert_eq!(events(&old, &new), expected);
+        let left = |gone| if gone == instance("c") { Departure::Left } else { Departure::Failed };
+        let expected = [
+            Event::NodeLeft {
+                node: node("c"),
+                instance: instance("c"),
+                departure: Departure::Left,
+            },
+            Event::NodeJoined { node: node("d"), instance: instance("d") },
+            Event::Topology,
+        ];
+        assert_eq!(events(&old, &new, left), expected);
         assert!(conflicts(&new, &node("a")).is_empty());
     }
 
@@ -168,7 +193,17 @@ mod tests {
             peers.dedup();
             let name = NodeName::new(&format!("node-{at}")).expect("valid");
             let (instance, sequence) = (instances[at], Sequence::FIRST);
-            lsdb.install(Announcement { name, instance, sequence, peers }, now);
+            lsdb.install(
+                Announcement {
+                    name,
+                    instance,
+                    sequence,
+                    claim: crate::name::Claim::FIRST,
+                    leaving: false,
+                    peers,
+                },
+                now,
+            );
         }
         let me = NodeName::new("node-0").expect("valid");
         let links = peers[0].iter().zip(1..).map(|(&to, link)| (to, LinkId(link))).collect();

@@ -17,6 +17,13 @@ impl TokenBucket {
         Self { interval, burst, full_at: now }
     }
 
+    /// When there is a token.
+    pub(super) fn next(&self, now: Instant) -> Instant {
+        let full_at = self.full_at.max(now) + self.interval;
+        let excess = full_at.saturating_duration_since(now + self.interval * self.burst);
+        now + excess
+    }
+
     /// Takes a token. Returns false if there is none.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + self.interval;
@@ -37,6 +44,10 @@ mod tests {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(Duration::from_millis(250), 8, start);
         assert_eq!((0..20).filter(|_| bucket.take(start)).count(), 8);
+        assert_eq!(bucket.next(start), start + Duration::from_millis(250));
+        assert!(
+            bucket.next(start + Duration::from_millis(300)) == start + Duration::from_millis(300)
+        );
         let taken = (0..=40).filter(|i| bucket.take(start + Duration::from_millis(i * 100)));
         assert_eq!(taken.count(), 16, "four a second, for four seconds");
     }

@@ -95,6 +95,19 @@ impl Sim {
         length: usize,
         options: SendOptions,
     ) -> Result<SendId, SendError> {
+        let result = self.start_send(from, to, length, options);
+        self.settle(from);
+        result
+    }
+
+    /// As [`Sim::send`], from within the settling of a node.
+    pub(super) fn start_send(
+        &mut self,
+        from: HostId,
+        to: Recipients,
+        length: usize,
+        options: SendOptions,
+    ) -> Result<SendId, SendError> {
         if !self.is_running(from) {
             return Err(SendError::Closed);
         }
@@ -136,7 +149,8 @@ impl Sim {
         });
         let outgoing = outgoing.retry(options.retry).timeout(options.timeout);
         let sent = incarnation.plane.send(outgoing, Some(now + options.timeout), send_id, now);
-        let answer = match sent {
+
+        match sent {
             Ok(id) => {
                 self.history.set_message_id(send_id, id);
                 Ok(send_id)
@@ -145,9 +159,7 @@ impl Sim {
                 self.history.remove_last(send_id);
                 Err(error)
             }
-        };
-        self.settle(from);
-        answer
+        }
     }
 
     /// Cancels a send.
@@ -174,7 +186,8 @@ impl Sim {
         self.history.entry(send_id).id
     }
 
-    /// The messages that the application took from its inbox. Only [`Sim::line`] records them.
+    /// The messages that the application took from its inbox. [`Sim::line`] and
+    /// [`Sim::record_inboxes`] record them.
     pub fn received(&self, host_name: &str) -> &[Message] {
         let host_id = self.host(host_name);
         self.inboxes.as_ref().and_then(|all| all.get(&host_id)).map_or(&[], Vec::as_slice)
@@ -183,6 +196,12 @@ impl Sim {
     /// The messages that a node snooped in transit.
     pub fn snooped(&self, host_name: &str) -> &[Message] {
         self.snooped.get(&self.host(host_name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Records the messages that applications take from their inboxes from now on, for
+    /// [`Sim::received`].
+    pub fn record_inboxes(&mut self) {
+        self.inboxes.get_or_insert_default();
     }
 
     /// Turns snooping on or off.

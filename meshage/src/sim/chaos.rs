@@ -177,13 +177,15 @@ impl Chaos {
             _ => rng.within(60_000..BODY_BYTES_MAX),
         };
         let burst = length < 1000 && rng.permille(60);
+        let timeout = if rng.permille(80) {
+            Duration::ZERO
+        } else {
+            rng.time(Duration::from_millis(50)..Duration::from_secs(10))
+        };
         PlannedSend {
             to,
             length: length as usize,
-            options: SendOptions {
-                timeout: rng.time(Duration::from_millis(50)..Duration::from_secs(10)),
-                retry: rng.permille(250),
-            },
+            options: SendOptions { timeout, retry: rng.permille(250) },
             copies: if burst { rng.within(10..BURST_MAX) } else { 1 },
             cancel_after: rng
                 .permille(50)

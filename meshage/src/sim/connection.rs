@@ -21,6 +21,7 @@ use bytes::Bytes;
 use crate::forward::read_buffer::ReadBuffer;
 use crate::name::LinkId;
 use crate::protocol::io::DialId;
+use crate::wire::deframe::RawFrame;
 use crate::wire::hello::Purpose;
 
 use super::network::{HostId, Path};
@@ -66,9 +67,23 @@ pub(super) enum State {
     /// Collecting the other end's preface and hello.
     Hello(Vec<u8>),
     /// The end is a link of its driver.
-    Link { link: LinkId, read_buffer: Box<ReadBuffer>, reported_at: Option<Duration> },
+    Link { link: LinkId, reader: Box<Reader> },
     /// Closed, or its process has ended.
     Closed,
+}
+
+/// The reader of a link.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pub(super) read_buffer: ReadBuffer,
+    /// When received bytes were last reported to the router.
+    pub(super) reported_at: Option<Duration>,
+    /// Whether control frames were passed to the router that may not have taken effect yet.
+    pub(super) control_pending: bool,
+    /// Frames that wait until the control frames before them have taken effect.
+    pub(super) waiting: VecDeque<RawFrame>,
+    /// The bytes after these frames.
+    pub(super) unread: Vec<Bytes>,
 }
 
 /// The bytes that one end sends.

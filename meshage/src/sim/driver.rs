@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::error::DialError;
 use crate::event::Event;
 use crate::forward::outbound::{Batch, Class};
+use crate::message::Recipients;
 use crate::name::LinkId;
 use crate::protocol::io::{Input, Output};
 use crate::wire::frame::WireFrame;
@@ -79,6 +80,9 @@ impl Sim {
                 let error = DialError::Resolve(address, "no such host".into());
                 self.dial_failed(host_id, incarnation, dial, error);
             }
+            SimEvent::FlushCheck { host_id, incarnation, until } => {
+                self.check_flush(host_id, incarnation, until);
+            }
             SimEvent::Datagram { from, to, solicitation } => {
                 self.datagram(from, to, solicitation);
             }
@@ -127,7 +131,7 @@ impl Sim {
         self.settle(host_id);
     }
 
-    fn set_wake(&mut self, host_id: HostId) {
+    pub(super) fn set_wake(&mut self, host_id: HostId) {
         let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             return;
         };
@@ -257,8 +261,10 @@ impl Sim {
             if stale {
                 self.install(host_id);
             }
+            self.send_greetings(host_id);
             self.take_messages(host_id);
-            if !self.write_links(host_id) {
+            let resumed = self.resume_readers(host_id);
+            if !(self.write_links(host_id) | resumed) {
                 break;
             }
             rounds += 1;
@@ -334,26 +340,42 @@ impl Sim {
             return;
         };
         match event {
-            Event::LinkUp(peer) => {
+            Event::LinkUp { peer, .. } => {
                 incarnation.reported_peers.insert(peer);
             }
-            Event::LinkDown(peer) => {
+            Event::LinkDown { peer, .. } => {
+                self.last_link_down = Some(self.now);
                 incarnation.reported_peers.remove(&peer);
             }
-            Event::NodeJoined(node) => {
+            Event::NodeJoined { node, instance } => {
+                incarnation.known_instances.insert(instance);
+                if self.greets {
+                    incarnation.greetings.push(node.clone());
+                }
                 assert!(
                     incarnation.reported_nodes.insert(node.clone()),
                     "invariant S12: {name} received NodeJoined twice for {node}"
                 );
             }
-            Event::NodeLeft(node) => {
+            Event::NodeLeft { node, .. } => {
                 assert!(
                     incarnation.reported_nodes.remove(&node),
                     "invariant S12: {name} received NodeLeft for {node}, which had not joined"
                 );
             }
-            Event::NameConflict(_) => self.counters.conflicts += 1,
-            Event::Topology | Event::Overflow => {}
+            Event::NameConflict { .. } => self.counters.conflicts += 1,
+            Event::Topology | Event::DiscoveryFailed { .. } | Event::Overflow => {}
+        }
+    }
+
+    /// Sends the greetings of an application that greets every node that joins.
+    fn send_greetings(&mut self, host_id: HostId) {
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
+            return;
+        };
+        for node in std::mem::take(&mut incarnation.greetings) {
+            // The node may have left meanwhile, and then the report says so.
+            let _ = self.start_send(host_id, Recipients::Set(node.into()), 10, Default::default());
         }
     }
 
@@ -366,9 +388,11 @@ impl Sim {
         if !incarnation.reading || incarnation.plane.waiting() == 0 {
             return;
         }
+        let mut received = Vec::new();
         for message in incarnation.plane.take(usize::MAX).0 {
             self.trace_hash.event(self.now, b'm', message.instance.0, message.id.0);
             self.trace_hash.line(self.now, || format!("inbox {} {message}", host_id.0));
+            received.push((message.source.clone(), message.instance));
             self.counters.hops.add(message.route.len());
             self.history.record_delivery(
                 &host.spec.name,
@@ -380,6 +404,9 @@ impl Sim {
             if let Some(inboxes) = &mut self.inboxes {
                 inboxes.entry(host_id).or_default().push(message);
             }
+        }
+        for (source, instance) in received {
+            self.check_answerable(host_id, &source, instance);
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) enum SimEvent {
         purpose: Purpose,
         address: String,
     },
+    /// A closing node checks whether it may leave.
+    FlushCheck { host_id: HostId, incarnation: u64, until: Duration },
     /// A datagram arrives.
     Datagram { from: HostId, to: HostId, solicitation: Arc<Solicitation> },
 }

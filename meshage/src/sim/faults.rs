@@ -1,11 +1,19 @@
 //! Faults of a simulated host, and the recovery from them.
 
+use std::time::Duration;
+
 use crate::protocol::io::Command;
 
 use super::connection::{ConnectionId, Segment, Side, State};
+use super::event::SimEvent;
 use super::network::HostId;
 use super::node::HostState;
 use super::simulation::Sim;
+
+/// The longest that a closing node takes before it leaves, as over real sockets.
+const CLOSE_TIME_MAX: Duration = Duration::from_millis(1750);
+/// The interval at which it checks whether it may.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(2);
 
 impl Sim {
     /// Kills the node's process. The kernel closes its connections, so the peers notice at once.
@@ -23,7 +31,44 @@ impl Sim {
         self.hosts[host_id.0].state = HostState::Off;
     }
 
-    /// Makes the node leave as an application does that closes it: it notifies its peers.
+    /// Closes the node as an application does: it accepts no more sends, finishes the outstanding
+    /// ones, waits for the acknowledgements in transit, and then leaves.
+    pub fn close(&mut self, host_id: HostId) {
+        if !self.is_running(host_id) {
+            return;
+        }
+        self.trace_hash.line(self.now, || format!("close {}", host_id.0));
+        let until = self.now + CLOSE_TIME_MAX;
+        if let Some(incarnation) = self.incarnation(host_id) {
+            incarnation.plane.stop(|_| ());
+            let number = incarnation.number;
+            self.check_flush(host_id, number, until);
+        }
+    }
+
+    /// Lets a closing node leave once it is flushed, at the latest at `until`.
+    pub(super) fn check_flush(&mut self, host_id: HostId, number: u64, until: Duration) {
+        let now = self.instant();
+        let Some(incarnation) = self.incarnation(host_id).filter(|it| it.number == number) else {
+            return;
+        };
+        let idle = incarnation.plane.is_idle();
+        if idle {
+            incarnation.plane.stop_forwarding();
+        }
+        let written = incarnation.links.values().all(|link| link.outbound.waiting_bytes() == 0);
+        let flushed = idle && written && !incarnation.plane.expects_acknowledgements(now);
+        let event = SimEvent::FlushCheck { host_id, incarnation: number, until };
+        if self.hosts[host_id.0].state == HostState::Stopped {
+            self.defer(host_id, event);
+        } else if flushed || self.now >= until {
+            self.leave(host_id);
+        } else {
+            self.schedule(self.now + FLUSH_INTERVAL, event);
+        }
+    }
+
+    /// Makes the node leave at once as an application does that closes it: it notifies its peers.
     pub fn leave(&mut self, host_id: HostId) {
         if !self.is_running(host_id) {
             return;

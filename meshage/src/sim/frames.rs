@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::forward::outbound::{Batch, Outbound};
-use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
+use crate::forward::read_buffer::ChunkRead;
 use crate::name::LinkId;
 use crate::protocol::io::{Input, Role};
 use crate::wire::ack::AckFrame;
@@ -17,7 +17,7 @@ use crate::wire::deframe::RawFrame;
 use crate::wire::frame::{self, FrameKind};
 use crate::wire::hello::{Hello, PREFACE_BYTES};
 
-use super::connection::{ConnectionId, Side, State};
+use super::connection::{ConnectionId, Reader, Side, State};
 use super::network::HostId;
 use super::node::SimLink;
 use super::simulation::Sim;
@@ -33,6 +33,9 @@ impl Sim {
             State::Hello(collected) => {
                 buffers.iter().for_each(|buffer| collected.extend_from_slice(buffer));
                 self.read_hello(id, side);
+            }
+            State::Link { reader, .. } if !reader.waiting.is_empty() => {
+                reader.unread.extend(buffers);
             }
             State::Link { .. } => self.read_link(host_id, id, side, &buffers.concat()),
             State::Connecting | State::Closed => {
@@ -62,15 +65,15 @@ impl Sim {
             Ok(hello) => hello,
             Err(error) => panic!("invariant S8: a node's hello is refused: {error}"),
         };
-        let mut read_buffer = Box::<ReadBuffer>::default();
-        read_buffer.deframer().buffer().extend_from_slice(&collected[length..]);
+        let mut reader = Box::<Reader>::default();
+        reader.read_buffer.deframer().buffer().extend_from_slice(&collected[length..]);
         let host_id = end.host_id;
         let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             panic!("invariant S1: an open end belongs to an incarnation");
         };
         let link = LinkId(incarnation.next_link);
         incarnation.next_link += 1;
-        end.state = State::Link { link, read_buffer, reported_at: None };
+        end.state = State::Link { link, reader };
         incarnation.links.insert(
             link,
             SimLink { connection: id, side, outbound: Arc::new(Outbound::default()) },
@@ -93,11 +96,15 @@ impl Sim {
     fn read_link(&mut self, host_id: HostId, id: ConnectionId, side: Side, mut bytes: &[u8]) {
         let now = self.instant();
         while !bytes.is_empty() {
-            let State::Link { link, read_buffer, .. } =
-                &mut self.connections[id.0].end_mut(side).state
+            let State::Link { link, reader } = &mut self.connections[id.0].end_mut(side).state
             else {
                 return;
             };
+            if !reader.waiting.is_empty() {
+                reader.unread.push(Bytes::copy_from_slice(bytes));
+                return;
+            }
+            let read_buffer = &mut reader.read_buffer;
             let (link, Some(incarnation)) = (*link, &mut self.hosts[host_id.0].incarnation) else {
                 return;
             };
@@ -120,17 +127,15 @@ impl Sim {
 
     /// Handles all complete frames, and starts in-place reassembly for a partial chunk.
     fn read_frames(&mut self, host_id: HostId, id: ConnectionId, side: Side) {
-        let State::Link { link, read_buffer, reported_at } =
-            &mut self.connections[id.0].end_mut(side).state
-        else {
+        let State::Link { link, reader } = &mut self.connections[id.0].end_mut(side).state else {
             return;
         };
         let link = *link;
-        let mut frames = Vec::new();
+        let Reader { read_buffer, reported_at, waiting: frames, .. } = &mut **reader;
         loop {
             match read_buffer.deframer().next_frame() {
                 Ok(Some(frame)) => {
-                    frames.push(frame);
+                    frames.push_back(frame);
                     read_buffer.next_frame_began();
                 }
                 Ok(None) => break,
@@ -142,30 +147,106 @@ impl Sim {
             *reported_at = Some(self.now);
             self.feed(host_id, Input::BytesReceived { link });
         }
-        let data =
-            frames.iter().any(|frame| matches!(frame.kind, Some(FrameKind::Data | FrameKind::Ack)));
-        // The driver's control task and its readers run concurrently: either may be first.
-        let data_first = data && self.race_rng.permille(500);
-        if data && data_first {
-            self.receive(host_id, link, &frames);
-        }
-        for frame in &frames {
-            if frame.kind == Some(FrameKind::Control) {
+        self.handle_frames(host_id, id, side);
+    }
+
+    /// Handles the frames that were read, in order. As the reader of a real link does, it waits
+    /// before a message until the control frames before it have taken effect.
+    fn handle_frames(&mut self, host_id: HostId, id: ConnectionId, side: Side) {
+        loop {
+            let State::Link { link, reader } = &self.connections[id.0].end(side).state else {
+                return;
+            };
+            let link = *link;
+            let Some(frame) = reader.waiting.front() else { break };
+            let data = is_data_plane(frame);
+            let waits = data && (reader.control_pending || self.lacks_routes(host_id, frame));
+            if waits && !self.apply_control(host_id, link) {
+                if let Some(incarnation) = &mut self.hosts[host_id.0].incarnation {
+                    incarnation.waiting_readers.insert((id, side));
+                }
+                return;
+            }
+            let State::Link { reader, .. } = &mut self.connections[id.0].end_mut(side).state else {
+                return;
+            };
+            reader.control_pending = !data;
+            let run = reader.waiting.iter().take_while(|frame| is_data_plane(frame) == data);
+            // The source of each message may have to be waited for.
+            let pending = self.hosts[host_id.0]
+                .incarnation
+                .as_ref()
+                .is_some_and(|incarnation| incarnation.router.has_pending_routes());
+            let run = if data && pending { 1 } else { run.count() };
+            let frames: Vec<RawFrame> = reader.waiting.drain(..run).collect();
+            if data {
+                self.receive(host_id, link, &frames);
+                continue;
+            }
+            for frame in frames.iter().filter(|frame| frame.kind == Some(FrameKind::Control)) {
                 self.control(host_id, link, frame);
             }
         }
-        if data && !data_first {
-            self.receive(host_id, link, &frames);
-        }
-        self.place(host_id, id, side);
+        self.start_in_place(host_id, id, side);
     }
 
-    fn place(&mut self, host_id: HostId, id: ConnectionId, side: Side) {
+    /// Whether the routes do not reflect all announcements, and lack the source of a message.
+    fn lacks_routes(&self, host_id: HostId, frame: &RawFrame) -> bool {
+        self.incarnation(host_id).is_some_and(|incarnation| {
+            incarnation.router.has_pending_routes()
+                && !incarnation.plane.knows_sources(std::slice::from_ref(frame))
+        })
+    }
+
+    /// Whether the control frames that arrived on a link have taken effect, the routes included.
+    fn apply_control(&mut self, host_id: HostId, link: LinkId) -> bool {
         let now = self.instant();
-        let State::Link { link, read_buffer, .. } = &mut self.connections[id.0].end_mut(side).state
-        else {
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
+            return true;
+        };
+        let of_link =
+            |input: &Input| matches!(input, Input::Control { link: of, .. } if *of == link);
+        if incarnation.queued.iter().any(of_link) || !incarnation.router.settle_routes(now) {
+            // A timer was set. It also runs where no other event does.
+            self.set_wake(host_id);
+            return false;
+        }
+        self.drain(host_id);
+        if self.incarnation(host_id).is_some_and(|incarnation| incarnation.fib_stale) {
+            self.install(host_id);
+        }
+        true
+    }
+
+    /// Lets the readers continue that waited for control frames. Returns whether any did.
+    pub(super) fn resume_readers(&mut self, host_id: HostId) -> bool {
+        let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
+            return false;
+        };
+        let mut resumed = false;
+        for (id, side) in std::mem::take(&mut incarnation.waiting_readers) {
+            self.handle_frames(host_id, id, side);
+            let State::Link { reader, .. } = &mut self.connections[id.0].end_mut(side).state else {
+                continue;
+            };
+            if reader.waiting.is_empty() {
+                resumed = true;
+                let unread = std::mem::take(&mut reader.unread);
+                self.read_link(host_id, id, side, &unread.concat());
+            }
+        }
+        resumed
+    }
+
+    fn start_in_place(&mut self, host_id: HostId, id: ConnectionId, side: Side) {
+        let now = self.instant();
+        let State::Link { link, reader } = &mut self.connections[id.0].end_mut(side).state else {
             return;
         };
+        if reader.control_pending {
+            return;
+        }
+        let read_buffer = &mut reader.read_buffer;
         if let Some(incarnation) = &self.hosts[host_id.0].incarnation
             && incarnation.links.contains_key(link)
         {
@@ -224,6 +305,13 @@ impl Sim {
             buffers.push(whole);
         }
         self.put_bytes(sim_link.connection, sim_link.side, buffers);
+    }
+}
+
+fn is_data_plane(frame: &RawFrame) -> bool {
+    match frame.kind {
+        Some(FrameKind::Data | FrameKind::Ack) => true,
+        Some(FrameKind::Control | FrameKind::KeepAlive) | None => false,
     }
 }
 

@@ -130,6 +130,10 @@ impl History {
             "invariant S6: {send_id:?} completed at {now:?}, after its deadline {:?}: {sent:?}",
             sent.deadline
         );
+        if sent.deadline == sent.started {
+            let delivered = result.iter().flat_map(Report::delivered).next();
+            assert_eq!((now, delivered), (sent.started, None), "invariant S6: {send_id:?} waited");
+        }
         sent.result = Some((now, result));
     }
 

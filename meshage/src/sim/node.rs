@@ -122,6 +122,12 @@ pub(super) struct Incarnation {
     /// The nodes and the peers, as reported to the application by events.
     pub(super) reported_nodes: BTreeSet<NodeName>,
     pub(super) reported_peers: BTreeSet<NodeName>,
+    /// Every instance that was ever reported as a node that joined.
+    pub(super) known_instances: BTreeSet<Instance>,
+    /// Readers that wait until control frames have taken effect.
+    pub(super) waiting_readers: BTreeSet<(ConnectionId, Side)>,
+    /// Nodes that joined, which the application greets next.
+    pub(super) greetings: Vec<NodeName>,
     /// The number of consecutive wakeups without a change of the time.
     pub(super) immediate_wakes: u32,
 }

@@ -28,6 +28,8 @@ const SETTLE_STEP: Duration = Duration::from_millis(10);
 const REST_TIME: Duration = Duration::from_secs(35);
 /// The share of chaotic runs, per thousand, in which nodes find each other by seed addresses only.
 const SEEDED_PERMILLE: u32 = 150;
+/// In meshes of up to this size every application sends a message to every node that joins.
+const GREETING_NODES: usize = 32;
 /// Larger meshes are not observed at rest: each second of such a mesh costs as much as the whole
 /// run of a small one.
 const REST_NODES: usize = 200;
@@ -99,6 +101,9 @@ pub fn run_one(options: SimOptions) -> Result<Summary, InvariantViolation> {
 
 fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
     let mut rng = SimRng::new(options.seed).fork(10);
+    if options.nodes <= GREETING_NODES {
+        sim.greet_new_nodes();
+    }
     let seeded = populate(sim, options, &mut rng);
     let nodes = options.nodes;
     let known = sim.run_until_stepping(SETTLE_TIME_MAX, SETTLE_STEP, &mut |sim: &Sim| {

@@ -61,6 +61,10 @@ pub struct Sim {
     pub(super) inboxes: Option<BTreeMap<HostId, Vec<Message>>>,
     pub(super) snooped: BTreeMap<HostId, Vec<Message>>,
     pub(super) checks: u64,
+    /// Whether each application sends a message to every node that joins.
+    pub(super) greets: bool,
+    /// When an application was last informed that a link ended.
+    pub(super) last_link_down: Option<Duration>,
 }
 
 /// The origin of virtual time. Routers and planes take an `Instant`, which can only be made by
@@ -97,6 +101,8 @@ impl Sim {
             inboxes: None,
             snooped: BTreeMap::new(),
             checks: 0,
+            greets: false,
+            last_link_down: None,
         }
     }
 
@@ -121,6 +127,11 @@ impl Sim {
             sim.add(NodeSpec::new(&format!("n{number:03}"), degree));
         }
         sim
+    }
+
+    /// From now on, each application sends a message to every node that joins, at once.
+    pub fn greet_new_nodes(&mut self) {
+        self.greets = true;
     }
 
     /// Starts a node on a new host.
@@ -176,6 +187,9 @@ impl Sim {
             fib_stale: false,
             reported_nodes: Default::default(),
             reported_peers: Default::default(),
+            known_instances: Default::default(),
+            waiting_readers: Default::default(),
+            greetings: Vec::new(),
             immediate_wakes: 0,
         });
         host.state = HostState::Running;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::DialError;
+use crate::event::LinkEnd;
 use crate::forward::outbound::Batch;
 use crate::name::LinkId;
 use crate::protocol::io::{Address, CloseReason, DialId, Input};
@@ -44,9 +45,10 @@ impl Sim {
         self.counters.hosts[host_id.0].dials += 1;
         self.trace_hash.line(self.now, || format!("dial {} {address:?} {purpose:?}", host_id.0));
         let target = match &address {
-            Address::Socket(address) => {
-                HostId::of(*address).filter(|target| target.0 < self.hosts.len())
-            }
+            Address::Sockets(addresses) => addresses
+                .first()
+                .and_then(|address| HostId::of(*address))
+                .filter(|target| target.0 < self.hosts.len()),
             Address::Named(name) => self.resolve(name),
         };
         let Some(target) = target else {
@@ -266,7 +268,7 @@ impl Sim {
         sim_link.outbound.close();
         incarnation.open.remove(&(sim_link.connection, sim_link.side));
         self.connections[sim_link.connection.0].end_mut(sim_link.side).state = State::Closed;
-        self.feed(host_id, Input::LinkDown { link, reason: reason.into(), breach: false });
+        self.feed(host_id, Input::LinkDown { link, end: LinkEnd::Closed });
     }
 
     /// Closes a link for the router: queued frames are still sent.

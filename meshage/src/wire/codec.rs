@@ -7,7 +7,7 @@ use bincode::error::{DecodeError, EncodeError};
 use bincode::{Decode, Encode};
 
 use super::WireError;
-use crate::name::{Instance, NAME_BYTES_MAX, Namespace, NodeName, Sequence};
+use crate::name::{Claim, Instance, NAME_BYTES_MAX, Namespace, NodeName, Sequence};
 
 /// The most bytes that one decoded value may claim: those of a frame, with room for the size of its
 /// entries in memory. A larger claim is an error before anything is allocated.
@@ -103,3 +103,4 @@ macro_rules! number_codec {
 
 number_codec!(Instance, u64);
 number_codec!(Sequence, u32);
+number_codec!(Claim, u32);

@@ -7,13 +7,16 @@ use super::frame::{FrameKind, WireFrame};
 use super::{WireError, codec};
 use crate::config::LINKS_MAX;
 use crate::error::RefuseReason;
-use crate::name::{Instance, NodeName, Sequence};
+use crate::name::{Claim, Instance, NodeName, Sequence};
 
 /// The most bytes of an announcement on the wire. 256 peers of 9 bytes and a name take 2.4 KB.
 pub const ANNOUNCEMENT_BYTES_MAX: usize = 16 << 10;
 
 /// The most entries of a digest frame: 4,096 of at most 14 bytes fit.
 pub const DIGEST_ENTRIES_MAX: usize = 4096;
+
+/// The most entries of a frame of claims: 512 of at most 79 bytes fit.
+pub const CLAIMS_MAX: usize = 512;
 
 /// The list of one node's peers, which is flooded through the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -24,8 +27,23 @@ pub struct Announcement {
     pub instance: Instance,
     /// Orders the announcements of one instance. A newer one replaces an older one.
     pub sequence: Sequence,
+    /// The node's claim to its name.
+    pub claim: Claim,
+    /// Whether the node leaves the mesh: this is its last announcement, and it has no peers.
+    pub leaving: bool,
     /// The node's peers, in ascending order.
     pub peers: Vec<Instance>,
+}
+
+/// A node that failed, and its claim to its name.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct FormerHolder {
+    /// The name.
+    pub name: NodeName,
+    /// The instance of the node that failed.
+    pub instance: Instance,
+    /// Its claim.
+    pub claim: Claim,
 }
 
 /// A control frame.
@@ -54,6 +72,12 @@ pub enum ControlFrame {
     Synced,
     /// The sender closes: it leaves the mesh and did not fail.
     Leaving,
+    /// Names whose holders failed, so that a node that takes one over claims more. Sent in the
+    /// database exchange, and forwarded where they are new.
+    Claims {
+        /// The names; at most [`CLAIMS_MAX`] in a frame.
+        entries: Vec<FormerHolder>,
+    },
 }
 
 impl Encode for RefuseReason {
@@ -68,6 +92,7 @@ impl Encode for RefuseReason {
             Self::Full => 4,
             Self::TooManyLinks => 5,
             Self::Closing => 6,
+            Self::HungUp => 7,
         };
         number.encode(encoder)
     }
@@ -84,6 +109,7 @@ impl<C> Decode<C> for RefuseReason {
             4 => Self::Full,
             5 => Self::TooManyLinks,
             6 => Self::Closing,
+            7 => Self::HungUp,
             other => {
                 return Err(bincode::error::DecodeError::OtherString(format!(
                     "unknown reason of a refusal: {other}"
@@ -118,7 +144,11 @@ impl ControlFrame {
             Self::Digest { entries, .. } if entries.len() > DIGEST_ENTRIES_MAX => {
                 return Err(WireError::new(format!("a digest of {} entries", entries.len())));
             }
+            Self::Claims { entries } if entries.len() > CLAIMS_MAX => {
+                return Err(WireError::new(format!("claims to {} names", entries.len())));
+            }
             Self::Digest { .. }
+            | Self::Claims { .. }
             | Self::Admit { .. }
             | Self::Refuse { .. }
             | Self::Synced
@@ -155,6 +185,8 @@ mod tests {
             name: NodeName::new("a").expect("valid"),
             instance: Instance(1),
             sequence: Sequence::FIRST,
+            claim: Claim::FIRST,
+            leaving: false,
             peers,
         })
     }
@@ -166,13 +198,20 @@ mod tests {
     #[test]
     fn every_control_frame_decodes_to_what_was_encoded() {
         let entries = vec![(Instance(u64::MAX), Sequence(u32::MAX)); DIGEST_ENTRIES_MAX];
+        let former = FormerHolder {
+            name: NodeName::new(&"x".repeat(64)).expect("valid"),
+            instance: Instance(u64::MAX),
+            claim: Claim(u32::MAX),
+        };
         for frame in [
             ControlFrame::Admit { other_link: true },
             ControlFrame::Refuse { reason: RefuseReason::NameInUse },
+            ControlFrame::Refuse { reason: RefuseReason::HungUp },
             ControlFrame::Digest { entries, last: false },
             announcement((1..=256).map(|i| Instance(u64::MAX - 256 + i - 1)).collect()),
             ControlFrame::Synced,
             ControlFrame::Leaving,
+            ControlFrame::Claims { entries: vec![former; CLAIMS_MAX] },
         ] {
             assert_eq!(round_trip(&frame).as_ref(), Ok(&frame));
         }
@@ -182,6 +221,13 @@ mod tests {
     fn announcements_beyond_a_limit_are_errors() {
         assert!(round_trip(&announcement((0..257).map(Instance).collect())).is_err());
         assert!(round_trip(&announcement(vec![Instance(2), Instance(1)])).is_err());
+        let former = FormerHolder {
+            name: NodeName::new("a").expect("valid"),
+            instance: Instance(1),
+            claim: Claim::FIRST,
+        };
+        let claims = ControlFrame::Claims { entries: vec![former; CLAIMS_MAX + 1] };
+        assert!(round_trip(&claims).is_err());
         assert!(round_trip(&announcement(vec![Instance(2), Instance(2)])).is_err());
     }
 

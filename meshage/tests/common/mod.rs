@@ -6,7 +6,7 @@ use std::future::Future;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use meshage::{Config, ConfigBuilder, Node, NodeName, WaitCondition};
+use meshage::{Config, ConfigBuilder, Event, Events, Node, NodeName, WaitCondition};
 
 /// The time limit of a wait for something that is certain to happen.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -82,6 +82,16 @@ pub async fn within(limit: Duration, what: &str, mut condition: impl FnMut() -> 
 /// Waits for a future that is certain to complete.
 pub async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(SOON, future).await.expect("completes soon")
+}
+
+/// Waits for an event that matches.
+pub async fn until_event(events: &mut Events, matches: impl Fn(&Event) -> bool) -> Event {
+    loop {
+        let event = soon(events.next()).await.expect("an event");
+        if matches(&event) {
+            return event;
+        }
+    }
 }
 
 /// An unused UDP port for the solicitations of one test.

@@ -7,6 +7,7 @@ mod eight;
 mod islands;
 mod many;
 mod netns;
+mod networks;
 mod relay;
 
 use std::path::Path;
@@ -32,12 +33,18 @@ pub(crate) fn run(root: &Path, programs: &Programs, tally: &mut Tally) {
         Some(because) => {
             tally.skip("32 nodes in network namespaces", &because);
             tally.skip("the merge of two full groups", &because);
+            for (what, _) in networks::ALL {
+                tally.skip(what, &because);
+            }
         }
         None => {
             scenario(tally, "32 nodes in network namespaces form one mesh of degree 3", || {
                 many::run(programs)
             });
             scenario(tally, "two full groups merge", || islands::run(programs));
+            for (what, run) in networks::ALL {
+                scenario(tally, what, || run(programs));
+            }
         }
     }
 }

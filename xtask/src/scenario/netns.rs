@@ -9,12 +9,16 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use crate::process::wait_until;
 use crate::random;
 use crate::shell::{self, Result};
 
 /// The number of addresses of a hub.
 const NODES_MAX: usize = 200;
+/// The time limit for a link-local address: the system needs two seconds to check it.
+const ADDRESS_MAX: Duration = Duration::from_secs(20);
 
 /// The reason why this machine cannot create a network, or `None` if it can.
 pub(super) fn unavailable_reason() -> Option<String> {
@@ -82,6 +86,49 @@ impl Network {
         Ok(network)
     }
 
+    /// Connects a node to one more bridge, by an interface with this name and address.
+    pub(super) fn connect(&self, node: usize, name: &str, bridge: usize, ip: &str) -> Result<()> {
+        let (hub, port) = (self.hub(), format!("{name}-{node}"));
+        let peer = ["peer", "name", &port, "netns", &hub];
+        self.ip(node, &[&["link", "add", name, "type", "veth"][..], &peer].concat())?;
+        self.ip_of_hub(&["link", "set", &port, "master", &format!("br{bridge}"), "up"])?;
+        self.ip(node, &["addr", "add", ip, "broadcast", "+", "dev", name])?;
+        self.ip(node, &["link", "set", name, "up"])
+    }
+
+    /// Pulls the cable of a node's first interface, or puts it back.
+    pub(super) fn set_cable(&self, node: usize, connected: bool) -> Result<()> {
+        let state = if connected { "up" } else { "down" };
+        self.ip_of_hub(&["link", "set", &format!("v{node}"), state])
+    }
+
+    /// The link-local address of a node's first interface, once it can be used. The system first
+    /// checks for a second or two that no other machine has it.
+    pub(super) fn link_local(&self, node: usize) -> Result<String> {
+        let mut found = None;
+        let namespace = self.namespace(node);
+        let show = ["-n", &namespace, "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"];
+        wait_until("a link-local address", Instant::now(), ADDRESS_MAX, || {
+            let listed = ip(&show)?;
+            let usable = listed.lines().find(|line| !line.contains("tentative"));
+            let words = usable.unwrap_or_default().split_whitespace();
+            let mut addresses = words.filter_map(|word| word.split_once('/'));
+            found = addresses.next().map(|(ip, _)| ip.to_owned());
+            Ok(found.is_some())
+        })?;
+        found.ok_or_else(|| "there is no link-local address".into())
+    }
+
+    /// Runs `ip` in the namespace of a node.
+    pub(super) fn ip(&self, node: usize, arguments: &[&str]) -> Result<()> {
+        let namespace = self.namespace(node);
+        ip(&[&["-n", &namespace], arguments].concat()).map(|_| ())
+    }
+
+    fn ip_of_hub(&self, arguments: &[&str]) -> Result<()> {
+        ip(&[&["-n", &self.hub()], arguments].concat()).map(|_| ())
+    }
+
     /// Joins two bridges, as a cable would.
     pub(super) fn join(&self, a: usize, b: usize) -> Result<()> {
         let hub = self.hub();
@@ -123,8 +170,8 @@ impl Drop for Network {
     }
 }
 
-fn ip(arguments: &[&str]) -> Result<()> {
-    shell::run_quietly(shell::command(Path::new("/"), "ip").args(arguments)).map(|_| ())
+fn ip(arguments: &[&str]) -> Result<String> {
+    shell::run_quietly(shell::command(Path::new("/"), "ip").args(arguments))
 }
 
 #[cfg(test)]

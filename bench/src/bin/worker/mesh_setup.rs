@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use meshage::name::LinkId;
+use meshage::name::{Claim, LinkId};
 use meshage::route::{Record, RouteTable};
 use meshage::{Instance, NameError, NodeName};
 
@@ -39,8 +39,12 @@ impl SyntheticMesh {
     /// The routes of the first node.
     pub(crate) fn compute(&self) -> RouteTable {
         let records = self.names.iter().zip(&self.peers).enumerate();
-        let records =
-            records.map(|(at, (name, peers))| Record { name, instance: instance(at), peers });
+        let records = records.map(|(at, (name, peers))| Record {
+            name,
+            instance: instance(at),
+            claim: Claim::FIRST,
+            peers,
+        });
         let links: BTreeMap<Instance, LinkId> =
             self.peers[0].iter().map(|&peer| (peer, LinkId(peer.0))).collect();
         RouteTable::compute(&self.names[0], instance(0), records, &links)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt as _};
@@ -12,17 +12,21 @@ use super::channel_flow::{ROUTES_STABLE_AFTER, Stage};
 use super::flow::{CachedRoute, Flow};
 use super::send_table::{Content, OutstandingSend, SendTable};
 use super::transmission::Transmission;
+use crate::config::DEFAULT_TIMEOUT;
 use crate::error::SendError;
 use crate::forward::fib::Fib;
 use crate::forward::outbound::Outbound;
 use crate::message::{Outcome, Report};
-use crate::name::{Instance, LinkId, MessageId, NodeName};
+use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
 use crate::wire::ack::AckEntry;
 use crate::wire::data::Channel;
 
 /// How many bytes of outstanding sends are allowed: two of the largest messages. A send is always
 /// accepted when none is outstanding.
 pub const SEND_BYTES_MAX: u64 = 128 << 20;
+
+/// How long a message may be on its way whose caller does not wait for it: the default timeout.
+pub(super) const UNWAITED_TIMEOUT: Duration = DEFAULT_TIMEOUT;
 
 /// How many allocations of completed sends are kept for reuse.
 const SPARE_CONTENTS_MAX: usize = 1024;
@@ -194,9 +198,20 @@ impl<C> OutstandingSends<C> {
             }
             None => send.content.recipients.clone(),
         };
-        let outcomes = send.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout));
-        let outcomes = recipients.into_iter().zip(outcomes).collect();
-        self.completed.push((send.completion, Ok(Report::new(outcomes))));
+        if let Some(completion) = send.completion {
+            self.completed.push((completion, Ok(report(recipients, send.outcomes))));
+        }
+    }
+
+    /// Completes a send now, with the outcomes that are known, for a caller that does not wait. The
+    /// send itself continues.
+    pub(super) fn complete_unwaited(&mut self, id: u64) {
+        if let Some(send) = self.sends.get_mut(id)
+            && let Some(completion) = send.completion.take()
+        {
+            let report = report(send.content.recipients.clone(), send.outcomes.clone());
+            self.completed.push((completion, Ok(report)));
+        }
     }
 
     /// Whether a single caller sends one message after the other.
@@ -269,13 +284,15 @@ impl<C> OutstandingSends<C> {
 
     /// The completions of the outstanding sends, in no particular order.
     pub fn completions(&mut self) -> impl Iterator<Item = &mut C> {
-        self.sends.iter_mut().map(|send| &mut send.completion)
+        self.sends.iter_mut().filter_map(|send| send.completion.as_mut())
     }
 
     /// Completes every send with [`SendError::Closed`].
     pub fn close(&mut self) {
         for send in self.sends.drain() {
-            self.completed.push((send.completion, Err(SendError::Closed)));
+            if let Some(completion) = send.completion {
+                self.completed.push((completion, Err(SendError::Closed)));
+            }
         }
         self.flows.clear();
         self.by_name.clear();
@@ -287,6 +304,12 @@ impl<C> OutstandingSends<C> {
         self.deadline = None;
         self.space_available = true;
     }
+}
+
+/// The report of a send. An outcome that is not known is [`Outcome::Timeout`].
+fn report(recipients: Names, outcomes: SmallVec<[Option<Outcome>; 1]>) -> Report {
+    let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout));
+    Report::new(recipients.into_iter().zip(outcomes).collect())
 }
 
 /// Adds a link's queue to those that must be flushed.

@@ -46,7 +46,8 @@ impl Content {
 /// An outstanding send.
 #[derive(Debug)]
 pub(super) struct OutstandingSend<C> {
-    pub(super) completion: C,
+    /// `None` if the send was completed when it started, because its caller does not wait.
+    pub(super) completion: Option<C>,
     pub(super) content: Arc<Content>,
     pub(super) outcomes: SmallVec<[Option<Outcome>; 1]>,
     /// The flow and the sequence number of each recipient's entry.
@@ -66,6 +67,7 @@ impl<C> OutstandingSend<C> {
         cost: u64,
     ) -> Self {
         let (outcomes, entries) = (smallvec![None], smallvec![Some(entry)]);
+        let completion = Some(completion);
         Self { completion, content, outcomes, entries, pending: 1, cost, flooded_at: None }
     }
 }
@@ -198,15 +200,15 @@ mod tests {
         }
         assert!(sends.get(3).is_none() && sends.get(7).is_none() && sends.get(0).is_none());
         for (left, id) in [(3, 2), (2, 6), (1, 1), (0, 5)] {
-            assert_eq!(sends.remove(id).map(|send| send.completion), Some(id));
+            assert_eq!(sends.remove(id).and_then(|send| send.completion), Some(id));
             assert!(sends.remove(id).is_none());
             assert_eq!(sends.len(), left);
         }
         sends.insert(7, send(7));
-        assert_eq!(sends.get_mut(7).map(|send| send.completion), Some(7));
+        assert_eq!(sends.get_mut(7).and_then(|send| send.completion), Some(7));
         sends.insert(1 << 40, send(1 << 40));
         assert!(sends.recent.len() == 1 && sends.len() == 2);
-        assert_eq!(sends.remove(7).map(|send| send.completion), Some(7));
+        assert_eq!(sends.remove(7).and_then(|send| send.completion), Some(7));
     }
 
     #[test]
@@ -222,9 +224,9 @@ mod tests {
         }
         assert_eq!(sends.len(), 100 + 10);
         for id in (1..=100_000).step_by(1000) {
-            assert_eq!(sends.get(id).map(|send| send.completion), Some(id));
+            assert_eq!(sends.get(id).and_then(|send| send.completion), Some(id));
         }
-        let all: Vec<u64> = sends.drain().map(|send| send.completion).collect();
+        let all: Vec<u64> = sends.drain().filter_map(|send| send.completion).collect();
         assert!(all.is_sorted() && all.len() == 110 && sends.is_empty());
     }
 }

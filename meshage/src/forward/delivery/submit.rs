@@ -8,7 +8,7 @@ use smallvec::smallvec;
 
 use super::channel_flow::{Entry, MESSAGE_OVERHEAD_BYTES, ROUTES_STABLE_AFTER, Stage};
 use super::flow::Flow;
-use super::outstanding::{OutstandingSends, SEND_BYTES_MAX, earliest};
+use super::outstanding::{OutstandingSends, SEND_BYTES_MAX, UNWAITED_TIMEOUT, earliest};
 use super::send_table::{Content, OutstandingSend, RecipientGroups};
 use crate::error::SendError;
 use crate::message::{Outcome, Outgoing, Recipients};
@@ -16,11 +16,27 @@ use crate::name::{MessageId, Names, NodeName};
 use crate::wire::data::{CHUNK_BYTES, Channel, RECIPIENTS_BYTES_MAX, Target};
 
 impl<C> OutstandingSends<C> {
-    /// Starts a send.
+    /// Starts a send. With a `deadline` that is not after `now` the caller does not wait: the send
+    /// completes at once with the outcomes that are known, and the message is still sent.
     ///
     /// # Errors
     /// [`SendError`]: nothing was sent.
     pub fn send(
+        &mut self,
+        outgoing: Outgoing,
+        deadline: Option<Instant>,
+        completion: C,
+        now: Instant,
+    ) -> Result<MessageId, (SendError, Outgoing, C)> {
+        if deadline.is_none_or(|deadline| deadline > now) {
+            return self.start_send(outgoing, deadline, completion, now);
+        }
+        let id = self.start_send(outgoing, Some(now + UNWAITED_TIMEOUT), completion, now)?;
+        self.complete_unwaited(id.0);
+        Ok(id)
+    }
+
+    fn start_send(
         &mut self,
         outgoing: Outgoing,
         deadline: Option<Instant>,
@@ -57,7 +73,7 @@ impl<C> OutstandingSends<C> {
         }
         let count = content.recipients.len();
         let send = OutstandingSend {
-            completion,
+            completion: Some(completion),
             content: content.clone(),
             outcomes: smallvec![None; count],
             entries: smallvec![None; count],

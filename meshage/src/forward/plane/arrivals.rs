@@ -18,7 +18,7 @@ use crate::forward::ack_batch::AckBatch;
 use crate::forward::dedup::Arrival;
 use crate::forward::fib::Fib;
 use crate::forward::outbound::{Class, Outbound};
-use crate::forward::plan::plan;
+use crate::forward::plan::{PlannedCopy, plan};
 use crate::forward::reassembly::{BodyKey, ChunkOutcome};
 use crate::message::{Encoding, Message};
 use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
@@ -44,11 +44,28 @@ enum LocalInput {
 #[derive(Default)]
 struct BatchOutput {
     acks: AckBatch,
+    /// Whether a message was forwarded.
+    forwarded: bool,
+    /// Whether a broadcast arrived.
+    flooded: bool,
+    /// The number of acknowledgements and refusals that are passed on.
+    acknowledgements: u32,
     /// The queues that received copies and must be flushed.
     to_flush: SmallVec<[Arc<Outbound>; 2]>,
 }
 
 impl<S: Sink> Plane<S> {
+    /// Whether there is a route to the source of every message of a batch. For a reader that may
+    /// wait for newer routes; a frame that breaks the protocol is no reason to wait.
+    pub fn knows_sources(&self, frames: &[RawFrame]) -> bool {
+        let fib = self.fib.load();
+        let is_known = |frame: &RawFrame| {
+            let data = DataFrame::decode(frame.payload.clone());
+            data.map_or(true, |data| fib.routes.contains(data.header.instance))
+        };
+        frames.iter().filter(|frame| frame.kind == Some(FrameKind::Data)).all(is_known)
+    }
+
     /// Processes the data and acknowledgement frames of a batch that a reader has read, and ignores
     /// other frames. All acknowledgements that the batch causes are sent together. Returns whether
     /// the inbox is more than half full; the reader should then let the application run.
@@ -99,6 +116,17 @@ impl<S: Sink> Plane<S> {
                 break;
             }
         }
+        if output.flooded && fib.links.len() > 1 {
+            self.transit.record_flood(now);
+        }
+        if output.forwarded || output.acknowledgements > 0 {
+            self.transit.record(now);
+        }
+        if output.acknowledgements > 0
+            && let Some(outbound) = fib.links.get(&link)
+        {
+            outbound.received_acknowledgements(output.acknowledgements);
+        }
         self.send_acks(&fib, link, output.acks);
         for outbound in output.to_flush {
             outbound.flush(true);
@@ -132,6 +160,10 @@ impl<S: Sink> Plane<S> {
                     } else if usize::from(entry.hops) < HOP_LIMIT {
                         entry.hops += 1;
                         bump(&self.counters.acks_relayed);
+                        output.acknowledgements += u32::from(match entry.verdict {
+                            Verdict::Delivered { .. } | Verdict::Refused { .. } => true,
+                            Verdict::Progress { .. } | Verdict::Ready | Verdict::Query => false,
+                        });
                         output.acks.push(entry);
                     } else {
                         bump(&self.counters.loops);
@@ -164,8 +196,9 @@ impl<S: Sink> Plane<S> {
             output.acks.push(refusal);
         }
         let forwarded = !plan.copies.is_empty();
-        for (next, targets) in plan.copies {
-            self.forward(fib, next, targets, &frame, output);
+        output.flooded |= matches!(header.targets, Targets::Flood(_));
+        for copy in plan.copies {
+            self.forward(fib, copy, &frame, output);
         }
         if let Some((sequence, oldest)) = plan.deliver {
             local.push(LocalInput::Message(frame, sequence, oldest));
@@ -178,8 +211,7 @@ impl<S: Sink> Plane<S> {
     fn forward(
         &self,
         fib: &Fib,
-        next: LinkId,
-        targets: Targets,
+        PlannedCopy { link: next, targets, recipients }: PlannedCopy,
         frame: &DataFrame,
         output: &mut BatchOutput,
     ) {
@@ -188,14 +220,18 @@ impl<S: Sink> Plane<S> {
         route.push(self.name.clone());
         let new_header = HeaderRef { route: &route, ..header.with_targets(&targets) };
         let class = if header.channel.large { Class::Large } else { Class::Small };
-        let queue = fib.links.get(&next);
+        let stopped = self.transit.is_stopped();
+        let queue = fib.links.get(&next).filter(|_| !stopped);
         let push = |queue: &Arc<Outbound>| {
+            // Recorded first, for the acknowledgement may arrive before this call returns.
+            queue.expect_acknowledgements(recipients);
             queue.push(class, FrameKind::Data, &frame.body, |head| new_header.encode_into(head))
         };
         if let Some(queue) = queue
             && let Ok(idle) = push(queue)
         {
             bump(&self.counters.relayed);
+            output.forwarded = true;
             let same = |other: &Arc<Outbound>| Arc::ptr_eq(other, queue);
             if idle && !output.to_flush.iter().rev().any(same) {
                 output.to_flush.push(queue.clone());
@@ -203,18 +239,19 @@ impl<S: Sink> Plane<S> {
             return;
         }
         bump(&self.counters.refused_in_transit);
+        let reason = if stopped { Refusal::NoRoute } else { Refusal::Busy };
         let acks = &mut output.acks;
         match &targets {
             Targets::Flood(sequence) => {
                 for name in fib.routes.nodes_behind(header.instance, next) {
-                    acks.push(refusal(header, name, None, sequence.number, Refusal::Busy));
+                    acks.push(refusal(header, name, None, sequence.number, reason));
                 }
             }
             Targets::List(list) => {
                 for target in list {
                     if let Some(sequence) = target.sequence {
                         let name = target.name.clone();
-                        acks.push(refusal(header, name, None, sequence.number, Refusal::Busy));
+                        acks.push(refusal(header, name, None, sequence.number, reason));
                     }
                 }
             }

@@ -238,6 +238,12 @@ impl Reassembly {
         self.bodies.is_half_empty()
     }
 
+    /// Frees the memory that is kept for bodies to come, unless that is locked. Returns whether it
+    /// was not.
+    pub fn try_release_pool(&self) -> bool {
+        self.pool.try_release()
+    }
+
     /// How many bytes of memory unfinished bodies use.
     pub fn bytes(&self) -> usize {
         self.bodies.bytes()

@@ -15,6 +15,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, BytesMut};
@@ -22,12 +23,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
+use crate::event::LinkEnd;
 use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
 use crate::name::LinkId;
 use crate::net::clock;
 use crate::net::input::NetworkEvent;
 use crate::net::link::signs_of_life::Reads;
 use crate::net::shared::Shared;
+use crate::net::tasks::inject;
 use crate::net::transport::ReadHalf;
 use crate::protocol::io::Input;
 use crate::wire::WireError;
@@ -72,10 +75,8 @@ pub(in crate::net) enum Phase {
 enum StopReason {
     /// The driver closes the link.
     Closed(Phase),
-    /// The link broke.
-    Broken(String),
-    /// The other end broke the protocol.
-    Breach(String),
+    /// The link ended without this node closing it.
+    Ended(LinkEnd),
 }
 
 /// Reads until the link ends.
@@ -100,31 +101,30 @@ pub(in crate::net) async fn run(
     let stop = tokio::select! {
         biased;
         phase = closed(&mut phase) => StopReason::Closed(phase),
-        stop = reader.read_all(&mut transport) => stop,
+        end = reader.read_all(&mut transport) => StopReason::Ended(end),
     };
-    let (reason, breach) = match stop {
+    let end = match stop {
         StopReason::Closed(Phase::Draining) => {
             // A socket that is closed with unread bytes makes the kernel discard the bytes that it
             // has not sent yet. So read to the end of the stream, within a time limit.
             let _ = timeout(LINGER, discard(&mut transport)).await;
-            (None, false)
+            None
         }
         StopReason::Closed(Phase::Declined) => {
             if timeout(LINGER, discard(&mut transport)).await.is_err() {
                 transport.reset_when_dropped();
             }
-            (None, false)
+            None
         }
         StopReason::Closed(Phase::Reset) => {
             transport.reset_when_dropped();
-            (None, false)
+            None
         }
-        StopReason::Closed(Phase::Open | Phase::Closed) => (None, false),
-        StopReason::Broken(reason) => (Some(reason), false),
-        StopReason::Breach(reason) => (Some(reason), true),
+        StopReason::Closed(Phase::Open | Phase::Closed) => None,
+        StopReason::Ended(end) => Some(end),
     };
-    if let Some(reason) = reason {
-        reader.notify(Input::LinkDown { link, reason, breach }).await;
+    if let Some(end) = end {
+        reader.notify(Input::LinkDown { link, end }).await;
     }
     // The writer may be waiting for the socket.
     transport.shutdown(Shutdown::Both);
@@ -161,20 +161,20 @@ struct Reader {
 
 impl Reader {
     /// Reads until the link breaks, and returns the reason.
-    async fn read_all(&mut self, transport: &mut ReadHalf) -> StopReason {
+    async fn read_all(&mut self, transport: &mut ReadHalf) -> LinkEnd {
         let mut read_buffer = ReadBuffer::default();
         loop {
             let length = match self.read(transport, &mut read_buffer).await {
-                Ok(0) => return StopReason::Broken("closed by the other end".into()),
+                Ok(0) => return LinkEnd::Closed,
                 Ok(length) => length,
-                Err(error) => return StopReason::Broken(error.to_string()),
+                Err(error) => return LinkEnd::Broken(error.to_string()),
             };
             self.reads.one();
             self.shared.counters.net_in_bytes.add(length);
             if let Err(breach) = self.process(&mut read_buffer).await {
                 self.shared.counters.net_breaches.one();
                 tracing::warn!(%breach, "the peer broke the protocol");
-                return StopReason::Breach(breach.0);
+                return LinkEnd::Breach(breach.0);
             }
             if !self.control_pending {
                 read_buffer.start_in_place(&self.shared.plane, self.link, clock::now());
@@ -221,12 +221,13 @@ impl Reader {
             self.frames.push(frame);
             read_buffer.next_frame_began();
         }
+        inject::point("link reader", self.shared.name.as_str());
         let now = clock::now();
         self.shared.counters.net_in_frames.add(self.frames.len());
         let mut frames = std::mem::take(&mut self.frames);
         for run in frames.chunk_by(|a, b| is_data_plane(a) == is_data_plane(b)) {
             if is_data_plane(&run[0]) {
-                self.await_control_frames().await;
+                self.await_routes(run).await;
                 for batch in run.chunks(FRAMES_IN_A_ROW) {
                     if self.shared.plane.receive(self.link, batch, now)? {
                         self.yield_to_application().await;
@@ -273,9 +274,13 @@ impl Reader {
     }
 
     /// Waits until the control frames received before have taken effect, so that a reply to a
-    /// message finds the route that was announced before it on the same link.
-    async fn await_control_frames(&mut self) {
-        if std::mem::take(&mut self.control_pending) {
+    /// message finds the route that was announced before it on the same link. The announcement may
+    /// also have arrived on another link, and the routes may not reflect it yet: then waits if there
+    /// is no route to the source of a message.
+    async fn await_routes(&mut self, frames: &[RawFrame]) {
+        let pending = self.shared.routes_pending.load(Ordering::Acquire)
+            && !self.shared.plane.knows_sources(frames);
+        if std::mem::take(&mut self.control_pending) || pending {
             let (done, completed) = oneshot::channel();
             let _ = self.events.send(NetworkEvent::Barrier(done)).await;
             // Fails only when the driver has ended.

@@ -19,6 +19,7 @@ use crate::net::counters::Counters;
 use crate::net::link::pacing::{Allowance, Bound};
 use crate::net::link::reader::Phase;
 use crate::net::shared::Shared;
+use crate::net::tasks::inject;
 use crate::net::transport::WriteHalf;
 
 /// The limit on the bytes taken from the queue at a time: what a loopback carries in 50 µs.
@@ -79,6 +80,7 @@ pub(in crate::net) async fn run(
                 break Shutdown::Write;
             }
         }
+        inject::point("link writer", shared.name.as_str());
         if std::mem::take(&mut batch.writable) {
             shared.plane.writable(link, clock::now());
         }

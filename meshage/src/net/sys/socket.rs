@@ -1,7 +1,7 @@
 //! Opens sockets, sets their options, and moves bytes without raising SIGPIPE.
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -91,9 +91,31 @@ pub(in crate::net) fn bind_shared_udp(address: SocketAddr) -> io::Result<std::ne
 }
 
 /// Opens a UDP socket that sends from one address of this machine.
-pub(in crate::net) fn bind_source_udp(address: IpAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = std::net::UdpSocket::bind((address, 0))?;
+pub(in crate::net) fn bind_source_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind(address)?;
     socket.set_broadcast(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// The address that reaches every node on the network of the socket's own address, given that
+/// network's broadcast address.
+///
+/// On Linux and Windows, 255.255.255.255 leaves by the interface of the address that the socket is
+/// bound to, and also reaches nodes that have another network mask. Other systems send it by the
+/// default route.
+pub(in crate::net) fn broadcast_address(of_network: Option<Ipv4Addr>) -> Ipv4Addr {
+    if cfg!(any(target_os = "linux", target_os = "android", windows)) {
+        Ipv4Addr::BROADCAST
+    } else {
+        of_network.unwrap_or(Ipv4Addr::BROADCAST)
+    }
+}
+
+/// Sets the interface by which a socket sends IPv6 multicast; 0 leaves it to the system.
+pub(in crate::net) fn set_multicast_interface(socket: &impl AsFd, index: u32) -> io::Result<()> {
+    if index == 0 {
+        return Ok(());
+    }
+    SockRef::from(socket).set_multicast_if_v6(index)
 }

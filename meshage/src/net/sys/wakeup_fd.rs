@@ -10,11 +10,13 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
+use super::descriptors::Descriptor;
 use super::socket;
 
 /// The descriptor and the other end of its socket pair.
 #[derive(Debug)]
 pub(crate) struct WakeupFd {
+    _descriptors: [Descriptor; 2],
     reader: UnixStream,
     writer: UnixStream,
     raised: Mutex<bool>,
@@ -26,7 +28,8 @@ impl WakeupFd {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;
         writer.set_nonblocking(true)?;
-        Ok(Self { reader, writer, raised: Mutex::new(false) })
+        let _descriptors = [Descriptor::of(&reader), Descriptor::of(&writer)];
+        Ok(Self { _descriptors, reader, writer, raised: Mutex::new(false) })
     }
 
     /// The descriptor to wait for.

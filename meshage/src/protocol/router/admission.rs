@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Router;
 use crate::config::LINKS_MAX;
 use crate::error::{DialError, RefuseReason};
-use crate::event::Event;
+use crate::event::{Event, LinkEnd};
 use crate::name::{Instance, LinkId, NodeName};
 use crate::protocol::adjacency::{DEAD_INTERVAL, KEEP_ALIVE_INTERVAL, Link, Stage};
 use crate::protocol::discovery::{BRIDGE_OVER_CAP_AFTER, DialCause, link_cap};
@@ -89,7 +89,11 @@ impl Router {
             return Err(RefuseReason::Myself);
         }
         if self.is_name_taken(&link.peer, link.instance) {
-            self.name_conflict(&link.peer, now);
+            let reason = format!(
+                "instance {} was refused, because another reachable node has the name",
+                link.instance
+            );
+            self.name_conflict(&link.peer, &reason, now);
             return Err(RefuseReason::NameInUse);
         }
         if self.links.len() >= LINKS_MAX {
@@ -214,25 +218,33 @@ impl Router {
     }
 
     /// Refuses a connection.
-    fn refuse(&mut self, id: LinkId, reason: RefuseReason, now: Instant) {
-        self.counters.links_refused += 1;
+    pub(super) fn refuse(&mut self, id: LinkId, reason: RefuseReason, now: Instant) {
+        if !self.links.find(id).is_some_and(Link::is_admitted) {
+            self.counters.links_refused += 1;
+        }
         self.send(id, ControlFrame::Refuse { reason });
         self.outputs.push_back(Output::Close { link: id, reason: CloseReason::Refused(reason) });
-        self.link_ended(id, DialError::Refused(reason), now);
+        self.link_ended(id, DialError::Refused(reason), refused(reason), now);
     }
 
     pub(super) fn refused_by_peer(&mut self, id: LinkId, reason: RefuseReason, now: Instant) {
-        if self.links.find(id).is_none() {
-            return;
+        let Some(link) = self.links.find(id) else { return };
+        if !link.is_admitted() {
+            self.counters.links_refused_by_peer += 1;
         }
-        self.counters.links_refused_by_peer += 1;
         if reason == RefuseReason::NameInUse {
+            let why = format!(
+                "{} refused this node, because another reachable node has this name",
+                link.peer
+            );
             let name = self.config.name.clone();
-            self.name_conflict(&name, now);
-            self.solicit_after_name_conflict(now);
+            self.name_conflict(&name, &why, now);
         }
         self.outputs.push_back(Output::Close { link: id, reason: CloseReason::Refused(reason) });
-        self.link_ended(id, DialError::Refused(reason), now);
+        self.link_ended(id, DialError::Refused(reason), refused(reason), now);
+        if reason == RefuseReason::NameInUse {
+            self.solicit_after_name_conflict(now);
+        }
     }
 
     pub(super) fn peer_leaves(&mut self, id: LinkId, now: Instant) {
@@ -246,7 +258,9 @@ impl Router {
         self.counters.breaches += 1;
         let Some(link) = self.links.find(id) else { return };
         tracing::warn!(node = %self.config.name, link = %id, peer = %link.peer, what, "breach");
-        self.close_link(id, CloseReason::Breach, now);
+        self.outputs.push_back(Output::Close { link: id, reason: CloseReason::Breach });
+        let error = DialError::Handshake(format!("the other end violated the protocol: {what}"));
+        self.link_ended(id, error, LinkEnd::Breach(what.into()), now);
     }
 
     /// Closes a link whose admission or database exchange took too long.
@@ -265,26 +279,49 @@ impl Router {
         }
     }
 
+    /// A link ended without this node closing it.
+    pub(super) fn link_down(&mut self, id: LinkId, end: LinkEnd, now: Instant) {
+        let error = match &end {
+            LinkEnd::Breach(what) => DialError::Handshake(what.clone()),
+            LinkEnd::Broken(error) => DialError::Broken(error.clone()),
+            LinkEnd::Closed
+            | LinkEnd::Silent(_)
+            | LinkEnd::PeerLeft
+            | LinkEnd::HungUp
+            | LinkEnd::HungUpByPeer
+            | LinkEnd::Replaced
+            | LinkEnd::NameInUse => DialError::Broken(end.to_string()),
+        };
+        self.link_ended(id, error, end, now);
+    }
+
     /// Closes a link on this node's decision.
     pub(super) fn close_link(&mut self, id: LinkId, reason: CloseReason, now: Instant) {
         self.outputs.push_back(Output::Close { link: id, reason });
-        let error = match reason {
-            CloseReason::Refused(reason) => DialError::Refused(reason),
-            CloseReason::Silent => DialError::Timeout(DEAD_INTERVAL),
-            CloseReason::AdmissionTimeout => DialError::Timeout(ADMISSION_MAX),
-            CloseReason::Leaving => DialError::Closed,
-            CloseReason::Hangup => DialError::Broken("this node hung up".into()),
-            CloseReason::Breach => {
-                DialError::Handshake("the other end violated the protocol".into())
+        let (error, end) = match reason {
+            CloseReason::Refused(reason) => (DialError::Refused(reason), refused(reason)),
+            CloseReason::Silent => {
+                (DialError::Timeout(DEAD_INTERVAL), LinkEnd::Silent(DEAD_INTERVAL))
             }
-            CloseReason::Replaced => DialError::Refused(RefuseReason::Duplicate),
-            CloseReason::Left => DialError::Refused(RefuseReason::Closing),
+            CloseReason::AdmissionTimeout => {
+                (DialError::Timeout(ADMISSION_MAX), LinkEnd::Silent(ADMISSION_MAX))
+            }
+            CloseReason::Leaving => (DialError::Closed, LinkEnd::HungUp),
+            CloseReason::Hangup => (DialError::Broken("this node hung up".into()), LinkEnd::HungUp),
+            CloseReason::Breach => {
+                let what = "the other end violated the protocol".to_owned();
+                (DialError::Handshake(what.clone()), LinkEnd::Breach(what))
+            }
+            CloseReason::Replaced => {
+                (DialError::Refused(RefuseReason::Duplicate), LinkEnd::Replaced)
+            }
+            CloseReason::Left => (DialError::Refused(RefuseReason::Closing), LinkEnd::PeerLeft),
         };
-        self.link_ended(id, error, now);
+        self.link_ended(id, error, end, now);
     }
 
     /// Cleans up after a link of any stage that ended for any reason.
-    pub(super) fn link_ended(&mut self, id: LinkId, error: DialError, now: Instant) {
+    fn link_ended(&mut self, id: LinkId, error: DialError, end: LinkEnd, now: Instant) {
         let Some(link) = self.links.remove(id) else { return };
         self.timers.stop(Timer::LinkSetup(id));
         let (admitted, full) = (link.is_admitted(), link.is_full());
@@ -308,8 +345,9 @@ impl Router {
             return;
         }
         if full && !self.links.is_full_to(instance) {
-            tracing::info!(node = %self.config.name, peer = %link.peer, "link down");
-            self.event(Event::LinkDown(link.peer.clone()));
+            tracing::info!(node = %self.config.name, peer = %link.peer, %end, "link down");
+            self.own_announcement.peer_lost(&link.peer, now);
+            self.event(Event::LinkDown { peer: link.peer.clone(), instance, reason: end });
         }
         if self.links.to(instance).next().is_none() {
             for seed in self.seeds.leading_to(instance) {
@@ -375,5 +413,18 @@ impl Router {
             request,
             Err(DialError::Broken("the link broke before there was a route".into())),
         );
+    }
+}
+
+/// How a link ended that one of the two nodes refused.
+fn refused(reason: RefuseReason) -> LinkEnd {
+    match reason {
+        RefuseReason::NameInUse => LinkEnd::NameInUse,
+        RefuseReason::HungUp => LinkEnd::HungUpByPeer,
+        RefuseReason::Closing => LinkEnd::PeerLeft,
+        RefuseReason::Duplicate => LinkEnd::Replaced,
+        RefuseReason::Myself | RefuseReason::Full | RefuseReason::TooManyLinks => {
+            LinkEnd::Broken(reason.to_string())
+        }
     }
 }

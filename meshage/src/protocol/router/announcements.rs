@@ -23,17 +23,25 @@ impl Router {
         self.announce_change(now);
     }
 
-    /// Announces the links if they changed, now or as soon as the hold permits.
+    /// Announces the links if they changed, now or as soon as the limits permit.
     pub(super) fn announce_change(&mut self, now: Instant) {
         let peers: Vec<Instance> = self.links.full().into_keys().collect();
         if self.own_announcement.announcement().peers == peers && !self.must_reissue {
             self.timers.stop(Timer::Announce);
             return;
         }
-        match self.own_announcement.next_time(now) {
-            AnnounceTime::At(at) => self.timers.set(Timer::Announce, at),
+        let links = &self.links;
+        let name_of = |peer| links.to(peer).next().map(|(_, link)| &link.peer);
+        match self.own_announcement.next_time(&peers, name_of, now) {
+            AnnounceTime::Gathered(at) => self.timers.set(Timer::Announce, at),
+            AnnounceTime::Limited(at) => {
+                if !self.timers.is_set(Timer::Announce) {
+                    self.counters.announcements_limited += 1;
+                }
+                self.timers.set(Timer::Announce, at);
+            }
             AnnounceTime::Now => {
-                self.own_announcement.update(peers, now);
+                self.own_announcement.update(peers, name_of, now);
                 self.flood_own(now);
             }
         }
@@ -73,7 +81,8 @@ impl Router {
             self.breach(id, "an announcement before both ends admitted the link", now);
             return;
         }
-        let instance = announcement.instance;
+        let (instance, leaving) = (announcement.instance, announcement.leaving);
+        let link_instance = link.instance;
         if instance == self.instance {
             if self.own_announcement.supersede(&announcement) {
                 self.must_reissue = true;
@@ -99,7 +108,9 @@ impl Router {
             Verdict::New | Verdict::Changed => {
                 self.schedule_expiry();
                 let edge_changed = before != self.announces_me(instance);
-                if edge_changed && self.links.is_full_to(instance) {
+                // A peer that announces that it leaves closes its link next, which is reported first.
+                let leaves = link_instance == instance && leaving;
+                if edge_changed && !leaves && self.links.is_full_to(instance) {
                     self.compute_routes(now);
                 } else {
                     self.timers.set_earlier(Timer::Routes, self.spf_throttle.next_run(now));
@@ -120,7 +131,7 @@ impl Router {
     }
 
     /// Sends an announcement over every admitted link except the one that it arrived on.
-    fn flood(&mut self, announcement: &Announcement, arrived_on: Option<LinkId>) {
+    pub(super) fn flood(&mut self, announcement: &Announcement, arrived_on: Option<LinkId>) {
         for (link, _) in self.links.admitted().filter(|(link, _)| Some(*link) != arrived_on) {
             self.counters.announcements_sent += 1;
             let frame = ControlFrame::Announce(announcement.clone());

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Router;
 use crate::error::DialError;
+use crate::event::Event;
 use crate::name::{Instance, LinkId};
 use crate::protocol::adjacency::DEAD_INTERVAL;
 use crate::protocol::discovery::{Decision, DialCause, LocalState, ReceivedSolicitation};
@@ -12,6 +13,9 @@ use crate::protocol::io::{Address, CloseReason, DialId, Output, Reply, RequestId
 use crate::protocol::timer::Timer;
 use crate::wire::solicitation::Solicitation;
 
+/// The longest wait before a solicitation after a name conflict: so soon after its name is free, a
+/// node is linked again.
+const NAME_CONFLICT_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The shortest wait before a solicitation after a name conflict: several nodes may refuse at once.
 const NAME_CONFLICT_WAIT_MIN: Duration = Duration::from_millis(250);
 
@@ -65,12 +69,18 @@ impl Router {
     }
 
     /// A node that has just restarted may be refused because its former incarnation still has the
-    /// name, for no longer than the dead interval. It restarts the back-off of its solicitations.
+    /// name, for no longer than the dead interval. It restarts the back-off of its solicitations. A
+    /// node whose name another one has taken over solicits until the name is free.
     pub(super) fn solicit_after_name_conflict(&mut self, now: Instant) {
-        if now < self.started + DEAD_INTERVAL * 2 && self.wanted() > 0 {
+        if self.wanted() == 0 {
+            return;
+        }
+        if now < self.started + DEAD_INTERVAL * 2 {
             self.backoff.reset_solicitations();
             let wait = self.backoff.next_solicitation_wait(&mut self.rng);
             self.timers.set_earlier(Timer::Solicit, now + wait.max(NAME_CONFLICT_WAIT_MIN));
+        } else {
+            self.timers.set_earlier(Timer::Solicit, now + NAME_CONFLICT_WAIT_MAX);
         }
     }
 
@@ -81,6 +91,47 @@ impl Router {
         if self.config.degree > 0 {
             self.backoff.reset_beacons();
             self.schedule_beacon(now);
+        }
+    }
+
+    /// A solicitation or beacon could not be sent: tries again soon, without backing off. Reports it
+    /// to the application, once for each reason until one is sent.
+    pub(super) fn solicitation_unsent(&mut self, beacon: bool, reason: String, now: Instant) {
+        if self.closed {
+            return;
+        }
+        self.counters.solicitations_unsent += 1;
+        if beacon && self.timers.is_set(Timer::Beacon) {
+            let wait = self.backoff.beacon_unsent(&mut self.rng);
+            self.timers.set_earlier(Timer::Beacon, now + wait);
+        } else if !beacon && self.timers.is_set(Timer::Solicit) {
+            let wait = self.backoff.solicitation_unsent(&mut self.rng);
+            self.timers.set_earlier(Timer::Solicit, now + wait);
+        }
+        if self.unsent_before.as_ref() != Some(&reason) {
+            self.event(Event::DiscoveryFailed { reason: reason.clone() });
+        }
+        self.unsent = Some(reason);
+    }
+
+    /// An interface or address of this machine came up: restarts the back-offs, so that nodes that
+    /// are reachable again are found soon.
+    pub(super) fn network_changed(&mut self, now: Instant) {
+        if self.closed {
+            return;
+        }
+        self.counters.network_changes += 1;
+        if self.wanted() > 0 {
+            self.backoff.reset_solicitations();
+            let wait = self.backoff.next_solicitation_wait(&mut self.rng);
+            self.timers.set_earlier(Timer::Solicit, now + wait);
+        } else if self.config.degree > 0 {
+            self.backoff.reset_beacons();
+            let wait = self.backoff.next_beacon_wait(&mut self.rng);
+            self.timers.set_earlier(Timer::Beacon, now + wait);
+        }
+        for (seed, wait) in self.seeds.network_changed(&mut self.rng) {
+            self.timers.set_earlier(Timer::Seed(seed), now + wait);
         }
     }
 
@@ -114,6 +165,7 @@ impl Router {
 
     /// Sends a solicitation, or a beacon if `wanted` is 0.
     fn send_solicitation(&mut self, wanted: u32) {
+        self.unsent_before = self.unsent.take();
         let solicitation = Solicitation {
             namespace: self.config.namespace.clone(),
             name: self.config.name.clone(),
@@ -138,10 +190,17 @@ impl Router {
             self.counters.solicitations_own += 1;
             return;
         }
+        let mut address = from;
+        address.set_port(datagram.port);
+        if self.discovery.is_copy(datagram.instance, address, now) {
+            self.counters.solicitations_copied += 1;
+            return;
+        }
         if !self.discovery.take_solicitation_token(now) {
             self.counters.solicitations_limited += 1;
             return;
         }
+        self.discovery.record_arrival(datagram.instance, now);
         if datagram.namespace != self.config.namespace {
             self.counters.solicitations_foreign += 1;
             return;
@@ -154,8 +213,6 @@ impl Router {
         if self.is_linked_or_dialling(datagram.instance) {
             return;
         }
-        let mut address = from;
-        address.set_port(datagram.port);
         let solicitation = ReceivedSolicitation {
             instance: datagram.instance,
             address,
@@ -187,7 +244,7 @@ impl Router {
             self.counters.dials_limited += 1;
             return;
         }
-        self.dial(response.cause, Address::Socket(response.address));
+        self.dial(response.cause, Address::Sockets(response.addresses));
     }
 
     fn is_linked_or_dialling(&self, instance: Instance) -> bool {

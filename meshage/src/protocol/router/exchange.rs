@@ -59,6 +59,7 @@ impl Router {
                 self.send(id, ControlFrame::Announce(announcement));
             }
         }
+        self.send_claims(id);
         self.send(id, ControlFrame::Synced);
         if synchronised {
             self.link_full(id, now);
@@ -95,7 +96,7 @@ impl Router {
         self.seeds.link_full(instance);
         tracing::info!(node = %self.config.name, link = %id, %peer, "link up");
         if first {
-            self.event(Event::LinkUp(peer));
+            self.event(Event::LinkUp { peer, instance });
         }
         self.update_discovery(now);
         self.announce_change(now);

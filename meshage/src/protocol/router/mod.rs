@@ -8,6 +8,7 @@
 //!  admission      a connection becomes a link, or is refused; a link ends
 //!  exchange       the two ends of a new link synchronise their databases
 //!  announcements  announcements are originated, installed and flooded
+//!  names          one name, one holder
 //!  discovery      solicitations, beacons, response dials, seeds, dials
 //!  routing        the routes are computed and installed; changes are reported
 //! ```
@@ -16,6 +17,7 @@ mod admission;
 mod announcements;
 mod discovery;
 mod exchange;
+mod names;
 mod routing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +30,7 @@ use rand::rngs::ChaCha8Rng;
 use super::adjacency::{KEEP_ALIVE_INTERVAL, Links};
 use super::announce::OwnAnnouncement;
 use super::backoff::Backoff;
+use super::claims::FormerHolders;
 use super::counters::Counters;
 use super::discovery::Discovery;
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
@@ -38,7 +41,7 @@ use super::timer::{Timer, Timers};
 use crate::config::{Config, LINKS_MAX};
 use crate::error::{DialError, HangupError, RefuseReason};
 use crate::event::Event;
-use crate::name::{Instance, LinkId, Namespace, NodeName};
+use crate::name::{Claim, Instance, LinkId, Namespace, NodeName};
 use crate::route::RouteTable;
 use crate::stats::Stats;
 use crate::wire::control::ControlFrame;
@@ -100,12 +103,17 @@ pub struct Router {
     seeds: Seeds,
     own_announcement: OwnAnnouncement,
     lsdb: Lsdb,
+    former_holders: FormerHolders,
     spf_throttle: SpfThrottle,
     routes: Arc<RouteTable>,
     /// When each dial of the application began that has no reply yet.
     application_dials: BTreeMap<RequestId, Instant>,
     /// The application's dials whose link is full but does not carry a route yet.
     dials_awaiting_route: BTreeMap<RequestId, LinkId>,
+    /// Why the last solicitation or beacon was not sent; `None` if it was.
+    unsent: Option<String>,
+    /// The same for the one before.
+    unsent_before: Option<String>,
     /// The next announcement is sent even if nothing changed: a false one was received.
     must_reissue: bool,
     /// Names in conflict, and when each conflict was reported last.
@@ -132,12 +140,15 @@ impl Router {
             backoff: Backoff::default(),
             discovery: Discovery::new(now),
             seeds: Seeds::new(config.seeds.len()),
-            own_announcement: OwnAnnouncement::new(config.name.clone(), instance),
+            own_announcement: OwnAnnouncement::new(config.name.clone(), instance, now),
             lsdb: Lsdb::default(),
+            former_holders: FormerHolders::default(),
             spf_throttle: SpfThrottle::default(),
             routes,
             started: now,
             application_dials: BTreeMap::new(),
+            unsent: None,
+            unsent_before: None,
             dials_awaiting_route: BTreeMap::new(),
             must_reissue: false,
             conflicts_reported: BTreeMap::new(),
@@ -159,12 +170,7 @@ impl Router {
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::LinkUp { link, role, hello } => self.link_up(link, role, hello, now),
-            Input::LinkDown { link, reason, breach: false } => {
-                self.link_ended(link, DialError::Broken(reason), now);
-            }
-            Input::LinkDown { link, reason, breach: true } => {
-                self.link_ended(link, DialError::Handshake(reason), now);
-            }
+            Input::LinkDown { link, end } => self.link_down(link, end, now),
             Input::Control { link, frame } => {
                 self.links.received(link, now);
                 self.receive_control(link, frame, now);
@@ -173,6 +179,10 @@ impl Router {
             Input::Solicited { from, solicitation } => {
                 self.receive_solicitation(from, solicitation, now)
             }
+            Input::SolicitationUnsent { beacon, reason } => {
+                self.solicitation_unsent(beacon, reason, now)
+            }
+            Input::NetworkChanged => self.network_changed(now),
             Input::DialFailed { dial, error } => self.dial_failed(dial, error, now),
             Input::Command(command) => self.execute(command, now),
         }
@@ -206,6 +216,27 @@ impl Router {
         }
     }
 
+    /// Whether announcements were received that the routes do not reflect yet.
+    pub fn has_pending_routes(&self) -> bool {
+        self.timers.is_set(Timer::Routes)
+    }
+
+    /// Brings a pending computation of the routes forward, because a message waits for it. Returns
+    /// whether the routes reflect all announcements that were received. If they do not, a timer is
+    /// set for a few milliseconds later.
+    pub fn settle_routes(&mut self, now: Instant) -> bool {
+        if !self.has_pending_routes() {
+            return true;
+        }
+        let at = self.spf_throttle.next_settling_run(now, self.lsdb.len());
+        if at > now {
+            self.timers.set_earlier(Timer::Routes, at);
+            return false;
+        }
+        self.compute_routes(now);
+        true
+    }
+
     /// Returns the next output. Drain it to `None` after every call that takes `now`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -226,6 +257,11 @@ impl Router {
             capabilities: 0,
             purpose,
         }
+    }
+
+    /// The node's claim to its name.
+    pub fn claim(&self) -> Claim {
+        self.own_announcement.announcement().claim
     }
 
     /// How many links the node looks for.
@@ -300,6 +336,7 @@ impl Router {
             }
             ControlFrame::Synced => self.receive_synced(link, now),
             ControlFrame::Leaving => self.peer_leaves(link, now),
+            ControlFrame::Claims { entries } => self.receive_claims(link, entries, now),
         }
     }
 
@@ -347,16 +384,21 @@ impl Router {
             (false, false) => Ok(()),
         };
         for link in links {
+            self.send(link, ControlFrame::Refuse { reason: RefuseReason::HungUp });
             self.close_link(link, CloseReason::Hangup, now);
         }
         self.reply(request, Reply::Hangup(result));
     }
 
-    /// Informs every peer that this node leaves, and stops.
+    /// Informs the mesh and every peer that this node leaves, and stops.
     fn close(&mut self) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
+        // With this announcement the links are withdrawn everywhere, and every node learns that this
+        // one did not fail.
+        let last = self.own_announcement.leave().clone();
+        self.flood(&last, None);
         let links: Vec<LinkId> = self.links.iter().map(|(id, _)| id).collect();
         self.discovery.close();
         self.dials_awaiting_route.clear();
@@ -375,8 +417,6 @@ impl Router {
         self.timers.stop_all();
         self.routes = Arc::new(RouteTable::alone(&self.config.name, self.instance));
         self.outputs.push_back(Output::Install(self.routes.clone()));
-        // The announcement no longer matters, but must match the links (invariant C7).
-        self.own_announcement.reissue(Vec::new());
     }
 
     fn keep_alive(&mut self, now: Instant) {
@@ -408,8 +448,8 @@ impl Router {
         }
     }
 
-    /// Two nodes have this name. Reports it, unless it was reported recently.
-    fn name_conflict(&mut self, name: &NodeName, now: Instant) {
+    /// A name is in conflict. Reports it with the reason, unless it was reported recently.
+    fn name_conflict(&mut self, name: &NodeName, reason: &str, now: Instant) {
         self.counters.name_conflicts += 1;
         if self
             .conflicts_reported
@@ -426,7 +466,7 @@ impl Router {
             self.conflicts_reported.pop_first();
         }
         self.conflicts_reported.insert(name.clone(), now);
-        tracing::warn!(node = %self.config.name, %name, "two nodes have the same name");
-        self.event(Event::NameConflict(name.clone()));
+        tracing::warn!(node = %self.config.name, %name, reason, "name conflict");
+        self.event(Event::NameConflict { name: name.clone(), reason: reason.into() });
     }
 }

@@ -25,15 +25,17 @@ impl Router {
         if !table.is_same_as(&self.routes) {
             let old = std::mem::replace(&mut self.routes, Arc::new(table));
             self.outputs.push_back(Output::Install(self.routes.clone()));
-            for event in spf::events(&old, &self.routes) {
+            let departure = |instance| self.lsdb.departure(instance);
+            for event in spf::events(&old, &self.routes, departure) {
                 self.event(event);
             }
             self.discovery.routes_changed(&self.routes);
             self.report_conflicts(now);
-            self.resend_newly_reachable(now);
+            self.update_reachability(now);
             self.schedule_expiry();
         }
         self.complete_dials();
+        self.close_links_without_name(now);
     }
 
     /// The links that carry messages: they are full, and announced, so that the peer uses them too.
@@ -49,16 +51,26 @@ impl Router {
         let conflicting = spf::conflicts(&self.routes, &self.config.name);
         for name in &conflicting {
             if self.conflicting_names.binary_search(name).is_err() {
-                self.name_conflict(name, now);
+                let holder = self.routes.route(name.as_str());
+                let reason = match holder {
+                    Some(holder) => format!(
+                        "another reachable node has the name that instance {} holds",
+                        holder.instance
+                    ),
+                    None => "another reachable node has this node's name".into(),
+                };
+                self.name_conflict(name, &reason, now);
             }
         }
         self.conflicting_names = conflicting;
     }
 
-    /// Sends the announcements of nodes that have become reachable to the peers that were linked
+    /// Records which nodes became unreachable. Sends the announcements of nodes that became reachable to the peers that were linked
     /// after these announcements were last flooded: such a node was not offered to them.
-    fn resend_newly_reachable(&mut self, now: Instant) {
-        for (instance, flooded_at) in self.lsdb.update_reachability(&self.routes, now) {
+    fn update_reachability(&mut self, now: Instant) {
+        let changes = self.lsdb.update_reachability(&self.routes, now);
+        self.record_former_holders(&changes.lost);
+        for (instance, flooded_at) in changes.appeared {
             let Some(announcement) = self.lsdb.announcement(instance) else { continue };
             for (link, _) in self.links.admitted().filter(|(_, link)| link.since > flooded_at) {
                 self.counters.announcements_sent += 1;

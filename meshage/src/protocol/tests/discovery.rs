@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::harness::{Harness, config};
 use super::{ms, secs};
-use crate::protocol::io::Command;
+use crate::event::Event;
+use crate::protocol::io::{Command, Input};
 
 #[test]
 fn a_node_that_restarted_unnoticed_is_linked_soon_after_the_dead_interval() {
@@ -16,6 +17,77 @@ fn a_node_that_restarted_unnoticed_is_linked_soon_after_the_dead_interval() {
         harness.start(config("n0000", 3));
         assert!(harness.run_until(secs(5), Harness::is_complete), "seed {seed}");
     }
+}
+
+#[test]
+fn a_node_whose_cable_was_out_for_ten_minutes_is_linked_within_two_seconds() {
+    for seed in 0..20 {
+        for count in [2, 6] {
+            let mut harness = Harness::group(seed, count, 1 + count as u32 / 3);
+            harness.run(secs(20));
+            harness.unplug(0, true);
+            harness.run(secs(600));
+            assert!(harness.known_nodes("n0000").is_empty());
+            harness.unplug(0, false);
+            harness.input(0, Input::NetworkChanged);
+            assert!(harness.run_until(secs(2), Harness::is_complete), "seed {seed}, {count} nodes");
+        }
+    }
+}
+
+#[test]
+fn an_island_whose_cable_was_out_for_ten_minutes_is_joined_within_two_seconds() {
+    for seed in 0..20 {
+        let mut harness = Harness::group(seed, 6, 2);
+        for id in 3..6 {
+            harness.set_group(id, 1);
+        }
+        harness.run(secs(600));
+        assert!((0..6).all(|id| harness.nodes[id].router.routes().nodes() == 3));
+        for id in 3..6 {
+            harness.set_group(id, 0);
+        }
+        harness.input(4, Input::NetworkChanged);
+        assert!(harness.run_until(secs(2), Harness::is_complete), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_seed_that_could_not_be_reached_is_dialled_soon_after_the_network_changes() {
+    for seed in 0..20 {
+        let mut harness = Harness::new(seed);
+        let mut seeded = config("a", 0);
+        seeded.seeds = vec!["b".into()];
+        harness.start(seeded);
+        harness.run(secs(600));
+        harness.start(config("b", 0));
+        harness.input(0, Input::NetworkChanged);
+        assert!(harness.run_until(secs(1), Harness::is_complete), "seed {seed}");
+    }
+}
+
+#[test]
+fn solicitations_that_cannot_be_sent_do_not_back_off_and_are_reported_once() {
+    let mut harness = Harness::new(1);
+    harness.start(config("a", 1));
+    harness.nodes[0].unsent = Some("the network is unreachable");
+    harness.run(secs(600));
+    let sent = harness.counter(0, "solicitations_sent");
+    assert!((600..1300).contains(&sent), "{sent} attempts in 600 s");
+    assert_eq!(
+        harness.counter(0, "solicitations_unsent"),
+        sent + harness.counter(0, "beacons_sent")
+    );
+    let reason = "the network is unreachable".to_owned();
+    assert_eq!(harness.events("a"), [Event::DiscoveryFailed { reason: reason.clone() }]);
+    harness.nodes[0].unsent = None;
+    harness.run(secs(2));
+    harness.nodes[0].unsent = Some("the network is unreachable");
+    harness.run(secs(200));
+    assert_eq!(harness.events("a"), [Event::DiscoveryFailed { reason }], "reported again");
+    harness.nodes[0].unsent = None;
+    harness.start(config("b", 0));
+    assert!(harness.run_until(secs(2), Harness::is_complete));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::config::DEFAULT_MSA_TIMEOUT;
 use crate::error::DialError;
-use crate::event::Event;
+use crate::event::{Event, LinkEnd};
 use crate::name::{Instance, LinkId, Namespace, NodeName};
 use crate::protocol::io::{
     Address, CloseReason, Command, DialId, Input, Output, Reply, RequestId, Role,
@@ -38,6 +38,8 @@ pub(super) struct Node {
     alive: bool,
     frozen: bool,
     unplugged: bool,
+    /// Why its datagrams cannot be sent.
+    pub(super) unsent: Option<&'static str>,
     group: usize,
     deferred: Vec<HarnessEvent>,
     ends: BTreeMap<LinkId, End>,
@@ -130,6 +132,7 @@ impl Harness {
             alive: true,
             frozen: false,
             unplugged: false,
+            unsent: None,
             group: 0,
             deferred: Vec::new(),
             ends: BTreeMap::new(),
@@ -305,8 +308,7 @@ impl Harness {
                 if node.ends.remove(&link).is_none() {
                     return;
                 }
-                node.router
-                    .handle(Input::LinkDown { link, reason: "closed".into(), breach: false }, now);
+                node.router.handle(Input::LinkDown { link, end: LinkEnd::Closed }, now);
             }
             HarnessEvent::Connect(from, dial, hello) => self.accept(id, from, dial, hello),
         }
@@ -397,6 +399,14 @@ impl Harness {
     }
 
     fn broadcast(&mut self, id: NodeId, solicitation: &Solicitation) {
+        if let Some(reason) = self.nodes[id].unsent {
+            let input = Input::SolicitationUnsent {
+                beacon: solicitation.wanted == 0,
+                reason: reason.into(),
+            };
+            self.nodes[id].router.handle(input, self.now);
+            return;
+        }
         let from = SocketAddr::new(ip(id), 9000);
         for other in 0..self.nodes.len() {
             let (here, there) = (&self.nodes[id], &self.nodes[other]);
@@ -414,7 +424,7 @@ impl Harness {
             node.alive
                 && match address {
                     Address::Named(name) => node.name == *name,
-                    Address::Socket(socket) => socket.ip() == ip(at),
+                    Address::Sockets(sockets) => sockets.iter().any(|socket| socket.ip() == ip(at)),
                 }
         });
         let here = &self.nodes[id];

@@ -2,7 +2,7 @@
 
 use super::harness::{Harness, config};
 use super::{linked, ms, name, secs};
-use crate::event::Event;
+use crate::event::{Departure, Event, LinkEnd};
 use crate::name::Instance;
 use crate::name::LinkId;
 use crate::protocol::io::CloseReason;
@@ -27,7 +27,12 @@ fn a_dial_completes_when_messages_can_flow_both_ways() {
     harness.run(ms(50));
     assert_eq!(harness.known_nodes("b"), ["a"]);
     let events = harness.events("b");
-    let expected = [Event::LinkUp(name("a")), Event::NodeJoined(name("a")), Event::Topology];
+    let instance = harness.instance(0);
+    let expected = [
+        Event::LinkUp { peer: name("a"), instance },
+        Event::NodeJoined { node: name("a"), instance },
+        Event::Topology,
+    ];
     assert_eq!(events, expected);
 }
 
@@ -92,8 +97,11 @@ fn of_two_nodes_with_one_name_the_newcomer_is_refused_and_both_sides_report_it()
     harness.run(secs(1));
     let (_, reply) = harness.nodes[second].replies.pop().expect("a reply");
     assert!(format!("{reply:?}").contains("NameInUse"));
-    assert_eq!(harness.nodes[second].events, [Event::NameConflict(name("c"))]);
-    assert_eq!(harness.events("a"), [Event::NameConflict(name("c"))]);
+    for events in [std::mem::take(&mut harness.nodes[second].events), harness.events("a")] {
+        let [Event::NameConflict { name, reason }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(name.as_str(), "c");
+        assert!(reason.contains("another reachable node"), "{reason}");
+    }
     assert_eq!(harness.known_nodes("a"), ["b", "c"]);
 }
 
@@ -172,7 +180,7 @@ fn a_link_replaces_a_dead_one_at_once() {
         let id = harness.find(from);
         harness.unplug(id, true);
         let link = LinkId(1);
-        harness.input(id, Input::LinkDown { link, reason: "broken".into(), breach: false });
+        harness.input(id, Input::LinkDown { link, end: LinkEnd::Broken("broken".into()) });
         harness.unplug(id, false);
         let request = harness.dial(from, to);
         harness.run(ms(200));
@@ -198,6 +206,36 @@ fn peers_are_informed_of_a_node_that_leaves_and_closing_is_final() {
 }
 
 #[test]
+fn every_node_learns_whether_a_node_left_or_failed() {
+    let names = ["a", "b", "c", "d", "e"];
+    let ring = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "a")];
+    for departure in [Departure::Left, Departure::Failed] {
+        let mut harness = linked(&names, &ring);
+        let (id, instance) = (harness.find("c"), harness.instance(2));
+        for name in ["a", "b", "d", "e"] {
+            harness.events(name);
+        }
+        match departure {
+            Departure::Left => harness.command(id, Command::Close),
+            Departure::Failed => {}
+        }
+        harness.kill(id);
+        harness.run(secs(1));
+        for at in ["a", "b", "d", "e"] {
+            let events = harness.events(at);
+            let left = Event::NodeLeft { node: name("c"), instance, departure };
+            assert!(events.contains(&left), "{at}: {events:?}");
+            let reason = match departure {
+                Departure::Left => LinkEnd::PeerLeft,
+                Departure::Failed => LinkEnd::Closed,
+            };
+            let down = Event::LinkDown { peer: name("c"), instance, reason };
+            assert_eq!(events.first() == Some(&down), at == "b" || at == "d", "{at}: {events:?}");
+        }
+    }
+}
+
+#[test]
 fn a_hangup_closes_the_link_and_only_a_peer_can_be_hung_up_on() {
     let mut harness = linked(&["a", "b"], &[("a", "b")]);
     let request = crate::protocol::io::RequestId(50);
@@ -207,7 +245,12 @@ fn a_hangup_closes_the_link_and_only_a_peer_can_be_hung_up_on() {
     assert!(harness.reply("a", request).expect("a reply at once").contains("Ok"));
     harness.run(ms(20));
     assert!(harness.peers("a").is_empty() && harness.peers("b").is_empty());
-    assert!(harness.events("b").contains(&Event::LinkDown(name("a"))));
+    for (at, peer, reason) in [("a", "b", LinkEnd::HungUp), ("b", "a", LinkEnd::HungUpByPeer)] {
+        let instance = harness.instance(harness.find(peer));
+        let down = Event::LinkDown { peer: name(peer), instance, reason };
+        let events = harness.events(at);
+        assert!(events.contains(&down), "{at}: {events:?}");
+    }
 }
 
 #[test]

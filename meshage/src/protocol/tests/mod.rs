@@ -5,6 +5,7 @@ mod discovery;
 mod harness;
 mod links;
 mod measurements;
+mod names;
 mod robustness;
 
 use std::time::Duration;

@@ -2,6 +2,7 @@
 
 use super::harness::{Harness, config};
 use super::{linked, ms, name, secs};
+use crate::event::LinkEnd;
 use crate::name::Instance;
 use crate::name::LinkId;
 use crate::name::Sequence;
@@ -51,6 +52,8 @@ fn no_order_of_inputs_breaks_a_router() {
                     name: peer.clone(),
                     instance,
                     sequence,
+                    claim: crate::name::Claim(rng.random_range(0..3)),
+                    leaving: rng.random_range(0..8) == 0,
                     peers,
                 }),
                 7 => ControlFrame::Synced,
@@ -74,14 +77,14 @@ fn no_order_of_inputs_breaks_a_router() {
                 wanted: rng.random_range(0..3),
             };
             let request = RequestId(rng.random_range(0..9));
-            let input = match rng.random_range(0..40) {
+            let input = match rng.random_range(0..42) {
                 0..6 => {
                     links += 1;
                     let role = if rng.random() { Role::Listener } else { Role::Dialler(dial) };
                     Input::LinkUp { link: LinkId(links), role, hello }
                 }
                 6..28 => Input::Control { link, frame },
-                28 => Input::LinkDown { link, reason: "gone".into(), breach: false },
+                28 => Input::LinkDown { link, end: LinkEnd::Closed },
                 29..33 => Input::BytesReceived { link },
                 33 => Input::Solicited { from, solicitation },
                 34 => Input::DialFailed { dial, error: DialError::Closed },
@@ -89,6 +92,8 @@ fn no_order_of_inputs_breaks_a_router() {
                 36 => Input::Command(Command::CancelDial { request }),
                 37 => Input::Command(Command::Hangup { request, peer }),
                 38 => Input::Command(Command::SetDegree(rng.random_range(0..5))),
+                39 => Input::NetworkChanged,
+                40 => Input::SolicitationUnsent { beacon: rng.random(), reason: "x".into() },
                 _ if step > 590 => Input::Command(Command::Close),
                 _ => Input::Command(Command::Announce),
             };

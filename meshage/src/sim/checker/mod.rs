@@ -17,6 +17,8 @@
 //! | S12 | events agree with the tables | `driver`, `tables` |
 //! | S13 | a broadcast in a mesh at rest crosses one link fewer than there are nodes | `probe` |
 //! | S14 | no node keeps more links than its limit | `tables` |
+//! | S15 | a node that has received a message can answer its sender | `node` |
+//! | S16 | a name has one holder, and the node that took it over keeps it | `tables` |
 //!
 //! A router's own invariants ([`crate::protocol::router::Router::check`]) are checked as well.
 

@@ -1,9 +1,38 @@
 //! Checks one node after each event.
 
+use std::time::Duration;
+
+use crate::name::{Instance, NodeName};
 use crate::sim::network::HostId;
 use crate::sim::simulation::Sim;
 
+/// For this long after a link ended somewhere, a node may receive a message from a node that it never
+/// had a route to: the message was in flight when the route to its source ended.
+const UNANSWERABLE_AFTER_LINK_DOWN: Duration = Duration::from_secs(2);
+
 impl Sim {
+    /// Checks that a node that has received a message has, or had, a route to its sender.
+    pub(in crate::sim) fn check_answerable(
+        &self,
+        host_id: HostId,
+        source: &NodeName,
+        instance: Instance,
+    ) {
+        let Some(incarnation) = self.incarnation(host_id) else {
+            return;
+        };
+        let disrupted =
+            self.last_link_down.is_some_and(|at| self.now < at + UNANSWERABLE_AFTER_LINK_DOWN);
+        let fib = incarnation.plane.fib();
+        assert!(
+            disrupted
+                || fib.routes.route_to(instance).is_some()
+                || incarnation.known_instances.contains(&instance),
+            "invariant S15: {} received a message of {source} ({instance}) and cannot answer it",
+            self.hosts[host_id.0].spec.name
+        );
+    }
+
     /// Checks the router's own invariants, and that its routes use existing links.
     pub(in crate::sim) fn check_node(&self, host_id: HostId) {
         let Some(incarnation) = self.incarnation(host_id) else {
@@ -22,5 +51,18 @@ impl Sim {
                 route.link
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "invariant S15")]
+    fn a_message_that_cannot_be_answered_is_detected() {
+        let sim = Sim::line(["a", "b"]);
+        let stranger = NodeName::new("c").expect("valid");
+        sim.check_answerable(HostId(0), &stranger, Instance(1));
     }
 }

@@ -30,11 +30,11 @@ impl Sim {
                 let waiting = sim_link.outbound.waiting_bytes();
                 assert_eq!(waiting, 0, "invariant S10: {name} has frames waiting for {link}");
                 let end = self.connections[sim_link.connection.0].end(sim_link.side);
-                let State::Link { read_buffer, .. } = &end.state else {
+                let State::Link { reader, .. } = &end.state else {
                     panic!("invariant S1: {name} has {link} over an end that is not a link");
                 };
                 assert_eq!(
-                    read_buffer.unread(),
+                    reader.read_buffer.unread() + reader.waiting.len() + reader.unread.len(),
                     0,
                     "invariant S10: {name} has a partial frame from {link}"
                 );

@@ -130,6 +130,7 @@ impl Sim {
                 );
             }
             self.check_events(host_id);
+            self.check_names(host_id);
         }
         let some = if running.len() <= ALL_PAIRS_NODES { running.len() } else { 4 };
         for &from in &running[..some] {
@@ -138,6 +139,32 @@ impl Sim {
                     self.check_route(from, to);
                 }
             }
+        }
+    }
+
+    /// Checks that no two nodes in a table have one name.
+    fn check_names(&self, host_id: HostId) {
+        let Some(routes) = self.routes(host_id) else {
+            return;
+        };
+        let (names, nodes) = (routes.holders().count(), routes.others().count());
+        assert_eq!(names, nodes, "invariant S16: {} reaches a name twice", self.name(host_id));
+    }
+
+    /// Checks that a node holds its name at every node that it can reach, alone.
+    ///
+    /// # Panics
+    /// If another node holds it somewhere, or can be reached under the name.
+    pub fn check_holder(&self, holder: HostId) {
+        let (name, instance) = (self.name(holder), self.instance(holder));
+        for host_id in self.running() {
+            let Some(routes) = self.routes(host_id) else { continue };
+            if host_id == holder || !instance.is_some_and(|instance| routes.contains(instance)) {
+                continue;
+            }
+            let held = routes.route(name.as_str()).map(|route| route.instance);
+            assert_eq!(held, instance, "invariant S16: {} at {}", name, self.name(host_id));
+            self.check_names(host_id);
         }
     }
 
