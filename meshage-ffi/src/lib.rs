@@ -36,6 +36,7 @@ mod convert;
 mod dispatch;
 mod failure;
 mod handle;
+mod system;
 
 // The modules from here on are in the order of the header.
 pub mod constants;

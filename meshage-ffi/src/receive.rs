@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::handle::{call, meshage_node, query};
 use crate::message::{meshage_message, meshage_message_cb};
 use crate::status::meshage_status::{self, MESHAGE_ERR_INVALID, MESHAGE_ERR_IO, MESHAGE_ERR_STATE};
+use crate::system::c_descriptor;
 
 /// Takes one message from the queue. Fails if a message callback is set, or is set while this
 /// waits.
@@ -139,7 +140,8 @@ pub unsafe extern "C" fn meshage_recv_fd(
     call(node, |node| {
         let fd = required(fd, "fd")?;
         let opened = node.node.node().recv_fd();
-        *fd = opened.map_err(|error| Failure::new(MESHAGE_ERR_IO, error))?;
+        let opened = opened.map_err(|error| Failure::new(MESHAGE_ERR_IO, error))?;
+        *fd = c_descriptor(opened)?;
         Ok(())
     })
 }

@@ -10,22 +10,21 @@
 //! thread polls all futures that are ready in one call.
 
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, RawFd};
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use meshage::RawDescriptor;
 use pyo3::prelude::*;
 
 use crate::handle::NodeHandle;
 use crate::reply::{Operation, Reply};
+use crate::system::{self, PairEnd};
 
 /// The pending operations of one event loop, and the descriptor that wakes the loop.
 #[pyclass(frozen, module = "meshage._meshage")]
 pub(crate) struct Completions {
     ready: Arc<Ready>,
-    reader: UnixStream,
+    reader: PairEnd,
     operations: Mutex<Operations>,
 }
 
@@ -48,7 +47,7 @@ enum Stage {
 /// The tokens of the operations that must be polled.
 struct Ready {
     tokens: Mutex<Vec<u64>>,
-    writer: UnixStream,
+    writer: PairEnd,
 }
 
 impl Ready {
@@ -56,8 +55,7 @@ impl Ready {
         let mut tokens = lock(&self.tokens);
         tokens.push(token);
         if tokens.len() == 1 {
-            // If the write fails, the socket is full, thus readable already, or closed.
-            let _ = (&self.writer).write(&[0]);
+            system::write_byte(&self.writer);
         }
     }
 }
@@ -125,16 +123,14 @@ type Completion<'py> = (u64, Option<Bound<'py, PyAny>>, Option<PyErr>);
 impl Completions {
     #[new]
     fn new() -> PyResult<Self> {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
+        let (reader, writer) = system::pair()?;
         let ready = Arc::new(Ready { tokens: Mutex::default(), writer });
         Ok(Self { ready, reader, operations: Mutex::default() })
     }
 
     /// The descriptor: readable while an operation can be collected.
-    fn fileno(&self) -> RawFd {
-        self.reader.as_raw_fd()
+    fn fileno(&self) -> RawDescriptor {
+        system::number(&self.reader)
     }
 
     /// The operations that completed since the last call.
@@ -142,7 +138,9 @@ impl Completions {
         let mut discarded = [0; 64];
         // One byte was written each time that the list became non-empty. The bytes are read before
         // the tokens are taken, so that a wakeup in between leaves the descriptor readable.
-        while matches!((&self.reader).read(&mut discarded), Ok(read) if read == discarded.len()) {}
+        while matches!(system::read(&self.reader, &mut discarded), Ok(read) if read == discarded.len())
+        {
+        }
         let tokens = std::mem::take(&mut *lock(&self.ready.tokens));
         let completed = tokens.into_iter().filter_map(|token| Some((token, self.poll(token)?)));
         completed

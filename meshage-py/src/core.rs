@@ -402,7 +402,7 @@ impl Core {
         Ok(dict)
     }
 
-    fn fileno(&self) -> PyResult<i32> {
+    fn fileno(&self) -> PyResult<meshage::RawDescriptor> {
         Ok(self.node.unforked()?.node().recv_fd()?)
     }
 

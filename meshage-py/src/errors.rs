@@ -8,6 +8,8 @@ use meshage::name::NodeName;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use crate::system;
+
 /// The exception classes, which are written in Python.
 mod class {
     #![allow(missing_docs, unreachable_pub, reason = "generated: a Rust name for a Python class")]
@@ -83,9 +85,9 @@ pub(crate) fn config(error: &ConfigError) -> PyErr {
 pub(crate) fn start(error: &StartError) -> PyErr {
     let text = error.to_string();
     match error {
-        StartError::AddressInUse(_) => class::BindError::new_err((libc::EADDRINUSE, text)),
+        StartError::AddressInUse(_) => class::BindError::new_err((system::ADDRESS_IN_USE, text)),
         StartError::Bind(_, cause) => {
-            class::BindError::new_err((cause.raw_os_error().unwrap_or(libc::EIO), text))
+            class::BindError::new_err((cause.raw_os_error().unwrap_or(system::IO_ERROR), text))
         }
         StartError::Runtime(_) | _ => class::MeshageError::new_err(text),
     }

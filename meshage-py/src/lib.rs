@@ -27,6 +27,7 @@ mod queue;
 mod reply;
 mod sending;
 mod snoop;
+mod system;
 
 use pyo3::prelude::*;
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,10 @@ import pytest
 Make = Callable[..., meshage.Node]
 Line = Callable[..., list[meshage.Node]]
 Kind = type[meshage.Node] | type[meshage.AsyncNode]
+
+# A shell that starts the tests in the background makes them ignore Ctrl-C, which the programs that they
+# start would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count()
 

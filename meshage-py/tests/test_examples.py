@@ -130,6 +130,26 @@ def test_asyncio_chat(start: Callable[..., Program]) -> None:
     one.end(one.close_input)
 
 
+def test_job_queue_loses_no_job_when_workers_are_killed(start: Callable[..., Program]) -> None:
+    jobs = 20
+    queue = start("job_queue.py", "queue", unique("jobs"), str(jobs))
+    taken_back = []
+    for _ in range(2):
+        victim = start("job_queue.py", "work", unique("jobs"))
+        victim.expect(lambda line: " works on job " in line)
+        victim.process.kill()  # in the middle of its job
+        taken_back.append(queue.expect(lambda line: " taken back from worker-" in line))
+    workers = [start("job_queue.py", "work", unique("jobs")) for _ in range(2)]
+    queue.expect(f"all {jobs} jobs are done")
+    for worker in workers:
+        if worker.seen or not worker.lines.empty():
+            worker.end(lambda: None)  # it ends by itself
+    queue.end(lambda: None)
+    done = [line.split()[1] for line in queue.seen if " done by " in line]
+    assert sorted(done, key=int) == [str(job) for job in range(1, jobs + 1)]
+    assert {line.split()[1] for line in taken_back} <= set(done)
+
+
 def test_topology(start: Callable[..., Program], tmp_path: Path, namespace: str) -> None:
     picture = tmp_path / "mesh.svg"
     one = start("topology.py", namespace)

@@ -243,7 +243,10 @@ impl fmt::Display for DialError {
             Self::Address(text, why) => write!(f, "cannot dial {text:?}: {why}"),
             Self::Resolve(text, why) => write!(f, "cannot resolve {text:?}: {why}"),
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
-            Self::Timeout(after) => write!(f, "no link within {after:?}"),
+            Self::Timeout(Duration::ZERO) => {
+                f.write_str("not linked yet: with a time limit of 0 the call does not wait")
+            }
+            Self::Timeout(after) => write!(f, "no link within {}", PlainTime(*after)),
             Self::Handshake(what) => write!(f, "the handshake with the other end failed: {what}"),
             Self::Broken(how) => write!(f, "the link ended: {how}"),
             Self::Refused(reason) => write!(f, "refused: {reason}"),
@@ -341,5 +344,39 @@ impl fmt::Display for BodyError {
             Self::Decode(error) => write!(f, "the body does not decode as this type: {error}"),
             Self::Encode(error) => write!(f, "the value cannot be serialised: {error}"),
         }
+    }
+}
+
+/// A time as a sentence shows it: in seconds or milliseconds, with as many digits as matter.
+struct PlainTime(Duration);
+
+impl fmt::Display for PlainTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(time) = *self;
+        if time < Duration::from_millis(1) {
+            f.write_str("1 ms")
+        } else if time < Duration::from_secs(1) {
+            write!(f, "{} ms", time.as_millis())
+        } else if time.subsec_millis() == 0 {
+            write!(f, "{} s", time.as_secs())
+        } else {
+            let text = format!("{}.{:03}", time.as_secs(), time.subsec_millis());
+            write!(f, "{} s", text.trim_end_matches('0'))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_limit_is_shown_in_plain_words() {
+        let text = |nanoseconds| DialError::Timeout(Duration::from_nanos(nanoseconds)).to_string();
+        assert_eq!(text(0), "not linked yet: with a time limit of 0 the call does not wait");
+        assert_eq!(text(1), "no link within 1 ms");
+        assert_eq!(text(250_600_000), "no link within 250 ms");
+        assert_eq!(text(1_500_000_001), "no link within 1.5 s");
+        assert_eq!(text(10_000_000_000), "no link within 10 s");
     }
 }

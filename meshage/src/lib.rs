@@ -77,6 +77,8 @@ pub use event::{Departure, Event, LinkEnd};
 pub use message::{Command, Message, Outcome, Outgoing, Recipients, Report};
 pub use name::{Instance, LOLLIPOP_LENGTH, MessageId, NameError, Namespace, NodeName};
 #[cfg(feature = "net")]
+pub use net::sys::socket_pair::RawDescriptor;
+#[cfg(feature = "net")]
 pub use node::{Events, Messages, Node, Pending, WaitCondition};
 pub use stats::Stats;
 pub use topology::Mesh;

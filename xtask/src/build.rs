@@ -59,6 +59,13 @@ impl Programs {
         language != Language::Go || self.go.is_some()
     }
 
+    /// The command that runs an example of the Python package, without arguments.
+    pub(crate) fn python(&self, root: &Path, example: &str) -> Command {
+        let mut command = shell::command(root, &self.python);
+        command.arg(root.join("meshage-py/examples").join(example));
+        command
+    }
+
     /// The command that starts a node, without arguments.
     pub(crate) fn command(&self, language: Language) -> Command {
         let release = self.target.join("release");
@@ -70,11 +77,7 @@ impl Programs {
                 command.env_remove("LD_LIBRARY_PATH");
                 command
             }
-            Language::Python => {
-                let mut command = shell::command(&self.root, &self.python);
-                command.arg(self.root.join("meshage-py/examples/demo_node.py"));
-                command
-            }
+            Language::Python => self.python(&self.root, "demo_node.py"),
             Language::Go => {
                 let missing = || self.target.join("demo_node_go");
                 let mut command =

@@ -9,8 +9,9 @@ use std::process::Command;
 
 use crate::build::{Language, Programs};
 use crate::go::{BENCH, FOLDER, go, unavailable_reason};
+use crate::progress::Progress;
 use crate::shell::{self, Result};
-use crate::tally::Tally;
+use crate::tally::{Counts, Tally};
 
 /// The languages of the nodes in the tests' meshes. Each variable contains the command that starts
 /// such a node, with one argument in each line.
@@ -55,27 +56,34 @@ pub(crate) fn run(root: &Path, tally: &mut Tally) {
     });
 }
 
-/// Runs the tests. Returns how many passed, failed and were skipped.
+/// Runs the tests.
 fn run_tests(
     root: &Path,
     programs: &Programs,
     flags: &[&str],
     environment: &[(&str, &str)],
-) -> Result<(usize, usize, usize)> {
+) -> Result<Counts> {
     let all = ["test", "-json", "-count=1", "-tags", "meshage_tree"];
     let mut test = go(root, FOLDER, &all);
     test.args(flags).arg("./...").envs(environment.iter().copied());
     for (variable, language) in NODES {
         test.env(variable, argument_lines(&programs.command(language)));
     }
-    let (succeeded, text) = shell::capture(&mut test)?;
-    let (passed, mut failed, skipped) = counts(&text);
+    let mut progress = Progress::new();
+    progress.start("building and running the tests");
+    let (succeeded, text) = shell::follow(&mut test, |line| {
+        if is_test(line) && ENDS.iter().any(|end| is_action(line, end)) {
+            progress.count_test();
+        }
+    })?;
+    drop(progress);
+    let mut counts = counts(&text);
     if !succeeded {
         println!("{}", output_of(&text));
         // A package that did not compile, or crashed, has no counts.
-        failed = failed.max(1);
+        counts.failed = counts.failed.max(1);
     }
-    Ok((passed, failed, skipped))
+    Ok(counts)
 }
 
 /// A command, with one argument in each line.
@@ -84,13 +92,30 @@ fn argument_lines(command: &Command) -> String {
     arguments.map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>().join("\n")
 }
 
+/// The actions that end a test.
+const ENDS: [&str; 3] = ["pass", "fail", "skip"];
+
 /// The counts in the output of `go test -json`. A test with subtests counts once.
-fn counts(text: &str) -> (usize, usize, usize) {
-    let count = |action: &str| {
-        let action = format!("\"Action\":\"{action}\"");
-        text.lines().filter(|line| line.contains(&action) && is_test(line)).count()
-    };
-    (count("pass"), count("fail"), count("skip"))
+fn counts(text: &str) -> Counts {
+    let count =
+        |action: &str| text.lines().filter(|line| is_action(line, action) && is_test(line)).count();
+    let skips = text.lines().filter(|line| is_action(line, "skip") && is_test(line));
+    let skipped = skips.filter_map(|line| field(line, "Test")).map(|test| {
+        format!("the test {test}: {}", reason(text, test).unwrap_or("it gives no reason"))
+    });
+    Counts { passed: count("pass"), failed: count("fail"), skipped: skipped.collect() }
+}
+
+/// Why a test was skipped: the text that it printed, `    file_test.go:7: text`.
+fn reason<'a>(text: &'a str, test: &str) -> Option<&'a str> {
+    let of_test = text.lines().filter(|line| field(line, "Test") == Some(test));
+    let mut printed = of_test.filter_map(|line| field(line, "Output"));
+    let (_, reason) = printed.find_map(|output| output.split_once("_test.go:"))?;
+    Some(reason.split_once(": ")?.1.trim_end_matches("\\n"))
+}
+
+fn is_action(line: &str, action: &str) -> bool {
+    field(line, "Action") == Some(action)
 }
 
 /// Whether a line is about a test that is not a subtest.
@@ -163,6 +188,7 @@ mod tests {
 {"Action":"pass","Package":"meshage","Test":"TestA/one","Elapsed":0}
 {"Action":"pass","Package":"meshage","Test":"TestA","Elapsed":0}
 {"Action":"fail","Package":"meshage","Test":"TestB","Elapsed":0}
+{"Action":"output","Package":"meshage","Test":"TestC","Output":"    a_test.go:9: no node is set\n"}
 {"Action":"skip","Package":"meshage","Test":"TestC","Elapsed":0}
 {"Action":"fail","Package":"meshage","Elapsed":0.1}
 # meshage
@@ -170,11 +196,14 @@ mod tests {
 
     #[test]
     fn tests_are_counted_once_and_subtests_and_packages_are_not() {
-        assert_eq!(counts(TEXT), (1, 1, 1));
+        let counts = counts(TEXT);
+        assert_eq!((counts.passed, counts.failed), (1, 1));
+        assert_eq!(counts.skipped, ["the test TestC: no node is set"]);
     }
 
     #[test]
     fn the_output_of_the_tests_is_shown_unescaped() {
-        assert_eq!(output_of(TEXT), "\nit printed \"no\"\n# meshage\n");
+        let printed = "\nit printed \"no\"\n    a_test.go:9: no node is set\n# meshage\n";
+        assert_eq!(output_of(TEXT), printed);
     }
 }

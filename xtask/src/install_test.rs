@@ -27,6 +27,11 @@ const PROJECT: [&str; 4] = [
     "examples-cpp/first.cpp",
 ];
 
+/// The libraries that the shared library may need: those of the C library (with glibc before 2.34,
+/// several), its loader, and GCC's runtime library, from which Rust takes the unwinding of panics.
+const NEEDED: [&str; 7] =
+    ["libc.", "libm.so.", "libpthread.so.", "libdl.so.", "librt.so.", "ld-linux", "libgcc_s.so."];
+
 /// Installs the library, then builds each project and runs its programs.
 pub(crate) fn run(root: &Path, tally: &mut Tally) {
     let folder = match TempFolder::new("install") {
@@ -42,6 +47,13 @@ pub(crate) fn run(root: &Path, tally: &mut Tally) {
         install::build_and_install(root, &copy.paths).map(|_| ())
     }) {
         return;
+    }
+    if shell::is_installed("readelf") {
+        tally.check("the shared library needs only the C library and libgcc_s", || {
+            copy.check_needed_libraries()
+        });
+    } else {
+        tally.skip("the libraries that the shared library needs", "readelf is not installed");
     }
     match ["make", "pkg-config"].into_iter().find(|tool| !shell::is_installed(tool)) {
         Some(missing) => {
@@ -95,6 +107,20 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
+    /// Checks that the README is right about what the library needs.
+    fn check_needed_libraries(&self) -> Result<()> {
+        let mut readelf = shell::command(self.folder, "readelf");
+        let text = shell::run_quietly(
+            readelf.args(["-d", "-W"]).arg(self.paths.libdir.join("libmeshage.so")),
+        )?;
+        let needed = needed_libraries(&text);
+        match needed.iter().find(|name| !NEEDED.iter().any(|known| name.starts_with(known))) {
+            None if needed.is_empty() => Err(format!("readelf lists no library:\n{text}")),
+            None => Ok(()),
+            Some(other) => Err(format!("the library needs {other}; the README does not say so")),
+        }
+    }
+
     fn make(&self, name: &str, variables: &[&str]) -> Result<()> {
         let project = self.project(name)?;
         let mut make = shell::without_library_paths(shell::command(&project, "make"));
@@ -242,6 +268,12 @@ impl Copy<'_> {
     }
 }
 
+/// The names in the lines `(NEEDED)  Shared library: [libc.so.6]` of readelf.
+fn needed_libraries(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter(|line| line.contains("(NEEDED)"));
+    lines.filter_map(|line| Some(line.split_once('[')?.1.split_once(']')?.0)).collect()
+}
+
 /// Creates an empty library with the name of this one.
 fn create_empty_library(folder: &Path) -> Result<()> {
     let mut compile = build::compiler(folder, "CC", "cc");
@@ -318,4 +350,19 @@ fn contents(prefix: &Path) -> Result<BTreeMap<PathBuf, String>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_needed_libraries_are_found_in_the_output_of_readelf() {
+        let text = "\
+ 0x0000000000000001 (NEEDED)             Shared library: [libgcc_s.so.1]
+ 0x0000000000000001 (NEEDED)             Shared library: [libc.so.6]
+ 0x000000000000000e (SONAME)             Library soname: [libmeshage.so.0.1]
+";
+        assert_eq!(needed_libraries(text), ["libgcc_s.so.1", "libc.so.6"]);
+    }
 }

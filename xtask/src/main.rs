@@ -7,7 +7,7 @@
 //!  main ─► demo · test · verify · fix · sim · bench · install · wheel · readme · header · abi · help
 //!            │      │      │
 //!            │      │      └─ purity · pages · code_map (rules of the source and the documents)
-//!            │      └─ tally (counts of all suites) · scenario/ (whole processes)
+//!            │      └─ tally (counts of all suites) · progress · scenario/ (whole processes)
 //!            └─ build (library, C programs, wheel) · process (a node program) · drawing
 //! ```
 
@@ -15,6 +15,7 @@ mod abi;
 mod agreement;
 mod bench;
 mod build;
+mod cargo_test;
 mod code_map;
 mod demo;
 mod drawing;
@@ -28,6 +29,7 @@ mod install_test;
 mod packages;
 mod pages;
 mod process;
+mod progress;
 mod purity;
 mod python;
 mod random;
@@ -38,63 +40,67 @@ mod sim;
 mod tally;
 mod temp_folder;
 mod test;
+mod usage;
 mod verify;
 mod wheel;
 
 use std::process::ExitCode;
 
-const HELP: &str = "\
-cargo xtask <command>
-
-  demo      starts nodes in Rust, C, Python and Go that send each other messages
-  test      runs every test, or the named parts: rust, c, install, python, go, packages,
-            readme, scenarios; the last line is `N passed, N failed`
-  verify    checks format, lints, documentation, generated files, purity and the code map;
-            changes nothing
-  fix       formats, applies clippy's suggestions, and regenerates the C header, the programs
-            in the documents and the test vectors
-  sim       runs the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N
-  bench     measures libmeshage beside raw TCP and the peers: [--json FILE] [--quick]
-            [--only CASE] [--report]; a full run writes docs/bench/ (see bench/README.md)
-  header    regenerates include/meshage.h
-  install   installs the library for programs outside this tree: [--prefix DIR]
-            [--libdir DIR] [--destdir DIR] [--uninstall]
-  wheel     builds the Python wheel and its source distribution: [--out DIR] (default: dist),
-            [--manylinux 2_17] for systems older than this one
-  readme    runs every command of the README in a temporary home folder
-  abi       lists differences from the recorded C API, and checks that the version allows
-            them: [--accept] [--unpublished]
-  help      prints this text
-";
-
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let command = arguments.next();
+    let command = arguments.next().unwrap_or_else(|| "help".into());
     let rest: Vec<String> = arguments.collect();
-    let root = shell::root();
-    let result = match command.as_deref() {
-        Some("demo") => demo::run(&root),
-        Some("test") => test::run(&root, &rest),
-        Some("verify") => verify::run(&root),
-        Some("fix") => fix::run(&root),
-        Some("sim") => sim::run(&root, &rest),
-        Some("bench") => bench::run(&root, &rest),
-        Some("install") => install::run(&root, &rest),
-        Some("wheel") => wheel::run(&root, &rest),
-        Some("readme") => readme::run(&root),
-        Some("abi") => abi::run(&root, &rest),
-        Some("header") => header::write(&root),
-        None | Some("help" | "--help" | "-h") => {
-            print!("{HELP}");
-            Ok(())
-        }
-        Some(other) => Err(format!("unknown command {other:?}\n\n{HELP}")),
-    };
-    match result {
+    match run(&command, &rest) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command. Each one refuses arguments that it does not know.
+fn run(command: &str, rest: &[String]) -> shell::Result<()> {
+    let root = shell::root();
+    let asks_for_help = rest.iter().any(|argument| argument == "--help" || argument == "-h");
+    if let (true, Some(usage)) = (asks_for_help, usage::of(command)) {
+        println!("{usage}");
+        return Ok(());
+    }
+    let none = || usage::no_arguments(command, rest);
+    match command {
+        "demo" => none().and_then(|()| demo::run(&root)),
+        "test" => test::run(&root, rest),
+        "verify" => none().and_then(|()| verify::run(&root)),
+        "fix" => none().and_then(|()| fix::run(&root)),
+        "sim" => sim::run(&root, rest),
+        "bench" => bench::run(&root, rest),
+        "install" => install::run(&root, rest),
+        "wheel" => wheel::run(&root, rest),
+        "readme" => none().and_then(|()| readme::run(&root)),
+        "abi" => abi::run(&root, rest),
+        "header" => none().and_then(|()| header::write(&root)),
+        "help" | "--help" | "-h" => {
+            print!("{}", usage::HELP);
+            Ok(())
+        }
+        other => Err(format!("unknown command {other:?}\n\n{}", usage::HELP)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_refuses_an_argument_that_it_does_not_know() {
+        // The simulator and the bench check their arguments themselves, after they were built.
+        for command in
+            ["demo", "test", "verify", "fix", "install", "wheel", "readme", "abi", "header"]
+        {
+            let refused = run(command, &["--what".into()]).expect_err(command);
+            assert!(refused.contains("--what"), "{refused}");
+            assert!(refused.contains(&usage::of(command).expect("a usage")), "{refused}");
         }
     }
 }

@@ -11,7 +11,7 @@ const MARKER: &str = "<!-- file: ";
 const DOCUMENTS: &[&str] =
     &["README.md", "meshage/README.md", "meshage-ffi/README.md", "meshage-py/README.md"];
 /// The maximum length of the architecture page, so that it can be read at once.
-const ARCHITECTURE_LINES_MAX: usize = 200;
+const ARCHITECTURE_LINES_MAX: usize = 180;
 /// Top folders of a file system that contain a user's own files.
 const PRIVATE_FOLDERS: [&str; 5] = ["home", "root", "Users", "tmp", "work"];
 

@@ -1,4 +1,5 @@
-//! Checks that the planes do not use what they must not use.
+//! Checks that the planes do not use what they must not use, and that only the system modules depend
+//! on the operating system.
 //!
 //! The type system cannot express that a module has no clock. Therefore each rule here names a folder
 //! and the words that its code must not contain. Comments and unit tests are ignored.
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::shell::Result;
 
 struct Rule {
-    /// A file or folder under meshage/src.
+    /// A file or folder below the tree.
     place: &'static str,
     /// A description for the error.
     description: &'static str,
@@ -25,9 +26,35 @@ const WAITING: &[&str] = &[".await", "async fn", "async move"];
 const LOCKS: &[&str] = &["Mutex", "RwLock", "Condvar"];
 const DRIVER: &[&str] = &["crate::net", "crate::node", "crate::blocking"];
 
+/// What differs between operating systems. `std::os::raw` has the types of C, on every system.
+const SYSTEM: &[&str] = &[
+    "std::os::fd",
+    "std::os::unix",
+    "std::os::linux",
+    "std::os::windows",
+    "libc::",
+    "socket2",
+    "cfg(unix",
+    "cfg(windows",
+    "cfg(not(unix",
+    "cfg(not(windows",
+    "cfg(any(unix",
+    "cfg(all(unix",
+    "target_os",
+    "target_vendor",
+    "target_family",
+    "target_env",
+];
+/// The only modules that may use [`SYSTEM`].
+const SYSTEM_MODULES: [&str; 3] =
+    ["meshage/src/net/sys/", "meshage-ffi/src/system.rs", "meshage-py/src/system.rs"];
+
 const RULES: &[Rule] = &[
+    Rule { place: "meshage/src", description: "code outside of net/sys", words: &[SYSTEM] },
+    Rule { place: "meshage-ffi/src", description: "code outside of system.rs", words: &[SYSTEM] },
+    Rule { place: "meshage-py/src", description: "code outside of system.rs", words: &[SYSTEM] },
     Rule {
-        place: "protocol",
+        place: "meshage/src/protocol",
         description: "the control plane",
         words: &[
             SOCKETS,
@@ -41,7 +68,7 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        place: "forward",
+        place: "meshage/src/forward",
         description: "the data plane",
         words: &[
             SOCKETS,
@@ -54,7 +81,7 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        place: "wire",
+        place: "meshage/src/wire",
         description: "the wire format",
         words: &[
             SOCKETS,
@@ -68,22 +95,22 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        place: "sim",
+        place: "meshage/src/sim",
         description: "the simulator",
         words: &[SOCKETS, RANDOMNESS, WAITING, DRIVER],
     },
     Rule {
-        place: "name.rs",
+        place: "meshage/src/name.rs",
         description: "the names",
         words: &[SOCKETS, CLOCKS, RANDOMNESS, THREADS, LOCKS],
     },
     Rule {
-        place: "route.rs",
+        place: "meshage/src/route.rs",
         description: "the routes",
         words: &[SOCKETS, CLOCKS, RANDOMNESS, THREADS],
     },
     Rule {
-        place: "topology.rs",
+        place: "meshage/src/topology.rs",
         description: "the topology",
         words: &[SOCKETS, CLOCKS, RANDOMNESS, LOCKS],
     },
@@ -91,16 +118,16 @@ const RULES: &[Rule] = &[
 
 /// Checks every rule.
 pub(crate) fn check(root: &Path) -> Result<()> {
-    let source = root.join("meshage/src");
     let mut violations = Vec::new();
     for rule in RULES {
-        for file in rust_files(&source.join(rule.place))? {
-            if is_test(&file) {
+        for file in rust_files(&root.join(rule.place))? {
+            let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
+            let is_own = SYSTEM_MODULES.iter().any(|own| shown.starts_with(own));
+            if is_test(&file) || rule.words == [SYSTEM] && is_own {
                 continue;
             }
             let text = std::fs::read_to_string(&file)
                 .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-            let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
             violations.extend(violations_of(rule, &text).map(|(line, word)| {
                 format!("{shown}:{line}: {} must not use `{word}`", rule.description)
             }));
@@ -183,6 +210,19 @@ mod tests {
     #[test]
     fn a_clock_in_the_code_is_found_with_its_line() {
         assert_eq!(found("fn f() {}\nlet t = Instant::now();\n"), [(2, "Instant::now")]);
+    }
+
+    #[test]
+    fn only_the_system_modules_may_depend_on_the_operating_system() {
+        let rule = Rule { place: "", description: "it", words: &[SYSTEM] };
+        let found = |text: &str| violations_of(&rule, text).count();
+        assert_eq!(found("use std::os::fd::AsRawFd;\n"), 1);
+        assert_eq!(found("#[cfg(unix)]\nfn f() {}\n"), 1);
+        assert_eq!(found("#[cfg(any(target_os = \"linux\"))]\n"), 1);
+        assert_eq!(found("use std::os::raw::c_int;\n#[cfg(test)]\nfn f() {}\n"), 0);
+        for own in SYSTEM_MODULES {
+            assert!(crate::shell::root().join(own).exists(), "{own}");
+        }
     }
 
     #[test]

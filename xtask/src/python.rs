@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::progress::Progress;
 use crate::shell::{self, Result};
-use crate::tally::number_before;
+use crate::tally::{Counts, number_before};
 
 /// The folder of the Python package.
 const FOLDER: &str = "meshage-py";
@@ -53,34 +54,60 @@ fn maturin(root: &Path, venv: &Path, subcommand: &str, out: &Path) -> Command {
     maturin
 }
 
-/// Tests the wheel. Returns the number of checks that passed and that failed.
-pub(crate) fn test(root: &Path) -> Result<(usize, usize)> {
-    install_wheel(root)?;
+/// Tests the wheel.
+pub(crate) fn test(root: &Path) -> Result<Counts> {
+    let mut progress = Progress::new();
+    progress.step("building the wheel", || install_wheel(root))?;
     let venv = shell::target(root).join("venv");
     let folder = root.join(FOLDER);
     let mut pytest = module(root, &venv, "pytest");
-    pytest.current_dir(&folder).args(["-p", "no:cacheprovider"]);
-    let (succeeded, text) = shell::capture(&mut pytest)?;
+    pytest.current_dir(&folder).args(["-p", "no:cacheprovider", "-vv", "-rN"]);
+    // A narrow terminal would cut the reasons of skipped tests.
+    pytest.env("PYTHONUNBUFFERED", "1").env("COLUMNS", "400");
+    let mut counts = Counts::default();
+    let (succeeded, text) =
+        shell::follow(&mut pytest, |line| read_pytest(line, &mut progress, &mut counts))?;
+    progress.end("done");
     let last = text.lines().rev().find(|line| line.contains(" in ")).unwrap_or_default();
-    let mut passed = number_before(last, "passed");
-    let mut failed = number_before(last, "failed")
+    counts.passed = number_before(last, "passed");
+    counts.failed = number_before(last, "failed")
         + number_before(last, "error")
         + number_before(last, "errors");
     if !succeeded {
         println!("{text}");
         // An aborted run has no counts.
-        failed = failed.max(1);
+        counts.failed = counts.failed.max(1);
     }
     for (what, mut check) in type_checks(root, &venv) {
-        match shell::run_quietly(&mut check) {
-            Ok(_) => passed += 1,
+        match progress.step(what, || shell::run_quietly(&mut check)) {
+            Ok(_) => counts.passed += 1,
             Err(why) => {
                 println!("{what}: {why}");
-                failed += 1;
+                counts.failed += 1;
             }
         }
     }
-    Ok((passed, failed))
+    Ok(counts)
+}
+
+/// Reads a line `tests/test_send.py::test_one PASSED [ 5%]`, where `SKIPPED (reason)` may stand.
+fn read_pytest(line: &str, progress: &mut Progress, counts: &mut Counts) {
+    let Some((file, rest)) = line.split_once(".py::") else { return };
+    let Some((test, result)) = rest.split_once(' ') else { return };
+    // The summary at the end names tests after their result.
+    if file.contains(' ') {
+        return;
+    }
+    let group = file.rsplit('/').next().unwrap_or(file);
+    if progress.group() != Some(group) {
+        progress.start(group);
+    }
+    progress.count_test();
+    if let Some(reason) = result.strip_prefix("SKIPPED ") {
+        let reason = reason.rsplit_once(" [").map_or(reason, |(reason, _)| reason).trim();
+        let reason = reason.trim_start_matches('(').trim_end_matches(')');
+        counts.skipped.push(format!("the test {group}::{test}: {reason}"));
+    }
 }
 
 /// The type checks: of the package, the examples and the tests, then of the native module's stubs
@@ -163,5 +190,26 @@ fn only_file(folder: &Path) -> Result<PathBuf> {
     match &files[..] {
         [file] => Ok(file.clone()),
         _ => Err(format!("expected one wheel, found {} in {}", files.len(), folder.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_python_test_is_named_with_its_reason() {
+        let mut counts = Counts::default();
+        let mut progress = Progress::new();
+        for line in [
+            "tests/test_send.py::test_one PASSED                       [  1%]",
+            "tests/test_loops.py::test_two[uvloop] SKIPPED (could not import 'uvloop') [  2%]",
+            "FAILED tests/test_send.py::test_three - AssertionError",
+        ] {
+            read_pytest(line, &mut progress, &mut counts);
+        }
+        let named = ["the test test_loops::test_two[uvloop]: could not import 'uvloop'"];
+        assert_eq!(counts.skipped, named);
+        assert_eq!(progress.group(), Some("test_loops"));
     }
 }

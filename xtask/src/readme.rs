@@ -30,6 +30,8 @@ const PAGE: &str = "README.md";
 const NOT_RUN: [&str; 2] = ["cargo xtask demo", "cargo xtask test"];
 /// The two nodes that greet each other.
 const NODES: [&str; 2] = ["alice", "bob"];
+/// The node of the job queue. A block with this name ends by itself.
+const QUEUE: &str = "printshop";
 /// Tools that some blocks need, but that are not required to build the project.
 const TOOLS: [&str; 5] = ["pkg-config", "cmake", "go", "c++", "sed"];
 /// The time limit for a block. Some blocks build the library, which takes about a minute on two cores.
@@ -120,20 +122,16 @@ impl Reader {
 
     /// Runs a block to its end, or until its nodes have exchanged greetings.
     fn run(&self, block: &str) -> Result<()> {
-        let node_names = starts_nodes(block).then(|| {
-            let run = random::number();
-            NODES.map(|name| format!("{name}-{run:016x}"))
-        });
+        let run = random::number();
+        let unique = |name: &str| format!("{name}-{run:016x}");
+        let node_names = starts_nodes(block).then(|| NODES.map(unique));
+        let block = &renamed(block, unique);
         let mut script = format!("set -e\n. {}\n", quoted(&self.state));
-        match &node_names {
-            // Only the names differ from the page, because names must be unique on this machine. If
-            // one node does not start, the script does not wait for the other.
-            Some(names) => {
-                script.push_str("trap 'kill 0' EXIT\n");
-                script.push_str(&renamed(block, names));
-            }
-            None => script.push_str(block),
+        if node_names.is_some() {
+            // If one node does not start, the script does not wait for the other.
+            script.push_str("trap 'kill 0' EXIT\n");
         }
+        script.push_str(block);
         let state = quoted(&self.state);
         script.push_str(&format!("\n{{ export -p; echo cd \"'$PWD'\"; }} > {state}\n"));
         let mut running = Running::start(&mut self.shell(&script))?;
@@ -348,12 +346,11 @@ fn starts_nodes(text: &str) -> bool {
     NODES.iter().all(has)
 }
 
-/// Replaces the names of the nodes in a block.
-fn renamed(text: &str, names: &[String; 2]) -> String {
-    let word = |word: &str| match NODES.iter().position(|name| *name == word) {
-        Some(at) => names[at].clone(),
-        None => word.to_owned(),
-    };
+/// Replaces the names of the nodes in a block. Only they differ from the page, because names must be
+/// unique on this machine.
+fn renamed(text: &str, unique: impl Fn(&str) -> String) -> String {
+    let is_name = |word: &str| NODES.contains(&word) || word == QUEUE;
+    let word = |word: &str| if is_name(word) { unique(word) } else { word.to_owned() };
     let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ");
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -407,8 +404,9 @@ cp $MESHAGE/a/b.c .
     fn only_the_names_change_in_a_block_that_starts_nodes() {
         let block = &blocks(TEXT)[0].text;
         assert!(starts_nodes(block) && !starts_nodes("cp x . # for alice & bob"));
-        let text = renamed(block, &["a1".into(), "b1".into()]);
-        assert_eq!(text, "cd x # go there\n./first a1 & ./first b1");
+        let text = renamed(block, |name| format!("{name}-1"));
+        assert_eq!(text, "cd x # go there\n./first alice-1 & ./first bob-1");
+        assert_eq!(renamed("q printshop 20 &", |name| name.to_uppercase()), "q PRINTSHOP 20 &");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -81,6 +82,27 @@ pub(crate) fn capture(command: &mut Command) -> Result<(bool, String)> {
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     Ok((output.status.success(), text))
+}
+
+/// Runs a program, and passes each line of its output (both streams) on when it is written. Returns
+/// whether the program succeeded, and the output.
+pub(crate) fn follow(command: &mut Command, mut read: impl FnMut(&str)) -> Result<(bool, String)> {
+    let line = command_line(command);
+    let cannot = |error: std::io::Error| format!("cannot run `{line}`: {error}");
+    let (output, input) = std::io::pipe().map_err(cannot)?;
+    command.stdout(input.try_clone().map_err(cannot)?).stderr(input);
+    let child = command.spawn();
+    // The command keeps its ends of the pipe. The output ends when no process has such an end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.map_err(cannot)?;
+    let mut text = String::new();
+    for bytes in BufReader::new(output).split(b'\n') {
+        let line = String::from_utf8_lossy(&bytes.map_err(cannot)?).into_owned();
+        read(&line);
+        text.push_str(&line);
+        text.push('\n');
+    }
+    Ok((child.wait().map_err(cannot)?.success(), text))
 }
 
 /// Runs a program without showing its output. The error contains the output.

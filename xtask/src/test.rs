@@ -5,15 +5,17 @@
 //! suites.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::build::{self, Programs};
 use crate::shell::{self, Result};
-use crate::tally::{self, Tally};
-use crate::{go_test, install_test, packages, python, readme, scenario};
+use crate::tally::Tally;
+use crate::{cargo_test, go_test, install_test, packages, python, readme, scenario, usage};
 
 /// Programs that some tests need, and the packages that contain them.
 const PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind"), ("ip", "iproute2")];
+
+/// Shows the output of tests that passed: it names the parts that they skip.
+const SHOW_OUTPUT: [&str; 2] = ["--", "--show-output"];
 
 /// The parts that can run alone: `cargo xtask test scenarios`.
 const PARTS: [&str; 8] =
@@ -22,7 +24,7 @@ const PARTS: [&str; 8] =
 /// Runs all parts, or the named ones.
 pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
     if let Some(other) = parts.iter().find(|part| !PARTS.contains(&part.as_str())) {
-        return Err(format!("unknown part {other:?}; the parts are {}", PARTS.join(", ")));
+        return Err(usage::error("test", &format!("unknown part {other:?}")));
     }
     let wanted = |part: &str| parts.is_empty() || parts.iter().any(|named| named == part);
     let mut tally = Tally::default();
@@ -41,8 +43,7 @@ pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
     if wanted("python") {
         tally.suite("the Python module", || {
             let _build_lock = shell::lock_build(root)?;
-            let (passed, failed) = python::test(root)?;
-            Ok((passed, failed, 0))
+            python::test(root)
         });
     }
     if wanted("go") {
@@ -71,11 +72,14 @@ pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
 fn rust(root: &Path, tally: &mut Tally) {
     let cargo = |arguments: &[&str]| shell::cargo(root, arguments);
     tally.suite("the core, its documentation examples and the simulator", || {
-        cargo_test(&mut cargo(&["test", "-p", "meshage", "--features", "sim", "--no-fail-fast"]))
+        let core = ["test", "-p", "meshage", "--features", "sim", "--no-fail-fast"];
+        cargo_test::run(cargo(&core).args(SHOW_OUTPUT))
     });
-    tally.suite("the developer commands", || cargo_test(&mut cargo(&["test", "-p", "xtask"])));
+    tally.suite("the developer commands", || {
+        cargo_test::run(cargo(&["test", "-p", "xtask"]).args(SHOW_OUTPUT))
+    });
     tally.suite("the bench", || {
-        cargo_test(&mut cargo(&["test", "-p", "meshage-bench", "--bin", "meshage-bench"]))
+        cargo_test::run(&mut cargo(&["test", "-p", "meshage-bench", "--bin", "meshage-bench"]))
     });
     for features in [&[][..], &["--features", "sim"][..]] {
         let what = if features.is_empty() { "" } else { ", with the simulator" };
@@ -91,9 +95,8 @@ fn c(root: &Path, tally: &mut Tally) {
         shell::run(&mut shell::cargo(root, &["build", "--release", "-p", "meshage-ffi"]))
     });
     tally.suite("the C library", || {
-        // The output of the tests contains the parts that they skip.
-        let ffi = ["test", "-p", "meshage-ffi", "--no-fail-fast", "--", "--show-output"];
-        cargo_test(&mut shell::cargo(root, &ffi))
+        let ffi = ["test", "-p", "meshage-ffi", "--no-fail-fast"];
+        cargo_test::run(shell::cargo(root, &ffi).args(SHOW_OUTPUT))
     });
     tally.check("the C examples compile without warnings", || {
         let folder = shell::target(root).join("examples-c");
@@ -104,21 +107,6 @@ fn c(root: &Path, tally: &mut Tally) {
         }
         Ok(())
     });
-}
-
-/// Runs `cargo test`. Prints its output if a test failed.
-fn cargo_test(command: &mut Command) -> Result<(usize, usize, usize)> {
-    let (succeeded, text) = shell::capture(command)?;
-    let (passed, failed, ignored) = tally::of_cargo(&text);
-    for line in text.lines().filter(|line| line.starts_with("skipped: ")) {
-        println!("   {line}");
-    }
-    if !succeeded {
-        println!("{text}");
-        // A test program that did not compile, or crashed, has no counts.
-        return Ok((passed, failed.max(1), ignored));
-    }
-    Ok((passed, failed, ignored))
 }
 
 /// Installs a package if its program is missing and the user has the permission. Otherwise the tests

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::python;
 use crate::shell::{self, Result};
+use crate::usage;
 
 /// The default output folder.
 const OUT: &str = "dist";
@@ -117,10 +118,8 @@ fn parse(root: &Path, arguments: &[String]) -> Result<(PathBuf, Option<String>)>
             }
             ("--manylinux", Some(version)) => oldest = Some(version.clone()),
             (other, _) => {
-                return Err(format!(
-                    "unknown option {other:?}, or its value is missing; the options are --out DIR \
-                     and --manylinux VERSION (for example 2_17)"
-                ));
+                let why = format!("unknown option {other:?}, or its value is missing");
+                return Err(usage::error("wheel", &why));
             }
         }
     }

@@ -10,7 +10,6 @@ use tokio::sync::Notify;
 use super::callback_thread::CallbackThread;
 use super::completion::{Completion, SendResult};
 use super::counters::Counters;
-#[cfg(unix)]
 use super::sys::wakeup_fd::WakeupFd;
 use crate::forward::plane::Sink;
 use crate::message::Message;
@@ -35,7 +34,6 @@ pub(crate) struct NodeSink<N> {
     pub(super) deadline: Notify,
     /// When that task wakes up by its timer.
     timer: Mutex<Option<Instant>>,
-    #[cfg(unix)]
     pub(crate) wakeup_fd: OnceLock<WakeupFd>,
     pub(crate) callback_thread: Arc<CallbackThread>,
     counters: Arc<Counters>,
@@ -59,7 +57,6 @@ impl<N: NodeView> NodeSink<N> {
             space: Notify::new(),
             deadline: Notify::new(),
             timer: Mutex::new(None),
-            #[cfg(unix)]
             wakeup_fd: OnceLock::new(),
             callback_thread: Arc::default(),
             counters,
@@ -75,7 +72,6 @@ impl<N: NodeView> NodeSink<N> {
 
     /// Updates the wakeup descriptor, if the application uses one.
     pub(crate) fn sync_wakeup_fd(&self, ready: impl FnOnce() -> bool) {
-        #[cfg(unix)]
         if let Some(wakeup_fd) = self.wakeup_fd.get() {
             wakeup_fd.sync(ready);
         }
@@ -105,7 +101,6 @@ impl<N: NodeView> Sink for NodeSink<N> {
 
     fn inbox_filled(&self) {
         self.inbox.notify_one();
-        #[cfg(unix)]
         if self.wakeup_fd.get().is_some()
             && let Some(node) = self.node.upgrade()
         {

@@ -8,7 +8,7 @@ use futures_core::Stream;
 use super::handle::Node;
 use crate::error::RecvError;
 use crate::message::Message;
-#[cfg(unix)]
+use crate::net::sys::socket_pair::RawDescriptor;
 use crate::net::sys::wakeup_fd::WakeupFd;
 
 impl Node {
@@ -54,8 +54,7 @@ impl Node {
     ///
     /// # Errors
     /// The system's error if it has no free descriptor.
-    #[cfg(unix)]
-    pub fn recv_fd(&self) -> std::io::Result<std::os::fd::RawFd> {
+    pub fn recv_fd(&self) -> std::io::Result<RawDescriptor> {
         let sink = self.shared.plane.sink();
         let wakeup_fd = match sink.wakeup_fd.get() {
             Some(wakeup_fd) => wakeup_fd,

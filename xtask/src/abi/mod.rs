@@ -20,6 +20,7 @@ use std::path::Path;
 
 use crate::install::compatibility;
 use crate::shell::Result;
+use crate::usage;
 use surface::Surface;
 
 /// The path of the record.
@@ -37,10 +38,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let has = |option: &str| arguments.iter().any(|argument| argument == option);
     let known = ["--accept", "--unpublished"];
     if let Some(other) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {
-        return Err(format!(
+        let why = format!(
             "unknown option {other:?}; --accept rewrites {RECORD} if the version allows the changes; \
              --accept --unpublished rewrites it for any change of a version that is unpublished"
-        ));
+        );
+        return Err(usage::error("abi", &why));
     }
     let now = Record::of_header(root)?;
     let recorded = Record::read(root);

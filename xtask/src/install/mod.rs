@@ -19,6 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::shell::{self, Result};
+use crate::usage as command_usage;
 
 pub(crate) use paths::InstallPaths;
 use paths::LIBDIR;
@@ -92,10 +93,10 @@ fn parse(arguments: &[String]) -> Result<(InstallPaths, bool)> {
             "--destdir" => destdir = Some(absolute(&path()?)?),
             "--uninstall" => uninstall = true,
             other => {
-                return Err(format!(
-                    "unknown option {other:?}; the options are --prefix DIR, --libdir DIR (relative \
-                     to the prefix, or absolute), --destdir DIR, --uninstall"
-                ));
+                let why = format!(
+                    "unknown option {other:?}; --libdir is relative to the prefix, or absolute"
+                );
+                return Err(command_usage::error("install", &why));
             }
         }
     }

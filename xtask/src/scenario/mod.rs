@@ -5,6 +5,7 @@
 
 mod eight;
 mod islands;
+mod jobs;
 mod many;
 mod netns;
 mod networks;
@@ -29,6 +30,9 @@ pub(crate) fn run(root: &Path, programs: &Programs, tally: &mut Tally) {
         "numbered messages cross a relay in both directions, in order and without loss",
         || relay::run(root),
     );
+    scenario(tally, "a job queue loses no job when workers are killed", || {
+        jobs::run(root, programs)
+    });
     match netns::unavailable_reason() {
         Some(because) => {
             tally.skip("32 nodes in network namespaces", &because);

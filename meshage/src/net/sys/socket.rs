@@ -2,10 +2,11 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::socket_pair::AsSocket;
 
 /// The length of the accept queue. Connections wait there while all handshakes are taken, and a
 /// thousand nodes may respond to one solicitation. The kernel cuts it to its own limit.
@@ -13,19 +14,22 @@ const BACKLOG: i32 = 4096;
 /// The limit on the time that sent bytes stay unacknowledged by the other kernel. The control plane
 /// closes a silent link after 3 s. This limit must only never end a link before: on a path with a
 /// queue of 5 s, a segment that is lost twice is acknowledged after three times that.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// The limit on the bytes in the kernel that are not yet sent: enough to keep a loopback busy, and
 /// few enough that a small message does not wait behind many bytes of large ones.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 const NOT_SENT_BYTES_MAX: u32 = 128 << 10;
-/// Suppresses SIGPIPE, which would end a program that is not written in Rust.
-#[cfg(not(target_vendor = "apple"))]
+/// Suppresses SIGPIPE, which would end a program that is not written in Rust. Apple's systems have
+/// an option of the socket for this ([`set_tcp_options`]), and Windows has no such signal.
+#[cfg(all(unix, not(target_vendor = "apple")))]
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL;
-#[cfg(target_vendor = "apple")]
+#[cfg(any(not(unix), target_vendor = "apple"))]
 const SEND_FLAGS: i32 = 0;
 
 /// Writes to a socket and returns the number of bytes that it accepted.
 pub(in crate::net) fn send_vectored(
-    socket: &impl AsFd,
+    socket: &impl AsSocket,
     buffers: &[IoSlice<'_>],
 ) -> io::Result<usize> {
     SockRef::from(socket).send_vectored_with_flags(buffers, SEND_FLAGS)
@@ -33,14 +37,14 @@ pub(in crate::net) fn send_vectored(
 
 /// Reads from a socket and returns the number of bytes, 0 at the end of the stream.
 pub(in crate::net) fn recv_vectored(
-    socket: &impl AsFd,
+    socket: &impl AsSocket,
     buffers: &mut [IoSliceMut<'_>],
 ) -> io::Result<usize> {
     (&*SockRef::from(socket)).read_vectored(buffers)
 }
 
 /// Sets the options of a TCP connection. An option that the system does not support is left out.
-pub(in crate::net) fn set_tcp_options(stream: &impl AsFd) {
+pub(in crate::net) fn set_tcp_options(stream: &impl AsSocket) {
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_nodelay(true);
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -53,12 +57,12 @@ pub(in crate::net) fn set_tcp_options(stream: &impl AsFd) {
 
 /// Sets whether closing the socket resets the connection. A connection that is reset does not leave
 /// its port in TIME_WAIT, and what is not sent yet is discarded.
-pub(in crate::net) fn reset_when_closed(socket: &impl AsFd, reset: bool) {
+pub(in crate::net) fn reset_when_closed(socket: &impl AsSocket, reset: bool) {
     let _ = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO));
 }
 
 /// Closes a connection in one direction or both. A connection that is already closed is no error.
-pub(in crate::net) fn shutdown(socket: &impl AsFd, how: Shutdown) {
+pub(in crate::net) fn shutdown(socket: &impl AsSocket, how: Shutdown) {
     let _ = SockRef::from(socket).shutdown(how);
 }
 
@@ -68,7 +72,9 @@ pub(in crate::net) fn listen_tcp(address: SocketAddr) -> io::Result<std::net::Tc
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
-    // A port is free even if its last connections are still in TIME_WAIT.
+    // A port is free even if its last connections are still in TIME_WAIT. Windows does so without
+    // the option, which there lets a second program take a port that is in use.
+    #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -83,6 +89,8 @@ pub(in crate::net) fn bind_shared_udp(address: SocketAddr) -> io::Result<std::ne
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    // On Windows the option above is enough.
+    #[cfg(unix)]
     socket.set_reuse_port(true)?;
     socket.set_broadcast(true)?;
     socket.set_nonblocking(true)?;
@@ -113,7 +121,10 @@ pub(in crate::net) fn broadcast_address(of_network: Option<Ipv4Addr>) -> Ipv4Add
 }
 
 /// Sets the interface by which a socket sends IPv6 multicast; 0 leaves it to the system.
-pub(in crate::net) fn set_multicast_interface(socket: &impl AsFd, index: u32) -> io::Result<()> {
+pub(in crate::net) fn set_multicast_interface(
+    socket: &impl AsSocket,
+    index: u32,
+) -> io::Result<()> {
     if index == 0 {
         return Ok(());
     }

@@ -6,35 +6,32 @@
 //! of two concurrent calls therefore leaves the descriptor in the right state.
 
 use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd as _, RawFd};
-use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
 use super::descriptors::Descriptor;
 use super::socket;
+use super::socket_pair::{self, PairEnd, RawDescriptor};
 
 /// The descriptor and the other end of its socket pair.
 #[derive(Debug)]
 pub(crate) struct WakeupFd {
     _descriptors: [Descriptor; 2],
-    reader: UnixStream,
-    writer: UnixStream,
+    reader: PairEnd,
+    writer: PairEnd,
     raised: Mutex<bool>,
 }
 
 impl WakeupFd {
     /// Creates a descriptor that is not readable.
     pub(crate) fn new() -> io::Result<Self> {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
+        let (reader, writer) = socket_pair::pair()?;
         let _descriptors = [Descriptor::of(&reader), Descriptor::of(&writer)];
         Ok(Self { _descriptors, reader, writer, raised: Mutex::new(false) })
     }
 
     /// The descriptor to wait for.
-    pub(crate) fn descriptor(&self) -> RawFd {
-        self.reader.as_raw_fd()
+    pub(crate) fn descriptor(&self) -> RawDescriptor {
+        socket_pair::number(&self.reader)
     }
 
     /// Makes the descriptor readable if `ready` returns true, and not readable otherwise.
