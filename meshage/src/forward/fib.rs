@@ -15,3 +15,10 @@ pub struct Fib {
     /// The outbound queue of each link. A route over a link that is missing here leads nowhere.
     pub links: BTreeMap<LinkId, Arc<Outbound>>,
 }
+
+impl Fib {
+    /// Whether frames wait for this link.
+    pub fn is_queueing(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|outbound| outbound.waiting_bytes() > 0)
+    }
+}

@@ -13,7 +13,7 @@ mod batch;
 mod queues;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -24,13 +24,19 @@ use self::queues::Queues;
 pub use self::queues::{
     ACK_BYTES_MAX, CONTROL_BYTES_MAX, COPIED_BYTES_MAX, Class, Full, MESSAGE_BYTES_MAX,
 };
+use crate::wire::data::CHUNK_BYTES;
 use crate::wire::frame::{FrameKind, WireFrame};
 
 /// How many bytes a caller writes itself at most: as many as one packet of a loopback carries.
 pub const DIRECT_BYTES_MAX: usize = 64 << 10;
+/// The smallest chunk: half a second at 64 kbit/s, and 50 times its header.
+pub const CHUNK_BYTES_MIN: usize = 4 << 10;
 
 /// Writes to a link's socket in place of the link's writer.
 pub trait DirectWrite: Send + Sync {
+    /// How many bytes may be written now. The rest is left to the link's writer.
+    fn allowance(&self) -> usize;
+
     /// Writes as much as the socket takes without waiting, and returns how many bytes that was. For
     /// a broken socket it returns zero: the link's writer will detect the error.
     fn write(&self, batch: &Batch) -> usize;
@@ -59,11 +65,25 @@ struct State {
 }
 
 /// The queues of one link: shared by every sender over it and by the writer that empties them.
-#[derive(Default)]
 pub struct Outbound {
     state: Mutex<State>,
+    /// The largest chunk that the link carries in a short time.
+    chunk_bytes: AtomicUsize,
+    /// What the link's writer has taken and not written yet, because the path is slow.
+    held_bytes: AtomicUsize,
     /// How many acknowledgements are missing of the last message that was forwarded over the link.
     unacknowledged: AtomicU32,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            chunk_bytes: AtomicUsize::new(CHUNK_BYTES),
+            held_bytes: AtomicUsize::new(0),
+            unacknowledged: AtomicU32::new(0),
+        }
+    }
 }
 
 impl Outbound {
@@ -79,6 +99,22 @@ impl Outbound {
     /// Leaves all writing to the link's writer again.
     pub fn detach(&self) {
         self.lock().direct = None;
+    }
+
+    /// The largest chunk of a large message to send over this link. A link over a slow path carries
+    /// short chunks, so that control frames and small messages do not wait long behind one.
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sets the largest chunk, within its limits.
+    pub fn set_chunk_bytes(&self, bytes: usize) {
+        self.chunk_bytes.store(bytes.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES), Ordering::Relaxed);
+    }
+
+    /// Records what the link's writer has taken and not written yet.
+    pub fn set_held_bytes(&self, bytes: usize) {
+        self.held_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Records that a message is being forwarded that this many nodes acknowledge or refuse.
@@ -140,12 +176,14 @@ impl Outbound {
         if state.queues.is_empty() && !state.closed {
             return;
         }
-        let is_small =
-            state.queues.bytes() <= DIRECT_BYTES_MAX && state.queues.unwritten.is_empty();
+        let waiting = state.queues.bytes();
+        let is_small = waiting <= DIRECT_BYTES_MAX && state.queues.unwritten.is_empty();
         let Writer::Parked(waker) = std::mem::take(&mut state.writer) else {
             return;
         };
-        let Some(direct) = state.direct.clone().filter(|_| directly && is_small) else {
+        let may_write =
+            |direct: &Arc<dyn DirectWrite>| directly && is_small && waiting <= direct.allowance();
+        let Some(direct) = state.direct.clone().filter(may_write) else {
             drop(state);
             waker.wake();
             return;
@@ -182,18 +220,32 @@ impl Outbound {
     /// As [`Outbound::try_take`], but waits until there are frames. It is ready with an empty batch
     /// once the link is closed and its queues are empty.
     pub fn poll_take(&self, cx: &mut Context<'_>, bytes_max: usize, batch: &mut Batch) -> Poll<()> {
+        self.poll(cx, batch, |queues, batch| queues.take(bytes_max, batch))
+    }
+
+    fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        batch: &mut Batch,
+        take: impl FnOnce(&mut Queues, &mut Batch),
+    ) -> Poll<()> {
         let mut state = self.lock();
         if let Writer::Direct(waker) = &mut state.writer {
             waker.clone_from(cx.waker());
             return Poll::Pending;
         }
-        state.queues.take(bytes_max, batch);
-        if batch.bytes > 0 || state.closed {
+        take(&mut state.queues, batch);
+        if batch.bytes > 0 || (state.closed && state.queues.is_empty()) {
             state.writer = Writer::Active;
             return Poll::Ready(());
         }
         state.writer = Writer::Parked(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// As [`Outbound::poll_take`], but takes control frames and acknowledgements only.
+    pub fn poll_take_urgent(&self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<()> {
+        self.poll(cx, batch, Queues::take_urgent)
     }
 
     /// Refuses further frames. Those that wait can still be taken.
@@ -209,12 +261,13 @@ impl Outbound {
         }
     }
 
-    /// How many bytes wait, of all classes. It is not zero while a caller is writing.
+    /// How many bytes wait, of all classes. It is not zero while a caller is writing, or while the
+    /// writer waits for a slow path.
     pub fn waiting_bytes(&self) -> usize {
         let state = self.lock();
         let unwritten: usize = state.queues.unwritten.iter().map(WriteBuffer::len).sum();
         let busy = usize::from(matches!(state.writer, Writer::Direct(_)));
-        unwritten + busy + state.queues.bytes()
+        unwritten + busy + state.queues.bytes() + self.held_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -228,7 +281,6 @@ impl fmt::Debug for Outbound {
 mod tests {
     use super::*;
     use crate::wire::frame;
-    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     fn push(outbound: &Outbound, class: Class, len: usize) -> Result<(), Full> {
@@ -344,6 +396,10 @@ mod tests {
     struct Takes(usize);
 
     impl DirectWrite for Takes {
+        fn allowance(&self) -> usize {
+            usize::MAX
+        }
+
         fn write(&self, batch: &Batch) -> usize {
             self.0.min(batch.bytes)
         }
@@ -379,6 +435,67 @@ mod tests {
         assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_ready());
         assert_eq!(batch.buffers[0].bytes, [7, 7], "the rest of the frame");
         assert_eq!(batch.bytes, 2 + frame::PREFIX_BYTES + 1);
+    }
+
+    #[test]
+    fn frames_that_share_a_buffer_are_taken_one_by_one_if_few_bytes_are_asked_for() {
+        let outbound = Outbound::default();
+        let long = Bytes::from(vec![7; COPIED_BYTES_MAX + 1]);
+        for len in [1, 2, 3] {
+            push(&outbound, Class::Small, len).expect("room");
+        }
+        outbound.push(Class::Small, FrameKind::Data, &long, |_| ()).expect("room");
+        assert_eq!(take(&outbound, 1), [1]);
+        push(&outbound, Class::Control, 9).expect("room");
+        assert_eq!(take(&outbound, 9 + frame::PREFIX_BYTES), [9], "control frames go between");
+        assert_eq!(take(&outbound, 2 * frame::PREFIX_BYTES + 5), [2, 3]);
+        assert_eq!(take(&outbound, 1), [COPIED_BYTES_MAX + 1]);
+        assert_eq!(outbound.waiting_bytes(), 0);
+    }
+
+    #[test]
+    fn messages_wait_where_only_urgent_frames_are_taken() {
+        let outbound = Outbound::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut batch = Batch::default();
+        push(&outbound, Class::Small, 3).expect("room");
+        push(&outbound, Class::Large, 4).expect("room");
+        assert!(outbound.poll_take_urgent(&mut cx, &mut batch).is_pending());
+        push(&outbound, Class::Ack, 2).expect("room");
+        push(&outbound, Class::Control, 1).expect("room");
+        assert!(outbound.poll_take_urgent(&mut cx, &mut batch).is_ready());
+        assert_eq!(lengths(&batch), [1, 2]);
+        outbound.close();
+        let mut batch = Batch::default();
+        assert!(outbound.poll_take_urgent(&mut cx, &mut batch).is_pending(), "messages wait");
+        assert_eq!(take(&outbound, usize::MAX), [3, 4]);
+    }
+
+    /// A socket that must not be written to.
+    struct TakesNothing;
+
+    impl DirectWrite for TakesNothing {
+        fn allowance(&self) -> usize {
+            0
+        }
+
+        fn write(&self, _: &Batch) -> usize {
+            panic!("nothing may be written")
+        }
+    }
+
+    #[test]
+    fn a_link_without_an_allowance_is_left_to_its_writer() {
+        let outbound = Outbound::default();
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        outbound.attach(Arc::new(TakesNothing));
+        let mut batch = Batch::default();
+        assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_pending());
+        push(&outbound, Class::Small, 3).expect("room");
+        outbound.flush(true);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     }
 
     #[test]

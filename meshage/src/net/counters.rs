@@ -56,8 +56,8 @@ counters! {
     net_control_overflows,
     /// Connections accepted.
     net_accepted,
-    /// Connections closed at once because too many handshakes were in progress.
-    net_accepts_refused,
+    /// Handshakes given up, the oldest first, because new connections waited for their place.
+    net_handshakes_evicted,
     /// Failures to accept a connection.
     net_accept_errors,
     /// Handshakes that failed: another protocol, another version, too slow, connection closed.

@@ -1,7 +1,7 @@
 //! Connects to a host that may have several addresses, and exchanges hellos.
 //!
 //! ```text
-//!  resolve ──► first address ──250 ms, or a failure──► second ──► …   the first connection wins
+//!  resolve ──► first address ──250 ms, or a failure──► second ──► …   the first hello wins
 //! ```
 
 use std::io;
@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::tasks::{self, inject};
 use super::transport::Transport;
 use crate::address::{self, ZONE_MISSING, ZonedIp};
-use crate::error::DialError;
+use crate::error::{DialError, RefuseReason};
 use crate::protocol::io::{Address, DialId, Input, Role};
 use crate::wire::hello::{Hello, Purpose};
 
@@ -93,10 +93,7 @@ async fn connect(
         Address::Sockets(addresses) => addresses.clone(),
         Address::Named(text) => resolve(text, shared.port_default, &shared.resolver).await?,
     };
-    let connecting = first_connection(addresses, &shared.counters);
-    let mut transport = connecting.await.map_err(DialError::Connect)?;
-    let hello = handshake::exchange(&mut transport, own_hello).await?;
-    Ok((transport, hello))
+    first_node(addresses, own_hello, &shared.counters).await
 }
 
 /// The addresses of `host`, `host:port`, `[v6]:port` or a bare IPv6 address, which may have a zone.
@@ -125,20 +122,27 @@ async fn resolve(text: &str, port: u16, resolver: &Resolver) -> Result<Vec<Socke
     Ok(addresses)
 }
 
-/// Tries the addresses in order, each a short time after the one before, until one connects.
-async fn first_connection(
+/// Tries the addresses in order, each a short time after the one before, until a node answers.
+///
+/// An address where something else listens, or this node itself, is passed over: `localhost` may
+/// lead to another program on ::1, and the name of a mesh to all of its nodes.
+async fn first_node(
     addresses: Vec<SocketAddr>,
+    own_hello: &Hello,
     counters: &Arc<Counters>,
-) -> io::Result<Transport> {
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+) -> Result<(Transport, Hello), DialError> {
+    let mut failures = Vec::new();
     let mut attempts = JoinSet::new();
     let mut remaining = addresses.into_iter().peekable();
     loop {
         if let Some(address) = remaining.next() {
-            let counters = counters.clone();
+            let (own_hello, counters) = (own_hello.clone(), counters.clone());
             attempts.spawn(async move {
-                let attempt = tasks::observe("dial attempt", &counters, attempt(address)).await;
-                attempt.unwrap_or_else(|panicked| Err(io::Error::other(panicked.to_string())))
+                let attempt = attempt(address, &own_hello);
+                let answer = tasks::observe("dial attempt", &counters, attempt).await;
+                let answer =
+                    answer.unwrap_or_else(|panicked| Err(DialError::Broken(panicked.to_string())));
+                answer.map_err(|error| Failure { address, error })
             });
         }
         let finished = tokio::select! {
@@ -146,18 +150,152 @@ async fn first_connection(
             () = sleep(NEXT_ADDRESS_AFTER), if remaining.peek().is_some() => continue,
         };
         match finished {
-            Some(Ok(Ok(transport))) => return Ok(transport),
-            Some(Ok(Err(error))) => failure = error,
-            Some(Err(stopped)) => failure = io::Error::other(stopped),
-            None => return Err(failure),
+            Some(Ok(Ok(connected))) => return Ok(connected),
+            Some(Ok(Err(failure))) => failures.push(failure),
+            Some(Err(panicked)) => return Err(DialError::Broken(panicked.to_string())),
+            None => return Err(combine(failures)),
         }
     }
 }
 
-async fn attempt(address: SocketAddr) -> io::Result<Transport> {
-    let transport = Transport::connect(address).await?;
-    if transport.is_connected_to_itself()? {
-        return Err(io::ErrorKind::ConnectionRefused.into());
+async fn attempt(address: SocketAddr, own_hello: &Hello) -> Result<(Transport, Hello), DialError> {
+    let mut transport = Transport::connect(address).await.map_err(DialError::Connect)?;
+    if transport.is_connected_to_itself().map_err(DialError::Connect)? {
+        // The port is free, and stays so: a program may be about to listen there.
+        transport.reset_when_dropped(true);
+        return Err(DialError::Connect(io::ErrorKind::ConnectionRefused.into()));
     }
-    Ok(transport)
+    let hello = handshake::exchange(&mut transport, own_hello).await?;
+    if hello.instance == own_hello.instance {
+        // The other end of this connection has this node's listening port, and must not leave it in
+        // TIME_WAIT.
+        transport.reset_when_dropped(true);
+        return Err(DialError::Refused(RefuseReason::Myself));
+    }
+    Ok((transport, hello))
+}
+
+/// Why an address was passed over.
+#[derive(Debug)]
+struct Failure {
+    address: SocketAddr,
+    error: DialError,
+}
+
+impl Failure {
+    /// The less is known about what listens there, the lower.
+    fn rank(&self) -> u8 {
+        match self.error {
+            DialError::Refused(_) => 3,
+            DialError::Handshake(_) => 2,
+            DialError::Broken(_) => 1,
+            DialError::Connect(_)
+            | DialError::Address(..)
+            | DialError::Resolve(..)
+            | DialError::Timeout(_)
+            | DialError::Closed => 0,
+        }
+    }
+}
+
+/// The error of a dial: the most telling of the failures, and what each address answered.
+fn combine(mut failures: Vec<Failure>) -> DialError {
+    let Some(most_telling) = (0..failures.len()).max_by_key(|at| failures[*at].rank()) else {
+        return DialError::Connect(io::ErrorKind::AddrNotAvailable.into());
+    };
+    if failures.len() == 1 {
+        return failures.remove(0).error;
+    }
+    let answers: Vec<String> = failures
+        .iter()
+        .map(|Failure { address, error }| match error {
+            DialError::Connect(error) => format!("{address}: {error}"),
+            DialError::Handshake(reason) | DialError::Broken(reason) => {
+                format!("{address}: {reason}")
+            }
+            DialError::Address(..)
+            | DialError::Resolve(..)
+            | DialError::Timeout(_)
+            | DialError::Refused(_)
+            | DialError::Closed => format!("{address}: {error}"),
+        })
+        .collect();
+    let answers = answers.join("; ");
+    match failures.swap_remove(most_telling).error {
+        DialError::Connect(error) => DialError::Connect(io::Error::new(error.kind(), answers)),
+        DialError::Handshake(_) => DialError::Handshake(answers),
+        DialError::Broken(_) => DialError::Broken(answers),
+        error @ (DialError::Address(..)
+        | DialError::Resolve(..)
+        | DialError::Timeout(_)
+        | DialError::Refused(_)
+        | DialError::Closed) => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::name::{Instance, Namespace, NodeName};
+
+    fn hello(name: &str, instance: u64) -> Hello {
+        Hello {
+            name: NodeName::new(name).expect("valid"),
+            namespace: Namespace::default(),
+            instance: Instance(instance),
+            version: String::new(),
+            capabilities: 0,
+            purpose: Purpose::Dialled,
+        }
+    }
+
+    /// Listens at a free port, sends these bytes on a connection and keeps it open.
+    fn program(bytes: Vec<u8>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("accepted");
+            stream.write_all(&bytes).expect("written");
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_dial_goes_on_to_the_next_address_where_something_else_answers() {
+        for something_else in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"", b"MSHG\x02"] {
+            let first = program(something_else.to_vec());
+            let second = program(hello("b", 2).encode());
+            let begin = crate::net::clock::now();
+            let connected = first_node(vec![first, second], &hello("a", 1), &Arc::default()).await;
+            let (_, answer) = connected.expect("the second address is a node");
+            assert_eq!(answer.instance, Instance(2));
+            assert!(begin.elapsed() < Duration::from_secs(2), "a silent one costs 250 ms");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dial_goes_on_to_the_next_address_where_this_node_itself_answers() {
+        let own = hello("a", 1);
+        let addresses = vec![program(own.encode()), program(hello("b", 2).encode())];
+        let (_, answer) =
+            first_node(addresses, &own, &Arc::default()).await.expect("the second is another node");
+        assert_eq!(answer.instance, Instance(2));
+    }
+
+    #[tokio::test]
+    async fn the_error_of_a_dial_lists_what_each_address_answered() {
+        let free = TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound");
+        let other = program(b"SSH-2.0-OpenSSH\r\n".to_vec());
+        let failed = first_node(vec![other, free], &hello("a", 1), &Arc::default())
+            .await
+            .expect_err("no node");
+        let DialError::Handshake(text) = failed else { panic!("{failed:?}") };
+        for part in [&format!("{other}: "), &format!("{free}: "), "refused"] {
+            assert!(text.contains(part), "{part:?} is not in {text:?}");
+        }
+    }
 }

@@ -211,7 +211,10 @@ impl Driver {
             next = if handled >= INPUTS_PER_ROUND_MAX { None } else { self.try_next() };
         }
         let now = clock::now();
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
+        for link in self.links.look(now) {
+            self.handle(Input::BytesReceived { link });
+        }
+        if self.router_deadline().is_some_and(|deadline| deadline <= now) {
             self.shared.router().handle_timeout(now);
         }
         // If the routes are not computed yet, the router wakes this task in a few milliseconds.
@@ -230,8 +233,13 @@ impl Driver {
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// The next deadline of the router.
+    /// When the task has to wake up next, even if there is no input.
     fn deadline(&self) -> Option<Instant> {
+        self.router_deadline().into_iter().chain(self.links.next_look()).min()
+    }
+
+    /// The next deadline of the router.
+    fn router_deadline(&self) -> Option<Instant> {
         self.shared.router().poll_timeout().map(|(deadline, _)| deadline)
     }
 
@@ -279,7 +287,7 @@ impl Driver {
                 }
             }
             NetworkEvent::Connected { transport, role, hello } => {
-                let link = self.links.open(transport, &self.shared, &self.event_sender);
+                let link = self.links.open(transport, role, &self.shared, &self.event_sender);
                 self.fib_outdated = true;
                 tracing::debug!(%link, peer = %hello.name, ?role, "connected");
                 self.handle(Input::LinkUp { link, role, hello });

@@ -1,72 +1,45 @@
 //! Accepts connections and exchanges hellos over them, a limited number at a time.
 //!
-//! One task accepts and never waits for a handshake. Each handshake runs in its own task, and
-//! all of them end with the accepting task.
+//! ```text
+//!  backlog ──► waiting (one, while all places are taken) ──► handshake ──► driver
+//!                       └── after 250 ms: the oldest handshake gives its place
+//! ```
+//!
+//! One task accepts and gives complete connections to the driver. Each handshake runs in its own
+//! task, and all of them end with the accepting task. While all places are taken, new connections
+//! wait in the kernel's backlog. An address is not counted: behind one address there may be a
+//! network, or all containers of a machine.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{sleep, sleep_until};
 use tracing::Instrument as _;
 
+use super::clock;
 use super::handshake;
 use super::input::NetworkEvent;
 use super::shared::Shared;
-use super::tasks::{self, inject};
+use super::tasks::{self, Panicked, inject};
 use super::transport::{Listener, Transport};
+use crate::error::DialError;
 use crate::protocol::io::Role;
-use crate::wire::hello::Purpose;
+use crate::wire::hello::{Hello, Purpose};
 
-/// The limit on concurrent handshakes: 64 slow strangers cost one socket each.
-pub(super) const HALF_OPEN_MAX: usize = 64;
-/// The limit for one address, so that one stranger does not lock out all others.
-pub(super) const HALF_OPEN_PER_ADDRESS_MAX: usize = 8;
+/// The limit on concurrent handshakes: 64 silent connections cost one socket each.
+const HALF_OPEN_MAX: usize = 64;
+/// The time that a handshake has before it may be evicted. A node sends its hello as soon as the
+/// connection is made, so the hello arrives with the connection or a lost packet later (200 ms).
+/// Connections that stay silent take a place for 250 ms each, so it takes more than 256 of them a
+/// second to keep all places.
+const EVICT_AFTER: Duration = Duration::from_millis(250);
+/// The time in which an evicted handshake may still read a hello that has arrived.
+const EVICT_GRACE: Duration = Duration::from_millis(1);
 /// The pause after a failure to accept, which is usually a lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// The number of connections in the handshake, by address.
-#[derive(Debug, Default)]
-struct HalfOpen {
-    per_address: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// The permit for one handshake, returned when it is dropped.
-struct Permit {
-    half_open: Arc<HalfOpen>,
-    address: IpAddr,
-}
-
-impl HalfOpen {
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.per_address.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A permit for a connection from this address, unless a limit is reached.
-    fn try_acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
-        let address = address.to_canonical();
-        let mut per_address = self.lock();
-        let total: usize = per_address.values().sum();
-        let of_address = per_address.get(&address).copied().unwrap_or(0);
-        if total >= HALF_OPEN_MAX || of_address >= HALF_OPEN_PER_ADDRESS_MAX {
-            return None;
-        }
-        per_address.insert(address, of_address + 1);
-        Some(Permit { half_open: self.clone(), address })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut per_address = self.half_open.lock();
-        match per_address.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
-            Some(_) | None => drop(per_address.remove(&self.address)),
-        }
-    }
-}
 
 /// Accepts connections until the task is stopped.
 pub(super) async fn run(
@@ -83,77 +56,240 @@ async fn accept_all(
     shared: &Arc<Shared>,
     events: &mpsc::Sender<NetworkEvent>,
 ) {
-    let half_open = Arc::new(HalfOpen::default());
-    let mut handshakes = JoinSet::new();
+    let counters = shared.counters.clone();
+    let own_hello = Arc::new(shared.hello(Purpose::Dialled));
+    let mut half_open = HalfOpen::default();
+    // A connection that was accepted while all places were taken.
+    let mut waiting = None;
     loop {
-        let (transport, from) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                shared.counters.net_accept_errors.one();
-                tracing::warn!(%error, "accepting a connection failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        while handshakes.try_join_next().is_some() {}
-        inject::point("listener", shared.name.as_str());
-        shared.counters.net_accepted.one();
-        let Some(permit) = half_open.try_acquire(from.ip()) else {
-            shared.counters.net_accepts_refused.one();
-            tracing::debug!(%from, "too many handshakes in progress");
-            continue;
-        };
-        let (this, events) = (shared.clone(), events.clone());
-        let handshake = async move {
-            let handshake = complete_handshake(transport, permit, this.clone(), events);
-            if tasks::observe("handshake", &this.counters, handshake).await.is_err() {
-                this.counters.net_handshakes_failed.one();
-            }
-        };
-        handshakes.spawn(handshake.instrument(shared.span.clone()));
+        if half_open.has_room()
+            && let Some(transport) = waiting.take()
+        {
+            let (evict, evicted) = oneshot::channel();
+            let (this, own_hello) = (shared.clone(), own_hello.clone());
+            let handshake = async move {
+                let handshake = async {
+                    inject::point("handshake", this.name.as_str());
+                    complete_handshake(transport, own_hello, evicted).await
+                };
+                let completed = tasks::observe("handshake", &this.counters, handshake).await;
+                completed.unwrap_or_else(|panicked| Err(Unfinished::Panicked(panicked)))
+            };
+            half_open.begin(handshake.instrument(shared.span.clone()), evict, clock::now());
+        }
+        let evictable = half_open.evictable();
+        tokio::select! {
+            biased;
+            finished = half_open.finished() => match finished {
+                Ok(Ok((transport, hello))) => {
+                    let role = Role::Listener;
+                    let connected = NetworkEvent::Connected { transport, role, hello };
+                    // The send fails only while the node closes.
+                    let _ = events.send(connected).await;
+                }
+                Ok(Err(Unfinished::Failed(error))) => {
+                    counters.net_handshakes_failed.one();
+                    tracing::debug!(%error, "handshake failed");
+                }
+                Ok(Err(Unfinished::Evicted)) => {
+                    counters.net_handshakes_evicted.one();
+                    tracing::debug!("handshake given up: others wait for its place");
+                }
+                Ok(Err(Unfinished::Panicked(error))) => {
+                    counters.net_handshakes_failed.one();
+                    tracing::debug!(%error, "handshake failed");
+                }
+                // The task catches every panic, and nothing aborts it.
+                Err(error) => tracing::debug!(%error, "handshake stopped"),
+            },
+            () = evictable, if waiting.is_some() => half_open.evict_oldest(),
+            accepted = listener.accept(), if waiting.is_none() => match accepted {
+                Ok((transport, _)) => {
+                    inject::point("listener", shared.name.as_str());
+                    counters.net_accepted.one();
+                    waiting = Some(transport);
+                }
+                Err(error) => {
+                    counters.net_accept_errors.one();
+                    tracing::warn!(%error, "accepting a connection failed");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
     }
 }
 
-async fn complete_handshake(
-    mut transport: Transport,
-    permit: Permit,
-    shared: Arc<Shared>,
-    events: mpsc::Sender<NetworkEvent>,
-) {
-    inject::point("handshake", shared.name.as_str());
-    let own_hello = shared.hello(Purpose::Dialled);
-    match handshake::exchange(&mut transport, &own_hello).await {
-        Ok(hello) => {
-            drop(permit);
-            let connected = NetworkEvent::Connected { transport, role: Role::Listener, hello };
-            // The send fails only while the node closes.
-            let _ = events.send(connected).await;
-        }
-        Err(error) => {
-            shared.counters.net_handshakes_failed.one();
-            tracing::debug!(%error, "handshake failed");
+/// The result of a handshake.
+type Completed = Result<(Transport, Hello), Unfinished>;
+
+/// Why a handshake ended without a connection.
+#[derive(Debug)]
+enum Unfinished {
+    Failed(DialError),
+    /// It gave its place to another one.
+    Evicted,
+    /// An error of this library, which was counted and logged.
+    Panicked(Panicked),
+}
+
+/// The connections in the handshake.
+#[derive(Debug, Default)]
+struct HalfOpen {
+    tasks: JoinSet<Completed>,
+    /// Those that have a place, the oldest first.
+    places: VecDeque<Place>,
+}
+
+/// The place of one handshake.
+#[derive(Debug)]
+struct Place {
+    since: Instant,
+    task: Id,
+    /// The handshake is evicted when this is dropped.
+    _evict: oneshot::Sender<()>,
+}
+
+impl HalfOpen {
+    fn has_room(&self) -> bool {
+        self.places.len() < HALF_OPEN_MAX
+    }
+
+    fn begin(
+        &mut self,
+        handshake: impl Future<Output = Completed> + Send + 'static,
+        evict: oneshot::Sender<()>,
+        since: Instant,
+    ) {
+        let task = self.tasks.spawn(handshake).id();
+        self.places.push_back(Place { since, task, _evict: evict });
+    }
+
+    /// Waits for the end of a handshake, and returns its place. Cancel safe.
+    async fn finished(&mut self) -> Result<Completed, JoinError> {
+        let Some(finished) = self.tasks.join_next_with_id().await else {
+            return std::future::pending().await;
+        };
+        match finished {
+            Ok((id, completed)) => {
+                self.vacate(id);
+                Ok(completed)
+            }
+            Err(error) => {
+                self.vacate(error.id());
+                Err(error)
+            }
         }
     }
+
+    /// Waits until the handshake that is now the oldest may be evicted.
+    fn evictable(&self) -> impl Future<Output = ()> + use<> {
+        let at = self.places.front().map(|oldest| oldest.since + EVICT_AFTER);
+        async move {
+            match at {
+                Some(at) => sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Ends the oldest handshake. Its place is free at once.
+    fn evict_oldest(&mut self) {
+        drop(self.places.pop_front());
+    }
+
+    fn vacate(&mut self, task: Id) {
+        self.places.retain(|place| place.task != task);
+    }
+}
+
+/// Exchanges hellos, until that is done or the place is given to another connection.
+async fn complete_handshake(
+    mut transport: Transport,
+    own_hello: Arc<Hello>,
+    evicted: oneshot::Receiver<()>,
+) -> Completed {
+    // A connection that ends here must not leave the listening port in TIME_WAIT.
+    transport.reset_when_dropped(true);
+    let evicted = async {
+        // Fails when the place is taken.
+        let _ = evicted.await;
+        // On a loaded machine the hello may have arrived and not been read yet. The runtime checks
+        // its sockets before its timers, so a hello that is there is read first.
+        sleep(EVICT_GRACE).await;
+    };
+    let hello = tokio::select! {
+        biased;
+        hello = handshake::exchange(&mut transport, &own_hello) => hello,
+        () = evicted => return Err(Unfinished::Evicted),
+    };
+    let hello = hello.map_err(Unfinished::Failed)?;
+    transport.reset_when_dropped(false);
+    Ok((transport, hello))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn permits_are_limited_in_total_and_per_address_and_are_returned() {
-        let half_open = Arc::new(HalfOpen::default());
-        let address = |last: usize| IpAddr::from([10, 0, 0, last as u8]);
-        let permits: Vec<_> = (0..HALF_OPEN_PER_ADDRESS_MAX)
-            .filter_map(|_| half_open.try_acquire(address(0)))
-            .collect();
-        assert_eq!(permits.len(), HALF_OPEN_PER_ADDRESS_MAX);
-        assert!(half_open.try_acquire(address(0)).is_none());
-        let others: Vec<_> = (1..).map_while(|i| half_open.try_acquire(address(i))).collect();
-        assert_eq!(permits.len() + others.len(), HALF_OPEN_MAX);
-        drop(permits);
-        assert!(half_open.try_acquire(address(0)).is_some());
-        drop(others);
-        assert!(half_open.lock().is_empty());
+    /// Begins a handshake with a connection that sends nothing.
+    fn begin_silent(half_open: &mut HalfOpen) {
+        let (evict, evicted) = oneshot::channel();
+        let handshake = async {
+            let _ = evicted.await;
+            Err(Unfinished::Evicted)
+        };
+        half_open.begin(handshake, evict, clock::now());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_handshake_gives_its_place_after_a_while_and_no_other_does() {
+        let mut half_open = HalfOpen::default();
+        let begin = clock::now();
+        for _ in 0..HALF_OPEN_MAX {
+            assert!(half_open.has_room());
+            begin_silent(&mut half_open);
+        }
+        assert!(!half_open.has_room());
+        half_open.evictable().await;
+        assert!(clock::now() - begin >= EVICT_AFTER);
+        let second = half_open.places[1].task;
+        half_open.evict_oldest();
+        assert!(half_open.has_room());
+        assert!(matches!(half_open.finished().await, Ok(Err(Unfinished::Evicted))));
+        assert_eq!(half_open.places.len(), HALF_OPEN_MAX - 1);
+        assert_eq!(half_open.places[0].task, second);
+    }
+
+    #[tokio::test]
+    async fn a_finished_handshake_returns_its_place() {
+        let mut half_open = HalfOpen::default();
+        begin_silent(&mut half_open);
+        let (evict, _evicted) = oneshot::channel();
+        let failed = async { Err(Unfinished::Failed(DialError::Closed)) };
+        half_open.begin(failed, evict, clock::now());
+        assert!(matches!(half_open.finished().await, Ok(Err(Unfinished::Failed(_)))));
+        assert_eq!(half_open.places.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_hello_that_has_arrived_is_read_even_if_its_place_is_taken() {
+        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::open(any).expect("bound");
+        let port = listener.port().expect("bound");
+        let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
+        let hello = Hello {
+            name: crate::name::NodeName::new("a").expect("valid"),
+            namespace: crate::name::Namespace::default(),
+            instance: crate::name::Instance(1),
+            version: String::new(),
+            capabilities: 0,
+            purpose: Purpose::Dialled,
+        };
+        std::io::Write::write_all(&mut client, &hello.encode()).expect("written");
+        let (transport, _) = listener.accept().await.expect("accepted");
+        let (evict, evicted) = oneshot::channel();
+        drop(evict);
+        let completed = complete_handshake(transport, Arc::new(hello), evicted).await;
+        assert!(completed.is_ok(), "{completed:?}");
     }
 }

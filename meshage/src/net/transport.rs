@@ -19,6 +19,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::sys::descriptors::Descriptor;
+use super::sys::path::{self, PathInfo};
 use super::sys::socket;
 
 /// A socket that accepts connections. It is shut down before it is closed, so that its port is free
@@ -104,10 +105,16 @@ impl Transport {
         Ok(stream.local_addr()? == stream.peer_addr()?)
     }
 
+    /// Sets whether the stream is reset when it is dropped, instead of closed in order. A reset
+    /// leaves no connection in TIME_WAIT at either end, and discards what was not sent yet.
+    pub(super) fn reset_when_dropped(&self, reset: bool) {
+        socket::reset_when_closed(&self.stream, reset);
+    }
+
     /// Writes all bytes.
     pub(super) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let written = write_vectored(&self.stream, &[IoSlice::new(bytes)]).await?;
+            let (written, _) = write_vectored(&self.stream, &[IoSlice::new(bytes)]).await?;
             bytes = &bytes[written..];
         }
         Ok(())
@@ -156,6 +163,12 @@ impl ReadHalf {
         self.stream.read_buf(buffer).await
     }
 
+    /// Resets the stream when both halves are dropped (see [`Transport::reset_when_dropped`]).
+    pub(super) fn reset_when_dropped(&self) {
+        let stream: &TcpStream = self.stream.as_ref();
+        socket::reset_when_closed(stream, true);
+    }
+
     /// Closes the stream in one direction or both.
     pub(super) fn shutdown(&self, how: Shutdown) {
         let stream: &TcpStream = self.stream.as_ref();
@@ -164,8 +177,23 @@ impl ReadHalf {
 }
 
 impl WriteHalf {
-    /// Waits until the stream accepts bytes, and returns how many it accepted.
-    pub(super) async fn write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// Whether the other end is on this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.stream.peer_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback())
+    }
+
+    /// The state of the path to the other end, if the system reports it.
+    pub(super) fn path_info(&self) -> Option<PathInfo> {
+        let stream: &TcpStream = self.stream.as_ref();
+        path::path_info(stream)
+    }
+
+    /// Waits until the stream accepts bytes. Returns how many it accepted, and whether it made the
+    /// caller wait.
+    pub(super) async fn write_vectored(
+        &self,
+        buffers: &[IoSlice<'_>],
+    ) -> io::Result<(usize, bool)> {
         write_vectored(self.stream.as_ref(), buffers).await
     }
 
@@ -183,12 +211,16 @@ impl WriteHalf {
     }
 }
 
-async fn write_vectored(stream: &TcpStream, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+async fn write_vectored(stream: &TcpStream, buffers: &[IoSlice<'_>]) -> io::Result<(usize, bool)> {
+    let mut waited = false;
     loop {
         match stream.try_io(Interest::WRITABLE, || socket::send_vectored(stream, buffers)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                waited = true;
+                stream.writable().await?;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            written => return written,
+            written => return written.map(|written| (written, waited)),
         }
     }
 }

@@ -75,6 +75,10 @@ impl<C> OutstandingSends<C> {
     }
 
     fn delivered(&mut self, flow_index: usize, channel: Channel, next: u64, now: Instant) {
+        let flow = &mut self.flows[flow_index].channels[channel.index()];
+        if flow.entries.front().is_some_and(|entry| entry.number < next) {
+            flow.last_progress = now;
+        }
         loop {
             let flow = &mut self.flows[flow_index].channels[channel.index()];
             flow.trim();
@@ -96,12 +100,19 @@ impl<C> OutstandingSends<C> {
         let overdue = |entry: &Entry, after| {
             entry.sent_at.is_some_and(|at| now.saturating_duration_since(at) >= after)
         };
+        let progressing = now.saturating_duration_since(flow.last_progress) < UNANSWERED_MAX;
         for position in 0..flow.entries.len() {
             let flow = &mut self.flows[flow_index].channels[channel.index()];
             let entry = &mut flow.entries[position];
+            let is_queueing = |entry: &Entry| {
+                entry.path.as_ref().is_some_and(|(link, _)| self.fib.is_queueing(*link))
+            };
+            if !overdue(entry, FLOOD_QUERY_AFTER) || is_queueing(entry) {
+                continue;
+            }
             let sent = entry.stage == Stage::Sent;
             let unanswered_copy = entry.flooded && (sent || entry.stage == Stage::Sending);
-            if sent && overdue(entry, UNANSWERED_MAX) {
+            if sent && !progressing && overdue(entry, UNANSWERED_MAX) {
                 self.mark_lost(flow_index, channel, position);
             } else if unanswered_copy && overdue(entry, FLOOD_QUERY_AFTER) {
                 entry.uncertain = true;

@@ -23,7 +23,7 @@ use super::congestion::CongestionControl;
 use crate::message::Outcome;
 use crate::name::{Instance, LinkId};
 use crate::wire::ack::Refusal;
-use crate::wire::data::{Channel, MessageSequence};
+use crate::wire::data::{CHUNK_BYTES, Channel, MessageSequence};
 
 /// How many unacknowledged bytes a channel of small messages may have in flight: 10 Gb/s over 3 ms.
 /// (Large messages are subject to [congestion control](super::congestion).)
@@ -46,7 +46,8 @@ pub const ROUTES_STABLE_AFTER: Duration = Duration::from_secs(1);
 /// How often an acknowledgement makes the source check for lost messages.
 pub const LOSS_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 /// A message that a receiver has not acknowledged after this long, although it answers queries, is
-/// lost.
+/// lost: unless older messages of the channel still arrive, or messages wait for the link that it
+/// was sent over, as they do in front of a slow path.
 pub const UNANSWERED_MAX: Duration = Duration::from_secs(10);
 
 /// The stage of a message on its way to one recipient.
@@ -150,6 +151,8 @@ pub struct ChannelFlow {
     pub cursor: usize,
     /// When the receiver last answered or was last queried.
     pub last_contact: Instant,
+    /// When the receiver last received something of this channel, as far as is known.
+    pub last_progress: Instant,
     /// How long the receiver may be silent before it is queried.
     pub query_after: Duration,
     /// When the last check for lost messages was made.
@@ -173,6 +176,7 @@ impl ChannelFlow {
             transmission: None,
             cursor: 0,
             last_contact: now,
+            last_progress: now,
             last_loss_check: now,
             query_after: if channel.broadcast { FLOOD_QUERY_AFTER } else { QUERY_AFTER },
             backoff: BACKOFF_MIN,
@@ -259,6 +263,11 @@ impl ChannelFlow {
         }
     }
 
+    /// The largest chunk of a large message that the path carries in a short time.
+    pub fn chunk_bytes(&self) -> usize {
+        self.congestion.as_ref().map_or(CHUNK_BYTES, CongestionControl::chunk_bytes)
+    }
+
     /// Whether the window has room.
     pub fn has_room(&self) -> bool {
         self.in_flight < self.congestion.as_ref().map_or(WINDOW_BYTES, CongestionControl::window)
@@ -279,6 +288,9 @@ impl ChannelFlow {
         entry.in_flight -= freed;
         entry.sent_at = Some(now);
         self.in_flight -= freed;
+        if freed > 0 {
+            self.last_progress = now;
+        }
         if let Some(congestion) = &mut self.congestion {
             congestion.acknowledged(self.in_flight, now);
         }

@@ -11,6 +11,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::forward::outbound::CHUNK_BYTES_MIN;
+use crate::wire::data::CHUNK_BYTES;
+
 /// The smallest window: four chunks. Over loopback on 2 cores, the 99th percentile of a small
 /// message sent with large bodies was 1.4 to 1.6 times that of one sent alone; with five chunks it
 /// was 1.6 to 2.0 times, and with [`WINDOW_BYTES_ALONE`] 3 times.
@@ -19,6 +22,13 @@ pub const WINDOW_BYTES_MIN: u64 = 192 << 10;
 /// loopback, bodies of 1 MiB reached 1.0 times the speed of a raw stream; with a window of 384 KiB
 /// 0.75 times, and with the smallest window 0.45 times.
 pub const WINDOW_BYTES_ALONE: u64 = 768 << 10;
+/// How long a path may take for the smallest window: on a slow path the window is smaller than
+/// [`WINDOW_BYTES_MIN`], which is 24 s at 64 kbit/s.
+const WINDOW_TIME_MIN: Duration = Duration::from_secs(1);
+/// The smallest window of the slowest path: four of the smallest chunks.
+const WINDOW_BYTES_SLOW: u64 = 16 << 10;
+/// How long a path may take for one chunk.
+const CHUNK_TIME: Duration = Duration::from_millis(100);
 /// The largest window: 10 Gb/s over 12 ms.
 pub const WINDOW_BYTES_MAX: u64 = 16 << 20;
 /// How long after a small message the next one is expected. Most programs that are sensitive to
@@ -37,11 +47,22 @@ const BASE_DELAY_LASTS: Duration = Duration::from_secs(10);
 pub struct CongestionControl {
     window: u64,
     sent: u64,
+    acknowledged: u64,
     /// Whether the source also sends small messages.
     mixed: bool,
-    /// How many bytes had been sent in total, and when.
-    samples: VecDeque<(u64, Instant)>,
+    samples: VecDeque<Sample>,
     base_delay: Option<BaseDelay>,
+    /// The bytes that the path carried in a second while the last sample was in flight.
+    rate: Option<u64>,
+}
+
+/// The state when a byte was sent, whose delay is measured.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    /// How many bytes had been sent in total, and how many of them acknowledged.
+    sent: u64,
+    acknowledged: u64,
+    at: Instant,
 }
 
 /// The shortest time between sending and acknowledgement, in the current period and the previous
@@ -60,8 +81,10 @@ impl Default for CongestionControl {
             window: WINDOW_BYTES_ALONE,
             sent: 0,
             mixed: false,
+            acknowledged: 0,
             samples: VecDeque::new(),
             base_delay: None,
+            rate: None,
         }
     }
 }
@@ -72,17 +95,31 @@ impl CongestionControl {
         self.window
     }
 
+    /// How long a chunk may be: what the path carries in a short time.
+    pub fn chunk_bytes(&self) -> usize {
+        let carried = self.rate.map(|rate| carried(rate, CHUNK_TIME));
+        let carried = carried.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(CHUNK_BYTES);
+        carried.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES)
+    }
+
+    fn window_min(&self) -> u64 {
+        let carried = self.rate.map_or(WINDOW_BYTES_MIN, |rate| carried(rate, WINDOW_TIME_MIN));
+        carried.clamp(WINDOW_BYTES_SLOW, WINDOW_BYTES_MIN)
+    }
+
     /// Records that bytes were sent; `mixed` if the source also sends small messages.
     pub fn sent(&mut self, bytes: u64, mixed: bool, now: Instant) {
         match (self.mixed, mixed) {
-            (false, true) => self.window = WINDOW_BYTES_MIN,
+            (false, true) => self.window = self.window_min(),
+            (true, false) if self.window_min() < WINDOW_BYTES_MIN => {}
             (true, false) => self.window = self.window.max(WINDOW_BYTES_ALONE),
             (false, false) | (true, true) => {}
         }
         self.mixed = mixed;
         self.sent += bytes;
-        if self.samples.back().is_none_or(|(last, _)| self.sent - last >= SAMPLE_BYTES) {
-            self.samples.push_back((self.sent, now));
+        if self.samples.back().is_none_or(|last| self.sent - last.sent >= SAMPLE_BYTES) {
+            let (sent, acknowledged) = (self.sent, self.acknowledged);
+            self.samples.push_back(Sample { sent, acknowledged, at: now });
         }
     }
 
@@ -91,20 +128,32 @@ impl CongestionControl {
     pub fn acknowledged(&mut self, in_flight: u64, now: Instant) {
         let arrived = self.sent.saturating_sub(in_flight);
         let mut sample = None;
-        while let Some((sent, at)) = self.samples.front()
-            && *sent <= arrived
-        {
-            sample = Some(now.saturating_duration_since(*at));
+        self.acknowledged = self.acknowledged.max(arrived);
+        while let Some(front) = self.samples.front().filter(|front| front.sent <= arrived) {
+            sample = Some(*front);
             self.samples.pop_front();
         }
         if let Some(sample) = sample {
-            self.adapt(sample, now);
+            let delay = now.saturating_duration_since(sample.at);
+            let bytes = u128::from(self.acknowledged - sample.acknowledged);
+            let rate = u64::try_from(bytes * 1_000_000 / delay.as_micros().max(1));
+            self.measure(rate.unwrap_or(u64::MAX), delay);
+            self.adapt(delay, now);
         }
     }
 
     /// Discards the measurements: what was in flight was refused, which does not measure the path.
     pub fn discard_samples(&mut self) {
         self.samples.clear();
+    }
+
+    /// Records the rate of the last sample. With the smallest window, a long delay is not the
+    /// window's fault, and a rate that is low because of it must not lower the window further.
+    fn measure(&mut self, rate: u64, delay: Duration) {
+        let fills_path = delay <= WINDOW_TIME_MIN || self.window > self.window_min();
+        if fills_path || self.rate.is_none_or(|known| rate > known) {
+            self.rate = Some(rate);
+        }
     }
 
     fn adapt(&mut self, sample: Duration, now: Instant) {
@@ -119,17 +168,50 @@ impl CongestionControl {
         }
         let base = base_delay.previous.min(base_delay.current);
         let limit = if self.mixed { base * 4 } else { ALONE_DELAY_MAX.max(base * 4) };
-        if sample <= base * 2 {
+        if sample > WINDOW_TIME_MIN {
+            // The shortest delay seen is no measure for a path that is never idle. To take back an
+            // eighth at a time takes minutes on a slow one.
+            self.window = self.window.min(self.window_min());
+        } else if sample <= base * 2 {
             self.window = WINDOW_BYTES_MAX.min(self.window + SAMPLE_BYTES);
         } else if sample > limit {
-            self.window = WINDOW_BYTES_MIN.max(self.window - self.window / 8);
+            self.window = self.window_min().max(self.window - self.window / 8);
         }
     }
+}
+
+/// The bytes that a path of this rate, in bytes per second, carries in this time.
+fn carried(rate: u64, time: Duration) -> u64 {
+    u64::try_from(u128::from(rate) * time.as_millis() / 1000).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_window_of_a_slow_path_is_a_second_and_a_chunk_a_part_of_it() {
+        for (rate, chunk) in [(8_000, CHUNK_BYTES_MIN), (64_000, 6_400)] {
+            let mut congestion = CongestionControl::default();
+            let mut now = Instant::now();
+            let (mut in_flight, mut waits) = (0, Duration::ZERO);
+            for _ in 0..2000 {
+                while in_flight < congestion.window() {
+                    let chunk = congestion.chunk_bytes() as u64;
+                    congestion.sent(chunk, false, now);
+                    in_flight += chunk;
+                }
+                waits = Duration::from_millis(in_flight * 1000 / rate);
+                let arrived = in_flight.min(4 << 10);
+                now += Duration::from_millis(arrived * 1000 / rate);
+                in_flight -= arrived;
+                congestion.acknowledged(in_flight, now);
+            }
+            let bytes = congestion.chunk_bytes();
+            assert!(bytes.abs_diff(chunk) < 200, "chunks of {bytes} at {rate}");
+            assert!(waits < Duration::from_secs(3), "{waits:?} at {rate}");
+        }
+    }
 
     const GIGABYTE_PER_S: u64 = 1 << 20;
 

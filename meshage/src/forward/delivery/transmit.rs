@@ -192,11 +192,20 @@ impl<C> OutstandingSends<C> {
             if !transmission.destinations.iter().all(in_window) {
                 break;
             }
-            let end = content.body.len().min(transmission.offset + CHUNK_BYTES);
-            let header = self.header(&transmission, content, transmission.offset..end);
             let Some(outbound) = self.fib.links.get(&transmission.link) else {
                 break;
             };
+            let chunk_bytes = if channel.large {
+                let of_path = |destination: &Destination| {
+                    self.flows[destination.flow].channels[channel.index()].chunk_bytes()
+                };
+                let of_paths = transmission.destinations.iter().map(of_path);
+                of_paths.fold(outbound.chunk_bytes(), usize::min)
+            } else {
+                CHUNK_BYTES
+            };
+            let end = content.body.len().min(transmission.offset + chunk_bytes);
+            let header = self.header(&transmission, content, transmission.offset..end);
             let class = if channel.large { Class::Large } else { Class::Small };
             // A short message that fits into the queue must not overtake a long one that did not
             // fit.

@@ -5,6 +5,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf as _, Bytes};
 
+use crate::wire::frame;
+
 /// A write buffer that has reached this size takes no more frames: the link's writer takes whole
 /// buffers.
 pub const WRITE_BUFFER_BYTES: usize = 32 << 10;
@@ -28,6 +30,30 @@ impl WriteBuffer {
     pub(super) fn len(&self) -> usize {
         self.bytes.len() + self.body.len()
     }
+
+    /// Splits off the frames beyond the first `bytes_max` bytes. The first frame always stays. The
+    /// buffer must start with a whole frame.
+    pub(super) fn split_off(&mut self, bytes_max: usize) -> Option<Self> {
+        if self.len() <= bytes_max || self.frames < 2 {
+            return None;
+        }
+        let (mut end, mut kept) = (0, 0);
+        // The iterator ends before a last frame whose body is a separate allocation.
+        for frame in frame::frames(&self.bytes).take(self.frames - 1) {
+            if kept > 0 && end + frame.len() > bytes_max {
+                break;
+            }
+            end += frame.len();
+            kept += 1;
+        }
+        let rest = Self {
+            bytes: self.bytes.split_off(end),
+            body: std::mem::take(&mut self.body),
+            frames: self.frames - kept,
+        };
+        self.frames = kept;
+        Some(rest)
+    }
 }
 
 /// The buffers that were taken to be written, and empty buffers of earlier batches.
@@ -46,11 +72,17 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Points the slices at the bytes to write, as many as there are. Returns how many were set.
-    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut count = 0;
+    /// Points the slices at the next bytes to write, up to `bytes_max`, as far as there are slices.
+    /// Returns how many were set.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>], bytes_max: usize) -> usize {
+        let (mut count, mut left) = (0, bytes_max);
         let parts = self.buffers.iter().flat_map(|buffer| [&buffer.bytes[..], &buffer.body[..]]);
         for (slice, part) in slices.iter_mut().zip(parts.filter(|part| !part.is_empty())) {
+            if left == 0 {
+                break;
+            }
+            let part = &part[..part.len().min(left)];
+            left -= part.len();
             *slice = IoSlice::new(part);
             count += 1;
         }

@@ -35,6 +35,9 @@ pub enum Class {
 impl Class {
     const ALL: [Self; 4] = [Self::Control, Self::Ack, Self::Small, Self::Large];
 
+    /// The classes that are written even while messages have to wait for a slow path.
+    const URGENT: [Self; 2] = [Self::Control, Self::Ack];
+
     fn bytes_max(self) -> usize {
         match self {
             Self::Control => CONTROL_BYTES_MAX,
@@ -118,6 +121,15 @@ impl Queues {
 
     /// Moves buffers to the end of the batch, by priority, until it has about `bytes_max` bytes.
     pub(super) fn take(&mut self, bytes_max: usize, batch: &mut Batch) {
+        self.take_classes(&Class::ALL, bytes_max, batch);
+    }
+
+    /// Moves the control frames and the acknowledgements to the end of the batch.
+    pub(super) fn take_urgent(&mut self, batch: &mut Batch) {
+        self.take_classes(&Class::URGENT, usize::MAX, batch);
+    }
+
+    fn take_classes(&mut self, classes: &[Class], bytes_max: usize, batch: &mut Batch) {
         if self.spares.len() < SPARE_BUFFERS_MAX {
             self.spares.append(&mut batch.spares);
         }
@@ -126,13 +138,19 @@ impl Queues {
             batch.frames += buffer.frames;
             batch.buffers.push_back(buffer);
         }
-        for class in Class::ALL {
-            let queue = &mut self.queues[class as usize];
+        for class in classes {
+            let queue = &mut self.queues[*class as usize];
             let mut buffers = 0;
-            while batch.bytes < bytes_max && !(class == Class::Large && buffers == 1) {
-                let Some(buffer) = queue.buffers.pop_front() else {
+            while batch.bytes < bytes_max && !(*class == Class::Large && buffers == 1) {
+                let Some(mut buffer) = queue.buffers.pop_front() else {
                     break;
                 };
+                let left = bytes_max - batch.bytes;
+                if left < WRITE_BUFFER_BYTES
+                    && let Some(rest) = buffer.split_off(left)
+                {
+                    queue.buffers.push_front(rest);
+                }
                 queue.bytes -= buffer.len();
                 batch.bytes += buffer.len();
                 batch.frames += buffer.frames;

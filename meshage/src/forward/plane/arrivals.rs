@@ -303,7 +303,8 @@ impl<S: Sink> Plane<S> {
                 let outcome = if full {
                     ChunkOutcome::Refused(Refusal::Busy)
                 } else {
-                    state.reassembly.add(key, sequence.number, chunk, &body, now)
+                    let outcome = state.reassembly.add(key, sequence.number, chunk, &body, now);
+                    state.reassembly.report(key, body.len(), outcome)
                 };
                 match self.handle_chunk_outcome(state, &header, sequence, outcome, acks) {
                     Some(body) => body,
@@ -405,6 +406,11 @@ impl<S: Sink> Plane<S> {
             (Verdict::Query, Some(source)) => {
                 let next = state.dedup.next(source, entry.channel);
                 acks.push(self.ack(source, entry.channel, Verdict::Delivered { next }));
+                let key = BodyKey { source, channel: entry.channel, id: 0 };
+                if let Some((number, received)) = state.reassembly.received(key) {
+                    let verdict = Verdict::Progress { number, received };
+                    acks.push(self.ack(source, entry.channel, verdict));
+                }
             }
             (Verdict::Query, None) => {}
             (

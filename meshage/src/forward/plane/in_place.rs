@@ -31,6 +31,8 @@ pub struct InPlaceChunk {
     total: u64,
     at: usize,
     end: usize,
+    /// The length of the whole chunk.
+    bytes: usize,
 }
 
 impl InPlaceChunk {
@@ -74,7 +76,8 @@ impl<S: Sink> Plane<S> {
         }
         let key = BodyKey { source: header.instance, channel: header.channel, id: 0 };
         let at = offset as usize;
-        let in_place = InPlaceChunk { header, sequence, oldest, key, total, at, end: at + len };
+        let end = at + len;
+        let in_place = InPlaceChunk { header, sequence, oldest, key, total, at, end, bytes: len };
         let state = &mut *self.lock();
         let expected = state.reassembly.expects(key, sequence.number, total, at);
         (expected && in_place.is_next(&mut state.dedup)).then_some(in_place)
@@ -103,7 +106,10 @@ impl<S: Sink> Plane<S> {
         let mut acks = AckBatch::default();
         let mut guard = self.lock();
         let state = &mut *guard;
-        let outcome = state.reassembly.settle(lent, read, now);
+        let mut outcome = state.reassembly.settle(lent, read, now);
+        if in_place.missing() == 0 {
+            outcome = state.reassembly.report(in_place.key, in_place.bytes, outcome);
+        }
         let (header, sequence) = (&in_place.header, in_place.sequence);
         // The source may have given the message up since the header arrived.
         if let Some(body) = self.handle_chunk_outcome(state, header, sequence, outcome, &mut acks)

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::partial_bodies::{BodyKey, BufferState, PartialBodies, PartialBody};
 use crate::forward::buffer_pool::{BodyBuffer, BufferPool};
 use crate::wire::ack::Refusal;
-use crate::wire::data::Chunk;
+use crate::wire::data::{CHUNK_BYTES, Chunk};
 
 /// How many bytes of unfinished bodies are kept, of all sources together: four of the largest by
 /// default, and always one of the largest that the node accepts.
@@ -18,6 +18,12 @@ pub const REASSEMBLY_IDLE_MAX: Duration = Duration::from_secs(30);
 /// How often the source is sent the progress: less than its smallest window, so that it never
 /// stalls. Twice as often caused twice as many wakeups and gained nothing.
 pub const PROGRESS_BYTES: usize = 128 << 10;
+/// The source of a shorter chunk has found its path to be slow, and its window may be smaller than
+/// [`PROGRESS_BYTES`]: it is sent the progress after each chunk.
+const SHORT_CHUNK_BYTES: usize = CHUNK_BYTES / 2;
+/// How long after the last report the source is sent the progress all the same, with the next
+/// chunk: over a slow path [`PROGRESS_BYTES`] take many seconds, and more than the window.
+pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// How long after the last chunk memory is kept for the next bodies: longer than the pauses of a
 /// source that has more to send, and short enough that an idle node uses little memory.
 pub const POOL_IDLE_MAX: Duration = Duration::from_secs(1);
@@ -59,6 +65,22 @@ impl Reassembly {
             pool: BufferPool::new(pool_bytes_max),
             last_active: None,
             loans: 0,
+        }
+    }
+
+    /// The sequence number of an unfinished body, and how many bytes of it have arrived.
+    pub fn received(&self, key: BodyKey) -> Option<(u64, u64)> {
+        self.bodies.get(key).map(|partial| (partial.number, partial.received as u64))
+    }
+
+    /// The outcome of a whole chunk of this length: the source of a short one expects the progress
+    /// after each.
+    pub fn report(&self, key: BodyKey, chunk_bytes: usize, outcome: ChunkOutcome) -> ChunkOutcome {
+        match (outcome, self.received(key)) {
+            (ChunkOutcome::More, Some((_, received))) if chunk_bytes < SHORT_CHUNK_BYTES => {
+                ChunkOutcome::Progress(received)
+            }
+            (outcome, _) => outcome,
         }
     }
 
@@ -123,6 +145,7 @@ impl Reassembly {
             charged,
             state,
             last_chunk_at: now,
+            reported_at: now,
         };
         self.bodies.insert(key, partial);
         true
@@ -157,16 +180,16 @@ impl Reassembly {
         partial.received = end;
         partial.last_chunk_at = now;
         self.note_activity(now);
-        self.finish(key, before)
+        self.finish(key, before, now)
     }
 
     /// Completes a body if all of it has arrived, after `before` bytes had been received.
-    pub(super) fn finish(&mut self, key: BodyKey, before: usize) -> ChunkOutcome {
-        let Some(partial) = self.bodies.get(key) else {
+    pub(super) fn finish(&mut self, key: BodyKey, before: usize, now: Instant) -> ChunkOutcome {
+        let Some(partial) = self.bodies.get_mut(key) else {
             return ChunkOutcome::Ignored;
         };
         if partial.received as u64 != partial.total {
-            return progress(before, partial.received);
+            return progress(partial, before, now);
         }
         match self.bodies.remove(key).map(|partial| partial.state) {
             Some(BufferState::Available(buffer)) => ChunkOutcome::Complete(buffer.into_bytes()),
@@ -239,12 +262,15 @@ impl Reassembly {
     }
 }
 
-/// The progress to report, after `before` bytes had been received and now `received`.
-fn progress(before: usize, received: usize) -> ChunkOutcome {
-    if before / PROGRESS_BYTES == received / PROGRESS_BYTES {
+/// The progress to report of a body of which `before` bytes had been received.
+fn progress(partial: &mut PartialBody, before: usize, now: Instant) -> ChunkOutcome {
+    let is_step = before / PROGRESS_BYTES != partial.received / PROGRESS_BYTES;
+    let silent_for = now.saturating_duration_since(partial.reported_at);
+    if !is_step && (silent_for < PROGRESS_INTERVAL || before == partial.received) {
         return ChunkOutcome::More;
     }
-    ChunkOutcome::Progress(received as u64)
+    partial.reported_at = now;
+    ChunkOutcome::Progress(partial.received as u64)
 }
 
 #[cfg(test)]
@@ -340,6 +366,36 @@ mod tests {
         assert_eq!(reassembly.expire(now), 0);
         assert_eq!(reassembly.expire(now + REASSEMBLY_IDLE_MAX), 1);
         assert_eq!(reassembly.bytes(), 0);
+    }
+
+    #[test]
+    fn the_source_of_short_chunks_is_sent_progress_after_each() {
+        let mut reassembly = Reassembly::new(1 << 20, 1 << 20, 0);
+        let now = Instant::now();
+        for at in 0..10_u64 {
+            let added = reassembly.add(key(1), 7, chunk(at * 1000, 1 << 20), &[0; 1000], now);
+            assert_eq!(added, ChunkOutcome::More);
+            let reported = reassembly.report(key(1), 1000, added);
+            assert_eq!(reported, ChunkOutcome::Progress((at + 1) * 1000));
+        }
+    }
+
+    #[test]
+    fn the_source_of_a_slow_body_is_sent_progress_in_each_interval() {
+        let mut reassembly = Reassembly::new(1 << 20, 1 << 20, 0);
+        let start = Instant::now();
+        let mut reports = Vec::new();
+        for at in 0..10_u64 {
+            let now = start + at as u32 * (PROGRESS_INTERVAL / 2);
+            if let ChunkOutcome::Progress(received) =
+                reassembly.add(key(1), 7, chunk(at * 30_000, 1 << 20), &[0; 30_000], now)
+            {
+                reports.push(received);
+            }
+        }
+        assert_eq!(reports, [90_000, 150_000, 210_000, 270_000]);
+        assert_eq!(reassembly.received(key(1)), Some((7, 300_000)));
+        assert_eq!(reassembly.received(key(2)), None);
     }
 
     #[test]

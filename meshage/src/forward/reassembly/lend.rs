@@ -76,7 +76,7 @@ impl Reassembly {
             partial.last_chunk_at = now;
         }
         let state = std::mem::replace(&mut partial.state, BufferState::Available(lent.buffer));
-        let mut outcome = self.finish(key, before);
+        let mut outcome = self.finish(key, before, now);
         if read > 0 {
             self.note_activity(now);
         }

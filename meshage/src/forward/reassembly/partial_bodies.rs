@@ -40,6 +40,8 @@ pub(super) struct PartialBody {
     pub(super) charged: usize,
     pub(super) state: BufferState,
     pub(super) last_chunk_at: Instant,
+    /// When the source was last sent the progress, or when the body started.
+    pub(super) reported_at: Instant,
 }
 
 /// All unfinished bodies, within one limit on their memory.

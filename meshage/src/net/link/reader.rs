@@ -28,6 +28,7 @@ use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
 use crate::name::LinkId;
 use crate::net::clock;
 use crate::net::input::NetworkEvent;
+use crate::net::link::signs_of_life::Reads;
 use crate::net::shared::Shared;
 use crate::net::tasks::inject;
 use crate::net::transport::ReadHalf;
@@ -62,6 +63,10 @@ pub(in crate::net) enum Phase {
     Open,
     /// The queued frames are written; arriving bytes are discarded.
     Draining,
+    /// As [`Phase::Draining`], but the other end closes first. If it does not, the link is reset.
+    Declined,
+    /// Reset at once.
+    Reset,
     /// Closed at once.
     Closed,
 }
@@ -79,11 +84,13 @@ pub(in crate::net) async fn run(
     link: LinkId,
     mut transport: ReadHalf,
     mut phase: watch::Receiver<Phase>,
+    reads: Reads,
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
 ) {
     let mut reader = Reader {
         link,
+        reads,
         shared,
         events,
         frames: Vec::new(),
@@ -101,6 +108,16 @@ pub(in crate::net) async fn run(
             // A socket that is closed with unread bytes makes the kernel discard the bytes that it
             // has not sent yet. So read to the end of the stream, within a time limit.
             let _ = timeout(LINGER, discard(&mut transport)).await;
+            None
+        }
+        StopReason::Closed(Phase::Declined) => {
+            if timeout(LINGER, discard(&mut transport)).await.is_err() {
+                transport.reset_when_dropped();
+            }
+            None
+        }
+        StopReason::Closed(Phase::Reset) => {
+            transport.reset_when_dropped();
             None
         }
         StopReason::Closed(Phase::Open | Phase::Closed) => None,
@@ -130,6 +147,7 @@ async fn discard(transport: &mut ReadHalf) {
 
 struct Reader {
     link: LinkId,
+    reads: Reads,
     shared: Arc<Shared>,
     events: mpsc::Sender<NetworkEvent>,
     frames: Vec<RawFrame>,
@@ -151,6 +169,7 @@ impl Reader {
                 Ok(length) => length,
                 Err(error) => return LinkEnd::Broken(error.to_string()),
             };
+            self.reads.one();
             self.shared.counters.net_in_bytes.add(length);
             if let Err(breach) = self.process(&mut read_buffer).await {
                 self.shared.counters.net_breaches.one();

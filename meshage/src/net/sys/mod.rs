@@ -1,4 +1,5 @@
-//! The parts that differ between operating systems: socket options, descriptors, threads, `fork`.
+//! The parts that differ between operating systems: socket options, the state of a path,
+//! descriptors, threads, `fork`.
 //!
 //! Only the modules below use `libc`, `socket2`, `std::os` or a `cfg` on the system. The rest of the
 //! crate uses their functions and does not depend on the system; `cargo xtask verify` checks this.
@@ -19,6 +20,7 @@
 pub(super) mod descriptors;
 pub(crate) mod fork;
 pub(super) mod interface_watch;
+pub(super) mod path;
 pub(super) mod socket;
 pub(crate) mod socket_pair;
 pub(crate) mod threads;

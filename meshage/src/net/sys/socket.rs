@@ -2,17 +2,20 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::socket_pair::AsSocket;
 
-/// The length of the accept queue: a thousand nodes may respond to one solicitation.
-const BACKLOG: i32 = 1024;
-/// The limit on the time that sent bytes stay unacknowledged by the other kernel. It is a little
-/// longer than the control plane's dead interval (3 s), so that the control plane decides first.
+/// The length of the accept queue. Connections wait there while all handshakes are taken, and a
+/// thousand nodes may respond to one solicitation. The kernel cuts it to its own limit.
+const BACKLOG: i32 = 4096;
+/// The limit on the time that sent bytes stay unacknowledged by the other kernel. The control plane
+/// closes a silent link after 3 s. This limit must only never end a link before: on a path with a
+/// queue of 5 s, a segment that is lost twice is acknowledged after three times that.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const USER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(4);
+const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// The limit on the bytes in the kernel that are not yet sent: enough to keep a loopback busy, and
 /// few enough that a small message does not wait behind many bytes of large ones.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -50,6 +53,12 @@ pub(in crate::net) fn set_tcp_options(stream: &impl AsSocket) {
     let _ = socket.set_tcp_notsent_lowat(NOT_SENT_BYTES_MAX);
     #[cfg(target_vendor = "apple")]
     let _ = socket.set_nosigpipe(true);
+}
+
+/// Sets whether closing the socket resets the connection. A connection that is reset does not leave
+/// its port in TIME_WAIT, and what is not sent yet is discarded.
+pub(in crate::net) fn reset_when_closed(socket: &impl AsSocket, reset: bool) {
+    let _ = SockRef::from(socket).set_linger(reset.then_some(Duration::ZERO));
 }
 
 /// Closes a connection in one direction or both. A connection that is already closed is no error.
