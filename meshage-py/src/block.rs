@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::errors::guarded;
 use crate::handle::NodeHandle;
+use crate::system;
 use pyo3::prelude::*;
 
 /// How long the main thread waits between two checks for signals: a third of the 100 ms within
@@ -105,8 +106,7 @@ pub(crate) fn in_slices<T: Send>(
 /// can no longer be determined, and no handler runs.
 fn is_main_thread(py: Python<'_>) -> bool {
     // gevent and eventlet replace Python's thread numbers, one for each cooperative thread.
-    #[cfg(target_os = "linux")]
-    if std::process::id().try_into() == Ok(thread_id()) {
+    if system::is_first_thread() {
         return true;
     }
     let check = || {
@@ -115,14 +115,6 @@ fn is_main_thread(py: Python<'_>) -> bool {
         main.eq(threading.call_method0("get_ident")?)
     };
     check().unwrap_or(false)
-}
-
-/// The kernel's number of this thread.
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "a system call without a wrapper in the standard library")]
-fn thread_id() -> libc::pid_t {
-    // SAFETY: the call has no arguments and no effect.
-    unsafe { libc::gettid() }
 }
 
 /// Waits, for at most [`DRAIN_MAX`], until no other thread is inside a wait.

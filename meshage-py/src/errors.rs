@@ -68,7 +68,7 @@ pub(crate) fn invalid(text: impl Into<String>) -> PyErr {
 
 /// The system refused a thread, a descriptor or memory.
 pub(crate) fn resource(what: &str, error: &io::Error) -> PyErr {
-    let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
+    let errno = error.raw_os_error().unwrap_or(system::TRY_AGAIN);
     class::ResourceError::new_err((errno, format!("{what}: {error}")))
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn start(error: &StartError) -> PyErr {
             class::BindError::new_err((cause.raw_os_error().unwrap_or(system::IO_ERROR), text))
         }
         StartError::Runtime(cause) => {
-            let errno = cause.raw_os_error().unwrap_or(libc::EAGAIN);
+            let errno = cause.raw_os_error().unwrap_or(system::TRY_AGAIN);
             class::ResourceError::new_err((errno, text))
         }
         _ => class::MeshageError::new_err(text),
@@ -137,7 +137,7 @@ pub(crate) fn start(error: &StartError) -> PyErr {
 
 /// The error of the system for a call that needs a thread.
 pub(crate) fn system(error: &std::io::Error) -> PyErr {
-    let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
+    let errno = error.raw_os_error().unwrap_or(system::TRY_AGAIN);
     class::ResourceError::new_err((errno, error.to_string()))
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn send(error: &SendError) -> PyErr {
         SendError::TooLarge(..) => class::MessageTooLarge::new_err(text),
         SendError::NoRecipients | SendError::SelfOnly => class::RecipientError::new_err(text),
         SendError::Closed => closed(),
-        SendError::NoThread(_) => class::ResourceError::new_err((libc::EAGAIN, text)),
+        SendError::NoThread(_) => class::ResourceError::new_err((system::TRY_AGAIN, text)),
         SendError::Again | _ => class::SendError::new_err(text),
     }
 }

@@ -16,6 +16,9 @@ pub(crate) const ADDRESS_IN_USE: i32 = libc::EADDRINUSE;
 /// The number of an error of input or output that the system did not describe.
 pub(crate) const IO_ERROR: i32 = libc::EIO;
 
+/// The number of the error that the system has no thread or descriptor now.
+pub(crate) const TRY_AGAIN: i32 = libc::EAGAIN;
+
 /// One end of a pair of sockets.
 #[cfg(unix)]
 pub(crate) type PairEnd = std::os::unix::net::UnixStream;
@@ -81,4 +84,21 @@ pub(crate) fn read(end: &PairEnd, buffer: &mut [u8]) -> io::Result<usize> {
     return io::Read::read(&mut &*end, buffer);
     #[cfg(not(unix))]
     return end.recv(buffer);
+}
+
+/// Whether the calling thread is known to be the first one of the process. False on systems that do
+/// not tell it cheaply.
+pub(crate) fn is_first_thread() -> bool {
+    #[cfg(target_os = "linux")]
+    return std::process::id().try_into() == Ok(thread_id());
+    #[cfg(not(target_os = "linux"))]
+    return false;
+}
+
+/// The kernel's number of this thread.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "a system call without a wrapper in the standard library")]
+fn thread_id() -> libc::pid_t {
+    // SAFETY: the call has no arguments and no effect.
+    unsafe { libc::gettid() }
 }
