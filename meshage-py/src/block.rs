@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::errors::guarded;
 use crate::handle::NodeHandle;
 use pyo3::prelude::*;
 
@@ -64,14 +65,14 @@ where
     F::Output: Send,
 {
     let mut future = pin!(future);
-    in_slices(py, timeout, |until| node.wait_until(Some(until), future.as_mut()))
+    in_slices(py, timeout, |until| node.wait_until(until, future.as_mut()))
 }
 
 /// Calls `attempt` with the interpreter released, each time with the end of the next slice, until
 /// it returns a value or `timeout` has passed.
 ///
 /// # Errors
-/// The exception that a signal handler raised.
+/// The exception that a signal handler raised, or `InternalError`.
 pub(crate) fn in_slices<T: Send>(
     py: Python<'_>,
     timeout: Option<Duration>,
@@ -84,7 +85,7 @@ pub(crate) fn in_slices<T: Send>(
     loop {
         let slice_end = at + slice;
         let until = deadline.map_or(slice_end, |deadline| deadline.min(slice_end));
-        if let Some(value) = py.detach(|| attempt(until)) {
+        if let Some(value) = py.detach(|| guarded(|| attempt(until)))? {
             return Ok(Some(value));
         }
         py.check_signals()?;
@@ -103,12 +104,25 @@ pub(crate) fn in_slices<T: Send>(
 /// Whether Python runs its signal handlers on this thread. While the interpreter shuts down this
 /// can no longer be determined, and no handler runs.
 fn is_main_thread(py: Python<'_>) -> bool {
+    // gevent and eventlet replace Python's thread numbers, one for each cooperative thread.
+    #[cfg(target_os = "linux")]
+    if std::process::id().try_into() == Ok(thread_id()) {
+        return true;
+    }
     let check = || {
         let threading = py.import("threading")?;
         let main = threading.call_method0("main_thread")?.getattr("ident")?;
         main.eq(threading.call_method0("get_ident")?)
     };
     check().unwrap_or(false)
+}
+
+/// The kernel's number of this thread.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "a system call without a wrapper in the standard library")]
+fn thread_id() -> libc::pid_t {
+    // SAFETY: the call has no arguments and no effect.
+    unsafe { libc::gettid() }
 }
 
 /// Waits, for at most [`DRAIN_MAX`], until no other thread is inside a wait.

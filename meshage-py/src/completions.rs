@@ -16,9 +16,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use meshage::RawDescriptor;
 use pyo3::prelude::*;
 
+use crate::errors::{self, guarded};
 use crate::handle::NodeHandle;
 use crate::reply::{Operation, Reply};
-use crate::system::{self, PairEnd};
+use crate::system::{self, Notifier, PairEnd};
 
 /// The pending operations of one event loop, and the descriptor that wakes the loop.
 #[pyclass(frozen, module = "meshage._meshage")]
@@ -47,7 +48,7 @@ enum Stage {
 /// The tokens of the operations that must be polled.
 struct Ready {
     tokens: Mutex<Vec<u64>>,
-    writer: PairEnd,
+    notifier: Notifier,
 }
 
 impl Ready {
@@ -55,7 +56,7 @@ impl Ready {
         let mut tokens = lock(&self.tokens);
         tokens.push(token);
         if tokens.len() == 1 {
-            system::write_byte(&self.writer);
+            self.notifier.notify();
         }
     }
 }
@@ -77,14 +78,18 @@ impl Wake for TokenWaker {
 
 impl Completions {
     /// Starts an operation and returns its token. It is polled once, so that a send leaves now.
-    pub(crate) fn begin(&self, node: &Arc<NodeHandle>, mut operation: Operation) -> u64 {
+    ///
+    /// # Errors
+    /// `InternalError`.
+    pub(crate) fn begin(&self, node: &Arc<NodeHandle>, mut operation: Operation) -> PyResult<u64> {
         let token = {
             let mut operations = lock(&self.operations);
             operations.last_token += 1;
             operations.last_token
         };
         let waker = Waker::from(Arc::new(TokenWaker { token, ready: Arc::clone(&self.ready) }));
-        let polled = node.enter(|| operation.as_mut().poll(&mut Context::from_waker(&waker)));
+        let mut cx = Context::from_waker(&waker);
+        let polled = guarded(|| node.enter(|| operation.as_mut().poll(&mut cx)))?;
         let (stage, completed) = match polled {
             Poll::Ready(reply) => (Stage::Completed(reply), true),
             Poll::Pending => (Stage::Waiting(operation, waker), false),
@@ -94,20 +99,22 @@ impl Completions {
         if completed {
             self.ready.push(token);
         }
-        token
+        Ok(token)
     }
 
     /// Polls one operation that was woken. Returns `None` while it is pending, or if it was
     /// canceled.
-    fn poll(&self, token: u64) -> Option<Reply> {
+    fn poll(&self, token: u64) -> Option<PyResult<Reply>> {
         let Entry { node, stage } = lock(&self.operations).pending.remove(&token)?;
         let (mut operation, waker) = match stage {
-            Stage::Completed(reply) => return Some(reply),
+            Stage::Completed(reply) => return Some(Ok(reply)),
             Stage::Waiting(operation, waker) => (operation, waker),
         };
-        match node.enter(|| operation.as_mut().poll(&mut Context::from_waker(&waker))) {
-            Poll::Ready(reply) => Some(reply),
-            Poll::Pending => {
+        let mut cx = Context::from_waker(&waker);
+        match guarded(|| node.enter(|| operation.as_mut().poll(&mut cx))) {
+            Err(error) => Some(Err(error)),
+            Ok(Poll::Ready(reply)) => Some(Ok(reply)),
+            Ok(Poll::Pending) => {
                 let entry = Entry { node, stage: Stage::Waiting(operation, waker) };
                 lock(&self.operations).pending.insert(token, entry);
                 None
@@ -123,8 +130,14 @@ type Completion<'py> = (u64, Option<Bound<'py, PyAny>>, Option<PyErr>);
 impl Completions {
     #[new]
     fn new() -> PyResult<Self> {
-        let (reader, writer) = system::pair()?;
-        let ready = Arc::new(Ready { tokens: Mutex::default(), writer });
+        let opened = Notifier::new().and_then(|(notifier, reader)| {
+            reader.set_nonblocking(true)?;
+            Ok((notifier, reader))
+        });
+        let (notifier, reader) = opened.map_err(|error| {
+            errors::resource("cannot open the descriptor that wakes the event loop", &error)
+        })?;
+        let ready = Arc::new(Ready { tokens: Mutex::default(), notifier });
         Ok(Self { ready, reader, operations: Mutex::default() })
     }
 
@@ -144,7 +157,7 @@ impl Completions {
         let tokens = std::mem::take(&mut *lock(&self.ready.tokens));
         let completed = tokens.into_iter().filter_map(|token| Some((token, self.poll(token)?)));
         completed
-            .map(|(token, reply)| match reply.into_python(py) {
+            .map(|(token, reply)| match reply.and_then(|reply| reply.into_python(py)) {
                 Ok(value) => (token, Some(value), None),
                 Err(error) => (token, None, Some(error)),
             })

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use meshage::event::Event;
+use meshage::event::{Departure, Event};
 use meshage::message::Encoding;
 use meshage::name::{Names, NodeName};
 use meshage::node::WaitCondition;
 use meshage::topology::Mesh;
-use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyUnicodeError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyMemoryView, PyString, PyTuple};
@@ -73,7 +73,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for NameList {
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         if let Ok(text) = object.cast::<PyString>() {
-            return Ok(Self(name(&text.to_cow()?)?.into()));
+            return Ok(Self(name(&text)?.into()));
         }
         let names = object.try_iter()?.map(|item| {
             let item = item?;
@@ -83,14 +83,38 @@ impl<'a, 'py> FromPyObject<'a, 'py> for NameList {
                     item.get_type().name()?
                 )));
             };
-            name(&text.to_cow()?)
+            name(text)
         });
         Ok(Self(names.collect::<PyResult<_>>()?))
     }
 }
 
-fn name(text: &str) -> PyResult<NodeName> {
-    NodeName::new(text).map_err(|error| invalid(format!("{text:?}: {error}")))
+/// The most characters of an invalid name that an error repeats: more than a valid one has.
+const QUOTED_CHARS_MAX: usize = 300;
+
+fn name(text: &Bound<'_, PyString>) -> PyResult<NodeName> {
+    let Text(text) = text.extract()?;
+    NodeName::new(&text).map_err(|error| {
+        let start: String = text.chars().take(QUOTED_CHARS_MAX).collect();
+        let left_out = if start.len() < text.len() { "…" } else { "" };
+        invalid(format!("{start:?}{left_out}: {error}"))
+    })
+}
+
+/// A `str` that can be encoded.
+pub(crate) struct Text(pub(crate) String);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Text {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        object.extract().map(Self).map_err(|error: PyErr| {
+            match error.is_instance_of::<PyUnicodeError>(object.py()) {
+                true => invalid(format!("a name or an address is not valid text: {error}")),
+                false => error,
+            }
+        })
+    }
 }
 
 /// The condition of `wait_for`: a number of nodes, this one included, or node names.
@@ -121,7 +145,13 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Seconds {
 
     /// Infinity and values out of range become `Duration::MAX`.
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let seconds: f64 = object.extract()?;
+        let seconds: f64 = match object.extract() {
+            // An integer beyond the range of a float.
+            Err(error) if PyErr::is_instance_of::<PyOverflowError>(&error, object.py()) => {
+                if object.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY }
+            }
+            seconds => seconds?,
+        };
         if seconds.is_nan() || seconds < 0.0 {
             return Err(invalid(format!(
                 "{seconds} is not a valid duration: use 0 or more seconds"
@@ -169,8 +199,12 @@ pub(crate) fn adjacency<'py>(py: Python<'py>, mesh: &Mesh) -> PyResult<Bound<'py
     Ok(dict)
 }
 
-/// An event's number in `meshage.EventKind`, and the node that it concerns ("" if none).
-pub(crate) fn event_parts(event: &Event) -> (u8, String) {
+/// An event for Python: its number in `meshage.EventKind`, the node that it concerns ("" if none)
+/// and its instance, the reason ("" if none), and how a node departed.
+pub(crate) type EventParts = (u8, String, Option<u64>, String, Option<&'static str>);
+
+/// The parts of an event.
+pub(crate) fn event_parts(event: &Event) -> EventParts {
     let kind = match event {
         Event::LinkUp { .. } => 1,
         Event::LinkDown { .. } => 2,
@@ -181,5 +215,15 @@ pub(crate) fn event_parts(event: &Event) -> (u8, String) {
         Event::DiscoveryFailed { .. } => 8,
         Event::Overflow | _ => 7,
     };
-    (kind, event.node().map(ToString::to_string).unwrap_or_default())
+    let departure = event.departure().map(|departure| match departure {
+        Departure::Left => "left",
+        Departure::Failed => "failed",
+    });
+    (
+        kind,
+        event.node().map(ToString::to_string).unwrap_or_default(),
+        event.instance().map(|instance| instance.0),
+        event.reason().unwrap_or_default(),
+        departure,
+    )
 }

@@ -2,6 +2,7 @@
 //! core once, and converts the result. Each operation that waits has two methods: a blocking one,
 //! and `begin_…` for an event loop.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,13 +12,14 @@ use meshage::config::Config;
 use meshage::error::RecvError;
 use meshage::message::Outgoing;
 use meshage::name::NodeName;
+use meshage::node::Node;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::block::block_on;
+use crate::block::{block_on, in_slices, now};
 use crate::completions::Completions;
-use crate::convert::{AwaitedNodes, Body, NameList, Seconds, adjacency, integer, wait_limit};
-use crate::errors;
+use crate::convert::{AwaitedNodes, Body, NameList, Seconds, Text, adjacency, integer, wait_limit};
+use crate::errors::{self, guarded};
 use crate::events::EventStream;
 use crate::handle::NodeHandle;
 use crate::message::Message;
@@ -43,7 +45,7 @@ const SNOOPS_DROPPED: &str = "net_snoops_dropped";
 /// The operations that both Python classes use.
 impl Core {
     fn send_operation(&self, outgoing: Outgoing) -> PyResult<Operation> {
-        let node = self.node.unforked()?.node().clone();
+        let node = self.node.unforked()?.clone();
         Ok(Box::pin(async move { Reply::Sent(node.send(outgoing).await) }))
     }
 
@@ -57,13 +59,13 @@ impl Core {
     }
 
     fn dial_operation(&self, address: String, timeout: Option<Seconds>) -> PyResult<Operation> {
-        let node = self.node.unforked()?.node().clone();
+        let node = self.node.unforked()?.clone();
         let timeout = timeout.map_or(DIAL_TIMEOUT, |Seconds(timeout)| timeout);
         Ok(Box::pin(async move { Reply::Dialled(node.dial_timeout(&address, timeout).await) }))
     }
 
     fn hangup_operation(&self, peer: String) -> PyResult<Operation> {
-        let node = self.node.unforked()?.node().clone();
+        let node = self.node.unforked()?.clone();
         Ok(Box::pin(async move { Reply::HungUp(node.hangup(&peer).await) }))
     }
 
@@ -74,16 +76,19 @@ impl Core {
     }
 
     fn close_operation(&self) -> PyResult<Operation> {
-        let node = self.node.unforked()?.node().clone();
+        self.node.unforked()?;
+        let node = Arc::clone(&self.node);
         Ok(Box::pin(async move {
-            node.closed().await;
-            Reply::Closed
+            node.node().closed().await;
+            node.release();
+            poll_fn(|cx| node.ended().poll(cx)).await;
+            Reply::Done
         }))
     }
 
     /// Takes up to `max` queued messages.
     fn take(&self, max: usize) -> PyResult<Option<Vec<Message>>> {
-        match self.node.unforked()?.node().try_recv_many(max) {
+        match self.node.call(|node| node.try_recv_many(max))? {
             Ok(batch) => Ok(Some(messages(batch))),
             Err(RecvError::Timeout) => Ok(None),
             Err(error) => Err(errors::recv(error)),
@@ -107,40 +112,40 @@ impl Core {
     #[expect(clippy::too_many_arguments, reason = "the options of the public constructor")]
     fn new(
         py: Python<'_>,
-        name: String,
-        namespace: String,
+        name: Text,
+        namespace: Text,
         degree: &Bound<'_, PyAny>,
-        broadcast: Vec<String>,
-        bind: String,
+        broadcast: Vec<Text>,
+        bind: Text,
         port: &Bound<'_, PyAny>,
         listen_port: Option<&Bound<'_, PyAny>>,
-        version: String,
+        version: Text,
         timeout: Seconds,
         msa_timeout: Seconds,
         receive_buffer: &Bound<'_, PyAny>,
         max_message: &Bound<'_, PyAny>,
-        seeds: Vec<String>,
-        interfaces: Vec<String>,
+        seeds: Vec<Text>,
+        interfaces: Vec<Text>,
     ) -> PyResult<Self> {
         const PORTS: &str = "0 to 65535";
-        let mut builder = Config::builder(name)
-            .namespace(namespace)
+        let mut builder = Config::builder(name.0)
+            .namespace(namespace.0)
             .degree(integer(degree, "degree", "0 to 256")?)
-            .bind(bind)
+            .bind(bind.0)
             .port(integer(port, "port", PORTS)?)
-            .version(version)
+            .version(version.0)
             .timeout(timeout.0)
             .msa_timeout(msa_timeout.0)
             .receive_buffer(integer(receive_buffer, "receive_buffer", "1 to 1,048,576")?)
             .max_message(integer(max_message, "max_message", "1 byte to 1 GiB")?)
-            .interfaces(interfaces);
+            .interfaces(interfaces.into_iter().map(|Text(name)| name));
         if let Some(port) = listen_port {
             builder = builder.listen_port(integer(port, "listen_port", PORTS)?);
         }
-        builder = broadcast.into_iter().fold(builder, |builder, ip| builder.broadcast(ip));
-        builder = seeds.into_iter().fold(builder, |builder, address| builder.seed(address));
+        builder = broadcast.into_iter().fold(builder, |builder, Text(ip)| builder.broadcast(ip));
+        builder = seeds.into_iter().fold(builder, |builder, Text(address)| builder.seed(address));
         let config = builder.build().map_err(|error| errors::config(&error))?;
-        let node = py.detach(|| blocking::Node::start(config));
+        let node = py.detach(|| guarded(|| blocking::Node::start(config)))?;
         let node = node.map_err(|error| errors::start(&error))?;
         Ok(Self { node: Arc::new(NodeHandle::new(node)), snoops_dropped: Arc::default() })
     }
@@ -187,7 +192,7 @@ impl Core {
 
     #[getter]
     fn degree(&self) -> PyResult<u32> {
-        Ok(self.node.unforked()?.node().degree())
+        Ok(self.node.unforked()?.degree())
     }
 
     #[setter]
@@ -198,7 +203,7 @@ impl Core {
 
     #[getter]
     fn msa_timeout(&self) -> PyResult<f64> {
-        Ok(self.node.unforked()?.node().msa_timeout().as_secs_f64())
+        Ok(self.node.unforked()?.msa_timeout().as_secs_f64())
     }
 
     #[setter]
@@ -208,7 +213,7 @@ impl Core {
 
     #[getter]
     fn timeout(&self) -> PyResult<f64> {
-        Ok(seconds(self.node.unforked()?.node().timeout()))
+        Ok(seconds(self.node.unforked()?.timeout()))
     }
 
     #[setter]
@@ -220,27 +225,27 @@ impl Core {
     fn dial<'py>(
         &self,
         py: Python<'py>,
-        address: String,
+        address: Text,
         timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.run(py, self.dial_operation(address, timeout)?)
+        self.run(py, self.dial_operation(address.0, timeout)?)
     }
 
     fn begin_dial(
         &self,
         completions: &Completions,
-        address: String,
+        address: Text,
         timeout: Option<Seconds>,
     ) -> PyResult<u64> {
-        Ok(completions.begin(&self.node, self.dial_operation(address, timeout)?))
+        completions.begin(&self.node, self.dial_operation(address.0, timeout)?)
     }
 
-    fn hangup<'py>(&self, py: Python<'py>, peer: String) -> PyResult<Bound<'py, PyAny>> {
-        self.run(py, self.hangup_operation(peer)?)
+    fn hangup<'py>(&self, py: Python<'py>, peer: Text) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, self.hangup_operation(peer.0)?)
     }
 
-    fn begin_hangup(&self, completions: &Completions, peer: String) -> PyResult<u64> {
-        Ok(completions.begin(&self.node, self.hangup_operation(peer)?))
+    fn begin_hangup(&self, completions: &Completions, peer: Text) -> PyResult<u64> {
+        completions.begin(&self.node, self.hangup_operation(peer.0)?)
     }
 
     fn set<'py>(
@@ -263,7 +268,7 @@ impl Core {
         retry: bool,
     ) -> PyResult<u64> {
         let operation = self.send_operation(with_timeout(set(recipients, body, retry), timeout))?;
-        Ok(completions.begin(&self.node, operation))
+        completions.begin(&self.node, operation)
     }
 
     fn broadcast<'py>(
@@ -281,8 +286,8 @@ impl Core {
         body: Body,
         timeout: Option<Seconds>,
     ) -> PyResult<u64> {
-        Ok(completions
-            .begin(&self.node, self.send_operation(with_timeout(broadcast(body), timeout))?))
+        let operation = self.send_operation(with_timeout(broadcast(body), timeout))?;
+        completions.begin(&self.node, operation)
     }
 
     fn send<'py>(
@@ -306,15 +311,15 @@ impl Core {
         timeout: Option<Seconds>,
     ) -> PyResult<u64> {
         let operation = self.send_operation(with_timeout(message.outgoing(), timeout))?;
-        Ok(completions.begin(&self.node, operation))
+        completions.begin(&self.node, operation)
     }
 
     fn broadcast_recipients(&self) -> PyResult<Vec<String>> {
-        Ok(strings(&self.node.unforked()?.node().broadcast_recipients()))
+        Ok(strings(&self.node.call(Node::broadcast_recipients)?))
     }
 
     fn try_recv(&self) -> PyResult<Option<Message>> {
-        match self.node.unforked()?.node().try_recv() {
+        match self.node.call(Node::try_recv)? {
             Ok(message) => Ok(Some(message.into())),
             Err(RecvError::Timeout) => Ok(None),
             Err(error) => Err(errors::recv(error)),
@@ -369,29 +374,28 @@ impl Core {
         nodes: AwaitedNodes,
         timeout: Option<Seconds>,
     ) -> PyResult<u64> {
-        Ok(completions.begin(&self.node, self.wait_operation(nodes, timeout)?))
+        completions.begin(&self.node, self.wait_operation(nodes, timeout)?)
     }
 
     fn mesh<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        adjacency(py, &self.node.unforked()?.node().mesh())
+        adjacency(py, &self.node.call(Node::mesh)?)
     }
 
     fn peers(&self) -> PyResult<Vec<String>> {
-        Ok(strings(&self.node.unforked()?.node().peers()))
+        Ok(strings(&self.node.call(Node::peers)?))
     }
 
     fn dot(&self) -> PyResult<String> {
-        Ok(self.node.unforked()?.node().dot())
+        self.node.call(Node::dot)
     }
 
     fn msa(&self) -> PyResult<()> {
-        self.node.unforked()?.node().msa();
-        Ok(())
+        self.node.call(Node::msa)
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for (name, value) in self.node.unforked()?.node().stats().iter() {
+        for (name, value) in self.node.call(Node::stats)?.iter() {
             let dropped_here = if name == SNOOPS_DROPPED {
                 self.snoops_dropped.load(Ordering::Relaxed)
             } else {
@@ -403,24 +407,35 @@ impl Core {
     }
 
     fn fileno(&self) -> PyResult<meshage::RawDescriptor> {
-        Ok(self.node.unforked()?.node().recv_fd()?)
+        self.node.descriptor_for(true)
+    }
+
+    /// The same descriptor for an event loop, which returns it with `return_descriptor`.
+    fn borrow_descriptor(&self) -> PyResult<meshage::RawDescriptor> {
+        self.node.descriptor_for(false)
+    }
+
+    fn return_descriptor(&self) {
+        if !self.node.is_forked() {
+            self.node.return_descriptor();
+        }
     }
 
     fn events(&self) -> PyResult<EventStream> {
-        self.node.unforked()?;
-        Ok(EventStream::new(Arc::clone(&self.node)))
+        EventStream::new(Arc::clone(&self.node))
     }
 
     /// Starts to copy messages that pass through the node into a new queue. An earlier queue ends.
     fn snoop(&self) -> PyResult<SnoopQueue> {
-        let (sender, queue) = SnoopQueue::open();
+        let (sender, queue) = SnoopQueue::open()?;
         let dropped = Arc::clone(&self.snoops_dropped);
         let snoop = move |message| {
             if !sender.push(message) {
                 dropped.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let started = self.node.open()?.set_snoop(Some(Box::new(snoop)));
+        let node = self.node.open()?;
+        let started = guarded(|| node.set_snoop(Some(Box::new(snoop))))?;
         started.map_err(|error| errors::system(&error))?;
         Ok(queue)
     }
@@ -440,17 +455,31 @@ impl Core {
         }
     }
 
-    /// Waits until the node has closed. Returns `False` if `timeout` passes first.
+    /// Gives back the node's threads and descriptors as soon as it has closed. Does not wait.
+    fn release(&self) {
+        if !self.node.is_forked() {
+            self.node.release();
+        }
+    }
+
+    /// Waits until the node has closed and has given back its threads and descriptors. Returns
+    /// `False` if `timeout` passes first.
     fn join(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<bool> {
         if self.node.is_forked() {
             return Ok(true);
         }
-        let closed = self.close_operation()?;
-        Ok(block_on(py, &self.node, closed, wait_limit(timeout))?.is_some())
+        let limit = wait_limit(timeout);
+        let begin = now();
+        if block_on(py, &self.node, self.node.node().closed(), limit)?.is_none() {
+            return Ok(false);
+        }
+        py.detach(|| self.node.release_here());
+        let left = limit.map(|limit| limit.saturating_sub(begin.elapsed()));
+        Ok(in_slices(py, left, |until| self.node.ended().wait_until(until))?.is_some())
     }
 
     fn begin_join(&self, completions: &Completions) -> PyResult<u64> {
-        Ok(completions.begin(&self.node, self.close_operation()?))
+        completions.begin(&self.node, self.close_operation()?)
     }
 }
 

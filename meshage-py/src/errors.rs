@@ -1,5 +1,8 @@
 //! Converts the core's errors to the exceptions of `meshage._errors`, with the core's error texts.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use meshage::error::{
     ConfigError, DialError, HangupError, RecvError, SendError, StartError, WaitError,
 };
@@ -32,6 +35,9 @@ mod class {
         MeshageError,
         MeshageTimeout,
         InvalidArgument,
+        ResourceError,
+        InternalError,
+        BusyError,
         SendError,
         RecipientError,
         NoRoute,
@@ -58,6 +64,38 @@ pub(crate) fn look_up(py: Python<'_>) -> PyResult<()> {
 /// An argument is invalid.
 pub(crate) fn invalid(text: impl Into<String>) -> PyErr {
     class::InvalidArgument::new_err(text.into())
+}
+
+/// The system refused a thread, a descriptor or memory.
+pub(crate) fn resource(what: &str, error: &io::Error) -> PyErr {
+    let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
+    class::ResourceError::new_err((errno, format!("{what}: {error}")))
+}
+
+/// Another caller waits on the same object.
+pub(crate) fn busy(text: &str) -> PyErr {
+    class::BusyError::new_err(text.to_owned())
+}
+
+/// A failure without a class of its own.
+pub(crate) fn other(text: &str) -> PyErr {
+    class::MeshageError::new_err(text.to_owned())
+}
+
+/// Calls the core. A panic there is a bug. It becomes an exception that `except Exception` catches,
+/// which PyO3's own exception for panics is not.
+///
+/// # Errors
+/// `InternalError`.
+pub(crate) fn guarded<R>(call: impl FnOnce() -> R) -> PyResult<R> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+            (Some(text), _) => text,
+            (None, Some(text)) => text.as_str(),
+            (None, None) => "a panic without a text",
+        };
+        class::InternalError::new_err(format!("a bug of the library: {text}"))
+    })
 }
 
 /// The node belongs to the parent process.
@@ -89,13 +127,18 @@ pub(crate) fn start(error: &StartError) -> PyErr {
         StartError::Bind(_, cause) => {
             class::BindError::new_err((cause.raw_os_error().unwrap_or(system::IO_ERROR), text))
         }
-        StartError::Runtime(_) | _ => class::MeshageError::new_err(text),
+        StartError::Runtime(cause) => {
+            let errno = cause.raw_os_error().unwrap_or(libc::EAGAIN);
+            class::ResourceError::new_err((errno, text))
+        }
+        _ => class::MeshageError::new_err(text),
     }
 }
 
 /// The error of the system for a call that needs a thread.
 pub(crate) fn system(error: &std::io::Error) -> PyErr {
-    class::MeshageError::new_err(error.to_string())
+    let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
+    class::ResourceError::new_err((errno, error.to_string()))
 }
 
 pub(crate) fn send(error: &SendError) -> PyErr {
@@ -104,6 +147,7 @@ pub(crate) fn send(error: &SendError) -> PyErr {
         SendError::TooLarge(..) => class::MessageTooLarge::new_err(text),
         SendError::NoRecipients | SendError::SelfOnly => class::RecipientError::new_err(text),
         SendError::Closed => closed(),
+        SendError::NoThread(_) => class::ResourceError::new_err((libc::EAGAIN, text)),
         SendError::Again | _ => class::SendError::new_err(text),
     }
 }

@@ -31,7 +31,9 @@ mod system;
 
 use pyo3::prelude::*;
 
-#[pymodule]
+// The module needs no global interpreter lock. Its classes are frozen: their state is behind mutexes
+// and atomic values, which are held neither during a call of Python code nor during a wait.
+#[pymodule(gil_used = false)]
 mod _meshage {
     use pyo3::prelude::*;
 

@@ -4,19 +4,20 @@
 //! subscriber. It formats each event and its spans as one line and puts the line into a bounded
 //! queue.
 
+use meshage::RawDescriptor;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use crate::errors;
 use crate::queue::{Receiver, Sender, bounded};
 
 /// The most lines that wait for `logging`: enough for a burst in a mesh of 1,000 nodes.
@@ -44,21 +45,27 @@ impl LogQueue {
         let installed = INSTALLED
             .get_or_init(|| tracing::subscriber::set_global_default(Collector::default()).is_ok());
         if !installed {
-            return Err(PyRuntimeError::new_err(
+            return Err(errors::other(
                 "another module of this process has already installed a log subscriber",
             ));
         }
         let (sender, receiver) =
-            bounded(LINES_MAX, LINES_BYTES_MAX, |(_, _, text): &Line| text.len());
+            bounded(LINES_MAX, LINES_BYTES_MAX, |(_, _, text): &Line| text.len())
+                .map_err(|error| errors::resource("cannot open the queue of log lines", &error))?;
         LEVEL.store(level, Ordering::Relaxed);
         let earlier = lock(&SENDER).replace(sender);
         drop(earlier);
         Ok(Self(receiver))
     }
 
-    /// Waits for lines and takes all of them. Returns none once the queue has ended.
-    fn take(&self, py: Python<'_>) -> PyResult<Vec<Line>> {
-        self.0.take(py)
+    /// The descriptor to wait for; see `Receiver::detach`.
+    fn detach(&self) -> Option<RawDescriptor> {
+        self.0.detach()
+    }
+
+    /// Takes all queued lines.
+    fn take(&self) -> Vec<Line> {
+        self.0.take()
     }
 
     /// The number of lines that were dropped because the queue was full.

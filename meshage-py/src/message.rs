@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 use meshage::message::{Command, Encoding, Outgoing};
 use meshage::name::{Names, NodeName};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRecursionError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -70,12 +70,34 @@ impl Message {
         outgoing.encoding(self.encoding)
     }
 
+    /// The start of the body: as text if it was sent as text, else as bytes.
     fn short_body(&self) -> String {
         let start = &self.body[..self.body.len().min(SHOWN_BYTES_MAX)];
-        let mut text = format!("\"{}\"", start.escape_ascii());
-        if start.len() < self.body.len() {
-            let _ = write!(text, " … ({} bytes)", self.body.len());
+        let left_out = if start.len() < self.body.len() { "…" } else { "" };
+        let is_text = matches!(self.encoding, Encoding::TEXT | Encoding::JSON);
+        let text = match std::str::from_utf8(start) {
+            // The start may end inside a character.
+            Err(error) if error.error_len().is_none() => {
+                std::str::from_utf8(&start[..error.valid_up_to()])
+            }
+            valid => valid,
+        };
+        match text {
+            Ok(text) if is_text => format!("{text:?}{left_out}"),
+            Ok(_) | Err(_) => format!("\"{}\"{left_out}", start.escape_ascii()),
         }
+    }
+
+    /// `7 from ada to bob, carol and 3 more`.
+    fn id_and_nodes(&self) -> String {
+        let mut text = String::new();
+        if let Some(source) = &self.source {
+            let _ = write!(text, "{} from {source} ", self.id);
+        }
+        let _ = match self.recipients.is_empty() {
+            true => write!(text, "to all"),
+            false => write!(text, "to {}", self.recipients),
+        };
         text
     }
 
@@ -198,7 +220,11 @@ impl Message {
 
     /// The body as a JSON value.
     fn json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        py.import("json")?.call_method1("loads", (self.text(py)?,))
+        let value = py.import("json")?.call_method1("loads", (self.text(py)?,));
+        value.map_err(|error| match error.is_instance_of::<PyRecursionError>(py) {
+            true => PyValueError::new_err("the JSON value is nested too deeply"),
+            false => error,
+        })
     }
 
     fn __len__(&self) -> usize {
@@ -228,27 +254,25 @@ impl Message {
     }
 
     fn __repr__(&self) -> String {
-        let recipients: Vec<&str> = self.recipients.iter().map(NodeName::as_str).collect();
-        let to = if recipients.is_empty() { "all".to_owned() } else { recipients.join(", ") };
-        let body = self.short_body();
-        match &self.source {
-            Some(source) => format!("<Message {} from {source} to {to}: {body}>", self.id),
-            None => format!("<Message to {to}: {body}>"),
+        let mut text = format!("<Message {}: {}", self.id_and_nodes(), self.short_body());
+        if self.body.len() > SHOWN_BYTES_MAX {
+            let _ = write!(text, " ({} bytes)", self.body.len());
         }
+        text.push('>');
+        text
     }
 
-    /// Every field, in the original's format, with the body shortened.
+    /// Every field in one line. Long lists of names and long bodies are shortened.
     fn __str__(&self) -> String {
+        let via =
+            if self.route.is_empty() { String::new() } else { format!(" via {}", self.route) };
         format!(
-            "Message {{ recipients: {:?}, source: {}, instance: {:016x}, route: {:?}, id: {}, \
-             command: {:?}, body: {} }}",
-            self.recipients,
-            self.source(),
-            self.instance,
-            self.route,
-            self.id,
-            Command::Message,
+            "message {}{via}: {} ({} bytes, encoding {}, instance {:016x})",
+            self.id_and_nodes(),
             self.short_body(),
+            self.body.len(),
+            self.encoding.0,
+            self.instance,
         )
     }
 

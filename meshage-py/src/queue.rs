@@ -1,23 +1,30 @@
 //! A bounded queue from the core's threads to one Python thread. The core never waits for it: an
 //! item that does not fit is dropped and counted.
+//!
+//! The Python thread waits with `recv` on a socket of Python's own, never in native code. Where a
+//! program has replaced threads and sockets by cooperative ones (gevent, eventlet), the thread is a
+//! cooperative one too, and so is its wait.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::prelude::*;
+use meshage::RawDescriptor;
 
-use crate::block::{in_slices, now};
+use crate::system::{self, Notifier, PairEnd};
 
 /// The receiving end.
-pub(crate) struct Receiver<T>(Arc<Shared<T>>);
+pub(crate) struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    /// The descriptor to wait for, until Python has taken it.
+    readable: Mutex<Option<PairEnd>>,
+}
 
 /// The sending end. Dropping it ends the queue.
 pub(crate) struct Sender<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
     state: Mutex<State<T>>,
-    filled: Condvar,
     items_max: usize,
     bytes_max: usize,
     size: fn(&T) -> usize,
@@ -29,7 +36,8 @@ struct State<T> {
     /// use.
     bytes: usize,
     dropped: u64,
-    ended: bool,
+    /// `None` once the queue has ended. Dropping it ends the stream of the descriptor.
+    notifier: Option<Notifier>,
 }
 
 impl<T> Shared<T> {
@@ -38,29 +46,33 @@ impl<T> Shared<T> {
     }
 
     fn end(&self) {
-        self.lock().ended = true;
-        self.filled.notify_all();
+        self.lock().notifier = None;
     }
 }
 
 /// Creates a queue of at most `items_max` items and `bytes_max` bytes. `size` gives an item's
 /// bytes.
+///
+/// # Errors
+/// The system has no free descriptors.
 pub(crate) fn bounded<T>(
     items_max: usize,
     bytes_max: usize,
     size: fn(&T) -> usize,
-) -> (Sender<T>, Receiver<T>) {
-    let state = State { items: VecDeque::new(), bytes: 0, dropped: 0, ended: false };
+) -> io::Result<(Sender<T>, Receiver<T>)> {
+    let (notifier, readable) = Notifier::new()?;
+    let state = State { items: VecDeque::new(), bytes: 0, dropped: 0, notifier: Some(notifier) };
     let state = Mutex::new(state);
-    let shared = Arc::new(Shared { state, filled: Condvar::new(), items_max, bytes_max, size });
-    (Sender(Arc::clone(&shared)), Receiver(shared))
+    let shared = Arc::new(Shared { state, items_max, bytes_max, size });
+    let receiver = Receiver { shared: Arc::clone(&shared), readable: Mutex::new(Some(readable)) };
+    Ok((Sender(shared), receiver))
 }
 
 impl<T> Sender<T> {
     /// Adds an item. Returns `false` if the queue has no room for it.
     pub(crate) fn push(&self, item: T) -> bool {
         let mut state = self.0.lock();
-        if state.ended {
+        if state.notifier.is_none() {
             return true;
         }
         let bytes = state.bytes.saturating_add((self.0.size)(&item));
@@ -70,8 +82,8 @@ impl<T> Sender<T> {
         }
         state.bytes = bytes;
         state.items.push_back(item);
-        if state.items.len() == 1 {
-            self.0.filled.notify_one();
+        if let (1, Some(notifier)) = (state.items.len(), &state.notifier) {
+            notifier.notify();
         }
         true
     }
@@ -83,40 +95,29 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-impl<T: Send> Receiver<T> {
-    /// Waits for items and takes all of them. Returns none once the queue has ended.
-    ///
-    /// # Errors
-    /// The exception that a signal handler raised.
-    pub(crate) fn take(&self, py: Python<'_>) -> PyResult<Vec<T>> {
-        let taken = in_slices(py, None, |until| self.take_until(until))?;
-        Ok(taken.unwrap_or_default())
+impl<T> Receiver<T> {
+    /// The descriptor to wait for; the caller closes it. It is readable when the queue is no longer
+    /// empty, and at the end of its stream once the queue has ended. A second call returns `None`.
+    pub(crate) fn detach(&self) -> Option<RawDescriptor> {
+        let mut readable = self.readable.lock().unwrap_or_else(PoisonError::into_inner);
+        readable.take().map(system::into_number)
     }
 
-    fn take_until(&self, until: Instant) -> Option<Vec<T>> {
-        let mut state = self.0.lock();
+    /// Takes all items.
+    pub(crate) fn take(&self) -> Vec<T> {
+        let mut state = self.shared.lock();
         // The receiver takes the next batch only after it has processed the previous one.
-        state.bytes = state.items.iter().map(self.0.size).sum();
-        loop {
-            if !state.items.is_empty() || state.ended {
-                return Some(state.items.drain(..).collect());
-            }
-            let left = until.saturating_duration_since(now());
-            if left.is_zero() {
-                return None;
-            }
-            let waited = self.0.filled.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        state.bytes = state.items.iter().map(self.shared.size).sum();
+        state.items.drain(..).collect()
     }
 
     /// The number of items that were dropped.
     pub(crate) fn dropped(&self) -> u64 {
-        self.0.lock().dropped
+        self.shared.lock().dropped
     }
 
-    /// Ends the queue. A waiting receiver gets the remaining items, then none.
+    /// Ends the queue. The receiver still takes the remaining items.
     pub(crate) fn end(&self) {
-        self.0.end();
+        self.shared.end();
     }
 }

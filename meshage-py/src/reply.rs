@@ -4,13 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 
 use meshage::error::{DialError, HangupError, SendError, WaitError};
-use meshage::event::Event;
 use meshage::message::Report;
 use meshage::name::NodeName;
 use meshage::topology::Mesh;
 use pyo3::prelude::*;
 
-use crate::convert::{adjacency, event_parts};
+use crate::convert::adjacency;
 use crate::errors;
 
 /// A pending operation. Dropping it cancels it.
@@ -26,10 +25,8 @@ pub(crate) enum Reply {
     HungUp(Result<(), HangupError>),
     /// A wait for nodes.
     Waited(Result<Mesh, WaitError>),
-    /// A wait for an event; `None` once the node is closed.
-    Event(Option<Event>),
-    /// A wait until the node has closed.
-    Closed,
+    /// A wait without a value.
+    Done,
 }
 
 impl Reply {
@@ -51,8 +48,7 @@ impl Reply {
             Self::Waited(result) => {
                 Ok(adjacency(py, &result.map_err(|error| errors::wait(&error))?)?.into_any())
             }
-            Self::Event(event) => Ok(event.as_ref().map(event_parts).into_pyobject(py)?),
-            Self::Closed => Ok(py.None().into_bound(py)),
+            Self::Done => Ok(py.None().into_bound(py)),
         }
     }
 }

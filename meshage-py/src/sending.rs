@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use meshage::error::SendError;
 use meshage::message::{Outgoing, Report};
 use meshage::node::Pending;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -40,7 +39,7 @@ pub(crate) fn send<'py>(
                 Err(error) => return Some(Some(Err(error))),
             },
         };
-        node.wait_until(Some(until), pin!(pending.wait())).map(Some)
+        node.wait_until(until, pin!(pending.wait())).map(Some)
     });
     let result = match attempt? {
         Some(Some(result)) => {
@@ -87,7 +86,7 @@ impl Sending {
     /// # Errors
     /// The send could not be started. Nothing was sent.
     pub(crate) fn begin(node: &Arc<NodeHandle>, outgoing: Outgoing) -> PyResult<Self> {
-        let pending = node.unforked()?.node().start_send(outgoing);
+        let pending = node.call(|node| node.start_send(outgoing))?;
         let pending = Mutex::new(pending.map_err(|error| errors::send(&error))?);
         Ok(Self { node: Arc::clone(node), pending, awaited: AtomicBool::new(false) })
     }
@@ -122,9 +121,7 @@ impl Sending {
             return into_python(py, result);
         }
         if self.awaited.swap(true, Ordering::AcqRel) {
-            return Err(PyRuntimeError::new_err(
-                "another caller is waiting for the result of this send",
-            ));
+            return Err(errors::busy("another caller is waiting for the result of this send"));
         }
         let completion = poll_fn(|cx| self.lock().poll_wait(cx));
         let result = block_on(py, &self.node, completion, wait_limit(timeout));

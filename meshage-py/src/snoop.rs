@@ -1,7 +1,10 @@
 //! Messages that pass through the node, for a Python thread that passes them to the snoop callback.
 
+use meshage::RawDescriptor;
+
 use pyo3::prelude::*;
 
+use crate::errors;
 use crate::message::Message;
 use crate::queue::{Receiver, Sender, bounded};
 
@@ -18,20 +21,29 @@ pub(crate) struct SnoopQueue(Receiver<meshage::message::Message>);
 
 impl SnoopQueue {
     /// Creates a queue and returns its sending end for the core.
-    pub(crate) fn open() -> (Sender<meshage::message::Message>, Self) {
+    ///
+    /// # Errors
+    /// The system has no free descriptors.
+    pub(crate) fn open() -> PyResult<(Sender<meshage::message::Message>, Self)> {
+        let size = |message: &meshage::message::Message| message.body.len();
         let (sender, receiver) =
-            bounded(SNOOPED_MAX, SNOOPED_BYTES_MAX, |message: &meshage::message::Message| {
-                message.body.len()
-            });
-        (sender, Self(receiver))
+            bounded(SNOOPED_MAX, SNOOPED_BYTES_MAX, size).map_err(|error| {
+                errors::resource("cannot open the queue of snooped messages", &error)
+            })?;
+        Ok((sender, Self(receiver)))
     }
 }
 
 #[pymethods]
 impl SnoopQueue {
-    /// Waits for messages and takes all of them. Returns none once snooping has ended.
-    fn take(&self, py: Python<'_>) -> PyResult<Vec<Message>> {
-        Ok(self.0.take(py)?.into_iter().map(Message::from).collect())
+    /// The descriptor to wait for; see `Receiver::detach`.
+    fn detach(&self) -> Option<RawDescriptor> {
+        self.0.detach()
+    }
+
+    /// Takes all queued messages.
+    fn take(&self) -> Vec<Message> {
+        self.0.take().into_iter().map(Message::from).collect()
     }
 
     /// Ends the queue.

@@ -3,6 +3,13 @@
 use std::io;
 
 use meshage::RawDescriptor;
+use socket2::SockRef;
+
+/// Suppresses SIGPIPE. Python ignores the signal, but a program may have changed that.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL;
+#[cfg(any(not(unix), target_vendor = "apple"))]
+const SEND_FLAGS: i32 = 0;
 
 /// The number of the error "address in use".
 pub(crate) const ADDRESS_IN_USE: i32 = libc::EADDRINUSE;
@@ -17,15 +24,30 @@ pub(crate) type PairEnd = std::os::unix::net::UnixStream;
 #[cfg(not(unix))]
 pub(crate) type PairEnd = std::net::UdpSocket;
 
-/// Opens a connected pair of sockets that do not block.
-pub(crate) fn pair() -> io::Result<(PairEnd, PairEnd)> {
-    #[cfg(unix)]
-    let (one, other) = PairEnd::pair()?;
-    #[cfg(not(unix))]
-    let (one, other) = loopback_pair()?;
-    one.set_nonblocking(true)?;
-    other.set_nonblocking(true)?;
-    Ok((one, other))
+/// The writing end of a pair: makes the other end readable, for a Python thread or an event loop.
+/// Dropping it ends the stream of the other end.
+pub(crate) struct Notifier(PairEnd);
+
+impl Notifier {
+    /// Creates a notifier and the descriptor that it makes readable.
+    ///
+    /// # Errors
+    /// The system has no free descriptors.
+    pub(crate) fn new() -> io::Result<(Self, PairEnd)> {
+        #[cfg(unix)]
+        let (reader, writer) = PairEnd::pair()?;
+        #[cfg(not(unix))]
+        let (reader, writer) = loopback_pair()?;
+        writer.set_nonblocking(true)?;
+        #[cfg(target_vendor = "apple")]
+        SockRef::from(&writer).set_nosigpipe(true)?;
+        Ok((Self(writer), reader))
+    }
+
+    /// Writes one byte. If that fails, the socket is full, thus readable already, or closed.
+    pub(crate) fn notify(&self) {
+        let _ = SockRef::from(&self.0).send_with_flags(&[1], SEND_FLAGS);
+    }
 }
 
 #[cfg(not(unix))]
@@ -45,13 +67,12 @@ pub(crate) fn number(end: &PairEnd) -> RawDescriptor {
     return std::os::windows::io::AsRawSocket::as_raw_socket(end);
 }
 
-/// Makes the other end readable. If this fails, the other end is full, thus readable already, or
-/// closed.
-pub(crate) fn write_byte(end: &PairEnd) {
+/// The number of one end, which the caller closes.
+pub(crate) fn into_number(end: PairEnd) -> RawDescriptor {
     #[cfg(unix)]
-    let _ = io::Write::write(&mut &*end, &[0]);
-    #[cfg(not(unix))]
-    let _ = end.send(&[0]);
+    return std::os::fd::IntoRawFd::into_raw_fd(end);
+    #[cfg(windows)]
+    return std::os::windows::io::IntoRawSocket::into_raw_socket(end);
 }
 
 /// Reads what was written to the other end, up to the length of the buffer.

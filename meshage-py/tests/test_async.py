@@ -230,6 +230,46 @@ def test_events_arrive_and_end_when_the_node_closes(namespace: str) -> None:
     asyncio.run(main())
 
 
+def test_waiting_for_an_event_takes_a_timeout_and_loses_no_event(namespace: str) -> None:
+    async def main() -> None:
+        async with (
+            single(namespace) as a,
+            AsyncNode("b", namespace, bind="127.0.0.1", port=0) as b,
+        ):
+            events = a.events()
+            assert events.mesh == {"a": ()}
+            for timeout in (0, 0.05):
+                with pytest.raises(meshage.MeshageTimeout):
+                    await events.next(timeout=timeout)
+            with pytest.raises(meshage.InvalidArgument):
+                await events.next(timeout=-1)
+            # A cancelled wait, one that is cancelled when an event is there, and one that times out.
+            waiting = asyncio.create_task(events.next())
+            await asyncio.sleep(0)
+            await a.dial(address(b))
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            await a.wait_for("b", timeout=WAIT)
+            kinds = set() if waiting.cancelled() else {waiting.result()}
+            found = {event.kind for event in kinds if event is not None}
+            while EventKind.TOPOLOGY not in found:
+                event = await events.next(timeout=WAIT)
+                assert event is not None
+                found.add(event.kind)
+            assert {EventKind.LINK_UP, EventKind.NODE_JOINED} <= found
+            a.msa()
+            await b.aclose()
+            while (event := await events.next(timeout=WAIT)) is not None:
+                if event.kind == EventKind.NODE_LEFT:
+                    break
+            # An event that is there is taken even with a timeout of 0.
+            await a.aclose()
+            while await events.next(timeout=0) is not None:
+                pass
+
+    asyncio.run(main())
+
+
 def test_closing_from_another_thread_wakes_all_waiters(namespace: str) -> None:
     async def main() -> None:
         node = single(namespace)

@@ -24,6 +24,9 @@ BUILT_IN: list[tuple[type[Exception], type[Exception]]] = [
     (meshage.NotAPeer, LookupError),
     (meshage.NodeClosed, RuntimeError),
     (meshage.ForkError, RuntimeError),
+    (meshage.ResourceError, OSError),
+    (meshage.InternalError, RuntimeError),
+    (meshage.BusyError, RuntimeError),
 ]
 
 

@@ -36,6 +36,48 @@ time.sleep(0.2)
     )
 
 
+def test_a_daemon_thread_that_waits_in_a_node_ends_without_a_traceback() -> None:
+    out = run_quickly(
+        """
+import _thread
+a, b = pair()
+events = a.events()
+calls = (a.recv, a.recv_many, lambda: a.wait_for("c"), lambda: a.set("c", "x", retry=True),
+         lambda: [b.recv(), b.recv()])
+for call in calls:
+    threading.Thread(target=call, daemon=True).start()
+_thread.start_new_thread(a.recv, ())
+def until_closed():
+    try:
+        a.recv()
+    except meshage.NodeClosed:
+        print("closed", flush=True)
+threading.Thread(target=until_closed, daemon=True).start()
+time.sleep(0.2)   # most of them wait by now; the test holds in any case
+"""
+    )
+    assert out == "closed\n"
+
+
+def test_other_exceptions_of_daemon_threads_are_still_printed() -> None:
+    done = run_python(
+        # Handlers run in reverse order: this one after the package's own.
+        "import atexit; atexit.register(lambda: thread.join(20))\n"
+        + PROGRAM_START
+        + """
+a = start("a")
+def fail():
+    try:
+        a.recv()
+    except meshage.NodeClosed:
+        raise ValueError("mine") from None
+thread = threading.Thread(target=fail, daemon=True)
+thread.start()
+"""
+    )
+    assert done.status == 0 and "ValueError: mine" in done.err
+
+
 def test_an_exit_during_a_snoop_callback_is_clean() -> None:
     run_quickly(
         """

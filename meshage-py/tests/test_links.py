@@ -10,7 +10,7 @@ import time
 import meshage
 import pytest
 from conftest import WAIT, Line, Make, address, free_port
-from meshage import EventKind
+from meshage import Departure, EventKind
 
 
 def test_invalid_dials_raise_a_dial_error(line: Line, make: Make) -> None:
@@ -53,7 +53,7 @@ def test_a_hang_up_closes_the_link(line: Line) -> None:
     a.hangup("b")
     while (event := events.next(WAIT)) is not None and event.kind != EventKind.NODE_LEFT:
         pass
-    assert event == meshage.Event(EventKind.NODE_LEFT, "a")
+    assert event == meshage.Event(EventKind.NODE_LEFT, "a", a.instance, "failed", Departure.FAILED)
     assert a.peers() == [] and b.peers() == []
     for unknown in ("b", "unknown", ""):
         with pytest.raises(meshage.NotAPeer):
@@ -82,6 +82,63 @@ def test_events_report_links_and_nodes_and_end_when_the_node_closes(make: Make) 
         (EventKind.TOPOLOGY, ""),
     } <= seen
     assert events.next() is None
+
+
+def test_events_have_the_instance_the_reason_and_the_departure(line: Line) -> None:
+    a, b, c = line("a", "b", "c")
+    a_events, b_events = a.events(), b.events()
+    c.close()
+    for events in (a_events, b_events):
+        while (event := events.next(WAIT)) is not None and event.kind != EventKind.NODE_LEFT:
+            pass
+        assert event is not None and (event.node, event.instance) == ("c", c.instance)
+        assert event.departure == "left" and event.reason
+    b.hangup("a")
+    while (event := a_events.next(WAIT)) is not None and event.kind != EventKind.LINK_DOWN:
+        pass
+    assert event is not None and (event.node, event.instance) == ("b", b.instance)
+    assert "hung up" in event.reason and event.departure is None
+
+
+def test_a_subscription_has_the_topology_of_its_beginning(make: Make) -> None:
+    a, b, c = make("a"), make("b"), make("c")
+    alone = a.events()
+    assert alone.mesh == {"a": ()}
+    a.dial(address(b))
+    a.wait_for("b", timeout=WAIT)
+    later = a.events()
+    assert later.mesh == {"a": ("b",), "b": ("a",)} and later.mesh is later.mesh
+    b.dial(address(c))
+    a.wait_for("c", timeout=WAIT)
+    a.close()
+    joined = [event.node for event in alone if event.kind == EventKind.NODE_JOINED]
+    assert joined == ["b", "c"] and alone.mesh == {"a": ()}
+    assert [event.node for event in later if event.kind == EventKind.NODE_JOINED] == ["c"]
+
+
+def test_the_text_of_a_failed_wait_is_short(make: Make) -> None:
+    with pytest.raises(meshage.MeshageTimeout) as caught:
+        make("a").wait_for([f"node-{number}" for number in range(10_000)], timeout=0.05)
+    assert len(str(caught.value)) < 300
+    assert "node-0" in str(caught.value) and "and 9990 more" in str(caught.value)
+
+
+def test_a_second_waiter_on_one_subscription_gets_a_busy_error(make: Make) -> None:
+    a = make("a")
+    events = a.events()
+    thread = threading.Thread(target=events.next)
+    thread.start()
+    deadline = time.monotonic() + WAIT
+    while True:
+        assert time.monotonic() < deadline
+        try:
+            events.next(timeout=0)
+        except meshage.BusyError:
+            break
+        except meshage.MeshageTimeout:
+            time.sleep(0.001)
+    a.close()
+    thread.join()
 
 
 def test_wait_for_accepts_counts_and_names(line: Line) -> None:

@@ -19,6 +19,16 @@ def test_nothing_is_logged_until_logging_is_enabled(
         assert caplog.records == []
 
 
+def test_an_unknown_level_is_a_value_error_that_lists_the_levels() -> None:
+    with pytest.raises(ValueError, match="CRITICAL.*ERROR.*WARNING.*INFO.*DEBUG") as caught:
+        meshage.enable_logging("NOPE")
+    assert isinstance(caught.value, meshage.InvalidArgument) and "NOPE" in str(caught.value)
+    with pytest.raises(TypeError):
+        meshage.enable_logging(None)  # type: ignore[arg-type]
+    meshage.enable_logging("warning")
+    meshage.disable_logging()
+
+
 def test_the_log_goes_to_loggers_below_meshage(
     caplog: pytest.LogCaptureFixture, namespace: str
 ) -> None:

@@ -14,6 +14,15 @@ from meshage import Mesh, MeshDiff
 SQUARE = Mesh({"a": ["b", "c"], "d": ["b", "c", "e"]})
 
 
+def test_the_repr_of_a_large_difference_is_short() -> None:
+    large = Mesh({f"node-{number}": () for number in range(10_000)})
+    assert repr(Mesh().diff(Mesh())) == (
+        "MeshDiff(nodes_added=(), nodes_removed=(), edges_added=(), edges_removed=())"
+    )
+    assert len(repr(large.diff(Mesh()))) < 400 and "9990 more" in repr(large.diff(Mesh()))
+    assert len(repr(large)) < 100
+
+
 def test_a_mesh_is_a_mapping_with_both_ends_of_each_link() -> None:
     assert isinstance(SQUARE, Mapping)
     assert SQUARE["b"] == ("a", "d")

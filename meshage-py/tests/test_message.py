@@ -1,4 +1,4 @@
-"""The message object, without a network."""
+"""The message object."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pickle
 
 import meshage
 import pytest
+from conftest import WAIT, Line
 from meshage import Encoding, Message
 
 
@@ -141,4 +142,28 @@ def test_the_repr_is_short() -> None:
     message = Message(b"x" * 1_000_000, ["b"])
     assert len(repr(message)) < 200
     assert "b" in repr(message) and "1000000 bytes" in repr(message)
-    assert "command: Message" in str(message)
+    assert "1000000 bytes" in str(message) and len(str(message)) < 300
+
+
+def test_repr_and_str_shorten_long_lists_of_recipients() -> None:
+    message = Message("x", [f"node-{number}" for number in range(10_000)])
+    for text in (repr(message), str(message)):
+        assert len(text) < 300
+        assert "node-0, node-1" in text and "and 9990 more" in text
+
+
+def test_a_message_prints_as_a_readable_line(line: Line) -> None:
+    a, b, c = line("a", "b", "c")
+    a.set(["b", "c"], "grüße")
+    message = c.recv(timeout=WAIT)
+    start = f'message {message.id} from a to b, c via a, b: "grüße" (7 bytes, encoding 1, instance '
+    assert str(message).startswith(start)
+    assert repr(message) == f'<Message {message.id} from a to b, c: "grüße">'
+    # A body that is cut inside a character, and bytes that are not text.
+    assert repr(Message("€" * 100)) == f'<Message to all: "{"€" * 21}"… (300 bytes)>'
+    assert repr(Message(b"\xff\n")) == r'<Message to all: "\xff\n">'
+
+
+def test_a_json_body_that_is_nested_too_deeply_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="deep"):
+        Message("[" * 100_000).json()

@@ -10,6 +10,26 @@ import pytest
 from conftest import WAIT, Make, free_port
 
 
+def test_text_that_cannot_be_encoded_is_an_invalid_argument() -> None:
+    with pytest.raises(meshage.InvalidArgument):
+        meshage.Node("\ud800")
+    with meshage.Node("a", bind="127.0.0.1", port=0) as a:
+        for call in (lambda: a.set("\ud800", "x"), lambda: a.dial("\ud800"), lambda: a.hangup("\ud800")):
+            with pytest.raises(meshage.InvalidArgument):
+                call()
+        with pytest.raises(meshage.MeshageTimeout):
+            a.recv(timeout=0)
+        for long in ("x" * 1_000_000, "\N{SNOWMAN}" * 1_000_000):
+            for call in (lambda: a.set(long, "x"), lambda: a.dial(long + ":x"), lambda: a.hangup(long)):
+                with pytest.raises(meshage.MeshageError) as caught:
+                    call()
+                assert len(str(caught.value)) < 2000
+        with pytest.raises(meshage.InvalidArgument):
+            a.recv(timeout=-(10**400))
+        with pytest.raises(meshage.NoRoute):
+            a.set("b", "x", timeout=10**400)
+
+
 def test_properties_can_be_read_and_written(make: Make, namespace: str) -> None:
     node = make("a", degree=2, version="v1", timeout=3, msa_timeout=5.5, broadcast="127.0.0.1")
     assert (node.name, node.namespace) == ("a", namespace)

@@ -354,6 +354,11 @@ pub struct Events {
 }
 
 impl Events {
+    /// As [`node::Events::mesh`].
+    pub fn mesh(&self) -> Mesh {
+        self.events.mesh()
+    }
+
     /// Waits for an event.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::address::ZONE_MISSING;
 use crate::encoding::Encoding;
-use crate::name::{NameError, NodeName};
+use crate::name::{NameError, NameSummary, NodeName};
 
 macro_rules! errors {
     ($($name:ident),*) => { $(impl std::error::Error for $name {
@@ -26,6 +26,21 @@ errors!(
     WaitError,
     BodyError
 );
+
+/// The most characters of a caller's own text that an error repeats: more than any address has.
+const QUOTED_CHARS_MAX: usize = 100;
+
+/// A caller's text in an error: quoted, and shortened if it is long.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(QUOTED_CHARS_MAX) {
+            None => write!(f, "{:?}", self.0),
+            Some((end, _)) => write!(f, "{:?}… ({} bytes)", &self.0[..end], self.0.len()),
+        }
+    }
+}
 
 /// A configuration is not valid. Nothing was started.
 #[derive(Debug)]
@@ -60,8 +75,8 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => error.fmt(f),
-            Self::Address(text) => write!(f, "{text:?} is not an IP address or host:port"),
-            Self::Zone(text) => write!(f, "{text:?}: {ZONE_MISSING}"),
+            Self::Address(text) => write!(f, "{} is not an IP address or host:port", Quoted(text)),
+            Self::Zone(text) => write!(f, "{}: {ZONE_MISSING}", Quoted(text)),
             Self::Range(option, range) => write!(f, "{option} is out of range: {range}"),
         }
     }
@@ -240,8 +255,8 @@ impl DialError {
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(text, why) => write!(f, "cannot dial {text:?}: {why}"),
-            Self::Resolve(text, why) => write!(f, "cannot resolve {text:?}: {why}"),
+            Self::Address(text, why) => write!(f, "cannot dial {}: {why}", Quoted(text)),
+            Self::Resolve(text, why) => write!(f, "cannot resolve {}: {why}", Quoted(text)),
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
             Self::Timeout(Duration::ZERO) => {
                 f.write_str("not linked yet: with a time limit of 0 the call does not wait")
@@ -274,7 +289,7 @@ impl HangupError {
 impl fmt::Display for HangupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAPeer(name) => write!(f, "no link to {name:?}"),
+            Self::NotAPeer(name) => write!(f, "no link to {}", Quoted(name)),
             Self::Closed => f.write_str("the node is closed"),
         }
     }
@@ -304,8 +319,7 @@ impl fmt::Display for WaitError {
                 f.write_str("too few nodes became reachable in time")
             }
             Self::Timeout(missing) => {
-                f.write_str("not reachable in time:")?;
-                missing.iter().try_for_each(|name| write!(f, " {name}"))
+                write!(f, "not reachable in time: {}", NameSummary(missing))
             }
             Self::Closed => f.write_str("the node is closed"),
         }
@@ -378,5 +392,25 @@ mod tests {
         assert_eq!(text(250_600_000), "no link within 250 ms");
         assert_eq!(text(1_500_000_001), "no link within 1.5 s");
         assert_eq!(text(10_000_000_000), "no link within 10 s");
+    }
+
+    #[test]
+    fn the_text_of_a_failed_wait_lists_some_of_the_missing_nodes() {
+        let missing = |count: usize| {
+            let names = (0..count).map(|number| NodeName::new(&format!("node-{number}")));
+            WaitError::Timeout(names.collect::<Result<_, _>>().expect("valid names")).to_string()
+        };
+        assert_eq!(missing(2), "not reachable in time: node-0, node-1");
+        let text = missing(10_000);
+        assert!(text.ends_with(", node-9 and 9990 more") && text.len() < 200, "{text}");
+    }
+
+    #[test]
+    fn an_error_repeats_only_the_start_of_a_long_text() {
+        let text = "ü".repeat(1_000_000);
+        let error = DialError::Address(text, "no port".into()).to_string();
+        assert!(error.len() < 400 && error.contains("(2000000 bytes): no port"), "{error}");
+        let error = HangupError::NotAPeer("bob".into()).to_string();
+        assert_eq!(error, "no link to \"bob\"");
     }
 }

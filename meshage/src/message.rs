@@ -82,25 +82,28 @@ impl Message {
 const PRINTED_BYTES_MAX: usize = 64;
 
 impl fmt::Display for Message {
-    /// Prints one line like the original: every field, and the body shortened.
+    /// Prints one line of bounded length with every field. Long lists of names and long bodies are
+    /// shortened.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message {} from {} to ", self.id, self.source)?;
+        if self.is_broadcast() {
+            f.write_str("all")?;
+        } else {
+            self.recipients.fmt(f)?;
+        }
+        if !self.route.is_empty() {
+            write!(f, " via {}", self.route)?;
+        }
+        let shown = &self.body[..self.body.len().min(PRINTED_BYTES_MAX)];
+        let left_out = if shown.len() < self.body.len() { "…" } else { "" };
         write!(
             f,
-            "Message {{ recipients: {:?}, source: {}, instance: {}, route: {:?}, id: {}, \
-             command: {:?}, body: ",
-            self.recipients,
-            self.source,
+            ": \"{}\"{left_out} ({} bytes, encoding {}, instance {})",
+            shown.escape_ascii(),
+            self.body.len(),
+            self.encoding.0,
             self.instance,
-            self.route,
-            self.id,
-            self.command(),
-        )?;
-        let shown = &self.body[..self.body.len().min(PRINTED_BYTES_MAX)];
-        write!(f, "\"{}\"", shown.escape_ascii())?;
-        if shown.len() < self.body.len() {
-            write!(f, " … ({} bytes)", self.body.len())?;
-        }
-        f.write_str(" }")
+        )
     }
 }
 
@@ -263,5 +266,31 @@ impl Report {
     /// reachable nodes returns.
     pub fn all_delivered(&self) -> bool {
         self.failed().next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_message_is_one_readable_line_of_bounded_length() {
+        let name = |text: &str| NodeName::new(text).expect("a valid name");
+        let mut message = Message {
+            source: name("ada"),
+            instance: Instance(1),
+            id: MessageId(7),
+            recipients: [name("bob"), name("carol")].into_iter().collect(),
+            route: [name("ada"), name("relay")].into_iter().collect(),
+            encoding: Encoding::TEXT,
+            body: "hello".into(),
+        };
+        let line = message.to_string();
+        let start = "message 7 from ada to bob, carol via ada, relay: \"hello\" (5 bytes";
+        assert!(line.starts_with(start), "{line}");
+        message.recipients = (0..10_000).map(|number| name(&format!("node-{number}"))).collect();
+        message.body = vec![b'x'; 1 << 20].into();
+        let line = message.to_string();
+        assert!(line.contains("node-9 and 9990 more") && line.len() < 400, "{line}");
     }
 }

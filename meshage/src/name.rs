@@ -213,6 +213,26 @@ impl Names {
     }
 }
 
+/// The most names that one line of text lists: enough to recognise the cause of a failure.
+const NAMES_SHOWN_MAX: usize = 10;
+
+/// Names as they appear in an error text or a printed message: `a, b and 3 more`.
+pub(crate) struct NameSummary<'a>(pub(crate) &'a [NodeName]);
+
+impl fmt::Display for NameSummary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.0[..self.0.len().min(NAMES_SHOWN_MAX)];
+        for (position, name) in shown.iter().enumerate() {
+            let separator = if position == 0 { "" } else { ", " };
+            write!(f, "{separator}{name}")?;
+        }
+        match self.0.len() - shown.len() {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
 impl std::ops::Deref for Names {
     type Target = [NodeName];
     fn deref(&self) -> &[NodeName] {
@@ -223,6 +243,13 @@ impl std::ops::Deref for Names {
 impl std::ops::DerefMut for Names {
     fn deref_mut(&mut self) -> &mut [NodeName] {
         &mut self.0
+    }
+}
+
+/// Prints the first names, and the number of those that are left out.
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        NameSummary(self).fmt(f)
     }
 }
 

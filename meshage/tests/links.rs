@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use common::{
 use meshage::wire::hello::{Hello, PREFACE_BYTES, Purpose};
 use meshage::{
     Config, ConfigError, Departure, DialError, Event, HangupError, Instance, LinkEnd, Namespace,
-    Node, RefuseReason, StartError, WaitCondition,
+    Node, NodeName, RefuseReason, StartError, WaitCondition,
 };
 
 #[tokio::test]
@@ -401,4 +402,57 @@ async fn degree_and_periods_can_be_set_and_are_validated() {
     assert!(matches!(a.set_degree(257), Err(ConfigError::Range("degree", _))));
     assert!(matches!(a.set_msa_timeout(Duration::ZERO), Err(ConfigError::Range(..))));
     a.msa();
+}
+
+/// The event as a change of a set of names. Returns `false` if it does not agree with the set.
+fn apply(event: &Event, nodes: &mut BTreeSet<NodeName>) -> bool {
+    match event {
+        Event::NodeJoined { node, .. } => nodes.insert(node.clone()),
+        Event::NodeLeft { node, .. } => nodes.remove(node),
+        Event::LinkUp { .. } | Event::LinkDown { .. } | Event::Topology => true,
+        other @ (Event::NameConflict { .. }
+        | Event::DiscoveryFailed { .. }
+        | Event::Overflow
+        | _) => panic!("unexpected: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_and_the_events_after_it_contain_every_change_exactly_once() {
+    let hub = node("hub").await;
+    let mut subscriptions = Vec::new();
+    let guests = tokio::spawn({
+        let hub = address(&hub);
+        async move {
+            for number in 0..20 {
+                let guest = node(&format!("guest-{number}")).await;
+                guest.dial(&hub).await.expect("linked");
+                if number % 2 == 0 {
+                    guest.close();
+                    soon(guest.closed()).await;
+                } else {
+                    std::mem::forget(guest);
+                }
+            }
+        }
+    });
+    while !guests.is_finished() {
+        let events = hub.events();
+        let nodes: BTreeSet<NodeName> =
+            events.mesh().iter().map(|(node, _)| node.clone()).collect();
+        subscriptions.push((events, nodes));
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    guests.await.expect("no failure");
+    // Ten guests have left. The subscriptions end after all of their events.
+    until("the guests have left", || hub.mesh().len() == 11).await;
+    hub.close();
+    let moments: BTreeSet<usize> = subscriptions.iter().map(|(_, nodes)| nodes.len()).collect();
+    assert!(moments.len() > 5, "subscribed at {moments:?} nodes");
+    for (mut events, mut nodes) in subscriptions {
+        while let Some(event) = soon(events.next()).await {
+            assert!(apply(&event, &mut nodes), "{event:?} does not follow {nodes:?}");
+        }
+        assert_eq!(nodes.len(), 11, "{nodes:?}");
+    }
 }

@@ -73,7 +73,7 @@ pub(crate) fn run(root: &Path, tally: &mut Tally) {
 
 fn wheels(root: &Path, tally: &mut Tally) {
     let out = shell::target(root).join("packages");
-    let built = match wheel::build(root, &out, None) {
+    let built = match wheel::build(root, &out, None, None) {
         Ok(built) => built,
         Err(why) if has_no_network(&why) => {
             return tally.skip("the wheel", "there is no network to download maturin");

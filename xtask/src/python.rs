@@ -37,9 +37,42 @@ pub(crate) fn install_wheel(root: &Path) -> Result<PathBuf> {
 
 /// The command that builds the wheel into a folder. The caller may add options.
 pub(crate) fn build_command(root: &Path, venv: &Path, wheels: &Path) -> Command {
+    build_command_for(root, venv, wheels, &interpreter(venv))
+}
+
+/// The same for another interpreter.
+pub(crate) fn build_command_for(root: &Path, venv: &Path, wheels: &Path, python: &Path) -> Command {
     let mut build = maturin(root, venv, "build", wheels);
-    build.arg("--release").arg("--interpreter").arg(interpreter(venv));
+    build.arg("--release").arg("--interpreter").arg(python);
     build
+}
+
+/// Whether a Python interpreter runs without the global lock. Such a one cannot load abi3 modules.
+///
+/// # Errors
+/// The program is not a Python interpreter of a supported version.
+pub(crate) fn is_free_threaded(root: &Path, python: &Path) -> Result<bool> {
+    let mut ask = shell::command(root, python);
+    ask.args(["-c", DESCRIBE]);
+    let text = shell::run_quietly(&mut ask)?;
+    parse_description(&text).map_err(|why| format!("{}: {why}", python.display()))
+}
+
+/// Prints the version of an interpreter, and 1 if it runs without the global lock.
+const DESCRIBE: &str = "import sys, sysconfig
+print(*sys.version_info[:2], int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))))";
+
+fn parse_description(text: &str) -> Result<bool> {
+    let numbers: Vec<u32> =
+        text.split_whitespace().map_while(|number| number.parse().ok()).collect();
+    match numbers[..] {
+        [3, minor, _] if minor < 11 => {
+            Err(format!("Python 3.{minor} is too old: use 3.11 or later"))
+        }
+        [3, 11 | 12, 1] => Err("this version has no free-threaded form".into()),
+        [3, _, free_threaded] => Ok(free_threaded == 1),
+        _ => Err(format!("not a Python 3 interpreter: it printed {text:?}")),
+    }
 }
 
 /// The command that builds the source distribution into a folder.
@@ -58,6 +91,7 @@ fn maturin(root: &Path, venv: &Path, subcommand: &str, out: &Path) -> Command {
 pub(crate) fn test(root: &Path) -> Result<Counts> {
     let mut progress = Progress::new();
     progress.step("building the wheel", || install_wheel(root))?;
+    install_loops(root);
     let venv = shell::target(root).join("venv");
     let folder = root.join(FOLDER);
     let mut pytest = module(root, &venv, "pytest");
@@ -78,7 +112,8 @@ pub(crate) fn test(root: &Path) -> Result<Counts> {
         // An aborted run has no counts.
         counts.failed = counts.failed.max(1);
     }
-    for (what, mut check) in type_checks(root, &venv) {
+    let checks = type_checks(root, &venv).into_iter().chain([free_threaded_check(root)]);
+    for (what, mut check) in checks {
         match progress.step(what, || shell::run_quietly(&mut check)) {
             Ok(_) => counts.passed += 1,
             Err(why) => {
@@ -108,6 +143,30 @@ fn read_pytest(line: &str, progress: &mut Progress, counts: &mut Counts) {
         let reason = reason.trim_start_matches('(').trim_end_matches(')');
         counts.skipped.push(format!("the test {group}::{test}: {reason}"));
     }
+}
+
+/// Installs the event loops that some tests need. Without a network these tests are skipped.
+fn install_loops(root: &Path) {
+    let venv = shell::target(root).join("venv");
+    let mut install = pip(root, &venv);
+    install.args(["install", "--quiet", "--only-binary", ":all:", "--requirement"]);
+    install.arg(root.join(FOLDER).join("requirements-loops.txt"));
+    if let Err(why) = shell::run_quietly(&mut install) {
+        let reason = why.lines().last().unwrap_or_default();
+        println!(
+            "   gevent, eventlet and uvloop cannot be installed, their tests are skipped: {reason}"
+        );
+    }
+}
+
+/// Compiles the module for a Python without the global lock, which needs no such interpreter. The
+/// file contains what PyO3 would find out from one.
+fn free_threaded_check(root: &Path) -> (&'static str, Command) {
+    let mut check =
+        shell::cargo(root, &["check", "--quiet", "-p", "meshage-py", "--no-default-features"]);
+    check.env("PYO3_CONFIG_FILE", root.join(FOLDER).join("free-threaded.txt"));
+    check.env("CARGO_TARGET_DIR", shell::target(root).join("free-threaded"));
+    ("the module compiles for a free-threaded Python", check)
 }
 
 /// The type checks: of the package, the examples and the tests, then of the native module's stubs
@@ -211,5 +270,15 @@ mod tests {
         let named = ["the test test_loops::test_two[uvloop]: could not import 'uvloop'"];
         assert_eq!(counts.skipped, named);
         assert_eq!(progress.group(), Some("test_loops"));
+    }
+
+    #[test]
+    fn the_kind_of_an_interpreter_is_read_from_its_description() {
+        assert_eq!(parse_description("3 11 0\n"), Ok(false));
+        assert_eq!(parse_description("3 14 0\n"), Ok(false));
+        assert_eq!(parse_description("3 14 1\n"), Ok(true));
+        for text in ["3 10 0", "2 7 0", "3 12 1", "", "Python 3.14"] {
+            assert!(parse_description(text).is_err(), "{text}");
+        }
     }
 }

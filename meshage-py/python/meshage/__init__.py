@@ -18,10 +18,12 @@ Nothing is durable: messages are kept in memory only.
 from meshage._async import AsyncEvents, AsyncNode
 from meshage._errors import (
     BindError,
+    BusyError,
     DialError,
     DialTimeout,
     ForkError,
     HandshakeError,
+    InternalError,
     InvalidArgument,
     MeshageError,
     MeshageTimeout,
@@ -30,9 +32,10 @@ from meshage._errors import (
     NoRoute,
     NotAPeer,
     RecipientError,
+    ResourceError,
     SendError,
 )
-from meshage._events import Event, EventKind, Events
+from meshage._events import Departure, Event, EventKind, Events
 from meshage._logging import disable_logging, enable_logging
 from meshage._mesh import Mesh, MeshDiff
 from meshage._meshage import VERSION as __version__
@@ -72,6 +75,8 @@ __all__ = [
     "AsyncNode",
     "BindError",
     "Body",
+    "BusyError",
+    "Departure",
     "DialError",
     "DialTimeout",
     "Encoding",
@@ -80,6 +85,7 @@ __all__ = [
     "Events",
     "ForkError",
     "HandshakeError",
+    "InternalError",
     "InvalidArgument",
     "Mesh",
     "MeshDiff",
@@ -94,6 +100,7 @@ __all__ = [
     "Outcome",
     "RecipientError",
     "Recipients",
+    "ResourceError",
     "SendError",
     "Sending",
     "__version__",
@@ -105,6 +112,7 @@ __all__ = [
 for _public in (
     AsyncEvents,
     AsyncNode,
+    Departure,
     Event,
     EventKind,
     Events,
@@ -125,6 +133,9 @@ for _public in (
     HandshakeError,
     NotAPeer,
     BindError,
+    ResourceError,
+    InternalError,
+    BusyError,
     NodeClosed,
     ForkError,
 ):

@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from meshage._base import NodeBase
-from meshage._errors import NodeClosed
-from meshage._events import Event, event_of
+from meshage._errors import MeshageTimeout, NodeClosed
+from meshage._events import Event, Subscription, event_of
+from meshage._exit import CLOSE_SECONDS_MAX
 from meshage._loop import Deadline, LoopDriver
 from meshage._mesh import Mesh
 from meshage._meshage import Core, EventStream, Message
@@ -44,9 +45,24 @@ class AsyncNode(NodeBase):
         driver = self._drivers.get(loop)
         if driver is None:
             for other in [other for other in list(self._drivers) if other.is_closed()]:
-                self._drivers.pop(other, None)
-            driver = self._drivers[loop] = LoopDriver(loop, self._core)
+                self._drop_driver(other)
+            driver = LoopDriver(loop, self._core)
+            if self._core.closed:
+                # Nothing would stop it: it detaches from the loop after its first use.
+                driver.stop()
+            else:
+                self._drivers[loop] = driver
         return driver
+
+    def _drop_driver(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Detach from an event loop, which may run in another thread or be closed."""
+        driver = self._drivers.pop(loop, None)
+        if driver is None:
+            return
+        try:
+            loop.call_soon_threadsafe(driver.stop)
+        except RuntimeError:
+            driver.abandon()
 
     async def dial(self, address: str, *, timeout: float | None = None) -> None:
         """As ``Node.dial``."""
@@ -150,7 +166,7 @@ class AsyncNode(NodeBase):
             yield messages
 
     def events(self) -> AsyncEvents:
-        """Subscribe to the node's events from now on."""
+        """As ``Node.events``."""
         return AsyncEvents(self, self._core.events())
 
     async def wait_for(self, nodes: int | Recipients, timeout: float | None = None) -> Mesh:
@@ -161,18 +177,31 @@ class AsyncNode(NodeBase):
         )
 
     def close(self) -> None:
-        """Start to close and return at once, from any thread. All waiting calls are woken."""
+        """Start to close and return at once, from any thread. All waiting calls are woken.
+
+        When the node is closed, its threads and descriptors are given back.
+        """
         self._begin_close()
+        for loop in list(self._drivers):
+            self._drop_driver(loop)
+        self._core.release()
 
     async def aclose(self) -> None:
-        """Leave the mesh and wait until this is done, for 2 s at most. Idempotent."""
+        """Leave the mesh and wait until this is done, for 2 s at most. Idempotent.
+
+        Then the node's threads and descriptors are given back, as after ``Node.close``.
+        """
         self.close()
         if self._core.forked:
             return
         driver = self._driver()
-        await driver.result(self._core.begin_join(driver.completions))
-        driver.stop()
-        self._drivers.pop(driver.loop, None)
+        try:
+            token = self._core.begin_join(driver.completions)
+            await driver.result(token, Deadline(CLOSE_SECONDS_MAX))
+        except MeshageTimeout:
+            pass
+        finally:
+            self._snooper = None
 
     async def __aenter__(self) -> Self:
         self._core.check_open()
@@ -191,22 +220,23 @@ class AsyncNode(NodeBase):
         core: Core | None = getattr(self, "_core", None)
         if core is None or core.forked:
             return
-        for loop, driver in self._drivers.items():
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(driver.stop)
+        for loop in list(self._drivers):
+            self._drop_driver(loop)
 
 
-class AsyncEvents(AsyncIterator[Event]):
+class AsyncEvents(Subscription, AsyncIterator[Event]):
     """A subscription to a node's events, from its creation until the node closes.
 
-    One coroutine at a time may wait on it. Up to 4,096 events are queued.
+    It begins with the changes after ``mesh``: earlier events are not repeated. One coroutine at a
+    time may wait on it; a second one gets ``BusyError``. Up to 4,096 events are queued. Cancelling a
+    coroutine that waits loses no event.
     """
 
-    __slots__ = ("_node", "_stream")
+    __slots__ = ("_node",)
 
     def __init__(self, node: AsyncNode, stream: EventStream) -> None:
+        super().__init__(stream)
         self._node = node
-        self._stream = stream
 
     def __aiter__(self) -> AsyncEvents:
         return self
@@ -217,7 +247,18 @@ class AsyncEvents(AsyncIterator[Event]):
             raise StopAsyncIteration
         return event
 
-    async def next(self) -> Event | None:
-        """Wait for an event; ``None`` once the node is closed."""
-        driver = self._node._driver()
-        return event_of(await driver.result(self._stream.begin_next(driver.completions)))
+    async def next(self, timeout: float | None = None) -> Event | None:
+        """Wait for an event; ``None`` once the node is closed.
+
+        Raises ``MeshageTimeout`` if no event arrives in time.
+        """
+        driver, deadline = self._node._driver(), Deadline(timeout)
+        token = self._stream.begin_wait(driver.completions)
+        try:
+            await driver.result(token, deadline, "no event arrived in time")
+        except MeshageTimeout:
+            event = event_of(self._stream.try_next())
+            if event is None:
+                raise
+            return event
+        return event_of(self._stream.try_next())

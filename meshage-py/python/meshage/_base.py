@@ -143,7 +143,7 @@ class NodeBase:
 
         A separate thread calls it. Up to 1,024 messages or 64 MiB wait for the callback. If it is
         too slow, messages are dropped and counted in ``stats()["net_snoops_dropped"]``. Exceptions
-        from the callback are logged.
+        from the callback are logged. Setting it raises ``ResourceError`` if the thread cannot start.
         """
         return None if self._snooper is None else self._snooper.callback
 
@@ -195,7 +195,8 @@ class NodeBase:
     def fileno(self) -> int:
         """A descriptor that is readable while a message waits, and once the node is closed.
 
-        The node owns it: do not read from it or close it.
+        The node owns it: do not read from it or close it. It stays open until the node object is
+        deleted. Raises ``ResourceError`` if the system has no free descriptor.
         """
         return self._core.fileno()
 
@@ -203,6 +204,12 @@ class NodeBase:
         """Start to close and return at once."""
         self._core.stop_snooping()
         self._core.close()
+
+    def _join_snooper(self, timeout: float) -> None:
+        """Wait until the thread of the snoop callback has ended, unless a call is in progress."""
+        snooper, self._snooper = self._snooper, None
+        if snooper is not None and not self._core.forked:
+            snooper.join(timeout)
 
     def __del__(self) -> None:
         core: Core | None = getattr(self, "_core", None)

@@ -10,7 +10,11 @@ from meshage._types import Outcome
 
 
 class MeshageError(Exception):
-    """The base class of all exceptions of this package."""
+    """The base class of all exceptions of this package.
+
+    Besides them, an argument of a wrong type raises ``TypeError``, a body that cannot be encoded
+    ``UnicodeEncodeError``, and a coroutine outside a running event loop ``RuntimeError``.
+    """
 
 
 class _OutcomeError(MeshageError):
@@ -55,6 +59,18 @@ class MessageTooLarge(MeshageError, ValueError):
 
 class InvalidArgument(MeshageError, ValueError):
     """A name, an address, a time or a number is invalid; the text gives the reason."""
+
+
+class ResourceError(MeshageError, OSError):
+    """The system refused a thread, a descriptor or memory; ``errno`` gives the reason."""
+
+
+class InternalError(MeshageError, RuntimeError):
+    """A bug of the library. Please report its text."""
+
+
+class BusyError(MeshageError, RuntimeError):
+    """Another thread or coroutine already waits on this object."""
 
 
 class DialError(MeshageError, ConnectionError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+from meshage._mesh import Mesh
 
 if TYPE_CHECKING:
     from meshage._meshage import EventStream
@@ -29,27 +31,61 @@ class EventKind(IntEnum):
     OVERFLOW = 7
     """The queue was full and events were dropped: take a new snapshot of the mesh."""
     DISCOVERY_FAILED = 8
-    """No solicitation can be sent, so that no other node can be found. The node goes on trying."""
+    """No solicitation could be sent: the node finds no others until the cause is removed."""
+
+
+class Departure(StrEnum):
+    """How a node departed; equal to the strings ``"left"`` and ``"failed"``."""
+
+    LEFT = "left"
+    """It was closed, and announced that it leaves."""
+    FAILED = "failed"
+    """It can no longer be reached, and did not announce that it leaves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event on the mesh, and the node that it concerns ("" if none)."""
+    """An event on the mesh."""
 
     kind: EventKind
     node: str = ""
+    """The name of the node that it concerns; empty if there is none."""
+    instance: int | None = None
+    """The incarnation of that node: a node that was restarted joins with another one."""
+    reason: str = ""
+    """Why it happened, in words, for example why a link ended; empty if there is no reason."""
+    departure: Departure | None = None
+    """With ``NODE_LEFT``, whether the node left in order or failed."""
 
 
-class Events(Iterator[Event]):
-    """A subscription to a node's events, from its creation until the node closes.
+class Subscription:
+    """The common base of ``Events`` and ``AsyncEvents``; not public."""
 
-    One thread at a time may wait on it. Up to 4,096 events are queued.
-    """
-
-    __slots__ = ("_stream",)
+    __slots__ = ("_mesh", "_stream")
 
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream
+        self._mesh: Mesh | None = None
+
+    @property
+    def mesh(self) -> Mesh:
+        """The topology at the moment of the subscription.
+
+        The events are the changes since then, each exactly once: no node is missed between the two.
+        """
+        if self._mesh is None:
+            self._mesh = Mesh(self._stream.mesh())
+        return self._mesh
+
+
+class Events(Subscription, Iterator[Event]):
+    """A subscription to a node's events, from its creation until the node closes.
+
+    It begins with the changes after ``mesh``: earlier events are not repeated. One thread at a time
+    may wait on it; a second one gets ``BusyError``. Up to 4,096 events are queued.
+    """
+
+    __slots__ = ()
 
     def __iter__(self) -> Events:
         return self
@@ -68,6 +104,14 @@ class Events(Iterator[Event]):
         return event_of(self._stream.next(timeout))
 
 
-def event_of(parts: tuple[int, str] | None) -> Event | None:
-    """Make an event from the core's kind and node name."""
-    return None if parts is None else Event(EventKind(parts[0]), parts[1])
+EventParts: TypeAlias = tuple[int, str, int | None, str, str | None]
+"""An event as the core passes it: the fields of ``Event``."""
+
+
+def event_of(parts: EventParts | None) -> Event | None:
+    """Make an event from its parts."""
+    if parts is None:
+        return None
+    kind, node, instance, reason, departure = parts
+    departed = None if departure is None else Departure(departure)
+    return Event(EventKind(kind), node, instance, reason, departed)

@@ -55,13 +55,13 @@ class LoopDriver:
         if left == 0:
             raise MeshageTimeout(RECEIVE_TIMED_OUT)
         if self._receive_fd < 0:
-            self._receive_fd = self._core.fileno()
+            self._receive_fd = self._core.borrow_descriptor()
             self.loop.add_reader(self._receive_fd, self._readable)
         future: asyncio.Future[None] = self.loop.create_future()
         self._receivers.append(future)
         timer = None
         if left is not None:
-            timer = self.loop.call_later(left, _expire, future)
+            timer = self.loop.call_later(left, _expire, future, RECEIVE_TIMED_OUT)
         try:
             await future
         except BaseException:
@@ -72,6 +72,8 @@ class LoopDriver:
         finally:
             if timer is not None:
                 timer.cancel()
+            if self._stopped and not self._receivers:
+                self._stop_receiving()
 
     def _readable(self) -> None:
         while self._receivers:
@@ -82,19 +84,31 @@ class LoopDriver:
         # No coroutine waits, and the descriptor stays readable: stop watching it until one does.
         self._stop_receiving()
 
-    async def result(self, token: int) -> Any:
-        """Wait for the result of an operation of the core. Cancellation cancels the operation."""
+    async def result(
+        self, token: int, deadline: Deadline | None = None, timed_out: str = "no result in time"
+    ) -> Any:
+        """Wait for the result of an operation of the core.
+
+        Cancellation and the deadline cancel the operation.
+        """
         if self._complete_fd < 0:
             self._complete_fd = self.completions.fileno()
             self.loop.add_reader(self._complete_fd, self._completed)
         future: asyncio.Future[Any] = self.loop.create_future()
         self._pending[token] = future
+        left = None if deadline is None else deadline.left(self.loop.time())
+        timer = None
+        if left is not None:
+            timer = self.loop.call_later(left, _expire, future, timed_out)
         try:
             return await future
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, MeshageTimeout):
+            # This does nothing if it was the operation that timed out.
             self.completions.cancel(token)
             raise
         finally:
+            if timer is not None:
+                timer.cancel()
             del self._pending[token]
             if self._stopped:
                 self._stop_completing()
@@ -112,7 +126,12 @@ class LoopDriver:
     def _stop_receiving(self) -> None:
         if self._receive_fd >= 0:
             self.loop.remove_reader(self._receive_fd)
+            self._return_descriptor()
+
+    def _return_descriptor(self) -> None:
+        if self._receive_fd >= 0:
             self._receive_fd = -1
+            self._core.return_descriptor()
 
     def _stop_completing(self) -> None:
         if self._complete_fd >= 0 and not self._pending:
@@ -122,6 +141,7 @@ class LoopDriver:
     def stop(self) -> None:
         """Detach from the loop. Waiting receivers are woken and find the node closed."""
         if self.loop.is_closed():
+            self.abandon()
             return
         self._stopped = True
         self._stop_receiving()
@@ -132,6 +152,11 @@ class LoopDriver:
                 future.set_result(None)
 
 
-def _expire(future: asyncio.Future[None]) -> None:
+    def abandon(self) -> None:
+        """Detach from a loop that is closed, which watches no descriptor any more."""
+        self._return_descriptor()
+
+
+def _expire(future: asyncio.Future[Any], text: str) -> None:
     if not future.done():
-        future.set_exception(MeshageTimeout(RECEIVE_TIMED_OUT))
+        future.set_exception(MeshageTimeout(text))

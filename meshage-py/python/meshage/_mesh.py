@@ -18,6 +18,10 @@ Edge = tuple[str, str]
 """A link between two nodes, in the order of their names."""
 
 
+SHOWN_MAX = 10
+"""The most nodes or links of a list that a ``repr`` shows."""
+
+
 @dataclass(frozen=True, slots=True)
 class MeshDiff:
     """The changes between two snapshots. It is false if there are none."""
@@ -26,6 +30,10 @@ class MeshDiff:
     nodes_removed: tuple[str, ...] = ()
     edges_added: tuple[Edge, ...] = ()
     edges_removed: tuple[Edge, ...] = ()
+
+    def __repr__(self) -> str:
+        fields = ("nodes_added", "nodes_removed", "edges_added", "edges_removed")
+        return f"MeshDiff({', '.join(f'{name}={_short(getattr(self, name))}' for name in fields)})"
 
     def __bool__(self) -> bool:
         changes = (self.nodes_added, self.nodes_removed, self.edges_added, self.edges_removed)
@@ -200,3 +208,11 @@ class Mesh(Mapping[str, tuple[str, ...]]):
 def _quote(name: str) -> str:
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _short(items: tuple[Any, ...]) -> str:
+    """As ``repr``, up to the limit."""
+    if len(items) <= SHOWN_MAX:
+        return repr(items)
+    shown = ", ".join(repr(item) for item in items[:SHOWN_MAX])
+    return f"({shown} and {len(items) - SHOWN_MAX} more)"

@@ -20,7 +20,8 @@ class Node(NodeBase):
 
     All methods may be called from any thread. A blocking call lets other threads run and handles
     Ctrl-C within 100 ms. If ``timeout`` is ``None``, a send waits for ``node.timeout``, a dial for
-    10 s, and any other call without a limit. A closed node raises ``NodeClosed``. In a forked child
+    10 s, and any other call without a limit. A call that receives with a ``timeout`` of 0 returns
+    what is there, or raises ``MeshageTimeout`` at once. A closed node raises ``NodeClosed``. In a forked child
     a node of the parent raises ``ForkError``.
     """
 
@@ -49,13 +50,12 @@ class Node(NodeBase):
     ) -> list[str]:
         """Send to the named nodes, wait until all have the message, and return their names.
 
-        With a ``timeout`` of 0 the message is sent and the call does not wait. An outcome is then
-        ``TIMEOUT``, which says that it is unknown, unless it is known at once: ``NO_ROUTE``, or
-        ``BUSY`` if the node's own queue is full.
-
-        With ``retry`` the send is repeated until the deadline, along the current route. Raises
-        ``SendError``, which has the outcome for each recipient; with one recipient also
-        ``MeshageTimeout`` or ``NoRoute``.
+        With ``retry`` the message is sent again, along the current route, to each recipient that
+        certainly lacks it, until the deadline: while a node joins or a queue is full. No recipient
+        gets it twice. With a ``timeout`` of 0 the message is sent, but the call does not wait for
+        acknowledgements: the outcome is ``Outcome.TIMEOUT``, which is unknown, unless it is certain
+        at once (no route, too large, a full queue). Raises ``SendError``, which has the outcome for
+        each recipient; with one recipient also ``MeshageTimeout`` or ``NoRoute``.
         """
         return self._core.set(recipients, body, timeout, retry)
 
@@ -100,25 +100,31 @@ class Node(NodeBase):
             return
 
     def events(self) -> Events:
-        """Subscribe to the node's events from now on."""
+        """Subscribe to the node's events from now on.
+
+        ``Events.mesh`` is the topology at this moment. Every later change is an event, so that no
+        node is missed between the two.
+        """
         return Events(self._core.events())
 
     def wait_for(self, nodes: int | Recipients, timeout: float | None = None) -> Mesh:
         """Wait until nodes are reachable and return the topology.
 
         A number is the size of the mesh, this node included. Raises ``MeshageTimeout``, whose
-        message names the missing nodes.
+        message names some of the missing nodes.
         """
         return Mesh(self._core.wait_for(nodes, timeout))
 
     def close(self) -> None:
         """Leave the mesh and wake all calls that wait in the node.
 
-        The node flushes for up to 2 s; ``close`` returns when this is done. Closing a closed node
-        does nothing.
+        The node flushes for up to 2 s; ``close`` returns when this is done and the node's threads
+        and descriptors are given back (the descriptor of ``fileno`` only with the node object).
+        Queued messages can still be received. Closing a closed node does nothing.
         """
         self._begin_close()
         self._core.join(CLOSE_SECONDS_MAX)
+        self._join_snooper(CLOSE_SECONDS_MAX)
 
     def __enter__(self) -> Self:
         self._core.check_open()

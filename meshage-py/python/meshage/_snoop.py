@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from meshage import _threads
+
 if TYPE_CHECKING:
     from meshage._meshage import Core, Message, SnoopQueue
 
@@ -22,26 +24,33 @@ class Snooper:
     a method of its owner.
     """
 
-    __slots__ = ("__weakref__", "_queue", "callback")
+    __slots__ = ("__weakref__", "_queue", "_thread", "callback", "is_calling")
 
     def __init__(self, core: Core, callback: Callable[[Message], None]) -> None:
         self.callback = callback
+        self.is_calling = False
         self._queue: SnoopQueue = core.snoop()
-        name = f"meshage-snoop-{core.name}"
         arguments = (self._queue, weakref.ref(self))
-        threading.Thread(target=_run, args=arguments, name=name, daemon=True).start()
+        try:
+            self._thread = _threads.start(
+                "calls the snoop callback", _run, arguments, f"meshage-snoop-{core.name}"
+            )
+        except BaseException:
+            core.stop_snooping()
+            raise
 
     def stop(self) -> None:
         """End the queue without waiting for a call that is in progress."""
         self._queue.end()
 
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended, unless a call is in progress."""
+        if not self.is_calling and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
 
 def _run(queue: SnoopQueue, snooper: weakref.ref[Snooper]) -> None:
-    while messages := queue.take():
-        if not _call(messages, snooper):
-            return
-        # Keep no reference while waiting for more messages.
-        del messages
+    _threads.each_batch(queue, lambda messages: _call(messages, snooper))
 
 
 def _call(messages: list[Message], snooper: weakref.ref[Snooper]) -> bool:
@@ -49,9 +58,11 @@ def _call(messages: list[Message], snooper: weakref.ref[Snooper]) -> bool:
     alive = snooper()
     if alive is None:
         return False
+    alive.is_calling = True
     for message in messages:
         try:
             alive.callback(message)
         except Exception:
             _log.exception("the snoop callback raised an exception for %r", message)
+    alive.is_calling = False
     return True

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until, timeout, timeout_at};
 use tracing::Instrument as _;
 
+use super::events::Publication;
 use super::input::{NETWORK_EVENTS_MAX, NetworkEvent, Request};
 use super::links::Links;
 use super::network_watch::NetworkWatch;
@@ -332,13 +333,18 @@ impl Driver {
                 },
             }
         }
+        if !self.fib_outdated && notifications.is_empty() {
+            return;
+        }
+        let shared = self.shared.clone();
+        let mut publication = shared.subscriptions.publication();
         if std::mem::take(&mut self.fib_outdated) {
             let fib = self.links.fib(self.routes.clone());
             self.shared.plane.install(fib, clock::now());
             self.shared.installs.notify_waiters();
         }
         for notification in notifications {
-            self.notify(notification);
+            self.notify(notification, &mut publication);
         }
     }
 
@@ -377,7 +383,10 @@ impl Driver {
                 self.routes = routes;
                 self.fib_outdated = true;
             }
-            Output::Event(event) => notifications.push(Notification::Event(event)),
+            Output::Event(event) => {
+                log(&event);
+                notifications.push(Notification::Event(event));
+            }
             Output::Reply { request, reply } => {
                 notifications.push(Notification::Reply(request, reply));
             }
@@ -394,12 +403,10 @@ impl Driver {
         }
     }
 
-    fn notify(&mut self, notification: Notification) {
+    fn notify(&mut self, notification: Notification, publication: &mut Publication<'_>) {
         match notification {
             Notification::Event(event) => {
-                log(&event);
-                let dropped = &self.shared.counters.net_events_dropped;
-                self.shared.subscriptions.publish(&event, dropped);
+                publication.publish(&event, &self.shared.counters.net_events_dropped);
             }
             Notification::Reply(request, reply) => {
                 if let Some(sender) = self.replies.remove(&request) {

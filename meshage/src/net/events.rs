@@ -48,11 +48,11 @@ impl Subscription {
         self.lock().take()
     }
 
-    /// Changes the queue, then wakes its waiter.
-    fn change(&self, change: impl FnOnce(&mut Queue)) {
+    /// Ends the queue, then wakes its waiter.
+    fn close(&self) {
         let waker = {
             let mut queue = self.lock();
-            change(&mut queue);
+            queue.closed = true;
             queue.waker.take()
         };
         if let Some(waker) = waker {
@@ -93,34 +93,63 @@ impl Subscriptions {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a subscription. If the node is closed, the subscription has already ended.
-    pub(crate) fn subscribe(&self, closed: impl FnOnce() -> bool) -> Arc<Subscription> {
+    /// Adds a subscription, and calls `snapshot` at that moment: no [`Publication`] is open then.
+    /// If the node is closed, the subscription has already ended.
+    pub(crate) fn subscribe<R>(
+        &self,
+        closed: impl FnOnce() -> bool,
+        snapshot: impl FnOnce() -> R,
+    ) -> (Arc<Subscription>, R) {
         let subscription = Arc::new(Subscription::default());
         let mut all = self.lock();
         all.retain(|subscription| subscription.strong_count() > 0);
         all.push(Arc::downgrade(&subscription));
+        let snapshot = snapshot();
         if closed() {
-            subscription.change(|queue| queue.closed = true);
+            subscription.close();
         }
-        subscription
+        (subscription, snapshot)
     }
 
-    /// Queues an event for every subscription.
-    pub(crate) fn publish(&self, event: &Event, dropped: &Counter) {
-        for subscription in self.lock().iter().filter_map(Weak::upgrade) {
-            subscription.change(|queue| {
-                if !queue.push(event) {
-                    dropped.one();
-                }
-            });
-        }
+    /// Opens a publication. Every new subscription waits until it is dropped.
+    pub(crate) fn publication(&self) -> Publication<'_> {
+        Publication { subscriptions: Some(self.lock()), wakers: Vec::new() }
     }
 
     /// Ends every subscription.
     pub(crate) fn close(&self) {
-        for subscription in self.lock().iter().filter_map(Weak::upgrade) {
-            subscription.change(|queue| queue.closed = true);
+        let all: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        all.iter().for_each(|subscription| subscription.close());
+    }
+}
+
+/// A change of the mesh and its events, in one step for the subscriptions: a subscription is added
+/// before both or after both. Its snapshot therefore agrees with the events that follow.
+pub(crate) struct Publication<'a> {
+    /// `Some` until the publication is dropped.
+    subscriptions: Option<MutexGuard<'a, Vec<Weak<Subscription>>>>,
+    /// Woken after the lock is released, because a waker may be code of the application.
+    wakers: Vec<Waker>,
+}
+
+impl Publication<'_> {
+    /// Queues an event for every subscription.
+    pub(crate) fn publish(&mut self, event: &Event, dropped: &Counter) {
+        let subscriptions = self.subscriptions.iter().flat_map(|all| all.iter());
+        for subscription in subscriptions.filter_map(Weak::upgrade) {
+            let mut queue = subscription.lock();
+            if !queue.push(event) {
+                dropped.one();
+            }
+            self.wakers.extend(queue.waker.take());
         }
+    }
+}
+
+impl Drop for Publication<'_> {
+    fn drop(&mut self) {
+        self.subscriptions = None;
+        self.wakers.drain(..).for_each(Waker::wake);
     }
 }
 
@@ -131,10 +160,10 @@ mod tests {
     #[test]
     fn a_full_queue_ends_with_one_overflow() {
         let subscriptions = Subscriptions::default();
-        let subscription = subscriptions.subscribe(|| false);
+        let subscription = subscriptions.subscribe(|| false, || ()).0;
         let dropped = Counter::default();
         for _ in 0..EVENTS_MAX + 10 {
-            subscriptions.publish(&Event::Topology, &dropped);
+            subscriptions.publication().publish(&Event::Topology, &dropped);
         }
         let mut received = Vec::new();
         while let Some(event) = subscription.try_next() {
@@ -142,20 +171,20 @@ mod tests {
         }
         assert_eq!(received.len(), EVENTS_MAX + 1);
         assert_eq!(received.last(), Some(&Event::Overflow));
-        subscriptions.publish(&Event::Topology, &dropped);
+        subscriptions.publication().publish(&Event::Topology, &dropped);
         assert_eq!(subscription.try_next(), Some(Event::Topology));
     }
 
     #[test]
     fn a_closed_subscription_returns_its_events_and_then_ends() {
         let subscriptions = Subscriptions::default();
-        let subscription = subscriptions.subscribe(|| false);
-        subscriptions.publish(&Event::Topology, &Counter::default());
+        let subscription = subscriptions.subscribe(|| false, || ()).0;
+        subscriptions.publication().publish(&Event::Topology, &Counter::default());
         subscriptions.close();
         let mut cx = Context::from_waker(Waker::noop());
         assert_eq!(subscription.poll_next(&mut cx), Poll::Ready(Some(Event::Topology)));
         assert_eq!(subscription.poll_next(&mut cx), Poll::Ready(None));
-        let late = subscriptions.subscribe(|| true);
+        let late = subscriptions.subscribe(|| true, || ()).0;
         assert_eq!(late.poll_next(&mut cx), Poll::Ready(None));
     }
 }

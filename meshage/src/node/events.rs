@@ -10,12 +10,16 @@ use super::handle::Node;
 use crate::event::Event;
 use crate::message::Message;
 use crate::net::events::Subscription;
+use crate::route::RouteTable;
+use crate::topology::Mesh;
 
 impl Node {
-    /// Subscribes to the events from now on.
+    /// Subscribes to the events from now on. [`Events::mesh`] is the topology at this moment.
     pub fn events(&self) -> Events {
         let is_closed = || self.shared.is_closed();
-        Events { subscription: self.shared.subscriptions.subscribe(is_closed) }
+        let routes = || self.shared.plane.fib().routes.clone();
+        let (subscription, routes) = self.shared.subscriptions.subscribe(is_closed, routes);
+        Events { subscription, routes }
     }
 
     /// Calls `snoop` for every complete message that this node forwards and does not receive, from
@@ -35,11 +39,30 @@ impl Node {
 
 /// A subscription to a node's events. It holds up to [`super::EVENTS_MAX`] events, then one
 /// [`Event::Overflow`].
+///
+/// ```
+/// # use meshage::{event::Event, node::Node, topology::Mesh};
+/// # fn track(_: &Mesh) {}
+/// # async fn example(node: Node) {
+/// let mut events = node.events();
+/// track(&events.mesh()); // the nodes that are here
+/// while let Some(event) = events.next().await {
+///     // … and every later change: no node is missed between the two.
+/// }
+/// # }
+/// ```
 pub struct Events {
     subscription: Arc<Subscription>,
+    routes: Arc<RouteTable>,
 }
 
 impl Events {
+    /// The topology at the moment of the subscription. The events are the changes since then, each
+    /// exactly once.
+    pub fn mesh(&self) -> Mesh {
+        self.routes.mesh()
+    }
+
     /// Waits for an event. Returns `None` once the node is closed and all events were taken.
     pub async fn next(&mut self) -> Option<Event> {
         std::future::poll_fn(|cx| self.subscription.poll_next(cx)).await

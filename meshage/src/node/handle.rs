@@ -142,6 +142,10 @@ impl Node {
         limit: Duration,
         passed: impl Future<Output = ()>,
     ) -> Result<NodeName, DialError> {
+        // A closed node may have no runtime any more, and the timer of the limit needs one.
+        if self.is_closed() {
+            return Err(DialError::Closed);
+        }
         let address = address.to_owned();
         let (request, reply) = self.shared.request(|request| Command::Dial { request, address });
         let mut cancel = DropGuard::new(|| self.shared.command(Command::CancelDial { request }));

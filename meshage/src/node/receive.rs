@@ -55,16 +55,18 @@ impl Node {
     /// # Errors
     /// The system's error if it has no free descriptor.
     pub fn recv_fd(&self) -> std::io::Result<RawDescriptor> {
-        let sink = self.shared.plane.sink();
-        let wakeup_fd = match sink.wakeup_fd.get() {
-            Some(wakeup_fd) => wakeup_fd,
-            None => {
-                let new = WakeupFd::new()?;
-                sink.wakeup_fd.get_or_init(|| new)
-            }
-        };
+        let wakeup_fd = self.shared.plane.sink().wakeup_fd.get_or_init(WakeupFd::default);
+        let descriptor = wakeup_fd.open()?;
         wakeup_fd.sync(|| self.shared.is_readable());
-        Ok(wakeup_fd.descriptor())
+        Ok(descriptor)
+    }
+
+    /// Closes the wakeup descriptor, which otherwise stays open until the last clone of the node is
+    /// dropped. Nothing may wait for it any more. [`Node::recv_fd`] opens a new one.
+    pub fn release_recv_fd(&self) {
+        if let Some(wakeup_fd) = self.shared.plane.sink().wakeup_fd.get() {
+            wakeup_fd.release();
+        }
     }
 }
 
