@@ -466,7 +466,9 @@ void meshage_node_close(meshage_node *node);
 // Other threads may be waiting in the node: their calls return CLOSED. No call with this handle
 // may *begin* after this one: stop the calling threads first, or close the node and free it when
 // they have ended. In a forked child: frees what can be freed there, and leaves the parent's node
-// as it is. May be called at the end of a thread or of the program, as by `atexit`.
+// as it is. May be called at the end of a thread or of the program, as by `atexit`. A callback that
+// calls exit(3) makes those handlers run inside the callback: the program then ends before the
+// other thread has flushed what was sent last.
 void meshage_node_free(meshage_node *node);
 
 // Returns the node's name; NULL for NULL. Borrowed: valid as long as the node.
@@ -562,7 +564,9 @@ meshage_status meshage_send_options_timeout(meshage_send_options *options, int32
 
 // Sets whether the send is retried until its timeout: a message that finds no route, or whose
 // route breaks, is sent again along the route at that time, so that NO_ROUTE and LOST do not end
-// the send. No node receives a message twice. Default: false.
+// the send. No node receives a message twice. (A full queue at a receiver is tried again until the
+// timeout in any case.) With a timeout of 0 the call returns at once, with TIMEOUT also for a node
+// without a route, and the message is retried for up to 10 s. Default: false.
 //
 // Errors: NULL.
 meshage_status meshage_send_options_retry(meshage_send_options *options, bool retry);
@@ -575,9 +579,9 @@ void meshage_send_options_free(meshage_send_options *options);
 // name is skipped. The body is copied; it may be NULL if `len` is 0.
 //
 // If `timeout_ms` is 0, the message is sent and the call does not wait. An outcome is then TIMEOUT,
-// which says that it is unknown, unless it is known at once: NO_ROUTE, or BUSY if the local queue
-// is full. It is never OK. The message stays on its way for up to 10 s; closing the node flushes
-// it.
+// which says that it is unknown, unless it is known at once: NO_ROUTE, or BUSY if the node's own
+// queue is full, so that nothing was sent. It is never OK. The message stays on its way for up to
+// 10 s; closing the node flushes it.
 //
 // `*report` has one entry for each recipient; free it with `meshage_report_free`. `report` may be
 // NULL. It is filled whenever the message was sent: on OK and PARTIAL, and if the status is that
@@ -585,8 +589,7 @@ void meshage_send_options_free(meshage_send_options *options);
 //
 // Errors: NULL; INVALID (no recipients, a name that is not valid, the time); UTF8; SELF (the
 // sender is the only recipient); NO_ROUTE, TIMEOUT, BUSY, LOST (with one recipient); PARTIAL (with
-// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns early when
-// the node is closed.
+// several); TOO_LARGE; CLOSED; FORKED. Blocks; returns early when the node is closed.
 meshage_status meshage_set(meshage_node *node,
                            const char *const *recipients,
                            size_t count,

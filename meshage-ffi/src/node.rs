@@ -59,7 +59,9 @@ pub unsafe extern "C" fn meshage_node_close(node: *mut meshage_node) {
 /// Other threads may be waiting in the node: their calls return CLOSED. No call with this handle
 /// may *begin* after this one: stop the calling threads first, or close the node and free it when
 /// they have ended. In a forked child: frees what can be freed there, and leaves the parent's node
-/// as it is. May be called at the end of a thread or of the program, as by `atexit`.
+/// as it is. May be called at the end of a thread or of the program, as by `atexit`. A callback that
+/// calls exit(3) makes those handlers run inside the callback: the program then ends before the
+/// other thread has flushed what was sent last.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_free(node: *mut meshage_node) {
     if node.is_null() {

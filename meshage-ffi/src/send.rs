@@ -87,7 +87,9 @@ pub extern "C" fn meshage_send_options_timeout(
 
 /// Sets whether the send is retried until its timeout: a message that finds no route, or whose
 /// route breaks, is sent again along the route at that time, so that NO_ROUTE and LOST do not end
-/// the send. No node receives a message twice. Default: false.
+/// the send. No node receives a message twice. (A full queue at a receiver is tried again until the
+/// timeout in any case.) With a timeout of 0 the call returns at once, with TIMEOUT also for a node
+/// without a route, and the message is retried for up to 10 s. Default: false.
 ///
 /// Errors: NULL.
 #[unsafe(no_mangle)]
@@ -128,9 +130,9 @@ fn send(
 /// name is skipped. The body is copied; it may be NULL if `len` is 0.
 ///
 /// If `timeout_ms` is 0, the message is sent and the call does not wait. An outcome is then TIMEOUT,
-/// which says that it is unknown, unless it is known at once: NO_ROUTE, or BUSY if the local queue
-/// is full. It is never OK. The message stays on its way for up to 10 s; closing the node flushes
-/// it.
+/// which says that it is unknown, unless it is known at once: NO_ROUTE, or BUSY if the node's own
+/// queue is full, so that nothing was sent. It is never OK. The message stays on its way for up to
+/// 10 s; closing the node flushes it.
 ///
 /// `*report` has one entry for each recipient; free it with `meshage_report_free`. `report` may be
 /// NULL. It is filled whenever the message was sent: on OK and PARTIAL, and if the status is that
@@ -138,8 +140,7 @@ fn send(
 ///
 /// Errors: NULL; INVALID (no recipients, a name that is not valid, the time); UTF8; SELF (the
 /// sender is the only recipient); NO_ROUTE, TIMEOUT, BUSY, LOST (with one recipient); PARTIAL (with
-/// several); TOO_LARGE; AGAIN (the local queue is full); CLOSED; FORKED. Blocks; returns early when
-/// the node is closed.
+/// several); TOO_LARGE; CLOSED; FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_set(
     node: *mut meshage_node,

@@ -456,3 +456,16 @@ async fn a_snapshot_and_the_events_after_it_contain_every_change_exactly_once() 
         assert_eq!(nodes.len(), 11, "{nodes:?}");
     }
 }
+
+#[tokio::test]
+async fn a_dial_without_time_is_not_begun() {
+    let a = node("a").await;
+    let b = node("b").await;
+    for _ in 0..20 {
+        let dialled = a.dial_timeout(&address(&b), Duration::ZERO).await;
+        assert_eq!(dialled, Err(DialError::Timeout(Duration::ZERO)));
+    }
+    let invalid = a.dial_timeout("not an address:x", Duration::ZERO).await;
+    assert!(matches!(invalid, Err(DialError::Address(..))), "{invalid:?}");
+    assert!(a.peers().is_empty());
+}

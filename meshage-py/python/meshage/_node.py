@@ -32,7 +32,8 @@ class Node(NodeBase):
 
         A link-local address has a zone: ``fe80::1%eth0``.
 
-        Raises ``DialError`` if no node answers or if one of the two nodes refuses the link.
+        Raises ``DialError`` if no node answers or if one of the two nodes refuses the link. With a
+        ``timeout`` of 0 nothing is dialled, because a dial takes at least a round trip.
         """
         self._core.dial(address, timeout)
 
@@ -51,11 +52,12 @@ class Node(NodeBase):
         """Send to the named nodes, wait until all have the message, and return their names.
 
         With ``retry`` the message is sent again, along the current route, to each recipient that
-        certainly lacks it, until the deadline: while a node joins or a queue is full. No recipient
-        gets it twice. With a ``timeout`` of 0 the message is sent, but the call does not wait for
+        lacks it, until the deadline: while it has no route or its route breaks. No recipient gets it
+        twice. With a ``timeout`` of 0 the message is sent, but the call does not wait for
         acknowledgements: the outcome is ``Outcome.TIMEOUT``, which is unknown, unless it is certain
-        at once (no route, too large, a full queue). Raises ``SendError``, which has the outcome for
-        each recipient; with one recipient also ``MeshageTimeout`` or ``NoRoute``.
+        at once (no route, too large, a full queue); with ``retry`` an unknown node is retried for up
+        to 10 s. Raises ``SendError``, which has the outcome for each recipient; with one recipient
+        also ``MeshageTimeout`` or ``NoRoute``.
         """
         return self._core.set(recipients, body, timeout, retry)
 

@@ -271,12 +271,15 @@ impl<S: Sink> Plane<S> {
         self.lock().next_deadline()
     }
 
-    /// Accepts no more sends. Outstanding sends continue until [`Plane::close`]; `visit` is called
-    /// with the completion of each, while the lock is held.
-    pub fn stop(&self, visit: impl FnMut(&mut S::Completion)) {
-        let mut state = self.lock();
-        state.stopped = true;
-        state.sends.completions().for_each(visit);
+    /// Accepts no more sends. Outstanding sends continue until [`Plane::close`], except those that
+    /// wait for a route: they end with [`NoRoute`](crate::message::Outcome::NoRoute). `visit` is
+    /// called before with the completion of each, while the lock is held.
+    pub fn stop(&self, now: Instant, visit: impl FnMut(&mut S::Completion)) {
+        self.run(|state| {
+            state.stopped = true;
+            state.sends.completions().for_each(visit);
+            state.sends.stop_waiting_for_routes(now);
+        });
     }
 
     /// Whether no send is outstanding, and all acknowledgements are queued. The application may

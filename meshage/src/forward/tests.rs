@@ -398,7 +398,7 @@ fn a_closed_plane_completes_every_send_and_accepts_no_more() {
     let harness = Harness::new(PAIR);
     let sent = harness.set("a", &["b"], "hello");
     let mut waiting = 0;
-    harness.plane("a").stop(|_| waiting += 1);
+    harness.plane("a").stop(harness.now.get(), |_| waiting += 1);
     assert_eq!(waiting, 1);
     let refused = harness.send_until("a", Outgoing::set([node("b")], "late"), None).err();
     assert_eq!(refused, Some(SendError::Closed));
@@ -406,6 +406,16 @@ fn a_closed_plane_completes_every_send_and_accepts_no_more() {
     harness.plane("a").close();
     let done = harness.plane("a").sink().done.lock().expect("sane");
     assert_eq!(done[&sent.token], Err(SendError::Closed));
+}
+
+#[test]
+fn a_closing_plane_does_not_wait_for_a_route() {
+    let harness = Harness::new(PAIR);
+    let sent = harness.send("a", Outgoing::set([node("unknown")], "hello").retry(true));
+    assert!(!harness.plane("a").is_idle());
+    harness.plane("a").stop(harness.now.get(), |_| ());
+    assert!(harness.plane("a").is_idle());
+    assert_eq!(harness.outcomes("a", &sent), [Outcome::NoRoute]);
 }
 
 #[test]

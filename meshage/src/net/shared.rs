@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     /// The TCP port on which it listens.
     pub(crate) port: u16,
     /// The port to dial if an address does not name one.
-    pub(super) port_default: u16,
+    pub(crate) port_default: u16,
     pub(crate) plane: Plane<NodeSink<Self>>,
     pub(super) counters: Arc<Counters>,
     pub(crate) resolver: Resolver,
@@ -215,7 +215,7 @@ impl Shared {
         if self.advance(NodeState::Closing) {
             // Waiters return now. Callbacks run after the flush, with the result of their send.
             let mut waiters = Vec::new();
-            self.plane.stop(|completion| waiters.extend(completion.release()));
+            self.plane.stop(clock::now(), |completion| waiters.extend(completion.release()));
             for waiter in waiters {
                 waiter.resolve(Err(SendError::Closed));
             }

@@ -123,7 +123,8 @@ impl Node {
         self.dial_timeout(address, net::DIAL_TIMEOUT).await
     }
 
-    /// As [`Node::dial`], with a shorter time limit. A dial ends after 10 s at the latest.
+    /// As [`Node::dial`], with a shorter time limit. A dial ends after 10 s at the latest. With a
+    /// limit of 0 nothing is dialled, because a dial takes at least a round trip.
     ///
     /// # Errors
     /// [`DialError`].
@@ -145,6 +146,12 @@ impl Node {
         // A closed node may have no runtime any more, and the timer of the limit needs one.
         if self.is_closed() {
             return Err(DialError::Closed);
+        }
+        // A dial takes a round trip at least, so without any time it is not begun.
+        if limit.is_zero() {
+            let invalid = |why: &str| DialError::Address(address.into(), why.into());
+            crate::address::split(address, self.shared.port_default).map_err(invalid)?;
+            return Err(DialError::Timeout(limit));
         }
         let address = address.to_owned();
         let (request, reply) = self.shared.request(|request| Command::Dial { request, address });

@@ -39,8 +39,9 @@ impl Sim {
         }
         self.trace_hash.line(self.now, || format!("close {}", host_id.0));
         let until = self.now + CLOSE_TIME_MAX;
+        let now = self.instant();
         if let Some(incarnation) = self.incarnation(host_id) {
-            incarnation.plane.stop(|_| ());
+            incarnation.plane.stop(now, |_| ());
             let number = incarnation.number;
             self.check_flush(host_id, number, until);
         }
@@ -73,8 +74,9 @@ impl Sim {
         if !self.is_running(host_id) {
             return;
         }
+        let now = self.instant();
         if let Some(incarnation) = self.incarnation(host_id) {
-            incarnation.plane.stop(|_| ());
+            incarnation.plane.stop(now, |_| ());
             incarnation.plane.close();
         }
         self.command(host_id, Command::Close);

@@ -226,6 +226,22 @@ impl<C> OutstandingSends<C> {
         }
     }
 
+    /// Completes what waits for a route, because the node closes and will not find one. Nothing of
+    /// it was sent, so the outcome is certain.
+    pub(in crate::forward) fn stop_waiting_for_routes(&mut self, now: Instant) {
+        for flow_index in self.active.iter().copied().collect::<Vec<_>>() {
+            if self.cached_route(flow_index).link.is_some() {
+                continue;
+            }
+            for channel in Channel::ALL {
+                let flow = &mut self.flows[flow_index].channels[channel.index()];
+                flow.entries.iter_mut().for_each(|entry| entry.retry = false);
+                self.reroute(flow_index, channel, false, false);
+                self.resume_channel(flow_index, channel, now);
+            }
+        }
+    }
+
     fn reroute(
         &mut self,
         flow_index: usize,
