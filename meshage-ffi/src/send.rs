@@ -38,6 +38,7 @@ pub type meshage_report_cb = Option<
 
 /// The options of a send. Not thread-safe while it is changed; any number of sends may use it at
 /// once.
+#[derive(Clone, Copy)]
 pub struct meshage_send_options {
     timeout: Wait,
     retry: bool,
@@ -51,8 +52,13 @@ impl meshage_send_options {
         Ok(Self { timeout: Wait::parse(timeout_ms)?, ..Self::DEFAULTS })
     }
 
+    /// The options that the caller passed; the defaults for NULL.
+    fn given(options: Option<&Self>) -> Self {
+        options.copied().unwrap_or(Self::DEFAULTS)
+    }
+
     /// Sets the options of a message.
-    fn apply(&self, outgoing: Outgoing) -> Outgoing {
+    fn apply(self, outgoing: Outgoing) -> Outgoing {
         let outgoing = outgoing.retry(self.retry);
         match self.timeout {
             Wait::Default => outgoing,
@@ -110,19 +116,42 @@ pub unsafe extern "C" fn meshage_send_options_free(options: *mut meshage_send_op
     unsafe { free(options) }
 }
 
-/// Sends a message, waits for the acknowledgements, and returns the report in `out`.
-fn send(
-    node: &meshage_node,
-    outgoing: Outgoing,
-    options: &meshage_send_options,
-    out: Option<&mut *mut meshage_report>,
-) -> Result<(), Failure> {
-    let report = node.node.send(options.apply(outgoing))?;
-    let result = to_result(&report);
-    if let Some(out) = out {
-        *out = meshage_report::new_raw(report);
-    }
-    result
+/// Sends a message, waits for the acknowledgements, and returns the report in `*report`. The message
+/// is read first, then the options.
+///
+/// # Safety
+/// As [`meshage_node::enter`]; `report` is NULL or may be written to.
+unsafe fn send(
+    node: *mut meshage_node,
+    report: *mut *mut meshage_report,
+    outgoing: impl FnOnce() -> Result<Outgoing, Failure>,
+    options: impl FnOnce() -> Result<meshage_send_options, Failure>,
+) -> meshage_status {
+    // SAFETY: the caller's promise.
+    let (out, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
+    call(node, |node| {
+        let outgoing = outgoing()?;
+        let report = node.node.send(options()?.apply(outgoing))?;
+        let result = to_result(&report);
+        if let Some(out) = out {
+            *out = meshage_report::new_raw(report);
+        }
+        result
+    })
+}
+
+/// A message with the named recipients, from its parts as C passes them.
+///
+/// # Safety
+/// As [`names`] and [`body`].
+unsafe fn outgoing_set(
+    recipients: *const *const c_char,
+    count: usize,
+    body: *const c_void,
+    len: usize,
+) -> Result<Outgoing, Failure> {
+    // SAFETY: the caller's promise.
+    unsafe { Ok(Outgoing::set(names(recipients, count, "recipients")?, self::body(body, len)?)) }
 }
 
 /// Sends a body to the named nodes and waits until all have acknowledged it, which means that it is
@@ -152,14 +181,10 @@ pub unsafe extern "C" fn meshage_set(
     report: *mut *mut meshage_report,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
-    call(node, |node| {
-        // SAFETY: the caller's promise.
-        let (recipients, body) =
-            unsafe { (names(recipients, count, "recipients")?, self::body(body, len)?) };
-        let options = meshage_send_options::timed(timeout_ms)?;
-        send(node, Outgoing::set(recipients, body), &options, report)
-    })
+    unsafe {
+        let outgoing = || outgoing_set(recipients, count, body, len);
+        send(node, report, outgoing, || meshage_send_options::timed(timeout_ms))
+    }
 }
 
 /// As `meshage_set`, with options; NULL stands for the defaults.
@@ -177,14 +202,10 @@ pub unsafe extern "C" fn meshage_set_with(
     report: *mut *mut meshage_report,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
-    call(node, |node| {
-        // SAFETY: the caller's promise.
-        let (recipients, body) =
-            unsafe { (names(recipients, count, "recipients")?, self::body(body, len)?) };
-        let options = options.unwrap_or(&meshage_send_options::DEFAULTS);
-        send(node, Outgoing::set(recipients, body), options, report)
-    })
+    unsafe {
+        let outgoing = || outgoing_set(recipients, count, body, len);
+        send(node, report, outgoing, || Ok(meshage_send_options::given(options)))
+    }
 }
 
 /// Sends a body to all nodes that are reachable now and waits until all have acknowledged it. If
@@ -202,13 +223,10 @@ pub unsafe extern "C" fn meshage_broadcast(
     report: *mut *mut meshage_report,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
-    call(node, |node| {
-        // SAFETY: the caller's promise.
-        let body = unsafe { self::body(body, len)? };
-        let options = meshage_send_options::timed(timeout_ms)?;
-        send(node, Outgoing::broadcast(body), &options, report)
-    })
+    unsafe {
+        let outgoing = || Ok(Outgoing::broadcast(self::body(body, len)?));
+        send(node, report, outgoing, || meshage_send_options::timed(timeout_ms))
+    }
 }
 
 /// As `meshage_broadcast`, with options; NULL stands for the defaults. Retries concern the nodes
@@ -224,13 +242,10 @@ pub unsafe extern "C" fn meshage_broadcast_with(
     report: *mut *mut meshage_report,
 ) -> meshage_status {
     // SAFETY: the caller's promise.
-    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
-    call(node, |node| {
-        // SAFETY: the caller's promise.
-        let body = unsafe { self::body(body, len)? };
-        let options = options.unwrap_or(&meshage_send_options::DEFAULTS);
-        send(node, Outgoing::broadcast(body), options, report)
-    })
+    unsafe {
+        let outgoing = || Ok(Outgoing::broadcast(self::body(body, len)?));
+        send(node, report, outgoing, || Ok(meshage_send_options::given(options)))
+    }
 }
 
 /// Returns in `*out` the nodes to which a broadcast would be sent now, sorted by name. Free it with
@@ -259,12 +274,9 @@ pub unsafe extern "C" fn meshage_send(
     timeout_ms: i32,
     report: *mut *mut meshage_report,
 ) -> meshage_status {
+    let outgoing = || Ok(required(message, "message")?.outgoing());
     // SAFETY: the caller's promise.
-    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
-    call(node, |node| {
-        let outgoing = required(message, "message")?.outgoing();
-        send(node, outgoing, &meshage_send_options::timed(timeout_ms)?, report)
-    })
+    unsafe { send(node, report, outgoing, || meshage_send_options::timed(timeout_ms)) }
 }
 
 /// As `meshage_send`, with options; NULL stands for the defaults.
@@ -277,19 +289,16 @@ pub unsafe extern "C" fn meshage_send_with(
     options: Option<&meshage_send_options>,
     report: *mut *mut meshage_report,
 ) -> meshage_status {
+    let outgoing = || Ok(required(message, "message")?.outgoing());
     // SAFETY: the caller's promise.
-    let (report, node) = unsafe { (out(report, ptr::null_mut()), meshage_node::enter(node)) };
-    call(node, |node| {
-        let outgoing = required(message, "message")?.outgoing();
-        send(node, outgoing, options.unwrap_or(&meshage_send_options::DEFAULTS), report)
-    })
+    unsafe { send(node, report, outgoing, || Ok(meshage_send_options::given(options))) }
 }
 
 /// Starts to send a message. `cb` receives the result.
 fn start(
     node: &Arc<meshage_node>,
     message: Option<&meshage_message>,
-    options: &meshage_send_options,
+    options: meshage_send_options,
     (cb, user_data): (meshage_report_cb, *mut c_void),
     op: Option<&mut *mut meshage_op>,
 ) -> Result<(), Failure> {
@@ -341,7 +350,7 @@ pub unsafe extern "C" fn meshage_send_async(
     // SAFETY: the caller's promise.
     let (op, node) = unsafe { (out(op, ptr::null_mut()), meshage_node::enter(node)) };
     call(node, |node| {
-        start(node, message, &meshage_send_options::timed(timeout_ms)?, (cb, user_data), op)
+        start(node, message, meshage_send_options::timed(timeout_ms)?, (cb, user_data), op)
     })
 }
 
@@ -360,8 +369,7 @@ pub unsafe extern "C" fn meshage_send_async_with(
     // SAFETY: the caller's promise.
     let (op, node) = unsafe { (out(op, ptr::null_mut()), meshage_node::enter(node)) };
     call(node, |node| {
-        let options = options.unwrap_or(&meshage_send_options::DEFAULTS);
-        start(node, message, options, (cb, user_data), op)
+        start(node, message, meshage_send_options::given(options), (cb, user_data), op)
     })
 }
 

@@ -24,6 +24,20 @@ fn accepted<F>(
     Ok(callback)
 }
 
+/// Has `set` set the callback of a node, `None` to remove it.
+///
+/// # Safety
+/// As [`meshage_node::enter`].
+unsafe fn subscribe<F>(
+    node: *mut meshage_node,
+    callback: Callback<Option<F>>,
+    set: impl FnOnce(&Arc<meshage_node>, Option<Callback<F>>) -> Result<(), Failure>,
+) -> meshage_status {
+    // SAFETY: the caller's promise.
+    let node = unsafe { meshage_node::enter(node) };
+    call(node, |node| set(node, accepted(node, callback)?))
+}
+
 /// Puts a callback of the dispatch thread into its slot.
 fn set<F>(
     node: &Arc<meshage_node>,
@@ -59,11 +73,11 @@ pub unsafe extern "C" fn meshage_on_message(
 ) -> meshage_status {
     let callback = Callback::new(cb, user_data, drop);
     // SAFETY: the caller's promise.
-    let node = unsafe { meshage_node::enter(node) };
-    call(node, |node| {
-        let callback = accepted(node, callback)?;
-        set(node, |callbacks| &callbacks.message, callback, None)
-    })
+    unsafe {
+        subscribe(node, callback, |node, callback| {
+            set(node, |callbacks| &callbacks.message, callback, None)
+        })
+    }
 }
 
 /// Sets the callback for messages in transit. `cb` is called with every complete message that the
@@ -87,11 +101,9 @@ pub unsafe extern "C" fn meshage_on_snoop(
     drop: meshage_drop_cb,
 ) -> meshage_status {
     let callback = Callback::new(cb, user_data, drop);
-    // SAFETY: the caller's promise.
-    let node = unsafe { meshage_node::enter(node) };
-    call(node, |node| {
+    let set = |node: &Arc<meshage_node>, callback| {
         let callbacks = &node.callbacks;
-        let Some(callback) = accepted(node, callback)? else {
+        let Some(callback) = callback else {
             // Only starting a thread can fail.
             let _ = node.node.node().set_snoop(None);
             callbacks.snoop.set(None);
@@ -115,7 +127,9 @@ pub unsafe extern "C" fn meshage_on_snoop(
             callbacks.snoop.set(None);
             Failure::new(MESHAGE_ERR_IO, error)
         })
-    })
+    };
+    // SAFETY: the caller's promise.
+    unsafe { subscribe(node, callback, set) }
 }
 
 /// Sets the callback for events. `cb` is called with every event from now on, on the node's
@@ -143,10 +157,10 @@ pub unsafe extern "C" fn meshage_on_event(
 ) -> meshage_status {
     let callback = Callback::new(cb, user_data, drop);
     // SAFETY: the caller's promise.
-    let node = unsafe { meshage_node::enter(node) };
-    call(node, |node| {
-        let callback = accepted(node, callback)?;
-        let events = callback.is_some().then(|| node.node.node().events());
-        set(node, |callbacks| &callbacks.event, callback, events)
-    })
+    unsafe {
+        subscribe(node, callback, |node, callback| {
+            let events = callback.is_some().then(|| node.node.node().events());
+            set(node, |callbacks| &callbacks.event, callback, events)
+        })
+    }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::clock::now;
 use crate::errors::guarded;
 use crate::handle::NodeHandle;
 use crate::system;
@@ -42,12 +43,6 @@ impl Drop for WaitGuard {
     fn drop(&mut self) {
         WAITING.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-/// The binding's only clock.
-#[allow(clippy::disallowed_methods, reason = "a wait of the application is measured in real time")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
 }
 
 /// Runs a future to completion, for at most `timeout` (`None`: without a limit). Returns `None` if

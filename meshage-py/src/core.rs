@@ -2,7 +2,8 @@
 //! core once, and converts the result. Each operation that waits has two methods: a blocking one,
 //! and `begin_…` for an event loop.
 
-use std::future::poll_fn;
+mod operations;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,19 +17,16 @@ use meshage::node::Node;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::block::{block_on, in_slices, now};
+use crate::block::{block_on, in_slices};
+use crate::clock::now;
 use crate::completions::Completions;
 use crate::convert::{AwaitedNodes, Body, NameList, Seconds, Text, adjacency, integer, wait_limit};
 use crate::errors::{self, guarded};
 use crate::events::EventStream;
 use crate::handle::NodeHandle;
 use crate::message::Message;
-use crate::reply::{Operation, Reply};
-use crate::sending::{self, Sending};
+use crate::sending::Sending;
 use crate::snoop::SnoopQueue;
-
-/// The time limit of a dial without a `timeout`: the core's 10 s.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running node.
 #[pyclass(frozen, weakref, module = "meshage._meshage")]
@@ -41,68 +39,6 @@ pub(crate) struct Core {
 /// The core's counter of messages that its own snoop queue had no room for. The messages that this
 /// module's queue had no room for are added.
 const SNOOPS_DROPPED: &str = "net_snoops_dropped";
-
-/// The operations that both Python classes use.
-impl Core {
-    fn send_operation(&self, outgoing: Outgoing) -> PyResult<Operation> {
-        let node = self.node.unforked()?.clone();
-        Ok(Box::pin(async move { Reply::Sent(node.send(outgoing).await) }))
-    }
-
-    fn send_and_wait<'py>(
-        &self,
-        py: Python<'py>,
-        outgoing: Outgoing,
-    ) -> PyResult<Bound<'py, PyList>> {
-        self.node.unforked()?;
-        sending::send(py, &self.node, outgoing)
-    }
-
-    fn dial_operation(&self, address: String, timeout: Option<Seconds>) -> PyResult<Operation> {
-        let node = self.node.unforked()?.clone();
-        let timeout = timeout.map_or(DIAL_TIMEOUT, |Seconds(timeout)| timeout);
-        Ok(Box::pin(async move { Reply::Dialled(node.dial_timeout(&address, timeout).await) }))
-    }
-
-    fn hangup_operation(&self, peer: String) -> PyResult<Operation> {
-        let node = self.node.unforked()?.clone();
-        Ok(Box::pin(async move { Reply::HungUp(node.hangup(&peer).await) }))
-    }
-
-    fn wait_operation(&self, nodes: AwaitedNodes, timeout: Option<Seconds>) -> PyResult<Operation> {
-        let node = self.node.open()?.clone();
-        let timeout = timeout.map_or(Duration::MAX, |Seconds(timeout)| timeout);
-        Ok(Box::pin(async move { Reply::Waited(node.wait_for(nodes.0, timeout).await) }))
-    }
-
-    fn close_operation(&self) -> PyResult<Operation> {
-        self.node.unforked()?;
-        let node = Arc::clone(&self.node);
-        Ok(Box::pin(async move {
-            node.node().closed().await;
-            node.release();
-            poll_fn(|cx| node.ended().poll(cx)).await;
-            Reply::Done
-        }))
-    }
-
-    /// Takes up to `max` queued messages.
-    fn take(&self, max: usize) -> PyResult<Option<Vec<Message>>> {
-        match self.node.call(|node| node.try_recv_many(max))? {
-            Ok(batch) => Ok(Some(messages(batch))),
-            Err(RecvError::Timeout) => Ok(None),
-            Err(error) => Err(errors::recv(error)),
-        }
-    }
-
-    /// Runs an operation to completion on this thread.
-    fn run<'py>(&self, py: Python<'py>, operation: Operation) -> PyResult<Bound<'py, PyAny>> {
-        match block_on(py, &self.node, operation, None)? {
-            Some(reply) => reply.into_python(py),
-            None => unreachable!("a wait without a limit ends with a reply"),
-        }
-    }
-}
 
 #[pymethods]
 impl Core {

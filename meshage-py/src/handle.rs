@@ -16,7 +16,7 @@ use meshage::blocking;
 use meshage::node::Node;
 use pyo3::prelude::*;
 
-use crate::block::now;
+use crate::clock::now;
 use crate::errors::{self, guarded};
 
 /// A node that its users share. The node is closed when the last user drops the handle.
@@ -30,7 +30,7 @@ pub(crate) struct NodeHandle {
     process: u32,
 }
 
-/// Who uses the wakeup descriptor.
+/// The users of the wakeup descriptor.
 #[derive(Default)]
 struct DescriptorUse {
     /// Event loops that watch it.

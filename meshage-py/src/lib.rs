@@ -15,6 +15,7 @@
 //! touch the interpreter.
 
 mod block;
+mod clock;
 mod completions;
 mod convert;
 mod core;

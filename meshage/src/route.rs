@@ -6,11 +6,14 @@
 //! same paths as those of single messages, so two messages from one node to another never overtake
 //! each other while the topology does not change.
 
-use std::collections::{BTreeMap, VecDeque};
+mod graph;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::{HashMap, HashMapExt as _};
 
+use self::graph::{Graph, NONE, neighbors, tree};
 use crate::name::{Claim, Instance, LinkId, NodeName};
 use crate::topology::Mesh;
 
@@ -78,8 +81,6 @@ pub struct RouteTable {
     trees: Mutex<BTreeMap<u32, Arc<[Branch]>>>,
 }
 
-const NONE: u32 = u32::MAX;
-
 impl RouteTable {
     /// The table of a node without links.
     pub fn alone(name: &NodeName, instance: Instance) -> Self {
@@ -108,7 +109,7 @@ impl RouteTable {
         let own_record = Record { name, instance: me, claim, peers: &own_peers };
         all.insert(all.partition_point(|other| by_name(other, &own_record).is_lt()), own_record);
 
-        let graph = Graph::new(&all);
+        let graph = Graph::new(all.iter().map(|record| (record.instance, record.peers)));
         let start = graph.by_instance[&me];
         let tree = graph.tree(start);
 
@@ -319,87 +320,6 @@ impl RouteTable {
     fn neighbors(&self, index: u32) -> &[u32] {
         neighbors(&self.starts, &self.edges, index)
     }
-}
-
-fn neighbors<'a>(starts: &[u32], edges: &'a [u32], index: u32) -> &'a [u32] {
-    &edges[starts[index as usize] as usize..starts[index as usize + 1] as usize]
-}
-
-/// The effective network: the edges that both ends announce.
-struct Graph {
-    by_instance: HashMap<Instance, u32>,
-    starts: Vec<u32>,
-    edges: Vec<u32>,
-}
-
-impl Graph {
-    /// Builds the graph from records sorted by name, then instance.
-    fn new(records: &[Record<'_>]) -> Self {
-        let mut by_instance = HashMap::with_capacity(records.len());
-        by_instance.extend(records.iter().zip(0..).map(|(record, at)| (record.instance, at)));
-        // First all announced edges, ascending per node; then only those that both ends announce.
-        let mut announced_starts = vec![0];
-        let mut announced = Vec::new();
-        for (index, record) in records.iter().enumerate() {
-            let from = announced.len();
-            announced.extend(
-                record
-                    .peers
-                    .iter()
-                    .filter_map(|peer| by_instance.get(peer).copied())
-                    .filter(|&peer| peer != index as u32),
-            );
-            announced[from..].sort_unstable();
-            announced_starts.push(announced.len() as u32);
-        }
-        let mut starts = vec![0];
-        let mut edges: Vec<u32> = Vec::with_capacity(announced.len());
-        for index in 0..records.len() as u32 {
-            let from = edges.len();
-            for &peer in neighbors(&announced_starts, &announced, index) {
-                let back = neighbors(&announced_starts, &announced, peer);
-                if edges[from..].last() != Some(&peer) && back.binary_search(&index).is_ok() {
-                    edges.push(peer);
-                }
-            }
-            starts.push(edges.len() as u32);
-        }
-        Self { by_instance, starts, edges }
-    }
-
-    fn neighbors(&self, index: u32) -> &[u32] {
-        neighbors(&self.starts, &self.edges, index)
-    }
-
-    fn tree(&self, root: u32) -> Tree {
-        tree(&self.starts, &self.edges, root)
-    }
-}
-
-struct Tree {
-    parent: Vec<u32>,
-    hops: Vec<u32>,
-    order: Vec<u32>,
-}
-
-/// Searches breadth first, neighbours in ascending order, so that each node is found over the
-/// shortest path with the least names.
-fn tree(starts: &[u32], edges: &[u32], root: u32) -> Tree {
-    let count = starts.len() - 1;
-    let mut found = Tree { parent: vec![NONE; count], hops: vec![NONE; count], order: Vec::new() };
-    let mut queue = VecDeque::from([root]);
-    found.hops[root as usize] = 0;
-    while let Some(node) = queue.pop_front() {
-        found.order.push(node);
-        for &next in neighbors(starts, edges, node) {
-            if found.hops[next as usize] == NONE {
-                found.hops[next as usize] = found.hops[node as usize] + 1;
-                found.parent[next as usize] = node;
-                queue.push_back(next);
-            }
-        }
-    }
-    found
 }
 
 #[cfg(test)]

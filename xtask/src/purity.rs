@@ -110,6 +110,11 @@ const RULES: &[Rule] = &[
         words: &[SOCKETS, CLOCKS, RANDOMNESS, THREADS],
     },
     Rule {
+        place: "meshage/src/route",
+        description: "the graph of the routes",
+        words: &[SOCKETS, CLOCKS, RANDOMNESS, THREADS, LOCKS],
+    },
+    Rule {
         place: "meshage/src/topology.rs",
         description: "the topology",
         words: &[SOCKETS, CLOCKS, RANDOMNESS, LOCKS],

@@ -1,6 +1,7 @@
 //! Composes the parts of the data plane. Frames and sends go in; copies, deliveries,
 //! acknowledgements and refusals come out. The driver and the simulator use it unchanged.
 
+mod answers;
 mod arrivals;
 pub mod in_place;
 

@@ -34,7 +34,7 @@ impl ForkGeneration {
 fn register() {
     extern "C" fn in_child() {
         FORKS.fetch_add(1, Ordering::Relaxed);
-        super::descriptors::replace_all();
+        super::socket_list::replace_all();
     }
     // SAFETY: the handler takes no lock and allocates nothing, as a child of a process with threads
     // requires, and it lives as long as the library. The registration fails only if there is no

@@ -16,12 +16,13 @@
 //!   fork detection       pthread_atfork                pthread_atfork      there is no fork
 //! ```
 
-#[cfg_attr(not(unix), allow(dead_code, reason = "only a system with `fork` needs the list"))]
 pub(super) mod descriptors;
 pub(crate) mod fork;
 pub(super) mod interface_watch;
 pub(super) mod path;
 pub(super) mod socket;
+#[cfg_attr(not(unix), allow(dead_code, reason = "only a system with `fork` needs the list"))]
+mod socket_list;
 pub(crate) mod socket_pair;
 pub(crate) mod threads;
 pub(crate) mod wakeup_fd;
