@@ -463,7 +463,7 @@ async fn a_dial_without_time_is_not_begun() {
     let b = node("b").await;
     for _ in 0..20 {
         let dialled = a.dial_timeout(&address(&b), Duration::ZERO).await;
-        assert_eq!(dialled, Err(DialError::Timeout(Duration::ZERO)));
+        assert!(matches!(dialled, Err(DialError::Timeout(Duration::ZERO))), "{dialled:?}");
     }
     let invalid = a.dial_timeout("not an address:x", Duration::ZERO).await;
     assert!(matches!(invalid, Err(DialError::Address(..))), "{invalid:?}");
