@@ -36,6 +36,18 @@ fn sixty_runs_without_faults_settle_and_stay_settled() {
     campaign(1..61, 1..=16, false);
 }
 
+/// Seeds that broke an invariant before it was mended: a message whose source was announced over
+/// another link (5), and an announcement that was flooded in the instant in which a link was admitted
+/// (248).
+#[test]
+fn the_seeds_in_which_a_receiver_could_not_answer_keep_every_invariant() {
+    for (seed, nodes, degree) in [(5, 21, 3), (248, 28, 2)] {
+        let options = SimOptions { chaos: true, degree, ..SimOptions::new(seed, nodes) };
+        let run = run_one(options);
+        assert!(run.is_ok(), "{}", run.err().map_or_else(String::new, |broken| broken.to_string()));
+    }
+}
+
 #[test]
 fn a_seed_replays_to_the_byte() {
     let options = SimOptions { chaos: true, ..SimOptions::new(7, 8) };

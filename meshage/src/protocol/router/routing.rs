@@ -65,14 +65,16 @@ impl Router {
         self.conflicting_names = conflicting;
     }
 
-    /// Records which nodes became unreachable. Sends the announcements of nodes that became reachable to the peers that were linked
-    /// after these announcements were last flooded: such a node was not offered to them.
+    /// Records which nodes became unreachable. Sends the announcements of nodes that became reachable
+    /// to the peers that were linked after these announcements were last flooded: such a node was not
+    /// offered to them.
     fn update_reachability(&mut self, now: Instant) {
         let changes = self.lsdb.update_reachability(&self.routes, now);
         self.record_former_holders(&changes.lost);
         for (instance, flooded_at) in changes.appeared {
             let Some(announcement) = self.lsdb.announcement(instance) else { continue };
-            for (link, _) in self.links.admitted().filter(|(_, link)| link.since > flooded_at) {
+            // A link that was admitted in the same instant may have been admitted after the flood.
+            for (link, _) in self.links.admitted().filter(|(_, link)| link.since >= flooded_at) {
                 self.counters.announcements_sent += 1;
                 let frame = ControlFrame::Announce(announcement.clone());
                 self.outputs.push_back(Output::Send { link, frame });
