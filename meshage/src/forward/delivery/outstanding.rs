@@ -16,8 +16,8 @@ use crate::config::DEFAULT_TIMEOUT;
 use crate::error::SendError;
 use crate::forward::fib::Fib;
 use crate::forward::outbound::Outbound;
-use crate::message::{Outcome, Report};
-use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
+use crate::message::{Outcome, Outcomes, Report};
+use crate::name::{Instance, LinkId, MessageId, NodeName};
 use crate::wire::ack::AckEntry;
 use crate::wire::data::Channel;
 
@@ -199,18 +199,26 @@ impl<C> OutstandingSends<C> {
             None => send.content.recipients.clone(),
         };
         if let Some(completion) = send.completion {
-            self.completed.push((completion, Ok(report(recipients, send.outcomes))));
+            let outcomes =
+                send.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout));
+            let outcomes = recipients.into_iter().zip(outcomes).collect();
+            self.completed.push((completion, Ok(Report::new(outcomes))));
         }
     }
 
     /// Completes a send now, with the outcomes that are known, for a caller that does not wait. The
     /// send itself continues.
+    #[cold]
     pub(super) fn complete_unwaited(&mut self, id: u64) {
         if let Some(send) = self.sends.get_mut(id)
             && let Some(completion) = send.completion.take()
         {
-            let report = report(send.content.recipients.clone(), send.outcomes.clone());
-            self.completed.push((completion, Ok(report)));
+            // A loop of its own: `complete` is inlined only while it alone builds reports this way.
+            let mut outcomes = Outcomes::new();
+            for (recipient, outcome) in send.content.recipients.iter().zip(&send.outcomes) {
+                outcomes.push((recipient.clone(), outcome.unwrap_or(Outcome::Timeout)));
+            }
+            self.completed.push((completion, Ok(Report::new(outcomes))));
         }
     }
 
@@ -304,12 +312,6 @@ impl<C> OutstandingSends<C> {
         self.deadline = None;
         self.space_available = true;
     }
-}
-
-/// The report of a send. An outcome that is not known is [`Outcome::Timeout`].
-fn report(recipients: Names, outcomes: SmallVec<[Option<Outcome>; 1]>) -> Report {
-    let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout));
-    Report::new(recipients.into_iter().zip(outcomes).collect())
 }
 
 /// Adds a link's queue to those that must be flushed.
