@@ -2,11 +2,15 @@
 //! comes from. "The original" is minimega's Go package `meshage`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+#[cfg(feature = "net")]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::address::{self, Endpoint, ZonedIp};
 use crate::error::ConfigError;
 use crate::name::{Namespace, NodeName};
+use crate::secure::settings::{Settings as Security, SettingsBuilder};
+use crate::secure::{Key, PublicKey};
 
 /// How long a send waits for acknowledgements: 10 s, as in the original.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,6 +71,8 @@ pub struct Config {
     pub(crate) max_message: usize,
     pub(crate) worker_threads: usize,
     pub(crate) seeds: Vec<String>,
+    /// `None` makes the node open.
+    pub(crate) security: Option<Security>,
 }
 
 impl Config {
@@ -88,6 +94,7 @@ impl Config {
             max_message: MAX_MESSAGE,
             worker_threads: WORKER_THREADS,
             seeds: Vec::new(),
+            security: SettingsBuilder::default(),
         }
     }
 
@@ -121,6 +128,7 @@ pub struct ConfigBuilder {
     max_message: usize,
     worker_threads: usize,
     seeds: Vec<String>,
+    security: SettingsBuilder,
 }
 
 impl ConfigBuilder {
@@ -232,6 +240,58 @@ impl ConfigBuilder {
         self
     }
 
+    /// Adds a pre-shared key, and so closes the mesh: only nodes that have a key of this node can
+    /// link to it. The first key is the primary one, which opens new links; all are accepted.
+    /// Default, if none is added: the node is open.
+    pub fn key(mut self, key: Key) -> Self {
+        self.security.keys.push(key);
+        self
+    }
+
+    /// Adds the keys of a file: one a line as 64 hex digits or base64, `#` begins a remark. Only its
+    /// owner may have the right to read it. It is read by [`ConfigBuilder::build`], and again by
+    /// [`Keys::reload`](crate::Keys::reload).
+    #[cfg(feature = "net")]
+    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.security.key_file = Some(path.into());
+        self
+    }
+
+    /// The file of the node's identity, as `cargo xtask key identity` makes it. Only its owner may
+    /// have the right to read it. Default: an identity for this run.
+    #[cfg(feature = "net")]
+    pub fn identity_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.security.identity_file = Some(path.into());
+        self
+    }
+
+    /// The public key of the mesh's root: nodes with a ticket that it signed may join, with the name
+    /// in their ticket.
+    pub fn root(mut self, root: PublicKey) -> Self {
+        self.security.root = Some(root);
+        self
+    }
+
+    /// The file of this node's ticket, signed by the root.
+    #[cfg(feature = "net")]
+    pub fn ticket_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.security.ticket_file = Some(path.into());
+        self
+    }
+
+    /// Allows the node with this name and public key to join.
+    pub fn allow(mut self, name: impl Into<String>, public_key: PublicKey) -> Self {
+        self.security.allow.push((name.into(), public_key));
+        self
+    }
+
+    /// Signs the announcements of this node, and requires that all others are signed. Every node of
+    /// the mesh needs the same setting. Default: off.
+    pub fn signed(mut self, signed: bool) -> Self {
+        self.security.signed = signed;
+        self
+    }
+
     /// Checks and returns the configuration.
     ///
     /// # Errors
@@ -275,8 +335,10 @@ impl ConfigBuilder {
         in_range((1..=1 << 20).contains(&self.receive_buffer), "receive_buffer", "1 to 1,048,576")?;
         in_range((1..=1 << 30).contains(&self.max_message), "max_message", "1 byte to 1 GiB")?;
         in_range((1..=64).contains(&self.worker_threads), "worker_threads", "1 to 64")?;
+        let name = NodeName::new(&self.name)?;
+        let security = self.security.build(&name)?;
         Ok(Config {
-            name: NodeName::new(&self.name)?,
+            name,
             namespace: Namespace::new(&self.namespace)?,
             degree: self.degree,
             broadcast,
@@ -291,6 +353,7 @@ impl ConfigBuilder {
             max_message: self.max_message,
             worker_threads: self.worker_threads,
             seeds: self.seeds,
+            security,
         })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::address::ZONE_MISSING;
 use crate::encoding::Encoding;
 use crate::name::{NameError, NameSummary, NodeName};
+use crate::secure::{AuthError, KeyError};
 
 macro_rules! errors {
     ($($name:ident),*) => { $(impl std::error::Error for $name {
@@ -54,13 +55,18 @@ pub enum ConfigError {
     Zone(String),
     /// A value is out of its range; carries the option's name and the range.
     Range(&'static str, &'static str),
+    /// A key, or a file with keys, cannot be used.
+    Key(KeyError),
+    /// The options for a closed mesh do not fit together; carries what to do.
+    Security(&'static str),
 }
 
 impl ConfigError {
     fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Name(error) => Some(error),
-            Self::Address(_) | Self::Zone(_) | Self::Range(..) => None,
+            Self::Key(error) => Some(error),
+            Self::Address(_) | Self::Zone(_) | Self::Range(..) | Self::Security(_) => None,
         }
     }
 }
@@ -71,6 +77,12 @@ impl From<NameError> for ConfigError {
     }
 }
 
+impl From<KeyError> for ConfigError {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,6 +90,8 @@ impl fmt::Display for ConfigError {
             Self::Address(text) => write!(f, "{} is not an IP address or host:port", Quoted(text)),
             Self::Zone(text) => write!(f, "{}: {ZONE_MISSING}", Quoted(text)),
             Self::Range(option, range) => write!(f, "{option} is out of range: {range}"),
+            Self::Key(error) => error.fmt(f),
+            Self::Security(what) => f.write_str(what),
         }
     }
 }
@@ -233,6 +247,9 @@ pub enum DialError {
     Broken(String),
     /// This node or the other one refused the link; carries the reason.
     Refused(RefuseReason),
+    /// The two nodes have no key in common, one of them does not encrypt, or one of them is not who
+    /// it must be; carries what was heard and what to do.
+    Auth(AuthError),
     /// The node is closed.
     Closed,
 }
@@ -241,6 +258,7 @@ impl DialError {
     fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Connect(error) => Some(error),
+            Self::Auth(error) => Some(error),
             Self::Address(..)
             | Self::Resolve(..)
             | Self::Timeout(_)
@@ -265,6 +283,7 @@ impl fmt::Display for DialError {
             Self::Handshake(what) => write!(f, "the handshake with the other end failed: {what}"),
             Self::Broken(how) => write!(f, "the link ended: {how}"),
             Self::Refused(reason) => write!(f, "refused: {reason}"),
+            Self::Auth(error) => error.fmt(f),
             Self::Closed => f.write_str("the node is closed"),
         }
     }

@@ -1,9 +1,11 @@
 //! Events: changes of the mesh that a node reports to its application.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::name::{Instance, NodeName};
+use crate::secure::KeyId;
 
 /// A change of the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,6 +59,20 @@ pub enum Event {
         /// The cause, and what to do, in words.
         reason: String,
     },
+    /// A node at this address has none of this node's keys, or does not encrypt, so there is no link
+    /// to it. Reported at most once a minute for each address. If the keys were changed while this
+    /// node was stopped, give it one of the ids that it heard.
+    KeyMismatch {
+        /// The address of the other node.
+        address: SocketAddr,
+        /// The ids of the keys that it named; none if it does not encrypt.
+        heard: Vec<KeyId>,
+    },
+    /// The ticket of this node was revoked, or has ended: it can no longer join.
+    Revoked {
+        /// The node's name.
+        node: NodeName,
+    },
     /// The application read its events too slowly, and some were dropped: take a new snapshot.
     Overflow,
 }
@@ -69,8 +85,12 @@ impl Event {
             | Self::LinkDown { peer: name, .. }
             | Self::NodeJoined { node: name, .. }
             | Self::NodeLeft { node: name, .. }
-            | Self::NameConflict { name, .. } => Some(name),
-            Self::Topology | Self::DiscoveryFailed { .. } | Self::Overflow => None,
+            | Self::NameConflict { name, .. }
+            | Self::Revoked { node: name } => Some(name),
+            Self::Topology
+            | Self::DiscoveryFailed { .. }
+            | Self::KeyMismatch { .. }
+            | Self::Overflow => None,
         }
     }
 
@@ -84,6 +104,8 @@ impl Event {
             Self::Topology
             | Self::NameConflict { .. }
             | Self::DiscoveryFailed { .. }
+            | Self::KeyMismatch { .. }
+            | Self::Revoked { .. }
             | Self::Overflow => None,
         }
     }
@@ -96,6 +118,14 @@ impl Event {
             Self::NameConflict { reason, .. } | Self::DiscoveryFailed { reason } => {
                 Some(reason.clone())
             }
+            Self::KeyMismatch { address, heard } if heard.is_empty() => {
+                Some(format!("the node at {address} does not encrypt"))
+            }
+            Self::KeyMismatch { address, heard } => {
+                let heard: Vec<String> = heard.iter().map(KeyId::to_string).collect();
+                Some(format!("the node at {address} has the keys {}", heard.join(", ")))
+            }
+            Self::Revoked { .. } => Some("its ticket was revoked or has ended".into()),
             Self::LinkUp { .. } | Self::NodeJoined { .. } | Self::Topology | Self::Overflow => None,
         }
     }
@@ -110,6 +140,8 @@ impl Event {
             | Self::Topology
             | Self::NameConflict { .. }
             | Self::DiscoveryFailed { .. }
+            | Self::KeyMismatch { .. }
+            | Self::Revoked { .. }
             | Self::Overflow => None,
         }
     }

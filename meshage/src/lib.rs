@@ -58,6 +58,7 @@ mod net;
 pub mod node;
 pub mod protocol;
 pub mod route;
+pub mod secure;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stats;
@@ -79,6 +80,9 @@ pub use name::{Instance, LOLLIPOP_LENGTH, MessageId, NameError, Namespace, NodeN
 #[cfg(feature = "net")]
 pub use net::sys::socket_pair::RawDescriptor;
 #[cfg(feature = "net")]
-pub use node::{Events, Messages, Node, Pending, WaitCondition};
+pub use node::{Events, Keys, Messages, Node, Pending, WaitCondition};
+#[cfg(feature = "net")]
+pub use secure::files::{generate_key, key_id};
+pub use secure::{AuthError, Key, KeyError, KeyId, Level, PublicKey, Refusal};
 pub use stats::Stats;
 pub use topology::Mesh;

@@ -6,6 +6,7 @@
 mod drop_guard;
 mod events;
 mod handle;
+mod keys;
 mod pending;
 mod receive;
 mod send;
@@ -13,6 +14,7 @@ mod wait;
 
 pub use self::events::Events;
 pub use self::handle::Node;
+pub use self::keys::Keys;
 pub use self::pending::Pending;
 pub use self::receive::Messages;
 pub use self::wait::WaitCondition;

@@ -43,6 +43,12 @@ pub(crate) fn seed() -> io::Result<[u8; 32]> {
     Ok(seed)
 }
 
+/// Fills a buffer with random bytes of the system.
+pub(crate) fn fill_random(bytes: &mut [u8]) {
+    #[expect(clippy::expect_used, reason = "a node has started, so the system has random numbers")]
+    SysRng.try_fill_bytes(bytes).expect("the system has random numbers");
+}
+
 /// A random instance for a node that starts.
 pub(crate) fn instance() -> io::Result<Instance> {
     SysRng.try_next_u64().map(Instance).map_err(io::Error::other)

@@ -186,7 +186,7 @@ impl Failure {
     /// The less is known about what listens there, the lower.
     fn rank(&self) -> u8 {
         match self.error {
-            DialError::Refused(_) => 3,
+            DialError::Refused(_) | DialError::Auth(_) => 3,
             DialError::Handshake(_) => 2,
             DialError::Broken(_) => 1,
             DialError::Connect(_)
@@ -217,6 +217,7 @@ fn combine(mut failures: Vec<Failure>) -> DialError {
             | DialError::Resolve(..)
             | DialError::Timeout(_)
             | DialError::Refused(_)
+            | DialError::Auth(_)
             | DialError::Closed => format!("{address}: {error}"),
         })
         .collect();
@@ -229,6 +230,7 @@ fn combine(mut failures: Vec<Failure>) -> DialError {
         | DialError::Resolve(..)
         | DialError::Timeout(_)
         | DialError::Refused(_)
+        | DialError::Auth(_)
         | DialError::Closed) => error,
     }
 }

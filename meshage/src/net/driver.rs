@@ -436,6 +436,10 @@ fn log(event: &Event) {
         }
         Event::Topology => tracing::debug!("topology changed"),
         Event::NameConflict { name, reason } => tracing::warn!(%name, reason, "name conflict"),
+        Event::KeyMismatch { address, heard } => {
+            tracing::warn!(%address, ?heard, "a node there has none of this node's keys");
+        }
+        Event::Revoked { node } => tracing::warn!(%node, "its ticket was revoked or has ended"),
         Event::DiscoveryFailed { reason } => tracing::warn!(reason, "discovery failed"),
         Event::Overflow => {}
     }

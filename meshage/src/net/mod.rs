@@ -31,6 +31,7 @@ mod listen;
 mod network_watch;
 pub(crate) mod parker;
 mod resolver;
+pub(crate) mod security;
 pub(crate) mod shared;
 pub(crate) mod sink;
 pub(crate) mod sys;
@@ -56,6 +57,7 @@ use crate::protocol::router::{Router, RouterConfig};
 
 use self::driver::Driver;
 use self::network_watch::NetworkWatch;
+use self::security::Security;
 use self::shared::Shared;
 use self::transport::Listener;
 use self::udp::Udp;
@@ -72,11 +74,22 @@ pub(crate) fn start(config: &Config) -> Result<Arc<Shared>, StartError> {
     let instance = clock::instance().map_err(StartError::Runtime)?;
     let seed = clock::seed().map_err(StartError::Runtime)?;
     let router = Router::new(RouterConfig::new(config, port), instance, seed, clock::now());
+    let security = config.security.as_ref().map(Security::new).transpose()?;
     let (requests, request_receiver) = mpsc::unbounded_channel();
-    let shared = Shared::new(config, instance, port, router, requests);
+    let shared = Shared::new(config, instance, port, router, security, requests);
     let network_watch = NetworkWatch::new();
     let driver = Driver::new(shared.clone(), udp, network_watch, request_receiver);
-    tracing::info!(parent: &shared.span, %instance, port, "started");
+    match &shared.security {
+        Some(security) => {
+            let context = security.context();
+            let (level, key) = (context.policy.level(), context.ring.primary().id());
+            tracing::info!(parent: &shared.span, %instance, port, %level, %key, "started");
+        }
+        None => {
+            let level = "open: everyone who reaches this port is a node";
+            tracing::info!(parent: &shared.span, %instance, port, level, "started");
+        }
+    }
     let counters = shared.counters.clone();
     let task = async move {
         // If the control task panics, dropping the driver closes the node.

@@ -20,6 +20,7 @@ use super::counters::Counters;
 use super::events::Subscriptions;
 use super::input::Request;
 use super::resolver::Resolver;
+use super::security::Security;
 use super::sink::{NodeSink, NodeView};
 use super::sys::fork::ForkGeneration;
 use super::tasks;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) port_default: u16,
     pub(crate) plane: Plane<NodeSink<Self>>,
     pub(super) counters: Arc<Counters>,
+    /// The keys; `None` for an open node.
+    pub(crate) security: Option<Security>,
     pub(crate) resolver: Resolver,
     pub(crate) subscriptions: Subscriptions,
     /// The tracing span of every task of the node.
@@ -92,6 +95,7 @@ impl Shared {
         instance: Instance,
         port: u16,
         router: Router,
+        security: Option<Security>,
         requests: mpsc::UnboundedSender<Request>,
     ) -> Arc<Self> {
         let counters = Arc::new(Counters::default());
@@ -106,6 +110,7 @@ impl Shared {
                 port,
                 port_default: if config.port == 0 { port } else { config.port },
                 plane: Plane::new(config.name.clone(), instance, limits, sink),
+                security,
                 resolver: Resolver::new(counters.clone()),
                 counters,
                 subscriptions: Subscriptions::default(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Keys;
 use super::drop_guard::DropGuard;
 use crate::config::{Config, DEGREE_MAX, valid_msa_timeout};
 use crate::error::{ConfigError, DialError, HangupError, StartError};
@@ -10,6 +11,7 @@ use crate::name::{Instance, Namespace, NodeName};
 use crate::net::shared::{NodeState, Shared};
 use crate::net::{self, clock};
 use crate::protocol::io::{Command, Reply};
+use crate::secure::{KeyError, PublicKey};
 use crate::stats::Stats;
 use crate::topology::Mesh;
 
@@ -107,6 +109,32 @@ impl Node {
     /// Sets the timeout of later sends that do not set their own.
     pub fn set_timeout(&self, timeout: Duration) {
         self.shared.set_timeout(timeout);
+    }
+
+    /// The pre-shared keys.
+    pub fn keys(&self) -> Keys<'_> {
+        Keys(self)
+    }
+
+    /// The public key of the node's identity; `None` for an open node.
+    pub fn public_key(&self) -> Option<PublicKey> {
+        Some(self.shared.security.as_ref()?.public_key())
+    }
+
+    /// Takes a revocation of a ticket, as `cargo xtask key revoke` makes it, and passes it on to
+    /// every node. Links of the node that has the ticket are closed everywhere.
+    ///
+    /// # Errors
+    /// [`KeyError::Revocation`] if it was not signed by the root, [`KeyError::Open`] without a root,
+    /// [`KeyError::Closed`].
+    pub fn revoke(&self, revocation: &[u8]) -> Result<(), KeyError> {
+        if self.is_closed() {
+            return Err(KeyError::Closed);
+        }
+        let security = self.shared.security.as_ref().ok_or(KeyError::Open)?;
+        security.check_revocation(revocation)?;
+        self.shared.command(Command::Revoke(revocation.into()));
+        Ok(())
     }
 
     /// Announces the node's links now.

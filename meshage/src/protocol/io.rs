@@ -119,6 +119,11 @@ pub enum Command {
     SetMsaTimeout(Duration),
     /// Announce now.
     Announce,
+    /// The pre-shared keys of the node were changed: what failed for lack of a key is tried again at
+    /// once.
+    KeysChanged,
+    /// Take a revocation, signed by the root, and flood it.
+    Revoke(Arc<[u8]>),
     /// Inform every peer that this node leaves, and stop.
     Close,
 }

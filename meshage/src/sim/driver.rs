@@ -364,7 +364,11 @@ impl Sim {
                 );
             }
             Event::NameConflict { .. } => self.counters.conflicts += 1,
-            Event::Topology | Event::DiscoveryFailed { .. } | Event::Overflow => {}
+            Event::Topology
+            | Event::DiscoveryFailed { .. }
+            | Event::KeyMismatch { .. }
+            | Event::Revoked { .. }
+            | Event::Overflow => {}
         }
     }
 

@@ -85,10 +85,16 @@ impl Hello {
     /// [`WireError`] if the bytes do not decode or break a limit.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let hello: Self = codec::decode(bytes)?;
-        if hello.version.len() > VERSION_BYTES_MAX {
+        hello.check()?;
+        Ok(hello)
+    }
+
+    /// Checks the limits that decoding does not.
+    pub(crate) fn check(&self) -> Result<(), WireError> {
+        if self.version.len() > VERSION_BYTES_MAX {
             return Err(WireError::new("a version string that is too long"));
         }
-        Ok(hello)
+        Ok(())
     }
 }
 

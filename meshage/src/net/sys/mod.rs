@@ -17,6 +17,7 @@
 //! ```
 
 pub(super) mod descriptors;
+pub(crate) mod file_access;
 pub(crate) mod fork;
 pub(super) mod interface_watch;
 pub(super) mod path;

@@ -375,6 +375,7 @@ impl Router {
                 | DialError::Handshake(_)
                 | DialError::Broken(_)
                 | DialError::Refused(_)
+                | DialError::Auth(_)
                 | DialError::Closed => self.seed_failed(seed, now),
             },
             Some(DialCause::Response(_) | DialCause::Bridge { .. }) | None => {}

@@ -370,6 +370,8 @@ impl Router {
                     self.originate(now);
                 }
             }
+            Command::KeysChanged => self.network_changed(now),
+            Command::Revoke(_) => {}
             Command::Close => self.close(),
         }
     }
