@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use meshage::error::RefuseReason;
 use meshage::name::{Claim, Instance, Namespace, NodeName, Sequence};
-use meshage::secure::handshake::{Context, StaticKey};
+use meshage::secure::handshake::{Context, Entropy, StaticKey};
 use meshage::secure::identity::Identity;
 use meshage::secure::seal::{LENGTH_BYTES, Opened};
 use meshage::secure::{Cipher, Handshake, Key, KeyRing, Sealer, Secured, UnixMillis};
@@ -129,7 +129,7 @@ impl Sealed {
         ];
         let (mut messages, mut ends) = (Vec::new(), (None, None));
         for (at, (title, value)) in titles.into_iter().enumerate() {
-            let (from, to, random): (_, _, &mut dyn FnMut(&mut [u8])) = if at % 2 == 0 {
+            let (from, to, random): (_, _, Entropy<'_>) = if at % 2 == 0 {
                 (&mut dialler, &mut listener, &mut listener_random)
             } else {
                 (&mut listener, &mut dialler, &mut dialler_random)
