@@ -20,7 +20,7 @@ const ENTRIES: usize = meshage::wire::ack::ACK_ENTRIES_MAX;
 
 /// What a peer floods a node with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flood {
+pub(super) enum Flood {
     /// Messages to 80 recipients that do not exist: each is refused.
     UnknownRecipients,
     /// Refusals to the node for messages that it did not send.
@@ -51,7 +51,7 @@ pub enum Flood {
 
 impl Flood {
     /// Every flood.
-    pub const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::UnknownRecipients,
         Self::Refusals,
         Self::RefusalsForwarded,
@@ -68,7 +68,7 @@ impl Flood {
     ];
 
     /// Its name on the command line.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::UnknownRecipients => "unknown-recipients",
             Self::Refusals => "refusals",
@@ -87,7 +87,7 @@ impl Flood {
     }
 
     /// The flood of this name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|flood| flood.name() == name)
     }
 
@@ -108,7 +108,12 @@ impl Flood {
     ///
     /// # Errors
     /// A name is not valid.
-    pub fn write(self, peer: &RawPeer, other: &Announcement, sent: u64) -> io::Result<(Vec<u8>, u64)> {
+    pub(super) fn write(
+        self,
+        peer: &RawPeer,
+        other: &Announcement,
+        sent: u64,
+    ) -> io::Result<(Vec<u8>, u64)> {
         let mut bytes = Vec::new();
         let count = self.frames_per_write();
         for number in sent..sent + count {

@@ -114,6 +114,7 @@ fn measure(address: &str, seconds: &str) -> Result<(), Error> {
     let (a, c) = (quiet("a")?, quiet("c")?);
     a.dial(address, Some(MESSAGE_TIMEOUT))?;
     c.dial(address, Some(MESSAGE_TIMEOUT))?;
+    std::thread::spawn(move || while c.recv(None).is_ok() {});
     let to = NodeName::new("c")?;
     let send = || -> Result<Option<Duration>, Error> {
         let begin = Instant::now();
@@ -140,7 +141,6 @@ fn measure(address: &str, seconds: &str) -> Result<(), Error> {
                 None => failed += 1,
             }
             std::thread::sleep(PAUSE);
-            while c.recv(Some(Duration::ZERO)).is_ok() {}
         }
         latencies.sort_unstable();
         let at = |share: f64| {
@@ -173,7 +173,10 @@ fn flood(name: &str, address: &str, seconds: &str, rate: &str) -> Result<(), Err
     while begin.elapsed() < duration {
         let (bytes, frames) = flood.write(&peer, other, sent)?;
         if let Err(error) = peer.send_bytes(&bytes) {
-            println!("frames={sent} closed=1 after_ms={} error={error}", begin.elapsed().as_millis());
+            println!(
+                "frames={sent} closed=1 after_ms={} error={error}",
+                begin.elapsed().as_millis()
+            );
             return Ok(());
         }
         sent += frames;
@@ -322,8 +325,18 @@ fn run(name: &str, seconds: &str, pinned: bool) -> Result<(), Error> {
     let processor = |number| pinned.then_some(number);
     println!(
         "{:20} {:>8} {:>8} {:>8} {:>8} | {:>8} {:>8} {:>8} {:>6} | {:>9} {:>6} {:>8}",
-        "flood", "p50 µs", "p99 µs", "p50 µs", "p99 µs", "p50 µs", "p99 µs", "max µs", "failed",
-        "frames", "cpu %", "rss KiB"
+        "flood",
+        "p50 µs",
+        "p99 µs",
+        "p50 µs",
+        "p99 µs",
+        "p50 µs",
+        "p99 µs",
+        "max µs",
+        "failed",
+        "frames",
+        "cpu %",
+        "rss KiB"
     );
     for flood in floods {
         let mut victim = Process::start(processor(0), &["victim"])?;
@@ -334,10 +347,8 @@ fn run(name: &str, seconds: &str, pinned: bool) -> Result<(), Error> {
         let before = honest.ask()?;
         let stats_before = victim.ask()?;
         let attack_seconds = (seconds.parse::<f64>()? + 0.5).to_string();
-        let mut attacker = Process::start(
-            processor(1),
-            &["flood", flood.name(), &address, &attack_seconds],
-        )?;
+        let mut attacker =
+            Process::start(processor(1), &["flood", flood.name(), &address, &attack_seconds])?;
         let during = honest.ask()?;
         let stats = victim.ask()?;
         let attack = attacker.line()?;

@@ -17,17 +17,17 @@ const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A link to a node, from a peer without a router.
 #[derive(Debug)]
-pub struct RawPeer {
+pub(super) struct RawPeer {
     /// The connection.
-    pub stream: TcpStream,
+    pub(super) stream: TcpStream,
     /// What was read and is not a complete frame yet.
-    pub deframer: Deframer,
+    pub(super) deframer: Deframer,
     /// The peer's own name.
-    pub name: NodeName,
+    pub(super) name: NodeName,
     /// The peer's own instance.
-    pub instance: Instance,
+    pub(super) instance: Instance,
     /// The hello of the node.
-    pub node: Hello,
+    pub(super) node: Hello,
 }
 
 impl RawPeer {
@@ -35,7 +35,7 @@ impl RawPeer {
     ///
     /// # Errors
     /// The connection failed, or the other end is no mesh node.
-    pub fn connect(address: &str, name: NodeName, instance: Instance) -> io::Result<Self> {
+    pub(super) fn connect(address: &str, name: NodeName, instance: Instance) -> io::Result<Self> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(READ_TIMEOUT))?;
@@ -62,7 +62,7 @@ impl RawPeer {
     ///
     /// # Errors
     /// The connection failed, or the node refused the link.
-    pub fn join(&mut self) -> io::Result<Vec<Announcement>> {
+    pub(super) fn join(&mut self) -> io::Result<Vec<Announcement>> {
         for frame in [
             ControlFrame::Admit { other_link: false },
             ControlFrame::Digest { entries: Vec::new(), last: true },
@@ -90,7 +90,7 @@ impl RawPeer {
     }
 
     /// An announcement of this peer.
-    pub fn announcement(&self, sequence: u32, peers: Vec<Instance>) -> Announcement {
+    pub(super) fn announcement(&self, sequence: u32, peers: Vec<Instance>) -> Announcement {
         Announcement {
             name: self.name.clone(),
             instance: self.instance,
@@ -105,7 +105,7 @@ impl RawPeer {
     ///
     /// # Errors
     /// The connection failed.
-    pub fn send(&mut self, frame: &WireFrame) -> io::Result<()> {
+    pub(super) fn send(&mut self, frame: &WireFrame) -> io::Result<()> {
         self.send_bytes(&[&frame.head[..], &frame.body[..]].concat())
     }
 
@@ -113,7 +113,7 @@ impl RawPeer {
     ///
     /// # Errors
     /// The connection failed.
-    pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
@@ -121,7 +121,7 @@ impl RawPeer {
     ///
     /// # Errors
     /// The connection failed or ended.
-    pub fn read_control(&mut self) -> io::Result<Vec<ControlFrame>> {
+    pub(super) fn read_control(&mut self) -> io::Result<Vec<ControlFrame>> {
         let mut bytes = [0; 16 << 10];
         let length = self.stream.read(&mut bytes)?;
         if length == 0 {
@@ -143,7 +143,7 @@ impl RawPeer {
     ///
     /// # Errors
     /// The socket cannot be shared.
-    pub fn discard_arrivals(&self) -> io::Result<()> {
+    pub(super) fn discard_arrivals(&self) -> io::Result<()> {
         let mut stream = self.stream.try_clone()?;
         stream.set_read_timeout(None)?;
         std::thread::spawn(move || {

@@ -19,6 +19,7 @@ use super::completion::Completion;
 use super::counters::Counters;
 use super::events::Subscriptions;
 use super::input::Request;
+use super::known_hosts::KnownHosts;
 use super::resolver::Resolver;
 use super::sink::{NodeSink, NodeView};
 use super::sys::fork::ForkGeneration;
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) plane: Plane<NodeSink<Self>>,
     pub(super) counters: Arc<Counters>,
     pub(crate) resolver: Resolver,
+    pub(super) known_hosts: KnownHosts,
     pub(crate) subscriptions: Subscriptions,
     /// The tracing span of every task of the node.
     pub(super) span: Span,
@@ -107,6 +109,7 @@ impl Shared {
                 port_default: if config.port == 0 { port } else { config.port },
                 plane: Plane::new(config.name.clone(), instance, limits, sink),
                 resolver: Resolver::new(counters.clone()),
+                known_hosts: KnownHosts::new(&config.seeds),
                 counters,
                 subscriptions: Subscriptions::default(),
                 span: tracing::info_span!("node", name = %config.name),

@@ -15,6 +15,7 @@ use crate::name::{Instance, LinkId, NodeName};
 use crate::protocol::adjacency::{DEAD_INTERVAL, KEEP_ALIVE_INTERVAL, Link, Stage};
 use crate::protocol::discovery::{BRIDGE_OVER_CAP_AFTER, DialCause, link_cap};
 use crate::protocol::exchange::{self, DatabaseExchange};
+use crate::protocol::intake::Intake;
 use crate::protocol::io::{CloseReason, Output, RequestId, Role};
 use crate::protocol::timer::Timer;
 use crate::wire::control::ControlFrame;
@@ -53,6 +54,7 @@ impl Router {
             peer_had_other: false,
             last_received: now,
             since: now,
+            intake: Intake::new(now),
         };
         let verdict = self.verdict(&link, now);
         self.links.insert(id, link);

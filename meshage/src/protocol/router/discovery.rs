@@ -121,6 +121,7 @@ impl Router {
             return;
         }
         self.counters.network_changes += 1;
+        self.discovery.forget_failures();
         if self.wanted() > 0 {
             self.backoff.reset_solicitations();
             let wait = self.backoff.next_solicitation_wait(&mut self.rng);
@@ -213,6 +214,10 @@ impl Router {
         if self.is_linked_or_dialling(datagram.instance) {
             return;
         }
+        if !self.discovery.may_dial(address, now) {
+            self.counters.response_dials_backed_off += 1;
+            return;
+        }
         let solicitation = ReceivedSolicitation {
             instance: datagram.instance,
             address,
@@ -258,7 +263,7 @@ impl Router {
 
     fn dial(&mut self, cause: DialCause, address: Address) {
         self.counters.dials_started += 1;
-        let dial = self.discovery.start_dial(cause);
+        let dial = self.discovery.start_dial(cause, &address);
         self.outputs.push_back(Output::Dial { dial, address, purpose: cause.purpose() });
     }
 
@@ -290,7 +295,7 @@ impl Router {
 
     pub(super) fn dial_failed(&mut self, dial: DialId, error: DialError, now: Instant) {
         self.counters.dials_failed += 1;
-        let cause = self.discovery.end_dial(dial);
+        let cause = self.discovery.dial_failed(dial, now);
         self.dial_ended(cause, error, now);
     }
 
