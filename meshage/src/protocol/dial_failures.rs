@@ -107,8 +107,9 @@ mod tests {
             dials
         };
         assert_eq!(dials_within(&mut failures, now), HOST_BURST);
-        assert_eq!(dials_within(&mut failures, now + Duration::from_secs(60)), 4);
-        assert!(failures.permit(address(2, 1), now));
+        let later = now + Duration::from_secs(60);
+        assert_eq!(dials_within(&mut failures, later), 4);
+        assert!(failures.permit(address(2, 1), later));
     }
 
     #[test]
