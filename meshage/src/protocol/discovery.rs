@@ -58,6 +58,9 @@ const SOLICITATION_BURST: u32 = 200;
 /// Response dials and bridges start at 4 a second, with a burst of 8.
 const DIAL_INTERVAL: Duration = Duration::from_millis(250);
 const DIAL_BURST: u32 = 8;
+/// The response dials to one host that are in progress: as many as it may fail. A host that answers
+/// nothing takes 10 s to fail.
+const DIALS_TO_HOST_MAX: usize = 8;
 /// The cap of a node of degree 0: as many links as its dial burst.
 const DEGREE_ZERO_CAP: usize = 8;
 
@@ -330,12 +333,23 @@ impl Discovery {
         dial
     }
 
-    /// Removes a dial that succeeded or failed. Returns `None` for a dial that was canceled.
-    pub(super) fn end_dial(&mut self, dial: DialId) -> Option<DialCause> {
-        self.dials.remove(&dial).map(|dial| dial.cause)
+    /// Removes a dial that led to a node. Returns `None` for a dial that was canceled. If another
+    /// node answered than the datagram named, its address may be forged: that is a failure.
+    pub(super) fn dial_connected(
+        &mut self,
+        dial: DialId,
+        instance: Instance,
+        now: Instant,
+    ) -> Option<DialCause> {
+        let Dial { cause, addresses } = self.dials.remove(&dial)?;
+        if cause.target().is_some_and(|target| target != instance) {
+            self.failures.record(&addresses, now);
+        }
+        Some(cause)
     }
 
-    /// As [`Discovery::end_dial`], and remembers the failure.
+    /// Removes a dial that failed, and remembers the failure. Returns `None` for a dial that was
+    /// canceled.
     pub(super) fn dial_failed(&mut self, dial: DialId, now: Instant) -> Option<DialCause> {
         let Dial { cause, addresses } = self.dials.remove(&dial)?;
         self.failures.record(&addresses, now);
@@ -344,7 +358,9 @@ impl Discovery {
 
     /// Whether a datagram may cause a dial to this address.
     pub(super) fn may_dial(&self, address: SocketAddr, now: Instant) -> bool {
-        self.failures.permit(address, now)
+        let addresses = self.dials.values().flat_map(|dial| &dial.addresses);
+        let to_host = addresses.filter(|other| other.ip() == address.ip()).count();
+        to_host < DIALS_TO_HOST_MAX && self.failures.permit(address, now)
     }
 
     /// Forgets failures: hosts may be reachable now that were not before.

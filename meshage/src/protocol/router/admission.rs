@@ -35,7 +35,7 @@ impl Router {
 
     pub(super) fn link_up(&mut self, id: LinkId, role: Role, hello: Hello, now: Instant) {
         let cause = match role {
-            Role::Dialler(dial) => self.discovery.end_dial(dial),
+            Role::Dialler(dial) => self.discovery.dial_connected(dial, hello.instance, now),
             Role::Listener => None,
         };
         let other = self.has_other(&hello);

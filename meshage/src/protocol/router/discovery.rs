@@ -237,7 +237,12 @@ impl Router {
     pub(super) fn respond(&mut self, instance: Instance, now: Instant) {
         let reachable = self.routes.contains(instance);
         let taken = self.discovery.take_response(instance, reachable, self.local_state());
-        let Some(response) = taken else { return };
+        let Some(mut response) = taken else { return };
+        response.addresses.retain(|address| self.discovery.may_dial(*address, now));
+        if response.addresses.is_empty() {
+            self.counters.response_dials_backed_off += 1;
+            return;
+        }
         let satisfied = match response.cause {
             DialCause::Response(_) => self.announced_peers(instance) >= response.enough_peers,
             DialCause::Bridge { .. } | DialCause::Application(_) | DialCause::Seed(_) => false,
