@@ -7,6 +7,10 @@
 //!   … delivered ─┴─ delivered or skipped ──► next    only `next` is accepted, nothing beyond it
 //!   └──── window of the last 4,096 ────┘
 //! ```
+//!
+//! A frame that another node forged in the name of a source may have moved `next` beyond everything
+//! that the source has sent. The source detects it by the next acknowledgement, and the receiver
+//! then goes back ([`SourceState::restart`]).
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -46,6 +50,18 @@ struct Window {
     next: u64,
     /// Whether each of the numbers before `next` was delivered, newest last.
     delivered: VecDeque<bool>,
+    before: Before,
+}
+
+/// What is known of the numbers before those in [`Window::delivered`].
+#[derive(Debug)]
+enum Before {
+    /// None of them was received: the first number that arrived was a later one.
+    NotReceived,
+    /// The window left them by one jump: `next` and `delivered` before it.
+    Jump(Box<(u64, VecDeque<bool>)>),
+    /// Nothing.
+    Forgotten,
 }
 
 impl Window {
@@ -53,7 +69,7 @@ impl Window {
     /// of a broadcast is that of all its recipients. A newcomer may thus expect too much. It
     /// refuses the broadcast as early, and the source resends it with a floor for this recipient.)
     fn new(sequence: MessageSequence) -> Self {
-        Self { next: sequence.floor, delivered: VecDeque::new() }
+        Self { next: sequence.floor, delivered: VecDeque::new(), before: Before::NotReceived }
     }
 
     fn step(&mut self, delivered: bool) {
@@ -61,17 +77,39 @@ impl Window {
         self.delivered.push_back(delivered);
         if self.delivered.len() as u64 > DEDUP_WINDOW {
             self.delivered.pop_front();
+            self.before = Before::Forgotten;
         }
     }
 
     fn skip_to(&mut self, floor: u64) {
         if floor.saturating_sub(self.next) > DEDUP_WINDOW {
-            self.delivered.clear();
+            let delivered = std::mem::take(&mut self.delivered);
+            self.before = Before::Jump(Box::new((self.next, delivered)));
             self.next = floor;
         }
         while self.next < floor {
             self.step(false);
         }
+    }
+
+    /// Goes back to just behind the last number below `limit` that was delivered. No number below
+    /// `limit` that may have been delivered is accepted again. Returns `false` if none was received.
+    fn go_back(&mut self, limit: u64) -> bool {
+        while self.next > limit && self.delivered.pop_back().is_some() {
+            self.next -= 1;
+        }
+        if self.next > limit {
+            match std::mem::replace(&mut self.before, Before::Forgotten) {
+                Before::NotReceived => return false,
+                Before::Jump(before) if before.0 <= limit => (self.next, self.delivered) = *before,
+                Before::Jump(_) | Before::Forgotten => self.next = limit,
+            }
+        }
+        while self.delivered.back() == Some(&false) {
+            self.delivered.pop_back();
+            self.next -= 1;
+        }
+        true
     }
 
     fn arrival(&mut self, sequence: MessageSequence) -> Arrival {
@@ -143,6 +181,22 @@ impl SourceState {
         }
     }
 
+    /// Starts a channel anew, because its source has sent nothing from number `limit` on: unless the
+    /// next number is not the `claimed` one any more. Returns whether it did.
+    ///
+    /// A receiver that has only ever seen numbers beyond the limit forgets the channel, as if
+    /// nothing had been received in it.
+    pub fn restart(&mut self, channel: Channel, claimed: u64, limit: u64) -> bool {
+        let window = &mut self.channels[channel.index()];
+        let Some(known) = window.as_mut().filter(|it| it.next == claimed && limit < claimed) else {
+            return false;
+        };
+        if !known.go_back(limit) {
+            *window = None;
+        }
+        true
+    }
+
     /// The next sequence number of a channel; 0 if nothing was received in it.
     pub fn next(&self, channel: Channel) -> u64 {
         self.channels[channel.index()].as_ref().map_or(0, |window| window.next)
@@ -169,6 +223,18 @@ impl Dedup {
     /// The next sequence number of a source's channel; 0 if nothing was received in it.
     pub fn next(&self, source: Instance, channel: Channel) -> u64 {
         self.sources.get(&source).map_or(0, |source| source.next(channel))
+    }
+
+    /// As [`SourceState::restart`], for a source that may be unknown.
+    pub fn restart(
+        &mut self,
+        source: Instance,
+        channel: Channel,
+        claimed: u64,
+        limit: u64,
+    ) -> bool {
+        let source = self.sources.get_mut(&source);
+        source.is_some_and(|source| source.restart(channel, claimed, limit))
     }
 
     /// How many sources are remembered.

@@ -187,6 +187,10 @@ impl<C> OutstandingSends<C> {
         let number = broadcast_number.unwrap_or(channel.next);
         channel.next = channel.next.max(number) + 1;
         channel.outstanding += 1;
+        if channel.restart.is_some() {
+            let query = channel.last_contact + channel.query_after;
+            self.deadline = earliest(self.deadline, Some(query));
+        }
         channel.entries.push_back(Entry {
             number,
             send: id,
