@@ -19,7 +19,7 @@ fn threads() -> usize {
 }
 
 fn campaign(seeds: std::ops::Range<u64>, nodes: std::ops::RangeInclusive<usize>, chaos: bool) {
-    let campaign = Campaign { seeds, nodes, degree: None, chaos, threads: threads() };
+    let campaign = Campaign { seeds, nodes, degree: None, chaos, liars: false, threads: threads() };
     let result = run_many(&campaign, |_| ());
     println!("{result}");
     let violations: Vec<String> = result.violations.iter().map(ToString::to_string).collect();

@@ -181,7 +181,8 @@ impl SourceState {
         }
     }
 
-    /// Starts a channel anew, because its source has sent nothing from number `limit` on: unless the
+    /// Starts a channel anew, because nothing of its source from number `limit` on was delivered
+    /// here, whatever the numbers say: unless the
     /// next number is not the `claimed` one any more. Returns whether it did.
     ///
     /// A receiver that has only ever seen numbers beyond the limit forgets the channel, as if

@@ -46,21 +46,22 @@ impl Fib {
         instance: Instance,
         now: Instant,
     ) -> bool {
-        self.reverse_path.permits(&self.routes, link, instance, now)
+        self.reverse_path.permits_message(&self.routes, link, instance, now)
             && self.routes.name_of(instance).is_none_or(|name| name == source)
     }
 
     /// Whether an acknowledgement that arrived over this link may come from the node that it names.
     pub fn is_plausible_ack(&self, link: LinkId, ack: &AckEntry, now: Instant) -> bool {
         match ack.by {
-            Some(by) => self.reverse_path.permits(&self.routes, link, by, now),
+            Some(by) => self.reverse_path.permits_acknowledgement(&self.routes, link, by, now),
             // The relay is not named. It is between this node and the recipient.
             None => match self.routes.route(ack.from.as_str()) {
                 Some(route) => {
-                    self.reverse_path.permits_relay(&self.routes, link, route.instance, now)
+                    self.reverse_path.permits_refusal(&self.routes, link, route.instance, now)
                 }
                 None => true,
             },
         }
     }
+    pub fn dbg(&self, now: Instant) -> String { self.reverse_path.dbg(now) }
 }

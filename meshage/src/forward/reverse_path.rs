@@ -3,12 +3,14 @@
 //!
 //! ```text
 //!   routes unchanged for 30 s:  the link begins a shortest path to the node
-//!   otherwise:                  the node can be reached over the link without passing this node,
+//!   for 1 s:                    the node can be reached over the link without passing this node,
 //!                               or could be within the last 30 s, or cannot be reached at all
+//!   since then:                 the same for messages, except over a link that is in no route; of
+//!                               acknowledgements nothing is checked
 //! ```
 //!
-//! While routes change, nodes follow different trees, and frames may still be on their way over
-//! former ones. No frame of an honest node is dropped then.
+//! While routes change, nodes follow different trees and acknowledgements may loop, and for a while
+//! frames are still on their way over former routes. No frame of an honest node is dropped then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use foldhash::{HashMap, HashMapExt as _};
 use smallvec::SmallVec;
 
+use super::delivery::channel_flow::ROUTES_STABLE_AFTER;
 use super::outbound::Outbound;
 use crate::name::{Instance, LinkId};
 use crate::route::RouteTable;
@@ -28,6 +31,17 @@ pub const ROUTES_SETTLED_AFTER: Duration = Duration::from_secs(30);
 /// How many nodes that lately lay behind a link are remembered: as many as the database holds. Of
 /// further ones, frames that are still on their way are dropped.
 pub const FORMER_MAX: usize = 131_072;
+
+/// What is known of the routes of other nodes and of frames on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Other nodes may follow other routes than this one.
+    Changing,
+    /// All nodes follow the same routes, but frames may still be on their way over former ones.
+    Recent,
+    /// No such frame is expected any more.
+    Settled,
+}
 
 /// What one snapshot of the routes knows of those before it.
 #[derive(Debug, Default)]
@@ -65,30 +79,53 @@ impl ReversePath {
         Self { changed_at: Some(now), former: Arc::new(former) }
     }
 
-    /// Whether a frame in the name of `instance` may arrive over this link.
-    pub(super) fn permits(
+    /// Whether a message of `source` may arrive over this link.
+    pub(super) fn permits_message(
         &self,
         routes: &RouteTable,
         link: LinkId,
-        instance: Instance,
+        source: Instance,
         now: Instant,
     ) -> bool {
-        if self.is_settled(now) {
-            return routes.begins_shortest_path(link, instance);
+        match self.stage(now) {
+            // The peer may use a link that is not part of this node's routes yet, or any more.
+            Stage::Changing if routes.part_behind(link).is_none() => true,
+            Stage::Changing | Stage::Recent => {
+                !routes.contains(source) || self.lies_or_lay_behind(routes, link, source, now)
+            }
+            Stage::Settled => routes.begins_shortest_path(link, source),
         }
-        !routes.contains(instance) || self.lies_or_lay_behind(routes, link, instance, now)
     }
 
-    /// Whether a refusal of a relay on the way to `instance`, which can be reached, may arrive over
-    /// this link.
-    pub(super) fn permits_relay(
+    /// Whether an acknowledgement of `recipient` may arrive over this link.
+    pub(super) fn permits_acknowledgement(
         &self,
         routes: &RouteTable,
         link: LinkId,
-        instance: Instance,
+        recipient: Instance,
         now: Instant,
     ) -> bool {
-        self.lies_or_lay_behind(routes, link, instance, now)
+        match self.stage(now) {
+            // It may be in a loop, from which it still finds a way out.
+            Stage::Changing => true,
+            Stage::Recent => {
+                !routes.contains(recipient) || self.lies_or_lay_behind(routes, link, recipient, now)
+            }
+            Stage::Settled => routes.begins_shortest_path(link, recipient),
+        }
+    }
+
+    /// Whether a refusal of a relay on the way to `recipient`, which can be reached, may arrive over
+    /// this link.
+    pub(super) fn permits_refusal(
+        &self,
+        routes: &RouteTable,
+        link: LinkId,
+        recipient: Instance,
+        now: Instant,
+    ) -> bool {
+        self.stage(now) == Stage::Changing
+            || self.lies_or_lay_behind(routes, link, recipient, now)
     }
 
     fn lies_or_lay_behind(
@@ -102,8 +139,13 @@ impl ReversePath {
         routes.lies_behind(link, instance) || lay_behind()
     }
 
-    fn is_settled(&self, now: Instant) -> bool {
-        self.changed_at.is_none_or(|at| !is_recent(at, now))
+    pub(super) fn dbg(&self, now: Instant) -> String { format!("{:?} {}", self.changed_at.map(|at| now.saturating_duration_since(at)), self.former.len()) }
+    fn stage(&self, now: Instant) -> Stage {
+        match self.changed_at.map(|at| now.saturating_duration_since(at)) {
+            Some(since) if since < ROUTES_STABLE_AFTER => Stage::Changing,
+            Some(since) if since < ROUTES_SETTLED_AFTER => Stage::Recent,
+            Some(_) | None => Stage::Settled,
+        }
     }
 }
 

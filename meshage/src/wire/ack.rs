@@ -64,7 +64,7 @@ pub enum Verdict {
         /// The number that the recipient expects, according to its answer. If it expects another
         /// one by now, it ignores the request.
         claimed: u64,
-        /// The first number that the source has not sent.
+        /// The number from which on it has received nothing of this source.
         limit: u64,
     },
 }

@@ -17,8 +17,7 @@ impl<C> OutstandingSends<C> {
     /// Handles an acknowledgement for this node.
     pub(in crate::forward) fn acknowledged(&mut self, ack: &AckEntry, now: Instant) {
         let Some(&flow_index) = self.by_name.get(&ack.from) else {
-            // A broadcast also reaches nodes that joined after it was sent.
-            self.counters.not_recipient += u64::from(!ack.channel.broadcast);
+            self.acknowledged_by_other(ack);
             return;
         };
         let flow = &mut self.flows[flow_index];
@@ -32,14 +31,16 @@ impl<C> OutstandingSends<C> {
         let channel = &mut self.flows[flow_index].channels[ack.channel.index()];
         match ack.verdict {
             Verdict::Delivered { next }
-                if next > channel.restart.map_or(sent_limit, |restart| restart.limit) =>
+                if next > channel.restart.map_or(sent_limit, |restart| restart.sent_limit) =>
             {
-                self.request_restart(flow_index, ack.channel, next, now);
-                return;
+                self.runs_ahead(flow_index, ack.channel, next, now);
             }
             Verdict::Delivered { next } => {
-                channel.restart = None;
+                let restart = channel.restart.take();
                 channel.made_progress(now);
+                if restart.is_some_and(|restart| restart.requested == Some(next)) {
+                    self.lose_before(flow_index, ack.channel, next);
+                }
                 self.delivered(flow_index, ack.channel, next, now);
             }
             Verdict::Refused { number, .. } | Verdict::Progress { number, .. }
@@ -71,9 +72,34 @@ impl<C> OutstandingSends<C> {
             }
             Verdict::Query | Verdict::Restart { .. } => {}
         }
+        self.request_restart(flow_index, ack.channel, now);
         for channel in Channel::ALL {
             self.resume_channel(flow_index, channel, now);
         }
+    }
+
+    /// Handles an acknowledgement of a node to which nothing is outstanding. It may have received a
+    /// forged message: then it must start the channel anew before this node sends to it.
+    fn acknowledged_by_other(&mut self, ack: &AckEntry) {
+        // The numbers of a new flow begin behind all ids.
+        let limit = match ack.channel.broadcast {
+            true => self.broadcasts[usize::from(ack.channel.large)].next,
+            false => self.next_id + 1,
+        };
+        match (ack.verdict, ack.by) {
+            (Verdict::Delivered { next }, Some(to)) if next > limit => {
+                self.counters.restarts_requested += 1;
+                let verdict = Verdict::Restart { claimed: next, limit };
+                self.push_query(to, ack.channel, verdict);
+            }
+            // A broadcast also reaches nodes that joined after it was sent.
+            _ => self.counters.not_recipient += u64::from(!ack.channel.broadcast),
+        }
+    }
+
+    fn push_query(&mut self, to: Instance, channel: Channel, verdict: Verdict) {
+        let (from, by) = (self.name.clone(), Some(self.instance));
+        self.queries.push(AckEntry { to, from, by, channel, verdict, hops: 0 });
     }
 
     /// The first number that was not sent in a channel.
@@ -123,16 +149,39 @@ impl<C> OutstandingSends<C> {
     /// Handles that a recipient expects a number that this node has not reached, because another
     /// node forged a message of this one. Nothing that the recipient acknowledges is true until it
     /// has started the channel anew.
-    fn request_restart(&mut self, flow_index: usize, channel: Channel, claimed: u64, now: Instant) {
-        let limit = self.sent_limit(flow_index, channel);
+    fn runs_ahead(&mut self, flow_index: usize, channel: Channel, claimed: u64, now: Instant) {
+        let sent_limit = self.sent_limit(flow_index, channel);
         let flow = &mut self.flows[flow_index].channels[channel.index()];
-        let known = flow.restart;
-        if known.is_none() {
+        let restart = flow.restart.get_or_insert_with(|| {
             self.counters.restarts_requested += 1;
+            flow.last_contact = now;
+            Restart { claimed, sent_limit, requested: None }
+        });
+        if restart.claimed != claimed {
+            *restart = Restart { claimed, requested: None, ..*restart };
         }
-        flow.restart = Some(Restart { claimed, limit: known.map_or(limit, |known| known.limit) });
-        if flow.restart != known {
+        let due = flow.next_deadline();
+        self.deadline = earliest(self.deadline, due);
+    }
+
+    /// Requests that a recipient starts a channel anew, once it has refused everything that was in
+    /// flight: then it is certain what it has not received.
+    fn request_restart(&mut self, flow_index: usize, channel: Channel, now: Instant) {
+        let flow = &self.flows[flow_index].channels[channel.index()];
+        let waits = flow.restart.is_some_and(|restart| restart.requested.is_none());
+        if waits && flow.unanswered == 0 {
             self.ask(flow_index, channel, now);
+        }
+    }
+
+    /// Ends the messages below a number, of which the recipient does not know whether it received
+    /// them.
+    fn lose_before(&mut self, flow_index: usize, channel: Channel, next: u64) {
+        for position in 0..self.flows[flow_index].channels[channel.index()].entries.len() {
+            let entry = &self.flows[flow_index].channels[channel.index()].entries[position];
+            if entry.number < next && entry.stage != Stage::Done {
+                self.resolve(flow_index, channel, position, Outcome::Lost);
+            }
         }
     }
 
@@ -142,16 +191,19 @@ impl<C> OutstandingSends<C> {
         let channel_flow = &mut flow.channels[channel.index()];
         channel_flow.last_contact = now;
         let due = channel_flow.next_deadline();
-        let verdict = match channel_flow.restart {
-            Some(Restart { claimed, limit }) => Verdict::Restart { claimed, limit },
+        let limit = channel_flow.undelivered_from(self.epoch);
+        let verdict = match &mut channel_flow.restart {
+            Some(restart) => {
+                restart.requested = Some(limit);
+                Verdict::Restart { claimed: restart.claimed, limit }
+            }
             None => Verdict::Query,
         };
         let Some(to) = flow.instance else {
             return;
         };
         self.deadline = earliest(self.deadline, due);
-        let (from, by) = (self.name.clone(), Some(self.instance));
-        self.queries.push(AckEntry { to, from, by, channel, verdict, hops: 0 });
+        self.push_query(to, channel, verdict);
     }
 
     fn delivered(&mut self, flow_index: usize, channel: Channel, next: u64, now: Instant) {

@@ -116,14 +116,17 @@ impl Entry {
     }
 }
 
-/// The request to a recipient to start the channel anew, because it expects a number that this node
-/// has not reached. Nothing is sent in the channel until the recipient has done so.
+/// The recipient expects a number that this node has not reached, and must start the channel anew.
+/// Nothing is sent in the channel until it has done so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Restart {
     /// The number that the recipient expects.
     pub claimed: u64,
-    /// The first number that was not sent when this was detected.
-    pub limit: u64,
+    /// The first number that was not sent when this was detected. A recipient that expects a later
+    /// one has not started anew.
+    pub sent_limit: u64,
+    /// The limit that the recipient was sent last: no message from there on was delivered.
+    pub requested: Option<u64>,
 }
 
 /// The state of a channel.
@@ -147,6 +150,8 @@ pub struct ChannelFlow {
     pub next: u64,
     /// The first number that was not sent.
     pub sent_limit: u64,
+    /// No message from this number on has an outcome that allows a delivery.
+    pub settled_limit: u64,
     /// The state of the channel.
     pub state: ChannelState,
     /// The recipient must start the channel anew.
@@ -183,6 +188,7 @@ impl ChannelFlow {
             entries: VecDeque::new(),
             next: first,
             sent_limit: first,
+            settled_limit: first,
             state: ChannelState::Open,
             restart: None,
             in_flight: 0,
@@ -418,6 +424,17 @@ impl ChannelFlow {
     pub fn made_progress(&mut self, now: Instant) {
         self.last_contact = now;
         self.backoff = BACKOFF_MIN;
+    }
+
+    /// The first number from which on the recipient has certainly received nothing.
+    pub fn undelivered_from(&self, epoch: u64) -> u64 {
+        let may_be_delivered = |entry: &&Entry| match entry.stage {
+            Stage::Sending | Stage::Sent => true,
+            Stage::Waiting | Stage::Refused(_) => entry.is_uncertain(epoch),
+            Stage::Done => false,
+        };
+        let last = self.entries.iter().rev().find(may_be_delivered);
+        last.map_or(0, |entry| entry.number + 1).max(self.settled_limit)
     }
 
     /// Whether the recipient must answer.

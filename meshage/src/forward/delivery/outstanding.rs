@@ -159,6 +159,9 @@ impl<C> OutstandingSends<C> {
         let entry = &flow.entries[position];
         let (id, recipient, number) = (entry.send, entry.recipient, entry.number);
         let transmission = flow.transmission;
+        if !outcome.is_certain_failure() {
+            flow.settled_limit = flow.settled_limit.max(number + 1);
+        }
         flow.finish(position);
         self.discard_if_unused(transmission, channel);
         if self.flows[flow_index].is_idle() {

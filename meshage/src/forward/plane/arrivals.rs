@@ -170,6 +170,7 @@ impl<S: Sink> Plane<S> {
                         bump(&self.counters.loops);
                     } else if !fib.is_plausible_ack(link, &entry, now) {
                         bump(&self.counters.acks_wrong_path);
+                        if std::env::var_os("DBG").is_some() { eprintln!("DBGACK at {} {:?} link {link} {entry:?} settled {} behind {:?}", self.name, self.instance, fib.dbg(now), fib.routes.mesh()); }
                     } else if entry.to == self.instance {
                         local.push(LocalInput::Ack(entry));
                     } else if usize::from(entry.hops) < HOP_LIMIT {
@@ -210,6 +211,7 @@ impl<S: Sink> Plane<S> {
             let (source, instance) = (&frame.header.source, frame.header.instance);
             if !fib.is_plausible_source(link, source, instance, now) {
                 bump(&self.counters.data_wrong_path);
+                        if std::env::var_os("DBG").is_some() { eprintln!("DBGDATA at {} {:?} link {link} {:?} settled {} {:?}", self.name, self.instance, frame.header, fib.dbg(now), fib.routes.mesh()); }
                 return;
             }
             output.checked_source = Some((instance, source.clone()));
