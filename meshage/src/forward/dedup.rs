@@ -42,14 +42,27 @@ pub enum Arrival {
     Duplicate,
     /// Its source has given it up, or it is older than the window: it will never be delivered.
     Stale,
+    /// Another message was delivered with its number: one of the two is forged. Neither this one nor
+    /// that one may be reported as delivered.
+    Conflict,
+}
+
+/// Stands for a number with which no message was delivered.
+const NOT_DELIVERED: u32 = 0;
+
+/// A part of a message's id, by which a message that arrives again is told from another one with the
+/// same number.
+fn fingerprint(id: u64) -> u32 {
+    id as u32 | 1 << 31
 }
 
 /// The deliveries in one channel of one source.
 #[derive(Debug)]
 struct Window {
     next: u64,
-    /// Whether each of the numbers before `next` was delivered, newest last.
-    delivered: VecDeque<bool>,
+    /// The fingerprint of the message that was delivered with each of the numbers before `next`, or
+    /// [`NOT_DELIVERED`]; newest last.
+    delivered: VecDeque<u32>,
     before: Before,
 }
 
@@ -59,7 +72,7 @@ enum Before {
     /// None of them was received: the first number that arrived was a later one.
     NotReceived,
     /// The window left them by one jump: `next` and `delivered` before it.
-    Jump(Box<(u64, VecDeque<bool>)>),
+    Jump(Box<(u64, VecDeque<u32>)>),
     /// Nothing.
     Forgotten,
 }
@@ -72,7 +85,7 @@ impl Window {
         Self { next: sequence.floor, delivered: VecDeque::new(), before: Before::NotReceived }
     }
 
-    fn step(&mut self, delivered: bool) {
+    fn step(&mut self, delivered: u32) {
         self.next += 1;
         self.delivered.push_back(delivered);
         if self.delivered.len() as u64 > DEDUP_WINDOW {
@@ -88,7 +101,7 @@ impl Window {
             self.next = floor;
         }
         while self.next < floor {
-            self.step(false);
+            self.step(NOT_DELIVERED);
         }
     }
 
@@ -105,14 +118,14 @@ impl Window {
                 Before::Jump(_) | Before::Forgotten => self.next = limit,
             }
         }
-        while self.delivered.back() == Some(&false) {
+        while self.delivered.back() == Some(&NOT_DELIVERED) {
             self.delivered.pop_back();
             self.next -= 1;
         }
         true
     }
 
-    fn arrival(&mut self, sequence: MessageSequence) -> Arrival {
+    fn arrival(&mut self, sequence: MessageSequence, id: u64) -> Arrival {
         self.skip_to(sequence.floor);
         if sequence.number == self.next {
             return Arrival::Next;
@@ -123,8 +136,9 @@ impl Window {
         let back = self.next - sequence.number;
         let position = (self.delivered.len() as u64).checked_sub(back);
         match position.and_then(|position| self.delivered.get(position as usize)) {
-            Some(true) => Arrival::Duplicate,
-            Some(false) | None => Arrival::Stale,
+            Some(&NOT_DELIVERED) | None => Arrival::Stale,
+            Some(&delivered) if delivered == fingerprint(id) => Arrival::Duplicate,
+            Some(_) => Arrival::Conflict,
         }
     }
 }
@@ -156,9 +170,10 @@ impl SourceState {
         }
         let behind = refused.first().is_some_and(|refused| id > *refused);
         let window = self.channels[channel.index()].get_or_insert_with(|| Window::new(sequence));
-        let arrival = window.arrival(sequence);
+        let arrival = window.arrival(sequence, id);
         let arrival = if behind && arrival == Arrival::Next { Arrival::Early } else { arrival };
-        if arrival == Arrival::Early {
+        // A stale message is sent again if the channel starts anew; `oldest` shows it otherwise.
+        if matches!(arrival, Arrival::Early | Arrival::Stale) {
             self.refused(channel, id);
         }
         arrival
@@ -168,7 +183,7 @@ impl SourceState {
     pub fn delivered(&mut self, channel: Channel, id: u64) {
         self.refused[usize::from(channel.large)].remove(&id);
         if let Some(window) = &mut self.channels[channel.index()] {
-            window.step(true);
+            window.step(fingerprint(id));
         }
     }
 

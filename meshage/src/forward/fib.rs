@@ -63,5 +63,4 @@ impl Fib {
             },
         }
     }
-    pub fn dbg(&self, now: Instant) -> String { self.reverse_path.dbg(now) }
 }

@@ -109,6 +109,7 @@ struct LockedCounters {
     reassembly_expired: u64,
     reassembly_ignored: u64,
     restarted: u64,
+    conflicts: u64,
 }
 
 /// The data plane of one node. Every method may be called from any thread.
@@ -365,6 +366,7 @@ impl<S: Sink> Plane<S> {
         stats.set("acks_not_recipient", state.sends.counters.not_recipient);
         stats.set("channel_restarts_requested", state.sends.counters.restarts_requested);
         stats.set("channel_restarts", counters.restarted);
+        stats.set("messages_conflicting", counters.conflicts);
         drop(state);
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         stats.set("frames_relayed", read(&self.counters.relayed));

@@ -170,7 +170,6 @@ impl<S: Sink> Plane<S> {
                         bump(&self.counters.loops);
                     } else if !fib.is_plausible_ack(link, &entry, now) {
                         bump(&self.counters.acks_wrong_path);
-                        if std::env::var_os("DBG").is_some() { eprintln!("DBGACK at {} {:?} link {link} {entry:?} settled {} behind {:?}", self.name, self.instance, fib.dbg(now), fib.routes.mesh()); }
                     } else if entry.to == self.instance {
                         local.push(LocalInput::Ack(entry));
                     } else if usize::from(entry.hops) < HOP_LIMIT {
@@ -211,7 +210,6 @@ impl<S: Sink> Plane<S> {
             let (source, instance) = (&frame.header.source, frame.header.instance);
             if !fib.is_plausible_source(link, source, instance, now) {
                 bump(&self.counters.data_wrong_path);
-                        if std::env::var_os("DBG").is_some() { eprintln!("DBGDATA at {} {:?} link {link} {:?} settled {} {:?}", self.name, self.instance, frame.header, fib.dbg(now), fib.routes.mesh()); }
                 return;
             }
             output.checked_source = Some((instance, source.clone()));
@@ -305,7 +303,9 @@ impl<S: Sink> Plane<S> {
         match source_state.arrival(channel, sequence, id, oldest) {
             Arrival::Next => {}
             // Of a large body only the first chunk is answered: one answer for each message.
-            Arrival::Early | Arrival::Duplicate | Arrival::Stale if !first => return,
+            Arrival::Early | Arrival::Duplicate | Arrival::Stale | Arrival::Conflict if !first => {
+                return;
+            }
             Arrival::Early => {
                 state.counters.early += 1;
                 acks.push(refuse(&header, Refusal::Early));
@@ -315,6 +315,11 @@ impl<S: Sink> Plane<S> {
                 state.counters.duplicates += 1;
                 let next = source_state.next(channel);
                 acks.push(self.ack(source, channel, Verdict::Delivered { next }));
+                return;
+            }
+            Arrival::Conflict => {
+                state.counters.conflicts += 1;
+                acks.push(refuse(&header, Refusal::Stale));
                 return;
             }
             Arrival::Stale => {

@@ -11,6 +11,7 @@ const FORGED: &[&str] = &[
     "acks_beyond_sent",
     "channel_restarts_requested",
     "channel_restarts",
+    "messages_conflicting",
 ];
 
 impl Sim {
