@@ -32,6 +32,22 @@ fn two_hundred_chaotic_runs_keep_every_invariant() {
 }
 
 #[test]
+fn forty_runs_with_lying_nodes_keep_every_invariant_and_deliver_again_afterwards() {
+    let campaign = Campaign {
+        seeds: 1..41,
+        nodes: 3..=12,
+        degree: None,
+        chaos: true,
+        liars: true,
+        threads: threads(),
+    };
+    let result = run_many(&campaign, |_| ());
+    println!("{result}");
+    let violations: Vec<String> = result.violations.iter().map(ToString::to_string).collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+#[test]
 fn sixty_runs_without_faults_settle_and_stay_settled() {
     campaign(1..61, 1..=16, false);
 }

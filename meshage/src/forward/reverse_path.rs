@@ -124,8 +124,7 @@ impl ReversePath {
         recipient: Instance,
         now: Instant,
     ) -> bool {
-        self.stage(now) == Stage::Changing
-            || self.lies_or_lay_behind(routes, link, recipient, now)
+        self.stage(now) == Stage::Changing || self.lies_or_lay_behind(routes, link, recipient, now)
     }
 
     fn lies_or_lay_behind(
@@ -135,11 +134,11 @@ impl ReversePath {
         instance: Instance,
         now: Instant,
     ) -> bool {
-        let lay_behind = || self.former.get(&(link, instance)).is_some_and(|at| is_recent(*at, now));
+        let lay_behind =
+            || self.former.get(&(link, instance)).is_some_and(|at| is_recent(*at, now));
         routes.lies_behind(link, instance) || lay_behind()
     }
 
-    pub(super) fn dbg(&self, now: Instant) -> String { format!("{:?} {}", self.changed_at.map(|at| now.saturating_duration_since(at)), self.former.len()) }
     fn stage(&self, now: Instant) -> Stage {
         match self.changed_at.map(|at| now.saturating_duration_since(at)) {
             Some(since) if since < ROUTES_STABLE_AFTER => Stage::Changing,

@@ -1,5 +1,6 @@
 //! A few data planes in memory.
 
+mod forgery;
 mod harness;
 mod in_place;
 mod order;

@@ -135,15 +135,8 @@ mod tests {
     use crate::route::tests::{instance, table};
 
     /// `e` hangs on `d`; `f` and `g` on `a`.
-    const MESH: &[(&str, &str)] = &[
-        ("a", "b"),
-        ("a", "c"),
-        ("b", "d"),
-        ("c", "d"),
-        ("d", "e"),
-        ("a", "f"),
-        ("f", "g"),
-    ];
+    const MESH: &[(&str, &str)] =
+        &[("a", "b"), ("a", "c"), ("b", "d"), ("c", "d"), ("d", "e"), ("a", "f"), ("f", "g")];
 
     fn links(holds: impl Fn(LinkId) -> bool) -> Vec<u64> {
         (1..=7).filter(|&link| holds(LinkId(link))).collect()
