@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::name::{Instance, NodeName};
-use crate::secure::KeyId;
+use crate::secure::{AuthError, KeyId};
 
 /// A change of the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -222,6 +222,9 @@ pub enum LinkEnd {
     NameInUse,
     /// The peer violated the protocol; carries how.
     Breach(String),
+    /// The link's key was removed at one end, the peer lost its right to be linked, or bytes were
+    /// altered on the way; carries which.
+    Auth(AuthError),
 }
 
 impl fmt::Display for LinkEnd {
@@ -236,6 +239,7 @@ impl fmt::Display for LinkEnd {
             Self::Replaced => f.write_str("replaced by a new link"),
             Self::NameInUse => f.write_str("the name is in use"),
             Self::Breach(what) => write!(f, "the peer violated the protocol: {what}"),
+            Self::Auth(error) => write!(f, "not authorised: {error}"),
         }
     }
 }
