@@ -55,6 +55,14 @@ fn nodes_exchange_messages_under_valgrind() {
 }
 
 #[test]
+fn keys_close_a_mesh() {
+    check("keys", CPP17, Mode::Shared);
+    check("keys", CPP20, Mode::Static);
+    check("keys", CPP17, Mode::Sanitized);
+    check("keys", CPP17, Mode::Valgrind);
+}
+
+#[test]
 fn every_call_works_in_the_destructors_of_globals_and_thread_locals() {
     check("ending", CPP17, Mode::Shared);
     check("ending", CPP20, Mode::Static);
@@ -86,7 +94,7 @@ fn clang_compiles_the_programs() {
         return;
     }
     for (standard, language) in [("17", CPP17), ("20", CPP20)] {
-        for name in ["values", "mesh", "callbacks"] {
+        for name in ["values", "mesh", "callbacks", "keys"] {
             let label = format!("{name}-clang-{standard}");
             let program =
                 compile_with("clang++".into(), &source(name), &label, language, Mode::Shared);
