@@ -174,6 +174,23 @@ fn the_first_programs_greet_each_other() {
     }
 }
 
+fn closed_mesh(mode: Mode) {
+    if is_possible(mode) {
+        let output = spawn(&example("closed.c", mode), "run", &[], mode).finish();
+        assert!(output.contains("bob: hello\nmallory: the other end has no key"), "{output}");
+    }
+}
+
+#[test]
+fn a_closed_mesh_turns_a_stranger_away() {
+    closed_mesh(Mode::Shared);
+}
+
+#[test]
+fn a_closed_mesh_turns_a_stranger_away_under_address_sanitizer() {
+    closed_mesh(Mode::Sanitized);
+}
+
 fn request_and_reply(mode: Mode) {
     if !is_possible(mode) {
         return;

@@ -132,6 +132,14 @@ fn the_first_programs_in_c_and_cpp_greet_each_other() {
     }
 }
 
+#[test]
+fn a_closed_mesh_turns_a_stranger_away() {
+    let example = root().join("examples-cpp/closed.cpp");
+    let program = compile(&example, "closed-cpp", CPP17, Mode::Shared);
+    let output = spawn(&program, "run", &[], Mode::Shared).finish();
+    assert!(output.contains("bob: hello\nmallory: the other end has no key"), "{output}");
+}
+
 /// The identifiers in a text.
 fn identifiers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')

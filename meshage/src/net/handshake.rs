@@ -56,10 +56,8 @@ struct Keys {
 impl Offer {
     /// An offer under the current keys.
     pub(super) fn new(hello: Hello, security: Option<&Security>) -> Self {
-        let keys = security.map(|security| Keys {
-            context: security.context(),
-            contexts: security.contexts(),
-        });
+        let keys = security
+            .map(|security| Keys { context: security.context(), contexts: security.contexts() });
         Self { hello, keys }
     }
 }

@@ -217,10 +217,7 @@ impl ReadHalf {
 
     /// Waits for something to read, and appends it to a buffer. Returns the number of bytes, `None`
     /// at the end of the stream. 0 if a part of a record has arrived, or a record about keys.
-    pub(super) async fn read_buf(
-        &mut self,
-        buffer: &mut impl BufMut,
-    ) -> io::Result<Option<usize>> {
+    pub(super) async fn read_buf(&mut self, buffer: &mut impl BufMut) -> io::Result<Option<usize>> {
         let Some(opening) = &mut self.opening else {
             let length = self.stream.read_buf(buffer).await?;
             return Ok((length > 0).then_some(length));
@@ -332,7 +329,6 @@ impl WriteHalf {
         let flush = || lock(sealing).flush(|bytes| send(stream, bytes));
         when_writable(stream, flush).await.map(|(sent, _)| sent)
     }
-
 
     /// Tells the other end the ids of the keys that this node accepts. The writer must be woken.
     pub(super) fn announce_ring(&self, ring: &KeyRing) {

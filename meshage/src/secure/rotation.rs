@@ -61,14 +61,7 @@ impl Rotation {
         receiving: KeyId,
         now: Instant,
     ) -> Self {
-        Self {
-            announced,
-            peer_ring,
-            sending,
-            receiving,
-            sending_since: now,
-            outdated_since: None,
-        }
+        Self { announced, peer_ring, sending, receiving, sending_since: now, outdated_since: None }
     }
 
     /// Records the ring that the peer has announced.

@@ -16,8 +16,8 @@
 
 mod admission;
 mod announcements;
-mod discovery;
 mod denials;
+mod discovery;
 mod exchange;
 mod names;
 mod routing;
@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 
+use self::denials::KeyMismatches;
 use super::adjacency::{KEEP_ALIVE_INTERVAL, Links};
 use super::announce::OwnAnnouncement;
 use super::backoff::Backoff;
@@ -36,7 +37,6 @@ use super::claims::FormerHolders;
 use super::counters::Counters;
 use super::discovery::Discovery;
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
-use self::denials::KeyMismatches;
 use super::lsdb::Lsdb;
 use super::seeds::Seeds;
 use super::spf::SpfThrottle;
