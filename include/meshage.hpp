@@ -903,9 +903,9 @@ inline std::string key_id(bytes_view key)
     return id.data();
 }
 
-// The keys of a running node, from node::keys(). It is valid as long as the node. To change the key of
-// a mesh without losing a message: add the new key on every node, use it on every node, then remove
-// the old one from every node.
+// The keys of a running node, from node::keys(). It is valid as long as the node. To change the key
+// of a mesh without losing a message: add the new key on every node, use it on every node, then
+// remove the old one from every node.
 class keys {
 public:
     explicit keys(meshage_node *borrowed) noexcept : node_(borrowed) {}
@@ -1008,8 +1008,8 @@ public:
     {
         return text(meshage_config_seed_address, address);
     }
-    // Adds a key, and so closes the mesh: a key_bytes, any 32 bytes, or its text in hex or base64. The
-    // first one is the primary key.
+    // Adds a key, and so closes the mesh: a key_bytes, any 32 bytes, or its text in hex or base64.
+    // The first one is the primary key.
     config &key(bytes_view key)
     {
         detail::check(meshage_config_key(handle_.get(), detail::octets(key), key.size()));
@@ -1018,7 +1018,10 @@ public:
     // A file with keys, one a line, which only its owner may have the right to read.
     config &key_file(std::string_view path) { return text(meshage_config_key_file, path); }
     // The files of the node's identity and of its ticket.
-    config &identity_file(std::string_view path) { return text(meshage_config_identity_file, path); }
+    config &identity_file(std::string_view path)
+    {
+        return text(meshage_config_identity_file, path);
+    }
     config &ticket_file(std::string_view path) { return text(meshage_config_ticket_file, path); }
     // The public key of the root, whose tickets are accepted.
     config &root(bytes_view public_key)

@@ -1,4 +1,4 @@
-/* Closed meshes: who can link, what the errors and events say, key files, and changes of the keys. */
+/* Closed meshes: who can link, what errors and events say, key files, and changes of the keys. */
 #include "check.h"
 
 #include <sys/stat.h>

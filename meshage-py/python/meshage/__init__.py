@@ -12,8 +12,8 @@ blocking API, ``AsyncNode`` the asyncio API.
         for message in node:
             print(message.source, message.text())
 
-With ``keys=[key]`` a mesh is closed: only nodes that have the key can join, and nobody else can read
-or change what they send. ``generate_key`` makes a key.
+With ``keys=[key]`` a mesh is closed: only nodes that have the key can join, and nobody else can
+read or change what they send. ``generate_key`` makes a key.
 
 Nothing is durable: messages are kept in memory only.
 """

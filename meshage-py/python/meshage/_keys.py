@@ -34,7 +34,7 @@ class Keys(Set[str]):
         return len(self._core.key_ids())
 
     @classmethod
-    def _from_iterable(cls, ids: Iterable[str]) -> frozenset[str]:  # type: ignore[override]
+    def _from_iterable(cls, ids: Iterable[str]) -> frozenset[str]:
         # The results of ``&``, ``|``, ``-`` and ``^`` belong to no node.
         return frozenset(ids)
 
