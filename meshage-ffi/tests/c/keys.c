@@ -187,13 +187,14 @@ static void write_file(const char *path, const char *text, mode_t mode)
     CHECK(chmod(path, mode) == 0);
 }
 
-static void a_key_file_belongs_to_its_owner(void)
+/* The file is beside the program, which is at `program`. */
+static void a_key_file_belongs_to_its_owner(const char *program)
 {
     const struct key first = new_key(), second = new_key();
-    char path[64], text[256];
+    char path[1024], text[256];
     meshage_config *config = local("a");
     meshage_node *a, *b;
-    snprintf(path, sizeof path, "/tmp/meshage-keys-%ld", (long)getpid());
+    CHECK(snprintf(path, sizeof path, "%s-%ld.key", program, (long)getpid()) < (int)sizeof path);
     STATUS(MESHAGE_ERR_INVALID, meshage_config_key_file(config, path));
     snprintf(text, sizeof text, "# of this test\n%s\n", first.hex);
     write_file(path, text, 0644);
@@ -277,13 +278,14 @@ static void a_node_has_at_most_eight_keys(void)
     meshage_node_free(node);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    CHECK(argc > 0);
     holders_of_a_key_exchange_messages();
     others_are_refused_at_once();
     an_event_says_which_keys_were_heard();
     keys_change_on_a_running_mesh();
-    a_key_file_belongs_to_its_owner();
+    a_key_file_belongs_to_its_owner(argv[0]);
     bad_arguments_are_errors();
     a_node_has_at_most_eight_keys();
     return 0;

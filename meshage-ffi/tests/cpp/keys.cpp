@@ -112,9 +112,10 @@ static void keys_change_on_a_running_mesh()
     CHECK(throws(status::state, [&] { open.public_key(); }));
 }
 
-static void a_key_file_is_private()
+// The file is beside the program, which is at `program`.
+static void a_key_file_is_private(const std::string &program)
 {
-    const std::string path = "/tmp/meshage-cpp-keys-" + std::to_string(getpid());
+    const std::string path = program + "-" + std::to_string(getpid()) + ".key";
     const meshage::key_bytes key = meshage::generate_key();
     std::ofstream(path) << hex(key) << "\n";
     CHECK(chmod(path.c_str(), 0644) == 0);
@@ -126,11 +127,12 @@ static void a_key_file_is_private()
     CHECK(unlink(path.c_str()) == 0);
 }
 
-int main()
+int main(int argc, char **argv)
 {
+    CHECK(argc > 0);
     keys_have_several_forms();
     a_wrong_key_throws_what_was_heard();
     keys_change_on_a_running_mesh();
-    a_key_file_is_private();
+    a_key_file_is_private(argv[0]);
     return 0;
 }
