@@ -55,10 +55,10 @@ static meshage_node *closed(const char *name, const struct key *key)
 static int has_keys(meshage_node *node, const struct key *first, const struct key *second)
 {
     meshage_names *ids = NULL;
-    size_t count = (first != NULL) + (second != NULL);
+    size_t expected = first == NULL ? 0 : second == NULL ? 1 : 2;
     int equal;
     OK(meshage_node_keys(node, &ids));
-    equal = meshage_names_count(ids) == count &&
+    equal = meshage_names_count(ids) == expected &&
             (first == NULL || !strcmp(meshage_names_get(ids, 0), first->id)) &&
             (second == NULL || !strcmp(meshage_names_get(ids, 1), second->id));
     meshage_names_free(ids);
