@@ -16,7 +16,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = format!("127.0.0.1:{}", alice.port());
 
     bob.dial(&address).await?;
-    bob.set([NodeName::new("alice")?], "hello").await?;
+    let report = bob.set([NodeName::new("alice")?], "hello").await?;
+    assert!(report.all_delivered(), "{report:?}");
     let message = alice.recv().await?;
     println!("{}: {}", message.source, message.text()?);
     if let Err(DialError::Auth(error)) = mallory.dial(&address).await {
