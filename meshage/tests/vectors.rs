@@ -26,6 +26,9 @@ use meshage::wire::frame::{PREFIX_BYTES, WireFrame};
 use meshage::wire::hello::{Hello, PREFACE_BYTES, Purpose};
 use meshage::wire::solicitation::Solicitation;
 
+/// A source of random bytes.
+type Random<'a> = &'a mut dyn FnMut(&mut [u8]);
+
 const BEGIN: &str = "<!-- vectors: written by `cargo xtask fix` -->\n";
 const END: &str = "<!-- end of vectors -->\n";
 /// The bytes in one line of a vector.
@@ -136,7 +139,7 @@ impl Sealed {
         ];
         let (mut messages, mut ends) = (Vec::new(), (None, None));
         for (at, (title, value)) in titles.into_iter().enumerate() {
-            let (from, to, random): (_, _, &mut dyn FnMut(&mut [u8])) = if at % 2 == 0 {
+            let (from, to, random): (_, _, Random<'_>) = if at % 2 == 0 {
                 (&mut dialler, &mut listener, &mut listener_random)
             } else {
                 (&mut listener, &mut dialler, &mut dialler_random)
