@@ -185,12 +185,11 @@ async fn a_udp_port_that_another_program_uses_exclusively_is_an_error() {
 
 #[tokio::test]
 async fn links_work_over_ipv6() {
-    let Ok(a) = Node::start(Config::builder("a").bind("::1").port(0).build().expect("valid")).await
-    else {
+    let Ok(a) = Node::start(quiet("a").bind("::1").build().expect("valid")).await else {
         eprintln!("skipped: this machine has no IPv6 loopback");
         return;
     };
-    let b = start(Config::builder("b").bind("::").port(0)).await;
+    let b = start(quiet("b").bind("::")).await;
     let linked = b.dial(&format!("[::1]:{}", a.port())).await.expect("linked");
     assert_eq!(linked, name("a"));
     assert!(b.set([name("a")], "six").await.expect("sent").all_delivered());

@@ -12,7 +12,7 @@ use crate::secure::handshake::{Context, StaticKey};
 use crate::secure::identity::{Identity, PublicKey};
 use crate::secure::key_ring::KeyRing;
 use crate::secure::settings::Settings;
-use crate::secure::{Cipher, Key, KeyError, KeyId, Sample, files};
+use crate::secure::{Cipher, Key, KeyError, KeyId, Revocation, Sample, files};
 
 /// What the handshakes and links of a node read. A change replaces it as a whole.
 pub(super) type Contexts = ArcSwap<Context>;
@@ -34,7 +34,7 @@ impl Security {
         let mut fill = |bytes: &mut [u8]| clock::fill_random(bytes);
         let identity = match &settings.identity {
             Some(identity) => identity.clone(),
-            None => Arc::new(Identity::from_seed(&clock::seed().map_err(StartError::Runtime)?)),
+            None => Arc::new(Identity::generate(&mut fill)),
         };
         let context = Context {
             ring: settings.ring.clone(),
@@ -95,9 +95,11 @@ impl Security {
         self.change(|_| KeyRing::new(keys))
     }
 
-    /// Checks that the root has signed a revocation.
-    pub(crate) fn check_revocation(&self, _revocation: &[u8]) -> Result<(), KeyError> {
-        Err(KeyError::Revocation)
+    /// Reads a revocation, as bytes or as the text of a file, and checks that the root has signed it.
+    pub(crate) fn read_revocation(&self, revocation: &[u8]) -> Result<Revocation, KeyError> {
+        let root = self.contexts.load().policy.root.ok_or(KeyError::NoRoot)?;
+        let revocation = files::parse_revocation(revocation);
+        revocation.filter(|revocation| revocation.verify(&root)).ok_or(KeyError::Revocation)
     }
 
     fn change(
