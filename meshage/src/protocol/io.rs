@@ -8,6 +8,7 @@ use crate::error::{DialError, HangupError, RefuseReason};
 use crate::event::{Event, LinkEnd};
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
+use crate::secure::AuthError;
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
 use crate::wire::solicitation::Solicitation;
@@ -47,8 +48,8 @@ pub enum Input {
     LinkDown {
         /// The link.
         link: LinkId,
-        /// Why it ended: [`LinkEnd::Closed`], [`LinkEnd::Broken`] or, if the other end violated the
-        /// protocol, as a program that is no mesh node does, [`LinkEnd::Breach`].
+        /// Why it ended: [`LinkEnd::Closed`], [`LinkEnd::Broken`], [`LinkEnd::Auth`] or, if the other
+        /// end violated the protocol, as a program that is no mesh node does, [`LinkEnd::Breach`].
         end: LinkEnd,
     },
     /// A control frame arrived.
@@ -86,6 +87,16 @@ pub enum Input {
         dial: DialId,
         /// The reason.
         error: DialError,
+    },
+    /// A node was turned away, or turned this one away, because one of them lacks a key or a right,
+    /// or a datagram came from a node without a key of this one.
+    Denied {
+        /// The address of the other node.
+        from: SocketAddr,
+        /// Whether this node dialled it. Otherwise the port of the address is not the one to dial.
+        dialled: bool,
+        /// The reason.
+        error: AuthError,
     },
     /// The application gives a command.
     Command(Command),

@@ -3,6 +3,7 @@
 //! ```text
 //!  KeyRing ──┬─► Handshake ──► Sealer, Opener (records of a link)
 //!  Policy  ──┘   preface · Noise · hello
+//!            ├─► Rotation (a running link moves to other keys)
 //!            └─► datagram (sealed solicitations), ReplayWindow
 //! ```
 //!
@@ -18,21 +19,26 @@ pub mod handshake;
 pub mod identity;
 pub mod key;
 pub mod key_ring;
+pub mod name_pattern;
 mod noise;
 pub mod policy;
 pub mod preface;
+pub mod rotation;
 pub mod seal;
 mod secret;
 pub mod settings;
+pub mod ticket;
 
-pub use cipher::Cipher;
+pub use cipher::{Cipher, Sample};
 pub use error::{AuthError, KeyError, Refusal};
 pub use handshake::{Context, Handshake, Secured};
 pub use identity::{Identity, PublicKey};
 pub use key::{Key, KeyId};
 pub use key_ring::KeyRing;
+pub use name_pattern::NamePattern;
 pub use policy::Policy;
 pub use seal::{Opener, Sealer};
+pub use ticket::{Revocation, Ticket};
 
 pub(crate) use secret::Secret;
 

@@ -121,6 +121,17 @@ impl Router {
             return;
         }
         self.counters.network_changes += 1;
+        self.restart_backoffs(now);
+    }
+
+    /// The keys of this node were changed: nodes that it could not link to are tried again soon.
+    pub(super) fn keys_changed(&mut self, now: Instant) {
+        if !self.closed {
+            self.restart_backoffs(now);
+        }
+    }
+
+    fn restart_backoffs(&mut self, now: Instant) {
         if self.wanted() > 0 {
             self.backoff.reset_solicitations();
             let wait = self.backoff.next_solicitation_wait(&mut self.rng);

@@ -8,6 +8,7 @@
 //!  admission      a connection becomes a link, or is refused; a link ends
 //!  exchange       the two ends of a new link synchronise their databases
 //!  announcements  announcements are originated, installed and flooded
+//!  denials        nodes that lack a key or a right are counted and reported
 //!  names          one name, one holder
 //!  discovery      solicitations, beacons, response dials, seeds, dials
 //!  routing        the routes are computed and installed; changes are reported
@@ -16,6 +17,7 @@
 mod admission;
 mod announcements;
 mod discovery;
+mod denials;
 mod exchange;
 mod names;
 mod routing;
@@ -34,6 +36,7 @@ use super::claims::FormerHolders;
 use super::counters::Counters;
 use super::discovery::Discovery;
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
+use self::denials::KeyMismatches;
 use super::lsdb::Lsdb;
 use super::seeds::Seeds;
 use super::spf::SpfThrottle;
@@ -122,6 +125,8 @@ pub struct Router {
     conflicting_names: Vec<NodeName>,
     /// The first bridge that was refused for lack of room while there was no route to its dialler.
     bridge_refused: Option<(Instance, Instant)>,
+    /// When a lack of keys was reported last, by address.
+    key_mismatches: KeyMismatches,
     counters: Counters,
     started: Instant,
     closed: bool,
@@ -154,6 +159,7 @@ impl Router {
             conflicts_reported: BTreeMap::new(),
             conflicting_names: Vec::new(),
             bridge_refused: None,
+            key_mismatches: KeyMismatches::default(),
             counters: Counters::default(),
             closed: false,
             config,
@@ -184,6 +190,7 @@ impl Router {
             }
             Input::NetworkChanged => self.network_changed(now),
             Input::DialFailed { dial, error } => self.dial_failed(dial, error, now),
+            Input::Denied { from, dialled, error } => self.denied(from, dialled, &error, now),
             Input::Command(command) => self.execute(command, now),
         }
     }
@@ -370,7 +377,7 @@ impl Router {
                     self.originate(now);
                 }
             }
-            Command::KeysChanged => self.network_changed(now),
+            Command::KeysChanged => self.keys_changed(now),
             Command::Revoke(_) => {}
             Command::Close => self.close(),
         }
