@@ -141,9 +141,11 @@ impl From<KeyError> for Failure {
                 MESHAGE_ERR_INVALID
             }
             KeyError::Unknown(_) => MESHAGE_ERR_NOT_FOUND,
-            KeyError::Primary(_) | KeyError::TooMany | KeyError::Open | KeyError::NoFile => {
-                MESHAGE_ERR_STATE
-            }
+            KeyError::Primary(_)
+            | KeyError::TooMany
+            | KeyError::Open
+            | KeyError::NoRoot
+            | KeyError::NoFile => MESHAGE_ERR_STATE,
             KeyError::Closed => MESHAGE_ERR_CLOSED,
             _ => MESHAGE_ERR_UNSUPPORTED,
         };
