@@ -290,7 +290,7 @@ impl Driver {
                 let link = self.links.open(transport, role, &self.shared, &self.event_sender);
                 self.fib_outdated = true;
                 tracing::debug!(%link, peer = %hello.name, ?role, "connected");
-                self.handle(Input::LinkUp { link, role, hello });
+                self.handle(Input::LinkUp { link, role, hello, proof: None });
             }
         }
     }
@@ -310,6 +310,7 @@ impl Driver {
             Input::Solicited { .. }
             | Input::SolicitationUnsent { .. }
             | Input::NetworkChanged
+            | Input::WallClock(_)
             | Input::DialFailed { .. }
             | Input::Command(_) => true,
         }

@@ -169,7 +169,8 @@ impl Router {
     /// Processes an input. Drain [`Router::poll_output`] afterwards.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::LinkUp { link, role, hello } => self.link_up(link, role, hello, now),
+            Input::LinkUp { link, role, hello, proof: _ } => self.link_up(link, role, hello, now),
+            Input::WallClock(_) => {}
             Input::LinkDown { link, end } => self.link_down(link, end, now),
             Input::Control { link, frame } => {
                 self.links.received(link, now);

@@ -329,12 +329,12 @@ impl Harness {
         self.schedule(
             from,
             back,
-            HarnessEvent::Input(Input::LinkUp { link: there, role, hello: ours }),
+            HarnessEvent::Input(Input::LinkUp { link: there, role, hello: ours, proof: None }),
         );
         let role = Role::Listener;
         let on = now + self.draw() + self.draw();
         self.nodes[from].ends.get_mut(&there).expect("new").last = on;
-        self.schedule(id, on, HarnessEvent::Input(Input::LinkUp { link: here, role, hello }));
+        self.schedule(id, on, HarnessEvent::Input(Input::LinkUp { link: here, role, hello, proof: None }));
     }
 
     fn new_link(&mut self, id: NodeId) -> LinkId {
