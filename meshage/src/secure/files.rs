@@ -6,9 +6,9 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::error::KeyError;
-use super::handshake::TICKET_BYTES_MAX;
 use super::identity::Identity;
 use super::key::{KEY_BYTES, Key, KeyId, decode_32};
+use super::ticket::TICKET_BYTES_MAX;
 use crate::net::clock;
 use crate::net::sys::file_access;
 

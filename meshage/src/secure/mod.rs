@@ -18,12 +18,14 @@ pub mod handshake;
 pub mod identity;
 pub mod key;
 pub mod key_ring;
+pub mod name_pattern;
 mod noise;
 pub mod policy;
 pub mod preface;
 pub mod seal;
 mod secret;
 pub mod settings;
+pub mod ticket;
 
 pub use cipher::Cipher;
 pub use error::{AuthError, KeyError, Refusal};
@@ -31,8 +33,10 @@ pub use handshake::{Context, Handshake, Secured};
 pub use identity::{Identity, PublicKey};
 pub use key::{Key, KeyId};
 pub use key_ring::KeyRing;
+pub use name_pattern::NamePattern;
 pub use policy::Policy;
 pub use seal::{Opener, Sealer};
+pub use ticket::{Revocation, Ticket};
 
 pub(crate) use secret::Secret;
 
