@@ -34,6 +34,7 @@ use crate::event::{Event, LinkEnd};
 use crate::forward::transit::TRANSIT_TIMEOUT;
 use crate::name::LinkId;
 use crate::protocol::io::{Command, Input, Output, Reply, RequestId};
+use crate::protocol::wall_clock::WallClock;
 use crate::route::RouteTable;
 use crate::wire::frame::WireFrame;
 
@@ -46,6 +47,9 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(250);
 /// The interval at which a closing node checks whether anything is still outstanding.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(2);
+
+/// A clock that differs this much from the time that has passed was set.
+const CLOCK_STEP_MIN: Duration = Duration::from_millis(500);
 
 /// The state of the control task.
 pub(super) struct Driver {
@@ -65,6 +69,8 @@ pub(super) struct Driver {
     /// The listener, the receivers of datagrams, the data plane's deadlines, and the dials.
     tasks: JoinSet<()>,
     routes: Arc<RouteTable>,
+    /// The time of day that the router reckons with.
+    wall_clock: WallClock,
     /// Whether links or routes changed since the last snapshot.
     fib_outdated: bool,
     closing: bool,
@@ -108,6 +114,7 @@ impl Driver {
             network_watch: Some(network_watch),
             tasks: JoinSet::new(),
             routes,
+            wall_clock: WallClock::new(clock::now(), clock::unix_millis()),
             fib_outdated: true,
             closing: false,
         }
@@ -214,6 +221,7 @@ impl Driver {
         for link in self.links.look(now) {
             self.handle(Input::BytesReceived { link });
         }
+        self.watch_wall_clock(now);
         if self.router_deadline().is_some_and(|deadline| deadline <= now) {
             self.shared.router().handle_timeout(now);
         }
@@ -231,6 +239,16 @@ impl Driver {
             }
         }
         while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Informs the router if the clock of the machine was set. A node that has links wakes up each
+    /// second, so it notices this in time to close those of tickets that have ended.
+    fn watch_wall_clock(&mut self, now: Instant) {
+        let unix = clock::unix_millis();
+        if self.wall_clock.unix(now).0.abs_diff(unix.0) > CLOCK_STEP_MIN.as_millis() as u64 {
+            self.wall_clock = WallClock::new(now, unix);
+            self.handle(Input::WallClock(unix));
+        }
     }
 
     /// When the task has to wake up next, even if there is no input.
@@ -383,6 +401,11 @@ impl Driver {
             Output::Install(routes) => {
                 self.routes = routes;
                 self.fib_outdated = true;
+            }
+            Output::Revocations(revocations) => {
+                if let Some(security) = &self.shared.security {
+                    security.set_revocations(revocations);
+                }
             }
             Output::Event(event) => {
                 log(&event);

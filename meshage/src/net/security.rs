@@ -7,11 +7,12 @@ use arc_swap::ArcSwap;
 
 use super::clock;
 use crate::error::StartError;
+use crate::protocol::membership::MembershipConfig;
 use crate::secure::handshake::{Context, StaticKey};
 use crate::secure::identity::{Identity, PublicKey};
 use crate::secure::key_ring::KeyRing;
 use crate::secure::settings::Settings;
-use crate::secure::{Cipher, Key, KeyError, KeyId, files};
+use crate::secure::{Cipher, Key, KeyError, KeyId, Level, Policy, Revocations, files};
 
 /// The security of a closed node. Readers take no lock; changes are made one after the other.
 #[derive(Debug)]
@@ -81,6 +82,27 @@ impl Security {
         let path = self.key_file.as_ref().ok_or(KeyError::NoFile)?;
         let keys = files::read_keys(path)?;
         self.change(|_| KeyRing::new(keys))
+    }
+
+    /// What the router needs at levels allowed and signed, with a random number for the instance.
+    pub(super) fn membership(&self, nonce: u64) -> Option<MembershipConfig> {
+        let context = self.context.load();
+        (context.policy.level() >= Level::Allowed).then(|| MembershipConfig {
+            policy: Policy::clone(&context.policy),
+            identity: context.identity.clone(),
+            ticket: context.ticket.clone(),
+            nonce,
+            unix: clock::unix_millis(),
+        })
+    }
+
+    /// Refuses revoked tickets in handshakes that begin from now on. The router closes the links that
+    /// handshakes with an older state lead to.
+    pub(super) fn set_revocations(&self, revocations: Revocations) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = self.context.load();
+        let policy = Arc::new(Policy { revocations, ..Policy::clone(&context.policy) });
+        self.context.store(Arc::new(Context { policy, ..Context::clone(&context) }));
     }
 
     /// Checks that the root has signed a revocation.

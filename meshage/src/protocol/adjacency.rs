@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::discovery::DialCause;
 use super::exchange::DatabaseExchange;
 use super::io::Role;
+use super::membership::Standing;
 use crate::name::{Instance, LinkId, NodeName};
 use crate::wire::hello::Purpose;
 
@@ -45,6 +46,8 @@ pub(super) struct Link {
     pub(super) peer: NodeName,
     /// Its instance.
     pub(super) instance: Instance,
+    /// What its name is based on, at levels allowed and signed.
+    pub(super) standing: Option<Standing>,
     /// Which end made the connection.
     pub(super) role: Role,
     /// Why it was made.
@@ -189,6 +192,7 @@ mod tests {
         Link {
             peer: NodeName::new("b").expect("valid"),
             instance: Instance(instance),
+            standing: None,
             role: Role::Listener,
             purpose: Purpose::Dialled,
             cause: None,

@@ -10,6 +10,7 @@ use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
 use crate::secure::handshake::Peer;
 use crate::secure::policy::Grant;
+use crate::secure::revocations::Revocations;
 use crate::secure::{PublicKey, UnixMillis};
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
@@ -227,6 +228,8 @@ pub enum Output {
     },
     /// Use these routes from now on.
     Install(Arc<RouteTable>),
+    /// Use these revocations in handshakes from now on.
+    Revocations(Revocations),
     /// Report an event to the application.
     Event(Event),
     /// Reply to a command.

@@ -8,6 +8,7 @@ use super::Router;
 use crate::name::{Instance, LinkId};
 use crate::protocol::announce::AnnounceTime;
 use crate::protocol::io::Output;
+use crate::protocol::membership::Signed;
 use crate::protocol::lsdb::Verdict;
 use crate::protocol::timer::Timer;
 use crate::wire::control::{Announcement, ControlFrame};
@@ -41,8 +42,10 @@ impl Router {
                 self.timers.set(Timer::Announce, at);
             }
             AnnounceTime::Now => {
+                // A node that had no peers may have been forgotten.
+                let with_credential = self.own_announcement.announcement().peers.is_empty();
                 self.own_announcement.update(peers, name_of, now);
-                self.flood_own(now);
+                self.flood_own(with_credential, now);
             }
         }
     }
@@ -51,15 +54,17 @@ impl Router {
     pub(super) fn originate(&mut self, now: Instant) {
         let peers = self.links.full().into_keys().collect();
         self.own_announcement.reissue(peers);
-        self.flood_own(now);
+        self.flood_own(true, now);
     }
 
-    fn flood_own(&mut self, now: Instant) {
+    /// Sends this node's announcement to all peers. They know the credential of this node, and so do
+    /// the nodes behind them, unless they have forgotten it: therefore it goes with each refresh.
+    fn flood_own(&mut self, with_credential: bool, now: Instant) {
         self.must_reissue = false;
         self.counters.announcements_originated += 1;
         self.timers.stop(Timer::Announce);
         self.schedule_refresh(now);
-        let own = self.own_announcement.announcement().clone();
+        let own = self.own_frame(with_credential);
         self.flood(&own, None);
         // A link carries messages from this node only once it is announced.
         self.compute_routes(now);
@@ -81,9 +86,11 @@ impl Router {
             self.breach(id, "an announcement before both ends admitted the link", now);
             return;
         }
-        let (instance, leaving) = (announcement.instance, announcement.leaving);
-        let link_instance = link.instance;
-        if instance == self.instance {
+        if self.signs() {
+            self.breach(id, "an announcement without a signature", now);
+            return;
+        }
+        if announcement.instance == self.instance {
             if self.own_announcement.supersede(&announcement) {
                 self.must_reissue = true;
                 self.announce_change(now);
@@ -92,13 +99,28 @@ impl Router {
             }
             return;
         }
+        self.install(id, announcement, None, false, now);
+    }
+
+    /// Installs an announcement of another node if it is new, and floods it.
+    pub(super) fn install(
+        &mut self,
+        id: LinkId,
+        announcement: Announcement,
+        signed: Option<Box<Signed>>,
+        with_credential: bool,
+        now: Instant,
+    ) {
+        let Some(link) = self.links.find(id) else { return };
+        let link_instance = link.instance;
+        let (instance, leaving) = (announcement.instance, announcement.leaving);
         let before = self.announces_me(instance);
-        let verdict = self.lsdb.install(announcement, now);
+        let verdict = self.lsdb.install(announcement, signed, now);
         match verdict {
             Verdict::New | Verdict::Changed | Verdict::Refreshed | Verdict::Revived => {
                 self.counters.announcements_installed += 1;
-                if let Some(installed) = self.lsdb.announcement(instance).cloned() {
-                    self.flood(&installed, Some(id));
+                if let Some(frame) = self.frame_of(instance, with_credential) {
+                    self.flood(&frame, Some(id));
                 }
             }
             Verdict::Same | Verdict::Older => self.counters.announcements_stale += 1,
@@ -131,11 +153,10 @@ impl Router {
     }
 
     /// Sends an announcement over every admitted link except the one that it arrived on.
-    pub(super) fn flood(&mut self, announcement: &Announcement, arrived_on: Option<LinkId>) {
+    pub(super) fn flood(&mut self, frame: &ControlFrame, arrived_on: Option<LinkId>) {
         for (link, _) in self.links.admitted().filter(|(link, _)| Some(*link) != arrived_on) {
             self.counters.announcements_sent += 1;
-            let frame = ControlFrame::Announce(announcement.clone());
-            self.outputs.push_back(Output::Send { link, frame });
+            self.outputs.push_back(Output::Send { link, frame: frame.clone() });
         }
     }
 }

@@ -135,6 +135,23 @@ impl Router {
         }
     }
 
+    /// The keys of this node were changed: what had been backed off is tried again at once.
+    pub(super) fn keys_changed(&mut self, now: Instant) {
+        if self.closed {
+            return;
+        }
+        if self.wanted() > 0 {
+            self.backoff.reset_solicitations();
+            self.timers.set(Timer::Solicit, now);
+        } else if self.config.degree > 0 {
+            self.backoff.reset_beacons();
+            self.timers.set(Timer::Beacon, now);
+        }
+        for (seed, _) in self.seeds.network_changed(&mut self.rng) {
+            self.timers.set(Timer::Seed(seed), now);
+        }
+    }
+
     fn schedule_solicitation(&mut self, now: Instant) {
         let wait = self.backoff.next_solicitation_wait(&mut self.rng);
         self.timers.set(Timer::Solicit, now + wait);
