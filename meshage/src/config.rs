@@ -336,6 +336,9 @@ impl ConfigBuilder {
         in_range((1..=1 << 30).contains(&self.max_message), "max_message", "1 byte to 1 GiB")?;
         in_range((1..=64).contains(&self.worker_threads), "worker_threads", "1 to 64")?;
         let name = NodeName::new(&self.name)?;
+        #[cfg(feature = "net")]
+        let security = self.security.build(&name, crate::net::clock::unix_millis())?;
+        #[cfg(not(feature = "net"))]
         let security = self.security.build(&name)?;
         Ok(Config {
             name,

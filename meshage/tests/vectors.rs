@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 use meshage::error::RefuseReason;
 use meshage::name::{Claim, Instance, Namespace, NodeName, Sequence};
+use meshage::secure::ticket::{Revocation, Terms, Ticket};
+use meshage::secure::{Identity, NamePattern, UnixMillis};
 use meshage::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
 use meshage::wire::control::{
     Announcement, ControlFrame, Credential, FormerHolder, SignedAnnouncement,
@@ -55,6 +57,8 @@ fn every_vector_decodes_to_the_value_that_it_shows() {
         assert_eq!(DataFrame::decode(Bytes::from(wire[PREFIX_BYTES..].to_vec())), Ok(frame));
     }
     assert_eq!(AckFrame::decode(&acks().encode().head[PREFIX_BYTES..]), Ok(acks()));
+    assert_eq!(Ticket::decode(&ticket().encode()), Ok(ticket()));
+    assert_eq!(Revocation::decode(&revocation().encode()), Ok(revocation()));
 }
 
 fn vectors() -> String {
@@ -69,6 +73,9 @@ fn vectors() -> String {
     }
     vector(&mut text, "acknowledgements", &acks(), &bytes(&acks().encode()));
     vector(&mut text, "keep-alive", &"no payload", &bytes(&WireFrame::keep_alive()));
+    let signed = "a ticket, signed by the root with the seed 01 01 … 01, for the seed 02 02 … 02";
+    vector(&mut text, signed, &ticket().terms, &ticket().encode());
+    vector(&mut text, "its revocation", &revocation().revoked, &revocation().encode());
     text
 }
 
@@ -98,6 +105,25 @@ fn hello() -> Hello {
         capabilities: 0,
         purpose: Purpose::Solicited,
     }
+}
+
+fn root() -> Identity {
+    Identity::from_seed(&[1; 32])
+}
+
+fn ticket() -> Ticket {
+    let terms = Terms {
+        name: NamePattern::new("rack1.*").expect("valid"),
+        public_key: Identity::from_seed(&[2; 32]).public_key(),
+        not_before: UnixMillis(1_800_000_000_000),
+        not_after: UnixMillis(1_831_536_000_000),
+        serial: 70_000,
+    };
+    Ticket::issue(&root(), terms)
+}
+
+fn revocation() -> Revocation {
+    Revocation::of(&root(), &ticket().terms)
 }
 
 fn solicitation() -> Solicitation {

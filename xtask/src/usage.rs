@@ -16,6 +16,8 @@ cargo xtask <command>
   sim       runs the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N
   bench     measures libmeshage beside raw TCP and the peers: [--json FILE] [--quick]
             [--only CASE] [--report]; a full run writes docs/bench/ (see bench/README.md)
+  key       makes keys, identities and tickets of a closed mesh: new, id, identity, root,
+            ticket, revoke; `key --help` explains them
   header    regenerates include/meshage.h
   install   installs the library for programs outside this tree: [--prefix DIR]
             [--libdir DIR] [--destdir DIR] [--uninstall]

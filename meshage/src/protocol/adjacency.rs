@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::discovery::DialCause;
 use super::exchange::DatabaseExchange;
+use super::intake::Intake;
 use super::io::Role;
 use super::membership::Standing;
 use crate::name::{Instance, LinkId, NodeName};
@@ -62,6 +63,8 @@ pub(super) struct Link {
     pub(super) last_received: Instant,
     /// When both ends had admitted the link. Before that: when the hellos had been exchanged.
     pub(super) since: Instant,
+    /// What the link has brought of late.
+    pub(super) intake: Intake,
 }
 
 impl Link {
@@ -200,6 +203,7 @@ mod tests {
             peer_had_other: false,
             last_received: now,
             since: now,
+            intake: Intake::new(now),
         }
     }
 

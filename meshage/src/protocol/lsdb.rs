@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::event::Departure;
 use super::membership::{Signed, Standing};
+use crate::event::Departure;
 use crate::name::{Age, Instance, NodeName, Sequence};
 use crate::route::{Record, RouteTable};
 use crate::secure::UnixMillis;
@@ -153,12 +153,13 @@ impl Lsdb {
         if changed { Verdict::Changed } else { Verdict::Refreshed }
     }
 
-    fn insert(
-        &mut self,
-        announcement: Announcement,
-        signed: Option<Box<Signed>>,
-        now: Instant,
-    ) {
+    /// Whether an announcement is new, or newer than the known one of its originator.
+    pub(super) fn is_news(&self, announcement: &Announcement) -> bool {
+        let known = self.announcement(announcement.instance);
+        known.is_none_or(|known| announcement.sequence.age(known.sequence) == Age::Newer)
+    }
+
+    fn insert(&mut self, announcement: Announcement, signed: Option<Box<Signed>>, now: Instant) {
         let instance = announcement.instance;
         let name = announcement.name.clone();
         if let Some(end) = signed.as_ref().and_then(|signed| signed.standing.ends()) {
@@ -203,10 +204,7 @@ impl Lsdb {
     }
 
     /// Removes the nodes whose standing has ended according to `has_ended`, and returns their names.
-    pub(super) fn remove_ended(
-        &mut self,
-        has_ended: impl Fn(&Standing) -> bool,
-    ) -> Vec<NodeName> {
+    pub(super) fn remove_ended(&mut self, has_ended: impl Fn(&Standing) -> bool) -> Vec<NodeName> {
         let entries = self.entries.iter().flatten();
         let ended = entries.filter(|entry| {
             let standing = entry.signed.as_ref().map(|signed| &signed.standing);

@@ -30,6 +30,8 @@ pub enum Timer {
     LinkSetup(LinkId),
     /// Close the links of nodes whose tickets have ended.
     Tickets,
+    /// Look at the announcements that were postponed.
+    Postponed,
     /// Remove nodes that have been unreachable for too long.
     Expire,
 }

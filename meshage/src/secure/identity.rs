@@ -9,6 +9,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use super::Secret;
 use super::error::KeyError;
 use super::key::{KEY_BYTES, decode_32};
+use super::secret::with_stack_erased;
 
 /// The bytes of a signature.
 pub const SIGNATURE_BYTES: usize = 64;
@@ -62,10 +63,21 @@ pub struct Identity {
 impl Identity {
     /// The identity of a secret seed.
     pub fn from_seed(seed: &[u8; KEY_BYTES]) -> Self {
-        let mut copy = *seed;
-        let seed = Secret::take(&mut copy);
+        Self::from_secret(Secret::copy_of(seed))
+    }
+
+    /// A new identity of random bytes.
+    pub fn generate(entropy: &mut dyn FnMut(&mut [u8])) -> Self {
+        let mut seed = Secret::zeros();
+        entropy(&mut seed[..]);
+        Self::from_secret(seed)
+    }
+
+    fn from_secret(seed: Secret) -> Self {
         let mut public_key = [0; KEY_BYTES];
-        public_key.copy_from_slice(key_pair(&seed).public_key().as_ref());
+        with_stack_erased(|| {
+            public_key.copy_from_slice(key_pair(&seed).public_key().as_ref());
+        });
         Self { seed, public_key: PublicKey(public_key) }
     }
 
@@ -77,7 +89,9 @@ impl Identity {
     /// Signs a message.
     pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
         let mut signature = [0; SIGNATURE_BYTES];
-        signature.copy_from_slice(key_pair(&self.seed).sign(message).as_ref());
+        with_stack_erased(|| {
+            signature.copy_from_slice(key_pair(&self.seed).sign(message).as_ref());
+        });
         signature
     }
 }

@@ -8,10 +8,11 @@ use blake2::digest::consts::U32;
 use blake2::digest::{FixedOutput as _, KeyInit, Mac as _};
 use blake2::{Blake2s256, Blake2sMac, Digest as _};
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::Secret;
 use super::error::KeyError;
+use super::secret::with_stack_erased;
 
 /// The bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -84,10 +85,11 @@ struct Derived {
 impl Key {
     /// A key of 32 bytes. The caller should erase its copy.
     pub fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Self {
-        let hash =
-            Blake2s256::new().chain_update(b"meshage 1 key id").chain_update(bytes).finalize();
         let mut id = [0; 8];
-        id.copy_from_slice(&hash[..8]);
+        with_stack_erased(|| {
+            let hash = Blake2s256::new().chain_update(b"meshage 1 key id").chain_update(bytes);
+            id.copy_from_slice(&hash.finalize()[..8]);
+        });
         let derive = |purpose: Use| keyed_hash(bytes, &[purpose.label()]);
         Self(Arc::new(Derived {
             id: KeyId(id),
@@ -136,15 +138,15 @@ impl Key {
 
 /// BLAKE2s with a key, over the parts, each preceded by its length.
 pub(crate) fn keyed_hash(key: &[u8; KEY_BYTES], parts: &[&[u8]]) -> Secret {
-    let mut hash = <Blake2sMac<U32> as KeyInit>::new(key.into());
-    for part in parts {
-        hash.update(&(part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let mut output = hash.finalize_fixed();
     let mut secret = Secret::zeros();
-    secret.copy_from_slice(&output);
-    output.as_mut_slice().zeroize();
+    with_stack_erased(|| {
+        let mut hash = <Blake2sMac<U32> as KeyInit>::new(key.into());
+        for part in parts {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        secret.copy_from_slice(&hash.finalize_fixed());
+    });
     secret
 }
 
@@ -156,15 +158,18 @@ pub(crate) fn equal_macs(a: &[u8; MAC_BYTES], b: &[u8; MAC_BYTES]) -> bool {
 /// Decodes 32 bytes from 64 hex digits or base64.
 pub(crate) fn decode_32(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
     let text = text.trim().as_bytes();
-    let decoded = match text.len() {
-        64 => HEXLOWER_PERMISSIVE.decode(text),
-        44 => BASE64.decode(text),
-        43 => BASE64_NOPAD.decode(text),
+    let encoding = match text.len() {
+        64 => &HEXLOWER_PERMISSIVE,
+        44 => &BASE64,
+        43 => &BASE64_NOPAD,
         _ => return None,
     };
-    let decoded = Zeroizing::new(decoded.ok()?);
+    // 44 characters of base64 stand for 33 bytes, one of which is missing if the last is `=`.
+    let mut buffer = Zeroizing::new([0; KEY_BYTES + 1]);
+    let buffer = buffer.get_mut(..encoding.decode_len(text.len()).ok()?)?;
+    let length = encoding.decode_mut(text, buffer).ok()?;
     let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-    bytes.copy_from_slice(decoded.get(..KEY_BYTES).filter(|_| decoded.len() == KEY_BYTES)?);
+    bytes.copy_from_slice(buffer.get(..length).filter(|decoded| decoded.len() == KEY_BYTES)?);
     Some(bytes)
 }
 

@@ -10,6 +10,7 @@
 //! time and random bytes. `noise` alone uses the Noise library, and `cipher` alone the ciphers, so
 //! each can be replaced.
 
+pub mod announcement;
 mod cipher;
 pub mod error;
 #[cfg(feature = "net")]
@@ -22,10 +23,12 @@ pub mod name_pattern;
 mod noise;
 pub mod policy;
 pub mod preface;
+pub mod revocations;
 pub mod seal;
 mod secret;
 pub mod settings;
 pub mod ticket;
+mod unix_time;
 
 pub use cipher::Cipher;
 pub use error::{AuthError, KeyError, Refusal};
@@ -35,8 +38,10 @@ pub use key::{Key, KeyId};
 pub use key_ring::KeyRing;
 pub use name_pattern::NamePattern;
 pub use policy::Policy;
+pub use revocations::Revocations;
 pub use seal::{Opener, Sealer};
 pub use ticket::{Revocation, Ticket};
+pub use unix_time::UnixMillis;
 
 pub(crate) use secret::Secret;
 
@@ -69,7 +74,3 @@ impl fmt::Display for Level {
         })
     }
 }
-
-/// A point in time: milliseconds since 1970-01-01 00:00 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnixMillis(pub u64);

@@ -15,6 +15,7 @@ use crate::name::{Instance, LinkId, NodeName};
 use crate::protocol::adjacency::{DEAD_INTERVAL, KEEP_ALIVE_INTERVAL, Link, Stage};
 use crate::protocol::discovery::{BRIDGE_OVER_CAP_AFTER, DialCause, link_cap};
 use crate::protocol::exchange::{self, DatabaseExchange};
+use crate::protocol::intake::Intake;
 use crate::protocol::io::{CloseReason, Output, PeerProof, RequestId, Role};
 use crate::protocol::timer::Timer;
 use crate::wire::control::ControlFrame;
@@ -41,7 +42,7 @@ impl Router {
         now: Instant,
     ) {
         let cause = match role {
-            Role::Dialler(dial) => self.discovery.end_dial(dial),
+            Role::Dialler(dial) => self.discovery.dial_connected(dial, hello.instance, now),
             Role::Listener => None,
         };
         let other = self.has_other(&hello);
@@ -62,6 +63,7 @@ impl Router {
             peer_had_other: false,
             last_received: now,
             since: now,
+            intake: Intake::new(now),
         };
         let verdict = standing.and_then(|_| self.verdict(&link, now));
         self.links.insert(id, link);

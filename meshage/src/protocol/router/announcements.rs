@@ -7,8 +7,8 @@ use rand::RngExt as _;
 use super::Router;
 use crate::name::{Instance, LinkId};
 use crate::protocol::announce::AnnounceTime;
+use crate::protocol::intake::{POSTPONED_INTERVAL, Postponed, Received};
 use crate::protocol::io::Output;
-use crate::protocol::membership::Signed;
 use crate::protocol::lsdb::Verdict;
 use crate::protocol::timer::Timer;
 use crate::wire::control::{Announcement, ControlFrame};
@@ -93,27 +93,36 @@ impl Router {
         if announcement.instance == self.instance {
             if self.own_announcement.supersede(&announcement) {
                 self.must_reissue = true;
-                self.announce_change(now);
+                if self.reissue_bucket.take(now) {
+                    self.announce_change(now);
+                } else {
+                    let at = self.reissue_bucket.next(now);
+                    self.timers.set_earlier(Timer::Announce, at);
+                }
             } else {
                 self.counters.announcements_stale += 1;
             }
             return;
         }
-        self.install(id, announcement, None, false, now);
+        self.receive_valid(id, announcement.into(), now);
     }
 
-    /// Installs an announcement of another node if it is new, and floods it.
-    pub(super) fn install(
-        &mut self,
-        id: LinkId,
-        announcement: Announcement,
-        signed: Option<Box<Signed>>,
-        with_credential: bool,
-        now: Instant,
-    ) {
+    /// Installs an announcement of another node, or postpones it if the link has brought too many.
+    pub(super) fn receive_valid(&mut self, id: LinkId, received: Received, now: Instant) {
+        if self.lsdb.is_news(&received.announcement) && !self.permits(id, &received, now) {
+            self.counters.announcements_postponed += 1;
+            self.postpone(id, received, now);
+            return;
+        }
+        self.install(id, received, now);
+    }
+
+    /// Installs an announcement of another node, and floods it if it is news.
+    fn install(&mut self, id: LinkId, received: Received, now: Instant) {
         let Some(link) = self.links.find(id) else { return };
-        let link_instance = link.instance;
+        let Received { announcement, signed, with_credential } = received;
         let (instance, leaving) = (announcement.instance, announcement.leaving);
+        let link_instance = link.instance;
         let before = self.announces_me(instance);
         let verdict = self.lsdb.install(announcement, signed, now);
         match verdict {
@@ -144,6 +153,63 @@ impl Router {
             | Verdict::Older
             | Verdict::NoRoom => {}
         }
+    }
+
+    /// Whether an announcement may be installed now: one of a peer must arrive over the link to it,
+    /// as long as there is one, unless its signature was verified, and the link that it arrived on
+    /// must not have brought too many.
+    fn permits(&mut self, id: LinkId, received: &Received, now: Instant) -> bool {
+        let announcement = &received.announcement;
+        let instance = announcement.instance;
+        let reachable = self.routes.contains(instance);
+        let foreign = received.signed.is_none() && self.links.is_full_to(instance);
+        let Some(link) = self.links.find_mut(id) else { return false };
+        (link.instance == instance || !foreign) && link.intake.permits(announcement, reachable, now)
+    }
+
+    /// Keeps an announcement for later. A peer in whose name it arrived over another link gets it,
+    /// within the limits: if it is false, the peer corrects it.
+    fn postpone(&mut self, id: LinkId, received: Received, now: Instant) {
+        let announcement = &received.announcement;
+        let peer = self.links.to(announcement.instance).find(|(_, link)| link.is_full());
+        let may_be_false = |peer: &LinkId| *peer != id && received.signed.is_none();
+        let peer = peer.map(|(peer, _)| peer).filter(may_be_false);
+        let Some(link) = self.links.find_mut(id) else { return };
+        if let Some(peer) = peer
+            && link.intake.permits(announcement, true, now)
+        {
+            self.counters.announcements_sent += 1;
+            let frame = ControlFrame::Announce(announcement.clone());
+            self.outputs.push_back(Output::Send { link: peer, frame });
+        }
+        match link.intake.postpone(received) {
+            Postponed::Kept | Postponed::Older => {}
+            Postponed::NoRoom => self.counters.announcements_dropped += 1,
+        }
+        if !self.timers.is_set(Timer::Postponed) {
+            self.timers.set(Timer::Postponed, now + POSTPONED_INTERVAL);
+        }
+    }
+
+    /// Installs the postponed announcements that the limits permit now.
+    pub(super) fn receive_postponed(&mut self, now: Instant) {
+        let waiting = self.links.iter().filter(|(_, link)| link.intake.has_postponed());
+        let waiting: Vec<LinkId> = waiting.map(|(id, _)| id).collect();
+        for id in waiting {
+            let Some(link) = self.links.find_mut(id) else { continue };
+            for received in link.intake.take_postponed() {
+                if self.has_ended(&received, now) {
+                    self.counters.announcements_not_allowed += 1;
+                } else if self.lsdb.is_news(&received.announcement)
+                    && !self.permits(id, &received, now)
+                {
+                    self.postpone(id, received, now);
+                } else {
+                    self.install(id, received, now);
+                }
+            }
+        }
+        self.schedule_tickets(now);
     }
 
     /// Whether a node announces this node as its peer.

@@ -121,6 +121,7 @@ impl Router {
             return;
         }
         self.counters.network_changes += 1;
+        self.discovery.forget_failures();
         if self.wanted() > 0 {
             self.backoff.reset_solicitations();
             let wait = self.backoff.next_solicitation_wait(&mut self.rng);
@@ -230,6 +231,10 @@ impl Router {
         if self.is_linked_or_dialling(datagram.instance) {
             return;
         }
+        if !self.discovery.may_dial(address, now) {
+            self.counters.response_dials_backed_off += 1;
+            return;
+        }
         let solicitation = ReceivedSolicitation {
             instance: datagram.instance,
             address,
@@ -249,7 +254,12 @@ impl Router {
     pub(super) fn respond(&mut self, instance: Instance, now: Instant) {
         let reachable = self.routes.contains(instance);
         let taken = self.discovery.take_response(instance, reachable, self.local_state());
-        let Some(response) = taken else { return };
+        let Some(mut response) = taken else { return };
+        response.addresses.retain(|address| self.discovery.may_dial(*address, now));
+        if response.addresses.is_empty() {
+            self.counters.response_dials_backed_off += 1;
+            return;
+        }
         let satisfied = match response.cause {
             DialCause::Response(_) => self.announced_peers(instance) >= response.enough_peers,
             DialCause::Bridge { .. } | DialCause::Application(_) | DialCause::Seed(_) => false,
@@ -275,7 +285,7 @@ impl Router {
 
     fn dial(&mut self, cause: DialCause, address: Address) {
         self.counters.dials_started += 1;
-        let dial = self.discovery.start_dial(cause);
+        let dial = self.discovery.start_dial(cause, &address);
         self.outputs.push_back(Output::Dial { dial, address, purpose: cause.purpose() });
     }
 
@@ -307,7 +317,7 @@ impl Router {
 
     pub(super) fn dial_failed(&mut self, dial: DialId, error: DialError, now: Instant) {
         self.counters.dials_failed += 1;
-        let cause = self.discovery.end_dial(dial);
+        let cause = self.discovery.dial_failed(dial, now);
         self.dial_ended(cause, error, now);
     }
 

@@ -8,6 +8,7 @@ use crate::error::RefuseReason;
 use crate::event::Event;
 use crate::name::{Age, Instance, LinkId, NodeName};
 use crate::protocol::adjacency::Link;
+use crate::protocol::intake::Received;
 use crate::protocol::io::{Output, PeerProof};
 use crate::protocol::lsdb::Freshness;
 use crate::protocol::membership::{Rejected, Standing};
@@ -103,10 +104,22 @@ impl Router {
             }
         };
         match verified {
-            Ok(signed) => self.install(id, announcement, Some(Box::new(signed)), with_credential, now),
+            Ok(signed) => {
+                let signed = Some(Box::new(signed));
+                let received = Received { announcement, signed, with_credential };
+                self.receive_valid(id, received, now);
+            }
             Err(rejected) => self.rejected(id, rejected, now),
         }
         self.schedule_tickets(now);
+    }
+
+    /// Whether the ticket of an originator has ended or was revoked since its announcement arrived.
+    pub(super) fn has_ended(&self, received: &Received, now: Instant) -> bool {
+        let (Some(membership), Some(signed)) = (&self.membership, &received.signed) else {
+            return false;
+        };
+        membership.end_of(&signed.standing, now).is_some()
     }
 
     /// An announcement with this node's instance. Only this node signs them, so that one that differs
@@ -244,8 +257,7 @@ impl Router {
             return;
         }
         let own_end = membership.take_own_end(now);
-        let removed =
-            self.lsdb.remove_ended(|standing| membership.end_of(standing, now).is_some());
+        let removed = self.lsdb.remove_ended(|standing| membership.end_of(standing, now).is_some());
         let end_of = |link: &Link| membership.end_of(link.standing.as_ref()?, now);
         let links = self.links.iter();
         let ended: Vec<(LinkId, RefuseReason)> =

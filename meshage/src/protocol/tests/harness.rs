@@ -358,7 +358,11 @@ impl Harness {
         let role = Role::Listener;
         let on = now + self.draw() + self.draw();
         self.nodes[from].ends.get_mut(&there).expect("new").last = on;
-        self.schedule(id, on, HarnessEvent::Input(Input::LinkUp { link: here, role, hello, proof }));
+        self.schedule(
+            id,
+            on,
+            HarnessEvent::Input(Input::LinkUp { link: here, role, hello, proof }),
+        );
     }
 
     /// What a node proves to another one in a handshake.
