@@ -160,7 +160,7 @@ impl Flood {
             }
             Self::ForgedAnnouncements => {
                 let sequence = other.sequence.0.max(SEQUENCE_FIRST) + number as u32;
-                let peers = if number % 2 == 0 { vec![] } else { other.peers.clone() };
+                let peers = if number.is_multiple_of(2) { vec![] } else { other.peers.clone() };
                 announce(other.name.clone(), other.instance, sequence, peers)
             }
             Self::ForgedOwn => {

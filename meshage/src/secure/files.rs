@@ -180,9 +180,12 @@ pub fn public_line(bytes: &[u8]) -> String {
 pub fn write_private(path: &Path, text: &str, replace: bool) -> Result<(), KeyError> {
     if !replace {
         // It reserves the name, so that of two commands at a time one fails.
-        file_access::create_private(path).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => file_error(path, "it exists, and is not overwritten"),
-            _ => file_error(path, error),
+        file_access::create_private(path).map_err(|error| {
+            if error.kind() == ErrorKind::AlreadyExists {
+                file_error(path, "it exists, and is not overwritten")
+            } else {
+                file_error(path, error)
+            }
         })?;
     }
     let written = replace_file(path, text);
@@ -261,12 +264,12 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
 }
 
 fn open_error(path: &Path, error: &io::Error) -> KeyError {
-    match error.kind() {
-        ErrorKind::NotFound => file_error(path, "there is no such file"),
-        ErrorKind::PermissionDenied => {
-            file_error(path, "this user may not read it; run the node as the owner of the file")
-        }
-        _ => file_error(path, error),
+    if error.kind() == ErrorKind::NotFound {
+        file_error(path, "there is no such file")
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        file_error(path, "this user may not read it; run the node as the owner of the file")
+    } else {
+        file_error(path, error)
     }
 }
 

@@ -91,7 +91,8 @@ mod tests {
             let text = format!("{year:04}-{month:02}-{day:02}");
             let time = UnixMillis(days * MILLIS_PER_DAY);
             assert_eq!(UnixMillis::parse_date(&text), Some(time), "{text}");
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let leap =
+                year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
             let length = match month {
                 2 => 28 + u64::from(leap),
                 4 | 6 | 9 | 11 => 30,
