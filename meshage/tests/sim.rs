@@ -19,7 +19,7 @@ fn threads() -> usize {
 }
 
 fn campaign(seeds: std::ops::Range<u64>, nodes: std::ops::RangeInclusive<usize>, chaos: bool) {
-    let campaign = Campaign { seeds, nodes, degree: None, chaos, threads: threads() };
+    let campaign = Campaign { seeds, nodes, degree: None, chaos, liars: false, threads: threads() };
     let result = run_many(&campaign, |_| ());
     println!("{result}");
     let violations: Vec<String> = result.violations.iter().map(ToString::to_string).collect();
@@ -29,6 +29,22 @@ fn campaign(seeds: std::ops::Range<u64>, nodes: std::ops::RangeInclusive<usize>,
 #[test]
 fn two_hundred_chaotic_runs_keep_every_invariant() {
     campaign(1..201, 3..=12, true);
+}
+
+#[test]
+fn forty_runs_with_lying_nodes_keep_every_invariant_and_deliver_again_afterwards() {
+    let campaign = Campaign {
+        seeds: 1..41,
+        nodes: 3..=12,
+        degree: None,
+        chaos: true,
+        liars: true,
+        threads: threads(),
+    };
+    let result = run_many(&campaign, |_| ());
+    println!("{result}");
+    let violations: Vec<String> = result.violations.iter().map(ToString::to_string).collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]

@@ -18,6 +18,7 @@
 //! | `socket`, `frames` | connections that are made and closed; reading and writing them |
 //! | `network`, `connection` | paths and faults; one connection's two pipes |
 //! | `faults` | kill, power off, stop, leave, and recovery |
+//! | `liar` | a node that forges frames in the names of others |
 //! | `history`, `checker` | sends and deliveries; the invariants |
 //! | `chaos`, `run`, `report` | plans from seeds, complete runs, their results |
 //! | `targets` | the performance targets of the mesh, at full size |
@@ -31,6 +32,7 @@ mod event;
 mod faults;
 mod frames;
 pub mod history;
+mod liar;
 pub mod network;
 mod node;
 mod report;

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::forward::reverse_path::ROUTES_SETTLED_AFTER;
+
 use super::chaos::Chaos;
+use super::liar::Liars;
 use super::network::HostId;
 use super::node::NodeSpec;
 use super::report::Summary;
@@ -28,6 +31,9 @@ const SETTLE_STEP: Duration = Duration::from_millis(10);
 const REST_TIME: Duration = Duration::from_secs(35);
 /// The share of chaotic runs, per thousand, in which nodes find each other by seed addresses only.
 const SEEDED_PERMILLE: u32 = 150;
+/// How many times the liars lie in a mesh at rest, each time after this interval.
+const LIES_AT_REST: u32 = 100;
+const LIE_INTERVAL: Duration = Duration::from_millis(20);
 /// In meshes of up to this size every application sends a message to every node that joins.
 const GREETING_NODES: usize = 32;
 /// Larger meshes are not observed at rest: each second of such a mesh costs as much as the whole
@@ -45,6 +51,8 @@ pub struct SimOptions {
     pub degree: u32,
     /// Whether to inject faults.
     pub chaos: bool,
+    /// Whether some nodes forge frames in the names of others.
+    pub liars: bool,
     /// Whether to print every event.
     pub trace: bool,
 }
@@ -52,7 +60,7 @@ pub struct SimOptions {
 impl SimOptions {
     /// A run of `nodes` nodes without faults.
     pub fn new(seed: u64, nodes: usize) -> Self {
-        Self { seed, nodes, degree: DEGREE, chaos: false, trace: false }
+        Self { seed, nodes, degree: DEGREE, chaos: false, liars: false, trace: false }
     }
 }
 
@@ -69,12 +77,13 @@ pub struct InvariantViolation {
 
 impl fmt::Display for InvariantViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SimOptions { seed, nodes, degree, chaos, trace: _ } = self.options;
+        let SimOptions { seed, nodes, degree, chaos, liars, trace: _ } = self.options;
         let chaos = if chaos { " --chaos" } else { "" };
+        let liars = if liars { " --liars" } else { "" };
         write!(
             f,
             "violation at {:.6} s: {}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
-             --degree {degree}{chaos} --trace",
+             --degree {degree}{chaos}{liars} --trace",
             self.at.as_secs_f64(),
             self.what
         )
@@ -114,12 +123,16 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
     sim.check_tables((!seeded).then_some(2 * options.degree as usize));
     let mut faults = 0;
     let mut healed = None;
+    let mut liars = Liars::choose(sim, options.liars, rng.fork(13));
     if options.chaos {
         sim.network().set_loss(rng.within(0..300) as u32);
         let mut chaos = Chaos::plan(sim, rng.fork(11));
-        chaos.execute(sim);
+        chaos.execute(sim, &mut liars);
         faults = chaos.faults();
         healed = Some(settle(sim, "after the faults"));
+    }
+    if options.liars {
+        lie_at_rest(sim, &mut liars);
     }
     if options.nodes <= REST_NODES {
         sim.run_for(REST_TIME);
@@ -146,6 +159,19 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
         received: sim.history().received(),
         events: sim.trace_hash().events(),
         digest: sim.trace_hash().digest(),
+    }
+}
+
+/// Lets the liars lie while routes change, and once they have been at rest for so long that a frame
+/// must arrive over the expected link. Applications send meanwhile.
+fn lie_at_rest(sim: &mut Sim, liars: &mut Liars) {
+    for rest in [Duration::ZERO, ROUTES_SETTLED_AFTER + Duration::from_secs(1)] {
+        sim.run_for(rest);
+        for _ in 0..LIES_AT_REST {
+            sim.run_for(LIE_INTERVAL);
+            liars.lie(sim);
+            liars.send(sim);
+        }
     }
 }
 
@@ -196,6 +222,8 @@ pub struct Campaign {
     pub degree: Option<u32>,
     /// Whether to inject faults.
     pub chaos: bool,
+    /// Whether some nodes forge frames in the names of others.
+    pub liars: bool,
     /// The number of parallel threads.
     pub threads: usize,
 }
@@ -211,6 +239,7 @@ impl Campaign {
             nodes: nodes as usize,
             degree: self.degree.unwrap_or(degree),
             chaos: self.chaos,
+            liars: self.liars,
             trace: false,
         }
     }

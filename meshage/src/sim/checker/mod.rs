@@ -19,9 +19,11 @@
 //! | S14 | no node keeps more links than its limit | `tables` |
 //! | S15 | a node that has received a message can answer its sender | `node` |
 //! | S16 | a name has one holder, and the node that took it over keeps it | `tables` |
+//! | S17 | without a liar no frame is dropped as forged; after a liar stops, every message arrives | `forgery`, `probe` |
 //!
 //! A router's own invariants ([`crate::protocol::router::Router::check`]) are checked as well.
 
+mod forgery;
 mod node;
 mod outcomes;
 mod probe;
