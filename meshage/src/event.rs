@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::name::{Instance, NodeName};
-use crate::secure::KeyId;
+use crate::secure::{AuthError, KeyId};
 
 /// A change of the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -132,6 +132,39 @@ impl Event {
         }
     }
 
+    /// The address of the other node, for [`Event::KeyMismatch`].
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::KeyMismatch { address, .. } => Some(*address),
+            Self::LinkUp { .. }
+            | Self::LinkDown { .. }
+            | Self::NodeJoined { .. }
+            | Self::NodeLeft { .. }
+            | Self::Topology
+            | Self::NameConflict { .. }
+            | Self::DiscoveryFailed { .. }
+            | Self::Revoked { .. }
+            | Self::Overflow => None,
+        }
+    }
+
+    /// The ids of the keys that the other node named, for [`Event::KeyMismatch`]; empty if it does
+    /// not encrypt, and for the other events.
+    pub fn key_ids(&self) -> &[KeyId] {
+        match self {
+            Self::KeyMismatch { heard, .. } => heard,
+            Self::LinkUp { .. }
+            | Self::LinkDown { .. }
+            | Self::NodeJoined { .. }
+            | Self::NodeLeft { .. }
+            | Self::Topology
+            | Self::NameConflict { .. }
+            | Self::DiscoveryFailed { .. }
+            | Self::Revoked { .. }
+            | Self::Overflow => &[],
+        }
+    }
+
     /// How a node departed, for [`Event::NodeLeft`].
     pub fn departure(&self) -> Option<Departure> {
         match self {
@@ -195,6 +228,9 @@ pub enum LinkEnd {
     Revoked,
     /// The peer violated the protocol; carries how.
     Breach(String),
+    /// The link's key was removed at one end, the peer lost its right to be linked, or bytes were
+    /// altered on the way; carries which.
+    Auth(AuthError),
 }
 
 impl fmt::Display for LinkEnd {
@@ -211,6 +247,7 @@ impl fmt::Display for LinkEnd {
             Self::TicketEnded => f.write_str("a ticket has ended"),
             Self::Revoked => f.write_str("a ticket was revoked"),
             Self::Breach(what) => write!(f, "the peer violated the protocol: {what}"),
+            Self::Auth(error) => write!(f, "not authorised: {error}"),
         }
     }
 }
@@ -233,5 +270,19 @@ mod tests {
             (Some("left"), Some(Departure::Left))
         );
         assert_eq!(Event::Topology.reason(), None);
+    }
+
+    #[test]
+    fn a_key_mismatch_has_the_address_and_the_key_ids_that_were_heard() {
+        let address = SocketAddr::from(([10, 0, 0, 1], 9000));
+        let heard = vec![KeyId([1; 8]), KeyId([2; 8])];
+        let mismatch = Event::KeyMismatch { address, heard: heard.clone() };
+        assert_eq!((mismatch.address(), mismatch.key_ids()), (Some(address), &*heard));
+        let reason = mismatch.reason().expect("it has one");
+        assert!(
+            reason.contains("10.0.0.1:9000") && reason.contains("0202020202020202"),
+            "{reason}"
+        );
+        assert_eq!((Event::Overflow.address(), Event::Overflow.key_ids()), (None, &[][..]));
     }
 }

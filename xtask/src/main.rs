@@ -72,7 +72,7 @@ fn run(command: &str, rest: &[String]) -> shell::Result<()> {
     }
     let none = || usage::no_arguments(command, rest);
     match command {
-        "demo" => none().and_then(|()| demo::run(&root)),
+        "demo" => demo::run(&root, rest),
         "test" => test::run(&root, rest),
         "verify" => none().and_then(|()| verify::run(&root)),
         "fix" => none().and_then(|()| fix::run(&root)),

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 
 use super::events::Publication;
 use super::input::{NETWORK_EVENTS_MAX, NetworkEvent, Request};
-use super::links::Links;
+use super::links::{Links, Outdated};
 use super::network_watch::NetworkWatch;
 use super::shared::Shared;
 use super::tasks::{self, inject};
@@ -33,7 +33,7 @@ use super::{clock, dial, listen, udp};
 use crate::event::{Event, LinkEnd};
 use crate::forward::transit::TRANSIT_TIMEOUT;
 use crate::name::LinkId;
-use crate::protocol::io::{Command, Input, Output, Reply, RequestId};
+use crate::protocol::io::{Command, Input, Output, PeerProof, Reply, RequestId};
 use crate::protocol::wall_clock::WallClock;
 use crate::route::RouteTable;
 use crate::wire::frame::WireFrame;
@@ -226,6 +226,9 @@ impl Driver {
             self.handle(Input::BytesReceived { link });
         }
         self.watch_wall_clock(now);
+        if self.links.next_rotation().is_some_and(|at| at <= now) {
+            self.rotate_keys();
+        }
         if self.router_deadline().is_some_and(|deadline| deadline <= now) {
             self.shared.router().handle_timeout(now);
         }
@@ -258,7 +261,8 @@ impl Driver {
 
     /// When the task has to wake up next, even if there is no input.
     fn deadline(&self) -> Option<Instant> {
-        self.router_deadline().into_iter().chain(self.links.next_look()).min()
+        let others = self.links.next_look().into_iter().chain(self.links.next_rotation());
+        self.router_deadline().into_iter().chain(others).min()
     }
 
     /// The next deadline of the router.
@@ -292,6 +296,9 @@ impl Driver {
         if let Command::CancelDial { request } = &command {
             self.replies.remove(request);
         }
+        if command == Command::KeysChanged {
+            self.rotate_keys();
+        }
         self.handle(Input::Command(command));
     }
 
@@ -315,17 +322,56 @@ impl Driver {
                     self.handle(input);
                 }
             }
-            NetworkEvent::Connected { transport, role, hello } => {
+            NetworkEvent::Keys { link, notice } => {
+                self.links.note_keys(link, notice);
+                self.rotate_keys_of(link);
+            }
+            NetworkEvent::Connected { transport, role, met } => {
                 // Fails only if the connection has ended.
                 if let Ok(host) = transport.peer_host() {
                     self.shared.known_hosts.record(host);
                 }
-                let link = self.links.open(transport, role, &self.shared, &self.event_sender);
+                let (hello, sealed) = (met.hello, met.sealed.as_deref());
+                let events = &self.event_sender;
+                let link = self.links.open(transport, role, sealed, &self.shared, events);
                 self.fib_outdated = true;
                 tracing::debug!(%link, peer = %hello.name, ?role, "connected");
-                self.handle(Input::LinkUp { link, role, hello, proof: None });
+                let proof = met.sealed.as_ref().map(|sealed| PeerProof::from(&sealed.peer));
+                self.handle(Input::LinkUp { link, role, hello, proof });
+                // The keys may have changed since the handshake began.
+                self.rotate_keys_of(link);
             }
         }
+    }
+
+    /// Moves all links to the current keys.
+    fn rotate_keys(&mut self) {
+        let Some(security) = &self.shared.security else { return };
+        let outdated = self.links.rotate_keys(&security.context().ring, clock::now());
+        self.close_outdated(outdated);
+    }
+
+    /// Moves a link to the current keys.
+    fn rotate_keys_of(&mut self, link: LinkId) {
+        let Some(security) = &self.shared.security else { return };
+        let outdated = self.links.rotate_keys_of(link, &security.context().ring, clock::now());
+        self.close_outdated(outdated);
+    }
+
+    fn close_outdated(&mut self, outdated: impl IntoIterator<Item = Outdated>) {
+        for (link, error) in outdated {
+            tracing::info!(%link, %error, "link closed, because its key was removed");
+            self.fib_outdated = true;
+            self.handle(Input::LinkDown { link, end: LinkEnd::Auth(error) });
+        }
+        self.count_sealed();
+    }
+
+    fn count_sealed(&self) {
+        let Some(security) = &self.shared.security else { return };
+        let (sealed, under_primary) = self.links.count_sealed(&security.context().ring);
+        self.shared.counters.links_sealed.set(sealed);
+        self.shared.counters.links_under_primary_key.set(under_primary);
     }
 
     /// Whether the router has to handle an input. Input from a closed link is ignored.
@@ -345,6 +391,7 @@ impl Driver {
             | Input::NetworkChanged
             | Input::WallClock(_)
             | Input::DialFailed { .. }
+            | Input::Denied { .. }
             | Input::Command(_) => true,
         }
     }
@@ -376,6 +423,7 @@ impl Driver {
             let fib = self.links.fib(self.routes.clone());
             self.shared.plane.install(fib, clock::now());
             self.shared.installs.notify_waiters();
+            self.count_sealed();
         }
         for notification in notifications {
             self.notify(notification, &mut publication);

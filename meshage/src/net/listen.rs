@@ -13,7 +13,7 @@
 //! do not count either: a connection that sends a byte a second is as silent as any.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,14 +23,14 @@ use tokio::time::{sleep, sleep_until};
 use tracing::Instrument as _;
 
 use super::clock;
-use super::handshake;
+use super::handshake::{self, End, Met, Offer};
 use super::input::NetworkEvent;
 use super::shared::Shared;
 use super::tasks::{self, Panicked, inject};
 use super::transport::{Listener, Transport};
 use crate::error::DialError;
-use crate::protocol::io::Role;
-use crate::wire::hello::{Hello, Purpose};
+use crate::protocol::io::{Input, Role};
+use crate::wire::hello::Purpose;
 
 /// The limit on concurrent handshakes: 64 silent connections cost one socket each.
 const HALF_OPEN_MAX: usize = 64;
@@ -66,25 +66,27 @@ async fn accept_all(
     events: &mpsc::Sender<NetworkEvent>,
 ) {
     let counters = shared.counters.clone();
-    let own_hello = Arc::new(shared.hello(Purpose::Dialled));
+    let own_hello = shared.hello(Purpose::Dialled);
     let mut half_open = HalfOpen::default();
     // A connection that was accepted while all places were taken.
     let mut waiting = None;
     loop {
         if half_open.has_room()
-            && let Some(transport) = waiting.take()
+            && let Some((transport, from)) = waiting.take()
         {
             let (evict, evicted) = oneshot::channel();
-            let handshake = shake_hands(transport, own_hello.clone(), evicted, shared.clone());
+            let offer = Offer::new(own_hello.clone(), shared.security.as_ref());
+            let (this, events) = (shared.clone(), events.clone());
+            let handshake = shake_hands(transport, from, offer, evicted, this, events);
             half_open.begin(handshake.instrument(shared.span.clone()), evict, clock::now());
         }
         let evictable = half_open.evictable();
         tokio::select! {
             biased;
             finished = half_open.finished() => match finished {
-                Ok(Ok((transport, hello))) => {
+                Ok(Ok((transport, met))) => {
                     let role = Role::Listener;
-                    let connected = NetworkEvent::Connected { transport, role, hello };
+                    let connected = NetworkEvent::Connected { transport, role, met };
                     // The send fails only while the node closes.
                     let _ = events.send(connected).await;
                 }
@@ -112,12 +114,13 @@ async fn accept_all(
                     if shared.known_hosts.contains(host) && half_open.has_room_for(host) {
                         counters.net_accepted_known.one();
                         let (evict, evicted) = oneshot::channel();
-                        let handshake =
-                            shake_hands(transport, own_hello.clone(), evicted, shared.clone());
+                        let offer = Offer::new(own_hello.clone(), shared.security.as_ref());
+                        let (this, events) = (shared.clone(), events.clone());
+                        let handshake = shake_hands(transport, from, offer, evicted, this, events);
                         let handshake = handshake.instrument(shared.span.clone());
                         half_open.begin_known(handshake, host, evict);
                     } else {
-                        waiting = Some(transport);
+                        waiting = Some((transport, from));
                     }
                 }
                 Err(error) => {
@@ -133,20 +136,28 @@ async fn accept_all(
 /// Runs a handshake. A panic is its result.
 async fn shake_hands(
     transport: Transport,
-    own_hello: Arc<Hello>,
+    from: SocketAddr,
+    offer: Offer,
     evicted: oneshot::Receiver<()>,
     shared: Arc<Shared>,
+    events: mpsc::Sender<NetworkEvent>,
 ) -> Completed {
     let handshake = async {
         inject::point("handshake", shared.name.as_str());
-        complete_handshake(transport, own_hello, evicted).await
+        let completed = complete_handshake(transport, &offer, evicted).await;
+        if let Err(Unfinished::Failed(DialError::Auth(error))) = &completed {
+            let denied = Input::Denied { from, dialled: false, error: error.clone() };
+            // The send fails only while the node closes.
+            let _ = events.send(NetworkEvent::Input(denied)).await;
+        }
+        completed
     };
     let completed = tasks::observe("handshake", &shared.counters, handshake).await;
     completed.unwrap_or_else(|panicked| Err(Unfinished::Panicked(panicked)))
 }
 
 /// The result of a handshake.
-type Completed = Result<(Transport, Hello), Unfinished>;
+type Completed = Result<(Transport, Met), Unfinished>;
 
 /// Why a handshake ended without a connection.
 #[derive(Debug)]
@@ -282,7 +293,7 @@ impl HalfOpen {
 /// Exchanges hellos, until that is done or the place is given to another connection.
 async fn complete_handshake(
     mut transport: Transport,
-    own_hello: Arc<Hello>,
+    offer: &Offer,
     evicted: oneshot::Receiver<()>,
 ) -> Completed {
     // A connection that ends here must not leave the listening port in TIME_WAIT.
@@ -294,14 +305,14 @@ async fn complete_handshake(
         // its sockets before its timers, so a hello that is there is read first.
         sleep(EVICT_GRACE).await;
     };
-    let hello = tokio::select! {
+    let met = tokio::select! {
         biased;
-        hello = handshake::exchange(&mut transport, &own_hello) => hello,
+        met = handshake::exchange(&mut transport, offer, End::Listener) => met,
         () = evicted => return Err(Unfinished::Evicted),
     };
-    let hello = hello.map_err(Unfinished::Failed)?;
+    let met = met.map_err(Unfinished::Failed)?;
     transport.reset_when_dropped(false);
-    Ok((transport, hello))
+    Ok((transport, met))
 }
 
 #[cfg(test)]
@@ -386,7 +397,7 @@ mod tests {
         let listener = Listener::open(any).expect("bound");
         let port = listener.port().expect("bound");
         let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
-        let hello = Hello {
+        let hello = crate::wire::hello::Hello {
             name: crate::name::NodeName::new("a").expect("valid"),
             namespace: crate::name::Namespace::default(),
             instance: crate::name::Instance(1),
@@ -398,7 +409,7 @@ mod tests {
         let (transport, _) = listener.accept().await.expect("accepted");
         let (evict, evicted) = oneshot::channel();
         drop(evict);
-        let completed = complete_handshake(transport, Arc::new(hello), evicted).await;
+        let completed = complete_handshake(transport, &Offer::new(hello, None), evicted).await;
         assert!(completed.is_ok(), "{completed:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! The keys and the identity of a running node.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -12,12 +13,20 @@ use crate::secure::handshake::{Context, StaticKey};
 use crate::secure::identity::{Identity, PublicKey};
 use crate::secure::key_ring::KeyRing;
 use crate::secure::settings::Settings;
-use crate::secure::{Cipher, Key, KeyError, KeyId, Level, Policy, Revocation, Revocations, files};
+use crate::secure::{
+    Cipher, Key, KeyError, KeyId, Level, Policy, Revocation, Revocations, Sample, files,
+};
+
+/// What the handshakes and links of a node read. A change replaces it as a whole.
+pub(super) type Contexts = ArcSwap<Context>;
+
+/// The time in which each cipher is measured.
+const MEASURE_TIME: Duration = Duration::from_micros(500);
 
 /// The security of a closed node. Readers take no lock; changes are made one after the other.
 #[derive(Debug)]
 pub(crate) struct Security {
-    context: ArcSwap<Context>,
+    contexts: Arc<Contexts>,
     key_file: Option<PathBuf>,
     changing: Mutex<()>,
 }
@@ -33,13 +42,13 @@ impl Security {
         let context = Context {
             ring: settings.ring.clone(),
             policy: settings.policy.clone(),
-            cipher: Cipher::AesGcm,
+            cipher: fastest_cipher(),
             identity,
             ticket: settings.ticket.clone(),
             static_key: Arc::new(StaticKey::new(&mut fill)),
         };
         Ok(Self {
-            context: ArcSwap::from_pointee(context),
+            contexts: Arc::new(ArcSwap::from_pointee(context)),
             key_file: settings.key_file.clone(),
             changing: Mutex::new(()),
         })
@@ -47,17 +56,22 @@ impl Security {
 
     /// What a handshake that begins now uses.
     pub(crate) fn context(&self) -> Arc<Context> {
-        self.context.load_full()
+        self.contexts.load_full()
+    }
+
+    /// What every record of a link is opened with.
+    pub(super) fn contexts(&self) -> Arc<Contexts> {
+        self.contexts.clone()
     }
 
     /// The node's public key.
     pub(crate) fn public_key(&self) -> PublicKey {
-        self.context.load().identity.public_key()
+        self.contexts.load().identity.public_key()
     }
 
     /// The ids of the keys, the primary one first.
     pub(crate) fn ids(&self) -> Vec<KeyId> {
-        self.context.load().ring.ids()
+        self.contexts.load().ring.ids()
     }
 
     /// Adds a key and returns its id.
@@ -86,7 +100,7 @@ impl Security {
 
     /// What the router needs at levels allowed and signed, with a random number for the instance.
     pub(super) fn membership(&self, nonce: u64) -> Option<MembershipConfig> {
-        let context = self.context.load();
+        let context = self.contexts.load();
         (context.policy.level() >= Level::Allowed).then(|| MembershipConfig {
             policy: Policy::clone(&context.policy),
             identity: context.identity.clone(),
@@ -100,14 +114,14 @@ impl Security {
     /// handshakes with an older state lead to.
     pub(super) fn set_revocations(&self, revocations: Revocations) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let context = self.context.load();
+        let context = self.contexts.load();
         let policy = Arc::new(Policy { revocations, ..Policy::clone(&context.policy) });
-        self.context.store(Arc::new(Context { policy, ..Context::clone(&context) }));
+        self.contexts.store(Arc::new(Context { policy, ..Context::clone(&context) }));
     }
 
     /// Reads a revocation, as bytes or as the text of a file, and checks that the root has signed it.
     pub(crate) fn read_revocation(&self, revocation: &[u8]) -> Result<Revocation, KeyError> {
-        let root = self.context.load().policy.root.ok_or(KeyError::NoRoot)?;
+        let root = self.contexts.load().policy.root.ok_or(KeyError::NoRoot)?;
         let revocation = files::parse_revocation(revocation);
         revocation.filter(|revocation| revocation.verify(&root)).ok_or(KeyError::Revocation)
     }
@@ -117,9 +131,30 @@ impl Security {
         change: impl FnOnce(&KeyRing) -> Result<KeyRing, KeyError>,
     ) -> Result<(), KeyError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let context = self.context.load();
+        let context = self.contexts.load();
         let ring = change(&context.ring)?;
-        self.context.store(Arc::new(Context { ring, ..Context::clone(&context) }));
+        self.contexts.store(Arc::new(Context { ring, ..Context::clone(&context) }));
         Ok(())
     }
+}
+
+/// The cipher that this machine does faster, measured once.
+fn fastest_cipher() -> Cipher {
+    static FASTEST: OnceLock<Cipher> = OnceLock::new();
+    *FASTEST.get_or_init(|| {
+        let (aes, chacha) = (bytes_sealed(Cipher::AesGcm), bytes_sealed(Cipher::ChaChaPoly));
+        tracing::debug!(aes, chacha, "bytes sealed in {MEASURE_TIME:?}");
+        if aes >= chacha { Cipher::AesGcm } else { Cipher::ChaChaPoly }
+    })
+}
+
+/// The number of bytes that a cipher seals in [`MEASURE_TIME`].
+fn bytes_sealed(cipher: Cipher) -> usize {
+    let mut sample = Sample::new(cipher);
+    let end = clock::now() + MEASURE_TIME;
+    let mut bytes = 0;
+    while clock::now() < end {
+        bytes += sample.seal();
+    }
+    bytes
 }

@@ -11,7 +11,7 @@ use crate::route::RouteTable;
 use crate::secure::handshake::Peer;
 use crate::secure::policy::Grant;
 use crate::secure::revocations::Revocations;
-use crate::secure::{PublicKey, UnixMillis};
+use crate::secure::{AuthError, PublicKey, UnixMillis};
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
 use crate::wire::solicitation::Solicitation;
@@ -70,8 +70,8 @@ pub enum Input {
     LinkDown {
         /// The link.
         link: LinkId,
-        /// Why it ended: [`LinkEnd::Closed`], [`LinkEnd::Broken`] or, if the other end violated the
-        /// protocol, as a program that is no mesh node does, [`LinkEnd::Breach`].
+        /// Why it ended: [`LinkEnd::Closed`], [`LinkEnd::Broken`], [`LinkEnd::Auth`] or, if the other
+        /// end violated the protocol, as a program that is no mesh node does, [`LinkEnd::Breach`].
         end: LinkEnd,
     },
     /// A control frame arrived.
@@ -111,6 +111,16 @@ pub enum Input {
         dial: DialId,
         /// The reason.
         error: DialError,
+    },
+    /// A node was turned away, or turned this one away, because one of them lacks a key or a right,
+    /// or a datagram came from a node without a key of this one.
+    Denied {
+        /// The address of the other node.
+        from: SocketAddr,
+        /// Whether this node dialled it. Otherwise the port of the address is not the one to dial.
+        dialled: bool,
+        /// The reason.
+        error: AuthError,
     },
     /// The application gives a command.
     Command(Command),

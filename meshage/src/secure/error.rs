@@ -80,6 +80,21 @@ impl Refusal {
 }
 
 impl AuthError {
+    /// The ids of the keys that the other end named; empty if it named none.
+    pub fn heard(&self) -> &[KeyId] {
+        match self {
+            Self::NoCommonKey { heard, .. } | Self::PeerIsClosed { heard } => heard,
+            Self::PeerIsOpen
+            | Self::Level { .. }
+            | Self::NotAuthentic(_)
+            | Self::NotAllowed(_)
+            | Self::Ticket(..)
+            | Self::TicketTime(..)
+            | Self::Revoked(_)
+            | Self::RefusedByPeer(_) => &[],
+        }
+    }
+
     /// What an end tells the other one when it refuses it for this reason.
     pub(crate) fn refusal(&self) -> Refusal {
         match self {

@@ -8,7 +8,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use super::Secret;
 use super::error::KeyError;
-use super::key::{KEY_BYTES, decode_32};
+use super::key::{KEY_BYTES, decode_32, parse_32};
 use super::secret::with_stack_erased;
 
 /// The bytes of a signature.
@@ -25,6 +25,14 @@ impl PublicKey {
     /// [`KeyError::Format`] for another number of bytes.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, KeyError> {
         bytes.try_into().map(Self).map_err(|_| KeyError::Format)
+    }
+
+    /// A public key of 32 bytes, or the text of one: 64 hex digits or base64.
+    ///
+    /// # Errors
+    /// [`KeyError::Format`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
+        parse_32(bytes, |bytes| Self(*bytes))
     }
 
     /// Whether the identity with this public key has signed the message.

@@ -108,6 +108,14 @@ impl Key {
         bytes.try_into().map(Self::from_bytes).map_err(|_| KeyError::Format)
     }
 
+    /// A key of 32 bytes, or the text of one: 64 hex digits or base64. Their lengths differ.
+    ///
+    /// # Errors
+    /// [`KeyError::Format`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
+        parse_32(bytes, Self::from_bytes)
+    }
+
     /// The key's id.
     pub fn id(&self) -> KeyId {
         self.0.id
@@ -173,6 +181,18 @@ pub(crate) fn decode_32(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
     Some(bytes)
 }
 
+/// Makes something of 32 bytes, or of their text.
+pub(crate) fn parse_32<T>(
+    bytes: &[u8],
+    make: impl FnOnce(&[u8; KEY_BYTES]) -> T,
+) -> Result<T, KeyError> {
+    if let Ok(bytes) = bytes.try_into() {
+        return Ok(make(bytes));
+    }
+    let decoded = std::str::from_utf8(bytes).ok().and_then(decode_32);
+    decoded.map(|bytes| make(&bytes)).ok_or(KeyError::Format)
+}
+
 impl FromStr for Key {
     type Err = KeyError;
 
@@ -222,6 +242,10 @@ mod tests {
             assert_eq!(text.parse::<Key>(), Err(KeyError::Format));
         }
         assert_eq!(Key::from_slice(&[1; 31]), Err(KeyError::Format));
+        for bytes in [&[0xab; 32][..], "ab".repeat(32).as_bytes()] {
+            assert_eq!(Key::parse(bytes).expect("valid").id(), key.id());
+        }
+        assert_eq!(Key::parse(&[0xff; 64]), Err(KeyError::Format));
         let shown = format!("{key:?} {key}");
         assert!(!shown.contains("abab") && shown.contains(&key.id().to_string()), "{shown}");
     }

@@ -121,6 +121,10 @@ impl Router {
             return;
         }
         self.counters.network_changes += 1;
+        self.restart_backoffs(now);
+    }
+
+    fn restart_backoffs(&mut self, now: Instant) {
         self.discovery.forget_failures();
         if self.wanted() > 0 {
             self.backoff.reset_solicitations();
@@ -141,6 +145,7 @@ impl Router {
         if self.closed {
             return;
         }
+        self.discovery.forget_failures();
         if self.wanted() > 0 {
             self.backoff.reset_solicitations();
             self.timers.set(Timer::Solicit, now);

@@ -8,6 +8,7 @@
 //!  admission      a connection becomes a link, or is refused; a link ends
 //!  exchange       the two ends of a new link synchronise their databases
 //!  announcements  announcements are originated, installed and flooded
+//!  denials        nodes that lack a key or a right are counted and reported
 //!  names          one name, one holder
 //!  membership     tickets, revocations and signed announcements
 //!  discovery      solicitations, beacons, response dials, seeds, dials
@@ -16,6 +17,7 @@
 
 mod admission;
 mod announcements;
+mod denials;
 mod discovery;
 mod exchange;
 mod membership;
@@ -29,6 +31,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 
+use self::denials::KeyMismatches;
 use super::adjacency::{KEEP_ALIVE_INTERVAL, Links};
 use super::announce::OwnAnnouncement;
 use super::backoff::Backoff;
@@ -137,6 +140,8 @@ pub struct Router {
     conflicting_names: Vec<NodeName>,
     /// The first bridge that was refused for lack of room while there was no route to its dialler.
     bridge_refused: Option<(Instance, Instant)>,
+    /// When a lack of keys was reported last, by address.
+    key_mismatches: KeyMismatches,
     counters: Counters,
     started: Instant,
     closed: bool,
@@ -179,6 +184,7 @@ impl Router {
             conflicts_reported: BTreeMap::new(),
             conflicting_names: Vec::new(),
             bridge_refused: None,
+            key_mismatches: KeyMismatches::default(),
             counters: Counters::default(),
             closed: false,
             config,
@@ -213,6 +219,7 @@ impl Router {
             }
             Input::NetworkChanged => self.network_changed(now),
             Input::DialFailed { dial, error } => self.dial_failed(dial, error, now),
+            Input::Denied { from, dialled, error } => self.denied(from, dialled, &error, now),
             Input::Command(command) => self.execute(command, now),
         }
     }
