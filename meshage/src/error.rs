@@ -212,6 +212,10 @@ pub enum RefuseReason {
     Closing,
     /// The application at the other end hung up.
     HungUp,
+    /// The ticket of the refused node has ended.
+    TicketEnded,
+    /// The ticket of the refused node was revoked.
+    Revoked,
 }
 
 impl fmt::Display for RefuseReason {
@@ -224,6 +228,8 @@ impl fmt::Display for RefuseReason {
             Self::TooManyLinks => "the node has the maximum number of links",
             Self::Closing => "the node is closing",
             Self::HungUp => "the other end hung up",
+            Self::TicketEnded => "the ticket of the refused node has ended; give it a new one",
+            Self::Revoked => "the ticket of the refused node was revoked",
         })
     }
 }

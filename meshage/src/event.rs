@@ -68,7 +68,9 @@ pub enum Event {
         /// The ids of the keys that it named; none if it does not encrypt.
         heard: Vec<KeyId>,
     },
-    /// The ticket of this node was revoked, or has ended: it can no longer join.
+    /// The ticket of a node was revoked, or has ended: its links were closed, and it can no longer
+    /// join. If it is this node, it keeps running, and needs a new ticket. Other nodes report it if
+    /// they were its peers, and at level signed all nodes do.
     Revoked {
         /// The node's name.
         node: NodeName,
@@ -220,6 +222,10 @@ pub enum LinkEnd {
     /// One of the two nodes refused the link after it was up: the name of one of them is held by
     /// another reachable node.
     NameInUse,
+    /// The ticket of one of the two nodes has ended.
+    TicketEnded,
+    /// The ticket of one of the two nodes was revoked.
+    Revoked,
     /// The peer violated the protocol; carries how.
     Breach(String),
     /// The link's key was removed at one end, the peer lost its right to be linked, or bytes were
@@ -238,6 +244,8 @@ impl fmt::Display for LinkEnd {
             Self::HungUpByPeer => f.write_str("hung up by the peer"),
             Self::Replaced => f.write_str("replaced by a new link"),
             Self::NameInUse => f.write_str("the name is in use"),
+            Self::TicketEnded => f.write_str("a ticket has ended"),
+            Self::Revoked => f.write_str("a ticket was revoked"),
             Self::Breach(what) => write!(f, "the peer violated the protocol: {what}"),
             Self::Auth(error) => write!(f, "not authorised: {error}"),
         }

@@ -18,7 +18,9 @@ use meshage::secure::{
     Cipher, Handshake, Identity, Key, KeyRing, NamePattern, Sealer, Secured, UnixMillis,
 };
 use meshage::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
-use meshage::wire::control::{Announcement, ControlFrame, FormerHolder};
+use meshage::wire::control::{
+    Announcement, ControlFrame, Credential, FormerHolder, SignedAnnouncement,
+};
 use meshage::wire::data::{
     Channel, Chunk, DataFrame, DataHeader, MessageSequence, Target, Targets,
 };
@@ -265,6 +267,17 @@ fn solicitation() -> Solicitation {
     }
 }
 
+fn announcement() -> Announcement {
+    Announcement {
+        name: name("ada"),
+        instance: Instance(7),
+        sequence: Sequence(17),
+        claim: Claim(2),
+        leaving: false,
+        peers: vec![Instance(8), Instance(300)],
+    }
+}
+
 fn controls() -> Vec<(&'static str, ControlFrame)> {
     vec![
         ("admit", ControlFrame::Admit { other_link: false }),
@@ -276,17 +289,7 @@ fn controls() -> Vec<(&'static str, ControlFrame)> {
                 last: true,
             },
         ),
-        (
-            "announce",
-            ControlFrame::Announce(Announcement {
-                name: name("ada"),
-                instance: Instance(7),
-                sequence: Sequence(17),
-                claim: Claim(2),
-                leaving: false,
-                peers: vec![Instance(8), Instance(300)],
-            }),
-        ),
+        ("announce", ControlFrame::Announce(announcement())),
         ("synced", ControlFrame::Synced),
         ("leaving", ControlFrame::Leaving),
         (
@@ -299,6 +302,19 @@ fn controls() -> Vec<(&'static str, ControlFrame)> {
                 }],
             },
         ),
+        (
+            "signed announce",
+            ControlFrame::SignedAnnounce(Box::new(SignedAnnouncement {
+                announcement: announcement(),
+                signature: [0x5a; 64],
+                credential: Some(Credential {
+                    public_key: [0xa5; 32],
+                    nonce: 9,
+                    ticket: Some(b"ticket".to_vec()),
+                }),
+            })),
+        ),
+        ("revocations", ControlFrame::Revocations { entries: vec![b"revocation".to_vec()] }),
     ]
 }
 

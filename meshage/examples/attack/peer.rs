@@ -83,6 +83,8 @@ impl RawPeer {
                     ControlFrame::Admit { .. }
                     | ControlFrame::Digest { .. }
                     | ControlFrame::Leaving
+                    | ControlFrame::SignedAnnounce(_)
+                    | ControlFrame::Revocations { .. }
                     | ControlFrame::Claims { .. } => {}
                 }
             }

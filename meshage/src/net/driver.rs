@@ -33,7 +33,8 @@ use super::{clock, dial, listen, udp};
 use crate::event::{Event, LinkEnd};
 use crate::forward::transit::TRANSIT_TIMEOUT;
 use crate::name::LinkId;
-use crate::protocol::io::{Command, Input, Output, Reply, RequestId};
+use crate::protocol::io::{Command, Input, Output, PeerProof, Reply, RequestId};
+use crate::protocol::wall_clock::WallClock;
 use crate::route::RouteTable;
 use crate::wire::frame::WireFrame;
 
@@ -47,6 +48,9 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(250);
 /// The interval at which a closing node checks whether anything is still outstanding.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(2);
+
+/// A clock that differs this much from the time that has passed was set.
+const CLOCK_STEP_MIN: Duration = Duration::from_millis(500);
 
 /// The state of the control task.
 pub(super) struct Driver {
@@ -68,6 +72,8 @@ pub(super) struct Driver {
     /// The listener, the receivers of datagrams, the data plane's deadlines, and the dials.
     tasks: JoinSet<()>,
     routes: Arc<RouteTable>,
+    /// The time of day that the router reckons with.
+    wall_clock: WallClock,
     /// Whether links or routes changed since the last snapshot.
     fib_outdated: bool,
     closing: bool,
@@ -112,6 +118,7 @@ impl Driver {
             network_watch: Some(network_watch),
             tasks: JoinSet::new(),
             routes,
+            wall_clock: WallClock::new(clock::now(), clock::unix_millis()),
             fib_outdated: true,
             closing: false,
         }
@@ -218,6 +225,7 @@ impl Driver {
         for link in self.links.look(now) {
             self.handle(Input::BytesReceived { link });
         }
+        self.watch_wall_clock(now);
         if self.links.next_rotation().is_some_and(|at| at <= now) {
             self.rotate_keys();
         }
@@ -239,6 +247,16 @@ impl Driver {
             }
         }
         while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Informs the router if the clock of the machine was set. A node that has links wakes up each
+    /// second, so it notices this in time to close those of tickets that have ended.
+    fn watch_wall_clock(&mut self, now: Instant) {
+        let unix = clock::unix_millis();
+        if self.wall_clock.unix(now).0.abs_diff(unix.0) > CLOCK_STEP_MIN.as_millis() as u64 {
+            self.wall_clock = WallClock::new(now, unix);
+            self.handle(Input::WallClock(unix));
+        }
     }
 
     /// When the task has to wake up next, even if there is no input.
@@ -318,7 +336,8 @@ impl Driver {
                 let link = self.links.open(transport, role, sealed, &self.shared, events);
                 self.fib_outdated = true;
                 tracing::debug!(%link, peer = %hello.name, ?role, "connected");
-                self.handle(Input::LinkUp { link, role, hello });
+                let proof = met.sealed.as_ref().map(|sealed| PeerProof::from(&sealed.peer));
+                self.handle(Input::LinkUp { link, role, hello, proof });
                 // The keys may have changed since the handshake began.
                 self.rotate_keys_of(link);
             }
@@ -370,6 +389,7 @@ impl Driver {
             Input::Solicited { .. }
             | Input::SolicitationUnsent { .. }
             | Input::NetworkChanged
+            | Input::WallClock(_)
             | Input::DialFailed { .. }
             | Input::Denied { .. }
             | Input::Command(_) => true,
@@ -444,6 +464,11 @@ impl Driver {
             Output::Install(routes) => {
                 self.routes = routes;
                 self.fib_outdated = true;
+            }
+            Output::Revocations(revocations) => {
+                if let Some(security) = &self.shared.security {
+                    security.set_revocations(revocations);
+                }
             }
             Output::Event(event) => {
                 log(&event);

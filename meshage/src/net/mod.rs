@@ -72,10 +72,16 @@ pub(crate) fn start(config: &Config) -> Result<Arc<Shared>, StartError> {
     let port = listener.port().map_err(failed)?;
     let udp = Udp::open(config, address).map_err(|(address, error)| bind_error(address, error))?;
 
-    let instance = clock::instance().map_err(StartError::Runtime)?;
-    let seed = clock::seed().map_err(StartError::Runtime)?;
-    let router = Router::new(RouterConfig::new(config, port), instance, seed, clock::now());
     let security = config.security.as_ref().map(Security::new).transpose()?;
+    let random = clock::instance().map_err(StartError::Runtime)?;
+    let membership = security.as_ref().and_then(|security| security.membership(random.0));
+    let instance = match &membership {
+        Some(membership) if membership.policy.signed => membership.instance(),
+        Some(_) | None => random,
+    };
+    let seed = clock::seed().map_err(StartError::Runtime)?;
+    let router_config = RouterConfig::new(config, port, membership);
+    let router = Router::new(router_config, instance, seed, clock::now());
     let (requests, request_receiver) = mpsc::unbounded_channel();
     let shared = Shared::new(config, instance, port, router, security, requests);
     let network_watch = NetworkWatch::new();

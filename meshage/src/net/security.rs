@@ -8,11 +8,14 @@ use arc_swap::ArcSwap;
 
 use super::clock;
 use crate::error::StartError;
+use crate::protocol::membership::MembershipConfig;
 use crate::secure::handshake::{Context, StaticKey};
 use crate::secure::identity::{Identity, PublicKey};
 use crate::secure::key_ring::KeyRing;
 use crate::secure::settings::Settings;
-use crate::secure::{Cipher, Key, KeyError, KeyId, Revocation, Sample, files};
+use crate::secure::{
+    Cipher, Key, KeyError, KeyId, Level, Policy, Revocation, Revocations, Sample, files,
+};
 
 /// What the handshakes and links of a node read. A change replaces it as a whole.
 pub(super) type Contexts = ArcSwap<Context>;
@@ -93,6 +96,27 @@ impl Security {
         let path = self.key_file.as_ref().ok_or(KeyError::NoFile)?;
         let keys = files::read_keys(path)?;
         self.change(|_| KeyRing::new(keys))
+    }
+
+    /// What the router needs at levels allowed and signed, with a random number for the instance.
+    pub(super) fn membership(&self, nonce: u64) -> Option<MembershipConfig> {
+        let context = self.contexts.load();
+        (context.policy.level() >= Level::Allowed).then(|| MembershipConfig {
+            policy: Policy::clone(&context.policy),
+            identity: context.identity.clone(),
+            ticket: context.ticket.clone(),
+            nonce,
+            unix: clock::unix_millis(),
+        })
+    }
+
+    /// Refuses revoked tickets in handshakes that begin from now on. The router closes the links that
+    /// handshakes with an older state lead to.
+    pub(super) fn set_revocations(&self, revocations: Revocations) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = self.contexts.load();
+        let policy = Arc::new(Policy { revocations, ..Policy::clone(&context.policy) });
+        self.contexts.store(Arc::new(Context { policy, ..Context::clone(&context) }));
     }
 
     /// Reads a revocation, as bytes or as the text of a file, and checks that the root has signed it.

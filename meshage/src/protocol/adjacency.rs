@@ -17,6 +17,7 @@ use super::discovery::DialCause;
 use super::exchange::DatabaseExchange;
 use super::intake::Intake;
 use super::io::Role;
+use super::membership::Standing;
 use crate::name::{Instance, LinkId, NodeName};
 use crate::wire::hello::Purpose;
 
@@ -46,6 +47,8 @@ pub(super) struct Link {
     pub(super) peer: NodeName,
     /// Its instance.
     pub(super) instance: Instance,
+    /// What its name is based on, at levels allowed and signed.
+    pub(super) standing: Option<Standing>,
     /// Which end made the connection.
     pub(super) role: Role,
     /// Why it was made.
@@ -192,6 +195,7 @@ mod tests {
         Link {
             peer: NodeName::new("b").expect("valid"),
             instance: Instance(instance),
+            standing: None,
             role: Role::Listener,
             purpose: Purpose::Dialled,
             cause: None,

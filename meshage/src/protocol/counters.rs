@@ -81,6 +81,26 @@ counters! {
     claims_limited,
     /// Announcements dropped because the database was full.
     database_limited,
+    /// Announcements and revocations dropped because no correct node sends them: a signature is wrong,
+    /// or an instance or a name belongs to another key.
+    announcements_forged,
+    /// Announcements dropped because this node does not allow their originator: its ticket has ended
+    /// or was revoked, or its key is not on the list.
+    announcements_not_allowed,
+    /// Signed announcements dropped because the key of their originator was not known.
+    announcements_without_key,
+    /// Announcements and revocations dropped because too many signatures of one peer had been verified.
+    verifications_limited,
+    /// Revocations taken.
+    revocations_installed,
+    /// Revocations dropped because they were known, or their tickets had ended.
+    revocations_stale,
+    /// Revocations dropped because too many others are kept.
+    revocations_limited,
+    /// Links closed, or refused after the handshake, because the ticket of the peer had ended.
+    tickets_ended,
+    /// Links closed, or refused after the handshake, because the ticket of the peer was revoked.
+    tickets_revoked,
     /// Nodes removed from the database because they were unreachable for too long.
     nodes_expired,
     /// Computations of the routes.

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::membership::Signed;
 use super::token_bucket::TokenBucket;
 use crate::name::{Age, Instance};
 use crate::wire::control::Announcement;
@@ -36,6 +37,22 @@ const ORIGINATORS_MAX: usize = 1024;
 const CLAIMS_INTERVAL: Duration = Duration::from_millis(100);
 const CLAIMS_BURST: u32 = 2048;
 
+/// An announcement that has arrived over a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Received {
+    pub(super) announcement: Announcement,
+    /// At level signed: its signature, which was verified, and the credential.
+    pub(super) signed: Option<Box<Signed>>,
+    /// Whether the credential is forwarded with it.
+    pub(super) with_credential: bool,
+}
+
+impl From<Announcement> for Received {
+    fn from(announcement: Announcement) -> Self {
+        Self { announcement, signed: None, with_credential: false }
+    }
+}
+
 /// The result of postponing an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Postponed {
@@ -54,7 +71,7 @@ pub(super) struct Intake {
     originators: BTreeMap<Instance, TokenBucket>,
     unreachable: TokenBucket,
     claims: TokenBucket,
-    postponed: BTreeMap<Instance, Announcement>,
+    postponed: BTreeMap<Instance, Received>,
 }
 
 impl Intake {
@@ -87,16 +104,16 @@ impl Intake {
     }
 
     /// Keeps an announcement for later.
-    pub(super) fn postpone(&mut self, announcement: Announcement) -> Postponed {
-        let instance = announcement.instance;
+    pub(super) fn postpone(&mut self, received: Received) -> Postponed {
+        let (instance, sequence) = (received.announcement.instance, received.announcement.sequence);
         match self.postponed.get(&instance) {
-            Some(known) if announcement.sequence.age(known.sequence) != Age::Newer => {
+            Some(known) if sequence.age(known.announcement.sequence) != Age::Newer => {
                 return Postponed::Older;
             }
             None if self.postponed.len() >= POSTPONED_MAX => return Postponed::NoRoom,
             Some(_) | None => {}
         }
-        self.postponed.insert(instance, announcement);
+        self.postponed.insert(instance, received);
         Postponed::Kept
     }
 
@@ -106,7 +123,7 @@ impl Intake {
     }
 
     /// Takes out all postponed announcements.
-    pub(super) fn take_postponed(&mut self) -> Vec<Announcement> {
+    pub(super) fn take_postponed(&mut self) -> Vec<Received> {
         std::mem::take(&mut self.postponed).into_values().collect()
     }
 
@@ -157,16 +174,16 @@ mod tests {
     #[test]
     fn of_one_node_the_newest_announcement_waits() {
         let mut intake = Intake::new(Instant::now());
-        assert_eq!(intake.postpone(announcement(1, 20, 0)), Postponed::Kept);
-        assert_eq!(intake.postpone(announcement(1, 19, 0)), Postponed::Older);
-        assert_eq!(intake.postpone(announcement(1, 21, 0)), Postponed::Kept);
-        assert_eq!(intake.take_postponed(), [announcement(1, 21, 0)]);
+        assert_eq!(intake.postpone(announcement(1, 20, 0).into()), Postponed::Kept);
+        assert_eq!(intake.postpone(announcement(1, 19, 0).into()), Postponed::Older);
+        assert_eq!(intake.postpone(announcement(1, 21, 0).into()), Postponed::Kept);
+        assert_eq!(intake.take_postponed(), [announcement(1, 21, 0).into()]);
         assert!(!intake.has_postponed());
         for instance in 0..POSTPONED_MAX as u64 {
-            assert_eq!(intake.postpone(announcement(instance, 20, 0)), Postponed::Kept);
+            assert_eq!(intake.postpone(announcement(instance, 20, 0).into()), Postponed::Kept);
         }
-        assert_eq!(intake.postpone(announcement(1 << 40, 20, 0)), Postponed::NoRoom);
-        assert_eq!(intake.postpone(announcement(3, 21, 0)), Postponed::Kept);
+        assert_eq!(intake.postpone(announcement(1 << 40, 20, 0).into()), Postponed::NoRoom);
+        assert_eq!(intake.postpone(announcement(3, 21, 0).into()), Postponed::Kept);
     }
 
     #[test]

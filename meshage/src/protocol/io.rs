@@ -8,7 +8,10 @@ use crate::error::{DialError, HangupError, RefuseReason};
 use crate::event::{Event, LinkEnd};
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
-use crate::secure::AuthError;
+use crate::secure::handshake::Peer;
+use crate::secure::policy::Grant;
+use crate::secure::revocations::Revocations;
+use crate::secure::{AuthError, PublicKey, UnixMillis};
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
 use crate::wire::solicitation::Solicitation;
@@ -30,6 +33,23 @@ pub enum Role {
     Listener,
 }
 
+/// What the other end of a sealed link has proven in its handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerProof {
+    /// Its public key.
+    pub public_key: PublicKey,
+    /// What its name is based on.
+    pub grant: Grant,
+    /// Its ticket, if it showed one.
+    pub ticket: Option<Arc<[u8]>>,
+}
+
+impl From<&Peer> for PeerProof {
+    fn from(peer: &Peer) -> Self {
+        Self { public_key: peer.public_key, grant: peer.grant, ticket: peer.ticket.clone() }
+    }
+}
+
 /// An event that the driver reports to a router.
 #[derive(Debug)]
 pub enum Input {
@@ -42,6 +62,8 @@ pub enum Input {
         role: Role,
         /// The hello of the other end.
         hello: Hello,
+        /// What the other end has proven; `None` in an open mesh.
+        proof: Option<PeerProof>,
     },
     /// A connection ended: the other end closed it, it broke, or the other end violated the
     /// protocol. Not passed for a connection that the router closed.
@@ -81,6 +103,8 @@ pub enum Input {
     /// An interface or an address of this machine came up: nodes that could not be reached before
     /// may be reachable now.
     NetworkChanged,
+    /// The time of day, at the time of this input: passed when the clock of the machine was set.
+    WallClock(UnixMillis),
     /// A dial did not lead to a connection, or its other end is no mesh node.
     DialFailed {
         /// The dial.
@@ -214,6 +238,8 @@ pub enum Output {
     },
     /// Use these routes from now on.
     Install(Arc<RouteTable>),
+    /// Use these revocations in handshakes from now on.
+    Revocations(Revocations),
     /// Report an event to the application.
     Event(Event),
     /// Reply to a command.

@@ -6,13 +6,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use super::membership::{Signed, Standing};
 use crate::event::Departure;
 use crate::name::{Age, Instance, NodeName, Sequence};
 use crate::route::{Record, RouteTable};
+use crate::secure::UnixMillis;
 use crate::wire::control::{Announcement, FormerHolder};
 
 /// The most nodes in the database: 131,072, ten times more than any planned mesh, in about 20 MB.
 pub(super) const DATABASE_MAX: usize = 131_072;
+
+/// How a received announcement relates to the known one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freshness {
+    /// No announcement of its instance is known.
+    Unknown,
+    /// It is newer.
+    Newer,
+    /// It has the sequence of the known one, which would be revived.
+    Revives,
+    /// It is the known one, or an older one.
+    Stale,
+}
 
 /// The result of installing an announcement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +63,8 @@ type Index = u32;
 #[derive(Debug)]
 struct Entry {
     announcement: Announcement,
+    /// At level signed: the signature and the credential.
+    signed: Option<Box<Signed>>,
     /// Since when the node is unreachable; `None` while it is reachable.
     unreachable: Option<Instant>,
     /// Whether it has become unreachable, and no copy of its announcement has arrived since.
@@ -67,19 +84,37 @@ pub(super) struct Lsdb {
     by_name: BTreeSet<(NodeName, Instance, Index)>,
     /// The unreachable nodes, the longest unreachable first.
     unreachable: BTreeSet<(Instant, Instance)>,
+    /// At level signed: the ends of the tickets, the first one first.
+    by_end: BTreeSet<(UnixMillis, Instance)>,
     /// Replaces [`DATABASE_MAX`] in tests.
     limit: Option<usize>,
 }
 
 impl Lsdb {
-    /// Installs an announcement if it is newer than the known one.
-    pub(super) fn install(&mut self, announcement: Announcement, now: Instant) -> Verdict {
+    /// How an announcement with this sequence relates to the known one.
+    pub(super) fn freshness(&self, instance: Instance, sequence: Sequence) -> Freshness {
+        let Some(entry) = self.entry(instance) else { return Freshness::Unknown };
+        match sequence.age(entry.announcement.sequence) {
+            Age::Newer => Freshness::Newer,
+            Age::Same if entry.lost => Freshness::Revives,
+            Age::Same | Age::Older => Freshness::Stale,
+        }
+    }
+
+    /// Installs an announcement if it is newer than the known one. At level signed, the caller has
+    /// verified it, and passes its signature.
+    pub(super) fn install(
+        &mut self,
+        announcement: Announcement,
+        signed: Option<Box<Signed>>,
+        now: Instant,
+    ) -> Verdict {
         let instance = announcement.instance;
         let Some(&index) = self.by_instance.get(&instance) else {
             if !self.make_room() {
                 return Verdict::NoRoom;
             }
-            self.insert(announcement, now);
+            self.insert(announcement, signed, now);
             return Verdict::New;
         };
         let Some(entry) = &mut self.entries[index as usize] else { return Verdict::NoRoom };
@@ -107,6 +142,14 @@ impl Lsdb {
         entry.announcement.peers = announcement.peers;
         entry.announcement.leaving = announcement.leaving;
         entry.announcement.claim = announcement.claim;
+        let end = |signed: &Option<Box<Signed>>| signed.as_ref()?.standing.ends();
+        if let Some(end) = end(&entry.signed) {
+            self.by_end.remove(&(end, instance));
+        }
+        if let Some(end) = end(&signed) {
+            self.by_end.insert((end, instance));
+        }
+        entry.signed = signed;
         if changed { Verdict::Changed } else { Verdict::Refreshed }
     }
 
@@ -116,10 +159,14 @@ impl Lsdb {
         known.is_none_or(|known| announcement.sequence.age(known.sequence) == Age::Newer)
     }
 
-    fn insert(&mut self, announcement: Announcement, now: Instant) {
+    fn insert(&mut self, announcement: Announcement, signed: Option<Box<Signed>>, now: Instant) {
         let instance = announcement.instance;
         let name = announcement.name.clone();
-        let entry = Entry { announcement, unreachable: Some(now), lost: false, flooded_at: now };
+        if let Some(end) = signed.as_ref().and_then(|signed| signed.standing.ends()) {
+            self.by_end.insert((end, instance));
+        }
+        let (unreachable, flooded_at) = (Some(now), now);
+        let entry = Entry { announcement, signed, unreachable, lost: false, flooded_at };
         let index = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             (self.entries.len() - 1) as Index
@@ -147,7 +194,49 @@ impl Lsdb {
         let Some(index) = self.by_instance.remove(&instance) else { return };
         let Some(entry) = self.entries[index as usize].take() else { return };
         self.by_name.remove(&(entry.announcement.name, instance, index));
+        if let Some(since) = entry.unreachable {
+            self.unreachable.remove(&(since, instance));
+        }
+        if let Some(end) = entry.signed.and_then(|signed| signed.standing.ends()) {
+            self.by_end.remove(&(end, instance));
+        }
         self.free.push(index);
+    }
+
+    /// Removes the nodes whose standing has ended according to `has_ended`, and returns their names.
+    pub(super) fn remove_ended(&mut self, has_ended: impl Fn(&Standing) -> bool) -> Vec<NodeName> {
+        let entries = self.entries.iter().flatten();
+        let ended = entries.filter(|entry| {
+            let standing = entry.signed.as_ref().map(|signed| &signed.standing);
+            standing.is_some_and(&has_ended)
+        });
+        let of = |entry: &Entry| (entry.announcement.name.clone(), entry.announcement.instance);
+        let ended: Vec<(NodeName, Instance)> = ended.map(of).collect();
+        let remove = |(name, instance)| {
+            self.remove(instance);
+            name
+        };
+        ended.into_iter().map(remove).collect()
+    }
+
+    /// When the first ticket of a node ends, at level signed.
+    pub(super) fn first_end(&self) -> Option<UnixMillis> {
+        self.by_end.first().map(|(end, _)| *end)
+    }
+
+    fn entry(&self, instance: Instance) -> Option<&Entry> {
+        let index = *self.by_instance.get(&instance)?;
+        self.entries[index as usize].as_ref()
+    }
+
+    /// The signature and the credential of a node, at level signed.
+    pub(super) fn signed(&self, instance: Instance) -> Option<&Signed> {
+        self.entry(instance)?.signed.as_deref()
+    }
+
+    /// Whether a node is known and reachable.
+    pub(super) fn is_reachable(&self, instance: Instance) -> bool {
+        self.entry(instance).is_some_and(|entry| entry.unreachable.is_none())
     }
 
     /// Records which nodes are reachable, and returns the changes.
@@ -203,8 +292,7 @@ impl Lsdb {
 
     /// The latest announcement of a node.
     pub(super) fn announcement(&self, instance: Instance) -> Option<&Announcement> {
-        let index = *self.by_instance.get(&instance)?;
-        self.entries[index as usize].as_ref().map(|entry| &entry.announcement)
+        self.entry(instance).map(|entry| &entry.announcement)
     }
 
     /// How a node departed that is no longer reachable.
@@ -264,6 +352,12 @@ impl Lsdb {
         let entries = self.entries.iter().flatten();
         assert_eq!(self.len(), entries.clone().count(), "invariant C4: each entry has an instance");
         assert_eq!(self.len(), self.by_name.len(), "invariant C4: each entry has a name");
+        let end = |entry: &Entry| {
+            let end = entry.signed.as_ref()?.standing.ends()?;
+            Some((end, entry.announcement.instance))
+        };
+        let ends: BTreeSet<_> = entries.clone().filter_map(end).collect();
+        assert_eq!(ends, self.by_end, "invariant C4: each entry is removed when its ticket ends");
         let unreachable: BTreeSet<_> = entries
             .filter_map(|entry| entry.unreachable.map(|since| (since, entry.announcement.instance)))
             .collect();
@@ -302,11 +396,11 @@ mod tests {
     fn only_a_newer_announcement_replaces_the_known_one() {
         let now = Instant::now();
         let mut lsdb = Lsdb::default();
-        assert_eq!(lsdb.install(announcement(1, 2, &[2]), now), Verdict::New);
-        assert_eq!(lsdb.install(announcement(1, 2, &[2]), now), Verdict::Same);
-        assert_eq!(lsdb.install(announcement(1, 1, &[3]), now), Verdict::Older);
-        assert_eq!(lsdb.install(announcement(1, 3, &[2]), now), Verdict::Refreshed);
-        assert_eq!(lsdb.install(announcement(1, 4, &[3]), now), Verdict::Changed);
+        assert_eq!(lsdb.install(announcement(1, 2, &[2]), None, now), Verdict::New);
+        assert_eq!(lsdb.install(announcement(1, 2, &[2]), None, now), Verdict::Same);
+        assert_eq!(lsdb.install(announcement(1, 1, &[3]), None, now), Verdict::Older);
+        assert_eq!(lsdb.install(announcement(1, 3, &[2]), None, now), Verdict::Refreshed);
+        assert_eq!(lsdb.install(announcement(1, 4, &[3]), None, now), Verdict::Changed);
         lsdb.check(Instance(100));
     }
 
@@ -315,8 +409,8 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(5);
         let mut lsdb = Lsdb::default();
-        lsdb.install(announcement(1, 1, &[100]), now);
-        lsdb.install(announcement(2, 1, &[]), now);
+        lsdb.install(announcement(1, 1, &[100]), None, now);
+        lsdb.install(announcement(2, 1, &[]), None, now);
         let changes = lsdb.update_reachability(&routes(&[1], &lsdb), now);
         assert_eq!(changes.appeared, [(Instance(1), now)]);
         assert_eq!(lsdb.expire(now - Duration::from_secs(1)), 0);
@@ -332,25 +426,25 @@ mod tests {
     fn a_copy_of_a_lost_node_revives_it_once() {
         let now = Instant::now();
         let mut lsdb = Lsdb::default();
-        lsdb.install(announcement(1, 1, &[100]), now);
+        lsdb.install(announcement(1, 1, &[100]), None, now);
         lsdb.update_reachability(&routes(&[1], &lsdb), now);
         lsdb.update_reachability(&routes(&[], &lsdb), now);
-        assert_eq!(lsdb.install(announcement(1, 1, &[100]), now), Verdict::Revived);
-        assert_eq!(lsdb.install(announcement(1, 1, &[100]), now), Verdict::Same);
+        assert_eq!(lsdb.install(announcement(1, 1, &[100]), None, now), Verdict::Revived);
+        assert_eq!(lsdb.install(announcement(1, 1, &[100]), None, now), Verdict::Same);
     }
 
     #[test]
     fn a_full_database_removes_unreachable_nodes_first() {
         let now = Instant::now();
         let mut lsdb = Lsdb { limit: Some(2), ..Lsdb::default() };
-        lsdb.install(announcement(1, 1, &[100]), now);
-        lsdb.install(announcement(2, 1, &[]), now);
+        lsdb.install(announcement(1, 1, &[100]), None, now);
+        lsdb.install(announcement(2, 1, &[]), None, now);
         lsdb.update_reachability(&routes(&[1], &lsdb), now);
-        assert_eq!(lsdb.install(announcement(3, 1, &[1]), now), Verdict::New);
+        assert_eq!(lsdb.install(announcement(3, 1, &[1]), None, now), Verdict::New);
         assert!(lsdb.announcement(Instance(2)).is_none());
-        lsdb.install(announcement(1, 2, &[3, 100]), now);
+        lsdb.install(announcement(1, 2, &[3, 100]), None, now);
         lsdb.update_reachability(&routes(&[1], &lsdb), now);
-        assert_eq!(lsdb.install(announcement(4, 1, &[]), now), Verdict::NoRoom);
+        assert_eq!(lsdb.install(announcement(4, 1, &[]), None, now), Verdict::NoRoom);
         lsdb.check(Instance(100));
     }
 
@@ -358,9 +452,9 @@ mod tests {
     fn only_links_that_both_ends_announce_are_followed() {
         let now = Instant::now();
         let mut lsdb = Lsdb::default();
-        lsdb.install(announcement(1, 1, &[2, 3]), now);
-        lsdb.install(announcement(2, 7, &[1]), now);
-        lsdb.install(announcement(3, 1, &[4]), now);
+        lsdb.install(announcement(1, 1, &[2, 3]), None, now);
+        lsdb.install(announcement(2, 7, &[1]), None, now);
+        lsdb.install(announcement(3, 1, &[4]), None, now);
         let found = lsdb.reachable_from([Instance(1), Instance(9)]);
         assert_eq!(found, [(Instance(1), Sequence(1)), (Instance(2), Sequence(7))]);
     }

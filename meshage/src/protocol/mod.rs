@@ -15,6 +15,7 @@
 //!                 │   ├─ claims      the names of nodes that failed           │
 //!   Command       │   ├─ announce    when this node announces its links       │     Reply
 //!                 │   ├─ exchange    which announcements a new peer lacks     │
+//!                 │   ├─ membership  tickets, revocations and signatures      │
 //!                 │   ├─ lsdb        the announcements of all other nodes     │
 //!                 │   ├─ spf         when to compute the routes, and events   │
 //!                 │   └─ timer       one deadline for each reason to wake up  │
@@ -43,6 +44,8 @@
 //! - **C8** A node that has fewer links than its degree sends solicitations.
 //! - **C9** The deciding node has one admitted link to each peer.
 //! - **C10** A closed node has no links and no timers.
+//! - **C11** At level allowed or signed, every link comes with what its other end has proven. At
+//!   level signed, the instance of a node belongs to its public key.
 //!
 //! If a peer violates the protocol, its link is closed and the violation is counted. `handle` never
 //! returns an error for it.
@@ -58,6 +61,7 @@ mod exchange;
 mod intake;
 pub mod io;
 mod lsdb;
+pub mod membership;
 pub mod router;
 mod seeds;
 mod spf;
@@ -65,3 +69,4 @@ mod spf;
 mod tests;
 pub mod timer;
 mod token_bucket;
+pub mod wall_clock;

@@ -202,6 +202,7 @@ mod tests {
                     leaving: false,
                     peers,
                 },
+                None,
                 now,
             );
         }

@@ -11,6 +11,7 @@
 //! time and random bytes. `noise` alone uses the Noise library, and `cipher` alone the ciphers, so
 //! each can be replaced.
 
+pub mod announcement;
 mod cipher;
 pub mod error;
 #[cfg(feature = "net")]

@@ -72,6 +72,16 @@ impl Revocations {
         Kept::New
     }
 
+    /// What would become of a revocation for a reason that is known without its signature:
+    /// [`Kept::Known`] or [`Kept::Ended`].
+    pub fn known(&self, revoked: &Revoked, now: UnixMillis) -> Option<Kept> {
+        if has_ended(revoked.not_after, now) {
+            return Some(Kept::Ended);
+        }
+        let known = self.0.by_ticket.get(&(revoked.serial, revoked.name.clone()))?;
+        (revoked.not_after <= known.revoked.not_after).then_some(Kept::Known)
+    }
+
     /// Drops the revocations of tickets that have ended.
     pub fn drop_ended(&mut self, now: UnixMillis) {
         while self.0.by_end.first().is_some_and(|(end, ..)| has_ended(*end, now)) {

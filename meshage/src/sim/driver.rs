@@ -307,6 +307,8 @@ impl Sim {
                     incarnation.fib_stale = true;
                     self.counters.installs += 1;
                 }
+                // No handshake of the simulator checks tickets.
+                Output::Revocations(_) => {}
                 Output::Event(event) => self.application_event(host_id, event),
                 Output::Reply { request, reply } => {
                     self.trace_hash.line(self.now, || format!("reply {} {reply:?}", host_id.0));

@@ -86,7 +86,7 @@ impl Sim {
         self.trace_hash.event(self.now, b'u', host_id.0 as u64, link.0);
         self.trace_hash
             .line(self.now, || format!("link up {} {link} to {}", host_id.0, hello.name));
-        self.feed(host_id, Input::LinkUp { link, role, hello });
+        self.feed(host_id, Input::LinkUp { link, role, hello, proof: None });
         self.settle(host_id);
         self.read_frames(host_id, id, side);
     }

@@ -168,6 +168,7 @@ impl Sim {
             listen_port: PORT,
             msa_timeout: spec.msa_timeout,
             seeds: spec.seeds.clone(),
+            membership: None,
         };
         let limits = Limits { max_message: spec.max_message, receive_buffer: spec.receive_buffer };
         let was_off = host.state == HostState::Off;

@@ -18,6 +18,12 @@ pub const DIGEST_ENTRIES_MAX: usize = 4096;
 /// The most entries of a frame of claims: 512 of at most 79 bytes fit.
 pub const CLAIMS_MAX: usize = 512;
 
+/// The most revocations in a frame: 64 of at most 515 bytes fit.
+pub const REVOCATIONS_IN_FRAME_MAX: usize = 64;
+
+/// The most bytes of a ticket or a revocation.
+pub const SIGNED_BYTES_MAX: usize = 512;
+
 /// The list of one node's peers, which is flooded through the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Announcement {
@@ -33,6 +39,31 @@ pub struct Announcement {
     pub leaving: bool,
     /// The node's peers, in ascending order.
     pub peers: Vec<Instance>,
+}
+
+/// A signature of 64 bytes.
+pub type Signature = [u8; 64];
+
+/// What binds an instance to a public key, and the key to a name.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Credential {
+    /// The public key of the node.
+    pub public_key: [u8; 32],
+    /// The random number from which, with the public key, the instance is derived.
+    pub nonce: u64,
+    /// The ticket of the node, if it has one: at most [`SIGNED_BYTES_MAX`] bytes.
+    pub ticket: Option<Vec<u8>>,
+}
+
+/// An announcement that its originator has signed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SignedAnnouncement {
+    /// The announcement.
+    pub announcement: Announcement,
+    /// The originator's signature.
+    pub signature: Signature,
+    /// The originator's credential, if the receiver may not know it.
+    pub credential: Option<Credential>,
 }
 
 /// A node that failed, and its claim to its name.
@@ -78,6 +109,14 @@ pub enum ControlFrame {
         /// The names; at most [`CLAIMS_MAX`] in a frame.
         entries: Vec<FormerHolder>,
     },
+    /// An announcement at level signed, flooded as [`ControlFrame::Announce`] is at other levels.
+    SignedAnnounce(Box<SignedAnnouncement>),
+    /// Revocations that the root has signed. Sent in the database exchange, and flooded where they
+    /// are new.
+    Revocations {
+        /// The revocations; at most [`REVOCATIONS_IN_FRAME_MAX`] in a frame.
+        entries: Vec<Vec<u8>>,
+    },
 }
 
 impl Encode for RefuseReason {
@@ -93,6 +132,8 @@ impl Encode for RefuseReason {
             Self::TooManyLinks => 5,
             Self::Closing => 6,
             Self::HungUp => 7,
+            Self::TicketEnded => 8,
+            Self::Revoked => 9,
         };
         number.encode(encoder)
     }
@@ -110,6 +151,8 @@ impl<C> Decode<C> for RefuseReason {
             5 => Self::TooManyLinks,
             6 => Self::Closing,
             7 => Self::HungUp,
+            8 => Self::TicketEnded,
+            9 => Self::Revoked,
             other => {
                 return Err(bincode::error::DecodeError::OtherString(format!(
                     "unknown reason of a refusal: {other}"
@@ -147,6 +190,15 @@ impl ControlFrame {
             Self::Claims { entries } if entries.len() > CLAIMS_MAX => {
                 return Err(WireError::new(format!("claims to {} names", entries.len())));
             }
+            Self::SignedAnnounce(signed) => signed.check(payload.len())?,
+            Self::Revocations { entries } => {
+                if entries.len() > REVOCATIONS_IN_FRAME_MAX {
+                    return Err(WireError::new(format!("{} revocations", entries.len())));
+                }
+                if let Some(long) = entries.iter().find(|entry| entry.len() > SIGNED_BYTES_MAX) {
+                    return Err(WireError::new(format!("a revocation of {} bytes", long.len())));
+                }
+            }
             Self::Digest { .. }
             | Self::Claims { .. }
             | Self::Admit { .. }
@@ -175,20 +227,47 @@ impl Announcement {
     }
 }
 
+impl SignedAnnouncement {
+    fn check(&self, len: usize) -> Result<(), WireError> {
+        let ticket = self.credential.as_ref().and_then(|credential| credential.ticket.as_ref());
+        match ticket {
+            Some(ticket) if ticket.len() > SIGNED_BYTES_MAX => {
+                Err(WireError::new(format!("a ticket of {} bytes", ticket.len())))
+            }
+            Some(_) | None => self.announcement.check(len),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::frame::PREFIX_BYTES;
 
-    fn announcement(peers: Vec<Instance>) -> ControlFrame {
-        ControlFrame::Announce(Announcement {
+    fn unsigned(peers: Vec<Instance>) -> Announcement {
+        Announcement {
             name: NodeName::new("a").expect("valid"),
             instance: Instance(1),
             sequence: Sequence::FIRST,
             claim: Claim::FIRST,
             leaving: false,
             peers,
-        })
+        }
+    }
+
+    fn announcement(peers: Vec<Instance>) -> ControlFrame {
+        ControlFrame::Announce(unsigned(peers))
+    }
+
+    fn signed(ticket: Option<Vec<u8>>, peers: Vec<Instance>) -> ControlFrame {
+        let credential = Some(Credential { public_key: [1; 32], nonce: u64::MAX, ticket });
+        let announcement = unsigned(peers);
+        let signature = [7; 64];
+        ControlFrame::SignedAnnounce(Box::new(SignedAnnouncement {
+            announcement,
+            signature,
+            credential,
+        }))
     }
 
     fn round_trip(frame: &ControlFrame) -> Result<ControlFrame, WireError> {
@@ -212,6 +291,13 @@ mod tests {
             ControlFrame::Synced,
             ControlFrame::Leaving,
             ControlFrame::Claims { entries: vec![former; CLAIMS_MAX] },
+            signed(None, vec![Instance(3)]),
+            signed(Some(vec![9; SIGNED_BYTES_MAX]), (0..256).map(Instance).collect()),
+            ControlFrame::Revocations {
+                entries: vec![vec![9; SIGNED_BYTES_MAX]; REVOCATIONS_IN_FRAME_MAX],
+            },
+            ControlFrame::Refuse { reason: RefuseReason::TicketEnded },
+            ControlFrame::Refuse { reason: RefuseReason::Revoked },
         ] {
             assert_eq!(round_trip(&frame).as_ref(), Ok(&frame));
         }
@@ -229,6 +315,16 @@ mod tests {
         let claims = ControlFrame::Claims { entries: vec![former; CLAIMS_MAX + 1] };
         assert!(round_trip(&claims).is_err());
         assert!(round_trip(&announcement(vec![Instance(2), Instance(2)])).is_err());
+    }
+
+    #[test]
+    fn tickets_and_revocations_beyond_a_limit_are_errors() {
+        assert!(round_trip(&signed(Some(vec![9; SIGNED_BYTES_MAX + 1]), Vec::new())).is_err());
+        assert!(round_trip(&signed(None, vec![Instance(2), Instance(1)])).is_err());
+        let entries = vec![Vec::new(); REVOCATIONS_IN_FRAME_MAX + 1];
+        assert!(round_trip(&ControlFrame::Revocations { entries }).is_err());
+        let entries = vec![vec![9; SIGNED_BYTES_MAX + 1]];
+        assert!(round_trip(&ControlFrame::Revocations { entries }).is_err());
     }
 
     #[test]

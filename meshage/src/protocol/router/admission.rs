@@ -16,7 +16,7 @@ use crate::protocol::adjacency::{DEAD_INTERVAL, KEEP_ALIVE_INTERVAL, Link, Stage
 use crate::protocol::discovery::{BRIDGE_OVER_CAP_AFTER, DialCause, link_cap};
 use crate::protocol::exchange::{self, DatabaseExchange};
 use crate::protocol::intake::Intake;
-use crate::protocol::io::{CloseReason, Output, RequestId, Role};
+use crate::protocol::io::{CloseReason, Output, PeerProof, RequestId, Role};
 use crate::protocol::timer::Timer;
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
@@ -33,7 +33,14 @@ impl Router {
         self.config.name > *peer
     }
 
-    pub(super) fn link_up(&mut self, id: LinkId, role: Role, hello: Hello, now: Instant) {
+    pub(super) fn link_up(
+        &mut self,
+        id: LinkId,
+        role: Role,
+        hello: Hello,
+        proof: Option<&PeerProof>,
+        now: Instant,
+    ) {
         let cause = match role {
             Role::Dialler(dial) => self.discovery.dial_connected(dial, hello.instance, now),
             Role::Listener => None,
@@ -44,9 +51,11 @@ impl Router {
             tracing::warn!(node = %self.config.name, peer = %hello.name, theirs = hello.version,
                 ours = self.config.version, "the peer's application has another version");
         }
+        let standing = self.standing_of(proof, now);
         let link = Link {
             peer: hello.name,
             instance: hello.instance,
+            standing: standing.as_ref().ok().cloned().flatten(),
             role,
             purpose,
             cause,
@@ -56,12 +65,13 @@ impl Router {
             since: now,
             intake: Intake::new(now),
         };
-        let verdict = self.verdict(&link, now);
+        let verdict = standing.and_then(|_| self.verdict(&link, now));
         self.links.insert(id, link);
         if let Err(reason) = verdict {
             self.refuse(id, reason, now);
             return;
         }
+        self.schedule_tickets(now);
         self.timers.set(Timer::LinkSetup(id), now + ADMISSION_MAX);
         self.timers.set_earlier(Timer::Silence, now + DEAD_INTERVAL);
         self.timers.set_earlier(Timer::KeepAlive, now + KEEP_ALIVE_INTERVAL);
@@ -224,6 +234,17 @@ impl Router {
         if !self.links.find(id).is_some_and(Link::is_admitted) {
             self.counters.links_refused += 1;
         }
+        match reason {
+            RefuseReason::TicketEnded => self.counters.tickets_ended += 1,
+            RefuseReason::Revoked => self.counters.tickets_revoked += 1,
+            RefuseReason::Myself
+            | RefuseReason::Duplicate
+            | RefuseReason::NameInUse
+            | RefuseReason::Full
+            | RefuseReason::TooManyLinks
+            | RefuseReason::Closing
+            | RefuseReason::HungUp => {}
+        }
         self.send(id, ControlFrame::Refuse { reason });
         self.outputs.push_back(Output::Close { link: id, reason: CloseReason::Refused(reason) });
         self.link_ended(id, DialError::Refused(reason), refused(reason), now);
@@ -293,6 +314,8 @@ impl Router {
             | LinkEnd::HungUp
             | LinkEnd::HungUpByPeer
             | LinkEnd::Replaced
+            | LinkEnd::TicketEnded
+            | LinkEnd::Revoked
             | LinkEnd::NameInUse => DialError::Broken(end.to_string()),
         };
         self.count_denied_link(&end);
@@ -428,6 +451,8 @@ fn refused(reason: RefuseReason) -> LinkEnd {
         RefuseReason::HungUp => LinkEnd::HungUpByPeer,
         RefuseReason::Closing => LinkEnd::PeerLeft,
         RefuseReason::Duplicate => LinkEnd::Replaced,
+        RefuseReason::TicketEnded => LinkEnd::TicketEnded,
+        RefuseReason::Revoked => LinkEnd::Revoked,
         RefuseReason::Myself | RefuseReason::Full | RefuseReason::TooManyLinks => {
             LinkEnd::Broken(reason.to_string())
         }

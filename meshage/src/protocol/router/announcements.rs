@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use super::Router;
 use crate::name::{Instance, LinkId};
 use crate::protocol::announce::AnnounceTime;
-use crate::protocol::intake::{POSTPONED_INTERVAL, Postponed};
+use crate::protocol::intake::{POSTPONED_INTERVAL, Postponed, Received};
 use crate::protocol::io::Output;
 use crate::protocol::lsdb::Verdict;
 use crate::protocol::timer::Timer;
@@ -42,8 +42,10 @@ impl Router {
                 self.timers.set(Timer::Announce, at);
             }
             AnnounceTime::Now => {
+                // A node that had no peers may have been forgotten.
+                let with_credential = self.own_announcement.announcement().peers.is_empty();
                 self.own_announcement.update(peers, name_of, now);
-                self.flood_own(now);
+                self.flood_own(with_credential, now);
             }
         }
     }
@@ -52,15 +54,17 @@ impl Router {
     pub(super) fn originate(&mut self, now: Instant) {
         let peers = self.links.full().into_keys().collect();
         self.own_announcement.reissue(peers);
-        self.flood_own(now);
+        self.flood_own(true, now);
     }
 
-    fn flood_own(&mut self, now: Instant) {
+    /// Sends this node's announcement to all peers. They know the credential of this node, and so do
+    /// the nodes behind them, unless they have forgotten it: therefore it goes with each refresh.
+    fn flood_own(&mut self, with_credential: bool, now: Instant) {
         self.must_reissue = false;
         self.counters.announcements_originated += 1;
         self.timers.stop(Timer::Announce);
         self.schedule_refresh(now);
-        let own = self.own_announcement.announcement().clone();
+        let own = self.own_frame(with_credential);
         self.flood(&own, None);
         // A link carries messages from this node only once it is announced.
         self.compute_routes(now);
@@ -82,6 +86,10 @@ impl Router {
             self.breach(id, "an announcement before both ends admitted the link", now);
             return;
         }
+        if self.signs() {
+            self.breach(id, "an announcement without a signature", now);
+            return;
+        }
         if announcement.instance == self.instance {
             if self.own_announcement.supersede(&announcement) {
                 self.must_reissue = true;
@@ -96,26 +104,32 @@ impl Router {
             }
             return;
         }
-        if self.lsdb.is_news(&announcement) && !self.permits(id, &announcement, now) {
+        self.receive_valid(id, announcement.into(), now);
+    }
+
+    /// Installs an announcement of another node, or postpones it if the link has brought too many.
+    pub(super) fn receive_valid(&mut self, id: LinkId, received: Received, now: Instant) {
+        if self.lsdb.is_news(&received.announcement) && !self.permits(id, &received, now) {
             self.counters.announcements_postponed += 1;
-            self.postpone(id, announcement, now);
+            self.postpone(id, received, now);
             return;
         }
-        self.install(id, announcement, now);
+        self.install(id, received, now);
     }
 
     /// Installs an announcement of another node, and floods it if it is news.
-    fn install(&mut self, id: LinkId, announcement: Announcement, now: Instant) {
+    fn install(&mut self, id: LinkId, received: Received, now: Instant) {
         let Some(link) = self.links.find(id) else { return };
+        let Received { announcement, signed, with_credential } = received;
         let (instance, leaving) = (announcement.instance, announcement.leaving);
         let link_instance = link.instance;
         let before = self.announces_me(instance);
-        let verdict = self.lsdb.install(announcement, now);
+        let verdict = self.lsdb.install(announcement, signed, now);
         match verdict {
             Verdict::New | Verdict::Changed | Verdict::Refreshed | Verdict::Revived => {
                 self.counters.announcements_installed += 1;
-                if let Some(installed) = self.lsdb.announcement(instance).cloned() {
-                    self.flood(&installed, Some(id));
+                if let Some(frame) = self.frame_of(instance, with_credential) {
+                    self.flood(&frame, Some(id));
                 }
             }
             Verdict::Same | Verdict::Older => self.counters.announcements_stale += 1,
@@ -142,29 +156,33 @@ impl Router {
     }
 
     /// Whether an announcement may be installed now: one of a peer must arrive over the link to it,
-    /// as long as there is one, and the link that it arrived on must not have brought too many.
-    fn permits(&mut self, id: LinkId, announcement: &Announcement, now: Instant) -> bool {
+    /// as long as there is one, unless its signature was verified, and the link that it arrived on
+    /// must not have brought too many.
+    fn permits(&mut self, id: LinkId, received: &Received, now: Instant) -> bool {
+        let announcement = &received.announcement;
         let instance = announcement.instance;
         let reachable = self.routes.contains(instance);
-        let foreign = self.links.is_full_to(instance);
+        let foreign = received.signed.is_none() && self.links.is_full_to(instance);
         let Some(link) = self.links.find_mut(id) else { return false };
         (link.instance == instance || !foreign) && link.intake.permits(announcement, reachable, now)
     }
 
     /// Keeps an announcement for later. A peer in whose name it arrived over another link gets it,
     /// within the limits: if it is false, the peer corrects it.
-    fn postpone(&mut self, id: LinkId, announcement: Announcement, now: Instant) {
+    fn postpone(&mut self, id: LinkId, received: Received, now: Instant) {
+        let announcement = &received.announcement;
         let peer = self.links.to(announcement.instance).find(|(_, link)| link.is_full());
-        let peer = peer.map(|(peer, _)| peer).filter(|peer| *peer != id);
+        let may_be_false = |peer: &LinkId| *peer != id && received.signed.is_none();
+        let peer = peer.map(|(peer, _)| peer).filter(may_be_false);
         let Some(link) = self.links.find_mut(id) else { return };
         if let Some(peer) = peer
-            && link.intake.permits(&announcement, true, now)
+            && link.intake.permits(announcement, true, now)
         {
             self.counters.announcements_sent += 1;
             let frame = ControlFrame::Announce(announcement.clone());
             self.outputs.push_back(Output::Send { link: peer, frame });
         }
-        match link.intake.postpone(announcement) {
+        match link.intake.postpone(received) {
             Postponed::Kept | Postponed::Older => {}
             Postponed::NoRoom => self.counters.announcements_dropped += 1,
         }
@@ -179,14 +197,19 @@ impl Router {
         let waiting: Vec<LinkId> = waiting.map(|(id, _)| id).collect();
         for id in waiting {
             let Some(link) = self.links.find_mut(id) else { continue };
-            for announcement in link.intake.take_postponed() {
-                if self.lsdb.is_news(&announcement) && !self.permits(id, &announcement, now) {
-                    self.postpone(id, announcement, now);
+            for received in link.intake.take_postponed() {
+                if self.has_ended(&received, now) {
+                    self.counters.announcements_not_allowed += 1;
+                } else if self.lsdb.is_news(&received.announcement)
+                    && !self.permits(id, &received, now)
+                {
+                    self.postpone(id, received, now);
                 } else {
-                    self.install(id, announcement, now);
+                    self.install(id, received, now);
                 }
             }
         }
+        self.schedule_tickets(now);
     }
 
     /// Whether a node announces this node as its peer.
@@ -196,11 +219,10 @@ impl Router {
     }
 
     /// Sends an announcement over every admitted link except the one that it arrived on.
-    pub(super) fn flood(&mut self, announcement: &Announcement, arrived_on: Option<LinkId>) {
+    pub(super) fn flood(&mut self, frame: &ControlFrame, arrived_on: Option<LinkId>) {
         for (link, _) in self.links.admitted().filter(|(link, _)| Some(*link) != arrived_on) {
             self.counters.announcements_sent += 1;
-            let frame = ControlFrame::Announce(announcement.clone());
-            self.outputs.push_back(Output::Send { link, frame });
+            self.outputs.push_back(Output::Send { link, frame: frame.clone() });
         }
     }
 }

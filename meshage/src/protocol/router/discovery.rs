@@ -124,13 +124,6 @@ impl Router {
         self.restart_backoffs(now);
     }
 
-    /// The keys of this node were changed: nodes that it could not link to are tried again soon.
-    pub(super) fn keys_changed(&mut self, now: Instant) {
-        if !self.closed {
-            self.restart_backoffs(now);
-        }
-    }
-
     fn restart_backoffs(&mut self, now: Instant) {
         self.discovery.forget_failures();
         if self.wanted() > 0 {
@@ -144,6 +137,24 @@ impl Router {
         }
         for (seed, wait) in self.seeds.network_changed(&mut self.rng) {
             self.timers.set_earlier(Timer::Seed(seed), now + wait);
+        }
+    }
+
+    /// The keys of this node were changed: what had been backed off is tried again at once.
+    pub(super) fn keys_changed(&mut self, now: Instant) {
+        if self.closed {
+            return;
+        }
+        self.discovery.forget_failures();
+        if self.wanted() > 0 {
+            self.backoff.reset_solicitations();
+            self.timers.set(Timer::Solicit, now);
+        } else if self.config.degree > 0 {
+            self.backoff.reset_beacons();
+            self.timers.set(Timer::Beacon, now);
+        }
+        for (seed, _) in self.seeds.network_changed(&mut self.rng) {
+            self.timers.set(Timer::Seed(seed), now);
         }
     }
 

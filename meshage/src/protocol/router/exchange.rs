@@ -49,14 +49,16 @@ impl Router {
         let Stage::Exchange(exchange) = &mut link.stage else { return };
         let missing = exchange.take_missing(&offered);
         let synchronised = exchange.progress() == Step::Synchronised;
+        // Before the announcements, which the peer checks against them.
+        self.send_revocations(id, now);
         for instance in missing {
-            let known = match instance == self.instance {
-                true => Some(self.own_announcement.announcement()),
-                false => self.lsdb.announcement(instance),
+            let frame = match instance == self.instance {
+                true => Some(self.own_frame(true)),
+                false => self.frame_of(instance, true),
             };
-            if let Some(announcement) = known.cloned() {
+            if let Some(frame) = frame {
                 self.counters.announcements_sent += 1;
-                self.send(id, ControlFrame::Announce(announcement));
+                self.send(id, frame);
             }
         }
         self.send_claims(id);

@@ -10,6 +10,7 @@
 //!  announcements  announcements are originated, installed and flooded
 //!  denials        nodes that lack a key or a right are counted and reported
 //!  names          one name, one holder
+//!  membership     tickets, revocations and signed announcements
 //!  discovery      solicitations, beacons, response dials, seeds, dials
 //!  routing        the routes are computed and installed; changes are reported
 //! ```
@@ -19,6 +20,7 @@ mod announcements;
 mod denials;
 mod discovery;
 mod exchange;
+mod membership;
 mod names;
 mod routing;
 
@@ -38,6 +40,7 @@ use super::counters::Counters;
 use super::discovery::Discovery;
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
 use super::lsdb::Lsdb;
+use super::membership::{Membership, MembershipConfig};
 use super::seeds::Seeds;
 use super::spf::SpfThrottle;
 use super::timer::{Timer, Timers};
@@ -80,11 +83,14 @@ pub struct RouterConfig {
     pub msa_timeout: Duration,
     /// Addresses that are dialled until they are linked, without end.
     pub seeds: Vec<String>,
+    /// What the node needs at levels allowed and signed; `None` at the others.
+    pub membership: Option<MembershipConfig>,
 }
 
 impl RouterConfig {
-    /// Takes a node's configuration and the port that it actually listens on.
-    pub fn new(config: &Config, listen_port: u16) -> Self {
+    /// Takes a node's configuration, the port that it actually listens on, and what it needs at levels
+    /// allowed and signed.
+    pub fn new(config: &Config, listen_port: u16, membership: Option<MembershipConfig>) -> Self {
         Self {
             name: config.name.clone(),
             namespace: config.namespace.clone(),
@@ -93,6 +99,7 @@ impl RouterConfig {
             listen_port,
             msa_timeout: config.msa_timeout,
             seeds: config.seeds.clone(),
+            membership,
         }
     }
 }
@@ -111,6 +118,7 @@ pub struct Router {
     seeds: Seeds,
     own_announcement: OwnAnnouncement,
     lsdb: Lsdb,
+    membership: Option<Membership>,
     former_holders: FormerHolders,
     spf_throttle: SpfThrottle,
     routes: Arc<RouteTable>,
@@ -141,8 +149,16 @@ pub struct Router {
 
 impl Router {
     /// Creates a router that knows no other node. All its random numbers derive from `seed`.
-    pub fn new(config: RouterConfig, instance: Instance, seed: [u8; 32], now: Instant) -> Self {
+    ///
+    /// # Panics
+    /// At level signed, `instance` is not [`MembershipConfig::instance`].
+    pub fn new(mut config: RouterConfig, instance: Instance, seed: [u8; 32], now: Instant) -> Self {
         let routes = Arc::new(RouteTable::alone(&config.name, instance));
+        let membership = config.membership.take();
+        if let Some(signed) = membership.as_ref().filter(|membership| membership.policy.signed) {
+            assert_eq!(instance, signed.instance(), "invariant C11: the instance is of the key");
+        }
+        let membership = membership.map(|it| Membership::new(it, &config.name, now));
         let mut router = Self {
             instance,
             rng: ChaCha8Rng::from_seed(seed),
@@ -154,6 +170,7 @@ impl Router {
             seeds: Seeds::new(config.seeds.len()),
             own_announcement: OwnAnnouncement::new(config.name.clone(), instance, now),
             lsdb: Lsdb::default(),
+            membership,
             former_holders: FormerHolders::default(),
             spf_throttle: SpfThrottle::default(),
             routes,
@@ -177,13 +194,17 @@ impl Router {
         }
         router.restart_discovery(now);
         router.schedule_refresh(now);
+        router.schedule_tickets(now);
         router
     }
 
     /// Processes an input. Drain [`Router::poll_output`] afterwards.
     pub fn handle(&mut self, input: Input, now: Instant) {
         match input {
-            Input::LinkUp { link, role, hello } => self.link_up(link, role, hello, now),
+            Input::LinkUp { link, role, hello, proof } => {
+                self.link_up(link, role, hello, proof.as_ref(), now);
+            }
+            Input::WallClock(unix) => self.wall_clock_set(unix, now),
             Input::LinkDown { link, end } => self.link_down(link, end, now),
             Input::Control { link, frame } => {
                 self.links.received(link, now);
@@ -226,6 +247,7 @@ impl Router {
                 Timer::KeepAlive => self.keep_alive(now),
                 Timer::Silence => self.close_silent(now),
                 Timer::LinkSetup(link) => self.close_unfinished(link, now),
+                Timer::Tickets => self.end_standings(now),
                 Timer::Postponed => self.receive_postponed(now),
                 Timer::Expire => self.expire_nodes(now),
             }
@@ -350,6 +372,10 @@ impl Router {
             ControlFrame::Announce(announcement) => {
                 self.receive_announcement(link, announcement, now)
             }
+            ControlFrame::SignedAnnounce(signed) => self.receive_signed(link, *signed, now),
+            ControlFrame::Revocations { entries } => {
+                self.receive_revocations(link, &entries, now);
+            }
             ControlFrame::Synced => self.receive_synced(link, now),
             ControlFrame::Leaving => self.peer_leaves(link, now),
             ControlFrame::Claims { entries } => self.receive_claims(link, entries, now),
@@ -387,7 +413,7 @@ impl Router {
                 }
             }
             Command::KeysChanged => self.keys_changed(now),
-            Command::Revoke(_) => {}
+            Command::Revoke(revocation) => self.revoke(&revocation, now),
             Command::Close => self.close(),
         }
     }
@@ -415,7 +441,8 @@ impl Router {
         }
         // With this announcement the links are withdrawn everywhere, and every node learns that this
         // one did not fail.
-        let last = self.own_announcement.leave().clone();
+        self.own_announcement.leave();
+        let last = self.own_frame(true);
         self.flood(&last, None);
         let links: Vec<LinkId> = self.links.iter().map(|(id, _)| id).collect();
         self.discovery.close();

@@ -9,7 +9,6 @@ use crate::name::{Instance, LinkId};
 use crate::protocol::io::Output;
 use crate::protocol::spf;
 use crate::protocol::timer::Timer;
-use crate::wire::control::ControlFrame;
 
 /// An unreachable node expires after this many MSA periods.
 const EXPIRE_AFTER_PERIODS: u32 = 3;
@@ -72,12 +71,11 @@ impl Router {
         let changes = self.lsdb.update_reachability(&self.routes, now);
         self.record_former_holders(&changes.lost);
         for (instance, flooded_at) in changes.appeared {
-            let Some(announcement) = self.lsdb.announcement(instance) else { continue };
+            let Some(frame) = self.frame_of(instance, true) else { continue };
             // A link that was admitted in the same instant may have been admitted after the flood.
             for (link, _) in self.links.admitted().filter(|(_, link)| link.since >= flooded_at) {
                 self.counters.announcements_sent += 1;
-                let frame = ControlFrame::Announce(announcement.clone());
-                self.outputs.push_back(Output::Send { link, frame });
+                self.outputs.push_back(Output::Send { link, frame: frame.clone() });
             }
         }
     }

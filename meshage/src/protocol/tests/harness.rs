@@ -16,9 +16,12 @@ use crate::error::DialError;
 use crate::event::{Event, LinkEnd};
 use crate::name::{Instance, LinkId, Namespace, NodeName};
 use crate::protocol::io::{
-    Address, CloseReason, Command, DialId, Input, Output, Reply, RequestId, Role,
+    Address, CloseReason, Command, DialId, Input, Output, PeerProof, Reply, RequestId, Role,
 };
+use crate::protocol::membership::MembershipConfig;
 use crate::protocol::router::{Router, RouterConfig};
+use crate::protocol::wall_clock::WallClock;
+use crate::secure::{AuthError, Refusal};
 use crate::stats::Stats;
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
@@ -33,6 +36,8 @@ pub(super) struct Node {
     pub(super) replies: Vec<(RequestId, Reply)>,
     pub(super) closes: Vec<CloseReason>,
     pub(super) installs: usize,
+    /// What the node brings into handshakes, at levels allowed and signed.
+    pub(super) membership: Option<MembershipConfig>,
     pub(super) sends: usize,
     name: String,
     alive: bool,
@@ -88,6 +93,7 @@ pub(super) fn config(name: &str, degree: u32) -> RouterConfig {
         listen_port: 9000,
         msa_timeout: DEFAULT_MSA_TIMEOUT,
         seeds: Vec::new(),
+        membership: None,
     }
 }
 
@@ -120,13 +126,18 @@ impl Harness {
     pub(super) fn start(&mut self, config: RouterConfig) -> NodeId {
         let id = self.nodes.len();
         let name = config.name.as_str().to_owned();
-        let router = Router::new(config, Instance(self.rng.random()), self.rng.random(), self.now);
+        let random = Instance(self.rng.random());
+        let membership = config.membership.clone();
+        let signed = membership.as_ref().filter(|membership| membership.policy.signed);
+        let instance = signed.map_or(random, MembershipConfig::instance);
+        let router = Router::new(config, instance, self.rng.random(), self.now);
         self.nodes.push(Node {
             router,
             events: Vec::new(),
             replies: Vec::new(),
             closes: Vec::new(),
             installs: 0,
+            membership,
             sends: 0,
             name,
             alive: true,
@@ -148,6 +159,13 @@ impl Harness {
             .iter()
             .position(|node| node.name == name && node.alive)
             .expect("a living node of this name")
+    }
+
+    /// The link of a node to another one.
+    pub(super) fn link(&self, from: &str, to: &str) -> LinkId {
+        let (from, to) = (self.find(from), self.find(to));
+        let ends = &self.nodes[from].ends;
+        *ends.iter().find(|(_, end)| end.node == to).expect("a link").0
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -318,6 +336,12 @@ impl Harness {
     /// Accepts a connection. The dialler's end is up one latency earlier, when our hello reaches
     /// it.
     fn accept(&mut self, id: NodeId, from: NodeId, dial: DialId, hello: Hello) {
+        let proofs = (self.prove(from, id), self.prove(id, from));
+        let (Ok(proof), Ok(own_proof)) = proofs else {
+            let error = DialError::Auth(AuthError::RefusedByPeer(Refusal::NotAllowed));
+            self.arrive(from, self.now, HarnessEvent::Input(Input::DialFailed { dial, error }));
+            return;
+        };
         let (here, there) = (self.new_link(id), self.new_link(from));
         let now = self.now;
         self.nodes[id].ends.insert(here, End { node: from, link: there, last: now });
@@ -329,12 +353,29 @@ impl Harness {
         self.schedule(
             from,
             back,
-            HarnessEvent::Input(Input::LinkUp { link: there, role, hello: ours }),
+            HarnessEvent::Input(Input::LinkUp { link: there, role, hello: ours, proof: own_proof }),
         );
         let role = Role::Listener;
         let on = now + self.draw() + self.draw();
         self.nodes[from].ends.get_mut(&there).expect("new").last = on;
-        self.schedule(id, on, HarnessEvent::Input(Input::LinkUp { link: here, role, hello }));
+        self.schedule(
+            id,
+            on,
+            HarnessEvent::Input(Input::LinkUp { link: here, role, hello, proof }),
+        );
+    }
+
+    /// What a node proves to another one in a handshake.
+    pub(super) fn prove(&self, id: NodeId, to: NodeId) -> Result<Option<PeerProof>, AuthError> {
+        let (node, other) = (&self.nodes[id], &self.nodes[to]);
+        let (Some(own), Some(other)) = (&node.membership, &other.membership) else {
+            return Ok(None);
+        };
+        let (public_key, ticket) = (own.identity.public_key(), own.ticket.clone());
+        let unix = WallClock::new(self.start, other.unix).unix(self.now);
+        let name = &node.router.hello(Purpose::Dialled).name;
+        let grant = other.policy.admit(name, &public_key, ticket.as_deref(), unix)?;
+        Ok(Some(PeerProof { public_key, grant, ticket }))
     }
 
     fn new_link(&mut self, id: NodeId) -> LinkId {
@@ -383,6 +424,10 @@ impl Harness {
                 }
             }
             Output::Install(_) => self.nodes[id].installs += 1,
+            Output::Revocations(revocations) => {
+                let membership = self.nodes[id].membership.as_mut();
+                membership.expect("only with tickets").policy.revocations = revocations;
+            }
             Output::Event(event) => self.nodes[id].events.push(event),
             Output::Reply { request, reply } => self.nodes[id].replies.push((request, reply)),
         }

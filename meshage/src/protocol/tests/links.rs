@@ -159,7 +159,10 @@ fn a_link_whose_admission_or_exchange_does_not_finish_is_closed() {
             purpose: crate::wire::hello::Purpose::Dialled,
         };
         let link = LinkId(1);
-        harness.input(0, Input::LinkUp { link, role: crate::protocol::io::Role::Listener, hello });
+        harness.input(
+            0,
+            Input::LinkUp { link, role: crate::protocol::io::Role::Listener, hello, proof: None },
+        );
         for frame in frames {
             harness.input(0, Input::Control { link, frame });
         }

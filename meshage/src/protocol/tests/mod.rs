@@ -5,6 +5,7 @@ mod discovery;
 mod harness;
 mod links;
 mod measurements;
+mod membership;
 mod names;
 mod robustness;
 

@@ -81,7 +81,7 @@ fn no_order_of_inputs_breaks_a_router() {
                 0..6 => {
                     links += 1;
                     let role = if rng.random() { Role::Listener } else { Role::Dialler(dial) };
-                    Input::LinkUp { link: LinkId(links), role, hello }
+                    Input::LinkUp { link: LinkId(links), role, hello, proof: None }
                 }
                 6..28 => Input::Control { link, frame },
                 28 => Input::LinkDown { link, end: LinkEnd::Closed },
