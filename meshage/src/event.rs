@@ -63,7 +63,7 @@ pub enum Event {
     /// to it. Reported at most once a minute for each address. If the keys were changed while this
     /// node was stopped, give it one of the ids that it heard.
     KeyMismatch {
-        /// The address of the other node.
+        /// The address of the other node. The port is 0 if only a datagram of it arrived.
         address: SocketAddr,
         /// The ids of the keys that it named; none if it does not encrypt.
         heard: Vec<KeyId>,

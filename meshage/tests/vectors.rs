@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 use meshage::error::RefuseReason;
 use meshage::name::{Claim, Instance, Namespace, NodeName, Sequence};
+use meshage::secure::datagram::{self, ReplayWindow};
+use meshage::secure::{Key, KeyRing, UnixMillis};
 use meshage::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
 use meshage::wire::control::{Announcement, ControlFrame, FormerHolder};
 use meshage::wire::data::{
@@ -45,6 +47,10 @@ fn every_vector_decodes_to_the_value_that_it_shows() {
     let hello = hello().encode();
     assert_eq!(Hello::decode(&hello[PREFACE_BYTES..]), Ok(self::hello()));
     assert_eq!(Solicitation::decode(&solicitation().encode()), Ok(solicitation()));
+    let ring = KeyRing::new([key()]).expect("a key");
+    let mut window = ReplayWindow::new(datagram::CLOCK_SKEW);
+    let opened = datagram::open(&sealed_solicitation(), &ring, &mut window, SEALED_AT);
+    assert_eq!(opened, Ok(solicitation()));
     for (_, frame) in controls() {
         assert_eq!(ControlFrame::decode(&frame.encode().head[PREFIX_BYTES..]), Ok(frame));
     }
@@ -59,6 +65,8 @@ fn vectors() -> String {
     let mut text = String::new();
     vector(&mut text, "preface and hello", &hello(), &hello().encode());
     vector(&mut text, "solicitation", &solicitation(), &solicitation().encode());
+    let title = "the same, sealed under the key 00 01 … 1f";
+    vector(&mut text, title, &(SEALED_AT, NONCE), &sealed_solicitation());
     for (title, frame) in controls() {
         vector(&mut text, title, &frame, &bytes(&frame.encode()));
     }
@@ -106,6 +114,18 @@ fn solicitation() -> Solicitation {
         port: 9000,
         wanted: 3,
     }
+}
+
+/// The time and the nonce of the sealed solicitation.
+const SEALED_AT: UnixMillis = UnixMillis(1_700_000_000_000);
+const NONCE: [u8; 16] = [0xa5; 16];
+
+fn key() -> Key {
+    Key::from_bytes(&std::array::from_fn(|index| index as u8))
+}
+
+fn sealed_solicitation() -> Vec<u8> {
+    datagram::seal(&solicitation(), &key(), SEALED_AT, &mut |bytes| bytes.copy_from_slice(&NONCE))
 }
 
 fn controls() -> Vec<(&'static str, ControlFrame)> {

@@ -2,12 +2,13 @@
 //! both as arguments.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
 use crate::name::Instance;
+use crate::secure::UnixMillis;
 
 /// A wait of this length (100 years) or more has no deadline.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -16,6 +17,14 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 #[expect(clippy::disallowed_methods, reason = "here, and nowhere else")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// The current time of the calendar.
+#[expect(clippy::disallowed_methods, reason = "here, and nowhere else")]
+pub(crate) fn unix_millis() -> UnixMillis {
+    // A clock before 1970 is wrong in any case.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The deadline of a wait that begins now; `None` for a wait without one.

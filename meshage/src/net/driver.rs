@@ -308,6 +308,7 @@ impl Driver {
             | Input::BytesReceived { link }
             | Input::LinkUp { link, .. } => self.links.contains(*link),
             Input::Solicited { .. }
+            | Input::KeyMismatch { .. }
             | Input::SolicitationUnsent { .. }
             | Input::NetworkChanged
             | Input::DialFailed { .. }

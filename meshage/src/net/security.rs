@@ -7,11 +7,13 @@ use arc_swap::ArcSwap;
 
 use super::clock;
 use crate::error::StartError;
+use crate::secure::datagram::{self, DatagramError, ReplayWindow};
 use crate::secure::handshake::{Context, StaticKey};
 use crate::secure::identity::{Identity, PublicKey};
 use crate::secure::key_ring::KeyRing;
 use crate::secure::settings::Settings;
 use crate::secure::{Cipher, Key, KeyError, KeyId, files};
+use crate::wire::solicitation::Solicitation;
 
 /// The security of a closed node. Readers take no lock; changes are made one after the other.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Security {
     context: ArcSwap<Context>,
     key_file: Option<PathBuf>,
     changing: Mutex<()>,
+    /// The datagrams that arrived lately, on any socket.
+    replay_window: Mutex<ReplayWindow>,
 }
 
 impl Security {
@@ -41,6 +45,7 @@ impl Security {
             context: ArcSwap::from_pointee(context),
             key_file: settings.key_file.clone(),
             changing: Mutex::new(()),
+            replay_window: Mutex::new(ReplayWindow::new(settings.clock_skew)),
         })
     }
 
@@ -81,6 +86,20 @@ impl Security {
         let path = self.key_file.as_ref().ok_or(KeyError::NoFile)?;
         let keys = files::read_keys(path)?;
         self.change(|_| KeyRing::new(keys))
+    }
+
+    /// Seals a solicitation for one datagram.
+    pub(super) fn seal_datagram(&self, solicitation: &Solicitation) -> Vec<u8> {
+        let context = self.context.load();
+        let now = clock::unix_millis();
+        datagram::seal(solicitation, context.ring.primary(), now, &mut clock::fill_random)
+    }
+
+    /// Opens a datagram that has just arrived.
+    pub(super) fn open_datagram(&self, bytes: &[u8]) -> Result<Solicitation, DatagramError> {
+        let context = self.context.load();
+        let mut window = self.replay_window.lock().unwrap_or_else(PoisonError::into_inner);
+        datagram::open(bytes, &context.ring, &mut window, clock::unix_millis())
     }
 
     /// Checks that the root has signed a revocation.

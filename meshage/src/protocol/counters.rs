@@ -33,6 +33,10 @@ counters! {
     solicitations_copied,
     /// Solicitations and beacons that could not be sent to any address.
     solicitations_unsent,
+    /// Nodes met that have none of this node's keys, each time counted.
+    key_mismatches,
+    /// Of these, those that were not reported because too many others had been.
+    key_mismatches_limited,
     /// Interfaces or addresses of this machine that came up, counted together if close in time.
     network_changes,
     /// Solicitations dropped because too many arrived.

@@ -8,6 +8,7 @@ use crate::error::{DialError, HangupError, RefuseReason};
 use crate::event::{Event, LinkEnd};
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
+use crate::secure::KeyId;
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
 use crate::wire::solicitation::Solicitation;
@@ -69,6 +70,14 @@ pub enum Input {
         from: SocketAddr,
         /// Its contents.
         solicitation: Solicitation,
+    },
+    /// A node at an address has none of this node's keys.
+    KeyMismatch {
+        /// Its address. The port is 0 if only a datagram arrived, which does not tell where the node
+        /// listens.
+        address: SocketAddr,
+        /// The ids of the keys that it named; none if it does not encrypt.
+        heard: Vec<KeyId>,
     },
     /// An [`Output::Solicit`] could not be sent to any address.
     SolicitationUnsent {

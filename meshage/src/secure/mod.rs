@@ -11,6 +11,7 @@
 //! each can be replaced.
 
 mod cipher;
+pub mod datagram;
 pub mod error;
 #[cfg(feature = "net")]
 pub mod files;

@@ -35,6 +35,7 @@ use super::counters::Counters;
 use super::discovery::Discovery;
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
 use super::lsdb::Lsdb;
+use super::mismatches::Mismatches;
 use super::seeds::Seeds;
 use super::spf::SpfThrottle;
 use super::timer::{Timer, Timers};
@@ -122,6 +123,7 @@ pub struct Router {
     conflicting_names: Vec<NodeName>,
     /// The first bridge that was refused for lack of room while there was no route to its dialler.
     bridge_refused: Option<(Instance, Instant)>,
+    mismatches: Mismatches,
     counters: Counters,
     started: Instant,
     closed: bool,
@@ -154,6 +156,7 @@ impl Router {
             conflicts_reported: BTreeMap::new(),
             conflicting_names: Vec::new(),
             bridge_refused: None,
+            mismatches: Mismatches::default(),
             counters: Counters::default(),
             closed: false,
             config,
@@ -179,6 +182,7 @@ impl Router {
             Input::Solicited { from, solicitation } => {
                 self.receive_solicitation(from, solicitation, now)
             }
+            Input::KeyMismatch { address, heard } => self.key_mismatch(address, heard, now),
             Input::SolicitationUnsent { beacon, reason } => {
                 self.solicitation_unsent(beacon, reason, now)
             }
