@@ -16,6 +16,7 @@
 //! | `simulation`, `event`, `application` | hosts, time, scheduled events; operations of tests |
 //! | `driver` | a node's driver: the drain loop, timers, datagrams |
 //! | `socket`, `frames` | connections that are made and closed; reading and writing them |
+//! | `sealed` | closed hosts: keys, handshakes, sealed links and datagrams |
 //! | `network`, `connection` | paths and faults; one connection's two pipes |
 //! | `faults` | kill, power off, stop, leave, and recovery |
 //! | `history`, `checker` | sends and deliveries; the invariants |
@@ -36,6 +37,7 @@ mod node;
 mod report;
 mod rng;
 mod run;
+mod sealed;
 mod simulation;
 mod socket;
 mod targets;
