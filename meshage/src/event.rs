@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::name::{Instance, NodeName};
-use crate::secure::KeyId;
+use crate::secure::{AuthError, KeyId};
 
 /// A change of the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ pub enum Event {
     /// to it. Reported at most once a minute for each address. If the keys were changed while this
     /// node was stopped, give it one of the ids that it heard.
     KeyMismatch {
-        /// The address of the other node. The port is 0 if only a datagram of it arrived.
+        /// The address of the other node.
         address: SocketAddr,
         /// The ids of the keys that it named; none if it does not encrypt.
         heard: Vec<KeyId>,
@@ -189,6 +189,9 @@ pub enum LinkEnd {
     NameInUse,
     /// The peer violated the protocol; carries how.
     Breach(String),
+    /// The link's key was removed at one end, the peer lost its right to be linked, or bytes were
+    /// altered on the way; carries which.
+    Auth(AuthError),
 }
 
 impl fmt::Display for LinkEnd {
@@ -203,6 +206,7 @@ impl fmt::Display for LinkEnd {
             Self::Replaced => f.write_str("replaced by a new link"),
             Self::NameInUse => f.write_str("the name is in use"),
             Self::Breach(what) => write!(f, "the peer violated the protocol: {what}"),
+            Self::Auth(error) => write!(f, "not authorised: {error}"),
         }
     }
 }

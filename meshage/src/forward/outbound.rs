@@ -39,9 +39,18 @@ pub trait DirectWrite: Send + Sync {
     /// How many bytes may be written now. The rest is left to the link's writer.
     fn allowance(&self) -> usize;
 
-    /// Writes as much as the socket takes without waiting, and returns how many bytes that was. For
-    /// a broken socket it returns zero: the link's writer will detect the error.
-    fn write(&self, batch: &Batch) -> usize;
+    /// Writes as much as the socket takes without waiting. For a broken socket that is nothing: the
+    /// link's writer will detect the error.
+    fn write(&self, batch: &Batch) -> DirectlyWritten;
+}
+
+/// What a direct write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DirectlyWritten {
+    /// How many bytes count as written.
+    pub bytes: usize,
+    /// Whether the link still holds some of them: its writer has to send them.
+    pub pending: bool,
 }
 
 /// What empties the queues.
@@ -63,6 +72,8 @@ struct State {
     direct: Option<Arc<dyn DirectWrite>>,
     /// The buffers of direct writes.
     batch: Batch,
+    /// The link holds bytes that its writer has to send, besides the queues.
+    pending: bool,
     closed: bool,
 }
 
@@ -195,7 +206,7 @@ impl Outbound {
         state.queues.take(DIRECT_BYTES_MAX, &mut batch);
         drop(state);
         let written = direct.write(&batch);
-        batch.advance(written);
+        batch.advance(written.bytes);
         batch.frames = 0;
         let mut state = self.lock();
         state.queues.unwritten.append(&mut batch.buffers);
@@ -203,13 +214,23 @@ impl Outbound {
         // Few bytes were taken, and a queue with so few has refused nothing.
         batch.writable = false;
         state.batch = batch;
+        state.pending |= written.pending;
         if let Writer::Direct(waker) = std::mem::take(&mut state.writer) {
-            if state.queues.is_empty() && !state.closed {
+            if state.queues.is_empty() && !state.pending && !state.closed {
                 state.writer = Writer::Parked(waker);
             } else {
                 drop(state);
                 waker.wake();
             }
+        }
+    }
+
+    /// Wakes the writer, because the link holds bytes to send that were not in these queues.
+    pub fn send_pending(&self) {
+        let mut state = self.lock();
+        state.pending = true;
+        if let Writer::Parked(waker) = &state.writer {
+            waker.wake_by_ref();
         }
     }
 
@@ -220,7 +241,8 @@ impl Outbound {
     }
 
     /// As [`Outbound::try_take`], but waits until there are frames. It is ready with an empty batch
-    /// once the link is closed and its queues are empty.
+    /// once the link is closed and its queues are empty, and when the link holds bytes to send
+    /// ([`Batch::pending`]).
     pub fn poll_take(&self, cx: &mut Context<'_>, bytes_max: usize, batch: &mut Batch) -> Poll<()> {
         self.poll(cx, batch, |queues, batch| queues.take(bytes_max, batch))
     }
@@ -237,7 +259,8 @@ impl Outbound {
             return Poll::Pending;
         }
         take(&mut state.queues, batch);
-        if batch.bytes > 0 || (state.closed && state.queues.is_empty()) {
+        batch.pending = std::mem::take(&mut state.pending);
+        if batch.bytes > 0 || batch.pending || (state.closed && state.queues.is_empty()) {
             state.writer = Writer::Active;
             return Poll::Ready(());
         }
@@ -268,7 +291,7 @@ impl Outbound {
     pub fn waiting_bytes(&self) -> usize {
         let state = self.lock();
         let unwritten: usize = state.queues.unwritten.iter().map(WriteBuffer::len).sum();
-        let busy = usize::from(matches!(state.writer, Writer::Direct(_)));
+        let busy = usize::from(state.pending || matches!(state.writer, Writer::Direct(_)));
         unwritten + busy + state.queues.bytes() + self.held_bytes.load(Ordering::Relaxed)
     }
 }

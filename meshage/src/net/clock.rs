@@ -19,10 +19,9 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// The current time of the calendar.
+/// The current time of day. It may jump when the clock is set.
 #[expect(clippy::disallowed_methods, reason = "here, and nowhere else")]
 pub(crate) fn unix_millis() -> UnixMillis {
-    // A clock before 1970 is wrong in any case.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

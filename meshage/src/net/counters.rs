@@ -14,6 +14,11 @@ impl Counter {
         self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
+    /// Sets it, if it is no counter but the number of something that exists now.
+    pub(crate) fn set(&self, count: usize) {
+        self.0.store(count as u64, Ordering::Relaxed);
+    }
+
     /// Adds one.
     pub(crate) fn one(&self) {
         self.add(1);
@@ -52,6 +57,10 @@ counters! {
     net_in_frames_unknown,
     /// Links closed because the other end sent bytes that are not valid in the protocol.
     net_breaches,
+    /// Sealed links now.
+    links_sealed,
+    /// Sealed links now of which both directions are under the primary key.
+    links_under_primary_key,
     /// Links closed because a queue of control frames reached its limit.
     net_control_overflows,
     /// Connections accepted.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::counters::Counters;
-use super::handshake;
+use super::handshake::{self, End, Met, Offer};
 use super::input::NetworkEvent;
 use super::interfaces;
 use super::resolver::Resolver;
@@ -24,7 +24,7 @@ use super::transport::Transport;
 use crate::address::{self, ZONE_MISSING, ZonedIp};
 use crate::error::{DialError, RefuseReason};
 use crate::protocol::io::{Address, DialId, Input, Role};
-use crate::wire::hello::{Hello, Purpose};
+use crate::wire::hello::Purpose;
 
 /// The time limit of a whole dial.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,8 +46,7 @@ pub(super) async fn run(
 ) {
     let dialling = async {
         inject::point("dial", shared.name.as_str());
-        let own_hello = shared.hello(purpose);
-        let connecting = connect_anew_after_changes(&address, &shared, &own_hello);
+        let connecting = connect_anew_after_changes(&address, &shared, purpose, &events);
         timeout(DIAL_TIMEOUT, connecting).await.unwrap_or(Err(DialError::Timeout(DIAL_TIMEOUT)))
     };
     let connected = match tasks::observe("dial", &shared.counters, dialling).await {
@@ -55,8 +54,8 @@ pub(super) async fn run(
         Err(panicked) => Err(DialError::Broken(panicked.to_string())),
     };
     let event = match connected {
-        Ok((transport, hello)) => {
-            NetworkEvent::Connected { transport, role: Role::Dialler(dial), hello }
+        Ok((transport, met)) => {
+            NetworkEvent::Connected { transport, role: Role::Dialler(dial), met }
         }
         Err(error) => {
             tracing::debug!(?address, %error, "dial failed");
@@ -72,28 +71,31 @@ pub(super) async fn run(
 async fn connect_anew_after_changes(
     address: &Address,
     shared: &Shared,
-    own_hello: &Hello,
-) -> Result<(Transport, Hello), DialError> {
+    purpose: Purpose,
+    events: &mpsc::Sender<NetworkEvent>,
+) -> Result<(Transport, Met), DialError> {
     let mut changes = shared.network_changes.subscribe();
     for _ in 0..RESTARTS_MAX {
         tokio::select! {
-            connected = connect(address, shared, own_hello) => return connected,
+            connected = connect(address, shared, purpose, events) => return connected,
             Ok(()) = changes.changed() => {}
         }
     }
-    connect(address, shared, own_hello).await
+    connect(address, shared, purpose, events).await
 }
 
 async fn connect(
     address: &Address,
     shared: &Shared,
-    own_hello: &Hello,
-) -> Result<(Transport, Hello), DialError> {
+    purpose: Purpose,
+    events: &mpsc::Sender<NetworkEvent>,
+) -> Result<(Transport, Met), DialError> {
     let addresses = match address {
         Address::Sockets(addresses) => addresses.clone(),
         Address::Named(text) => resolve(text, shared.port_default, &shared.resolver).await?,
     };
-    first_node(addresses, own_hello, &shared.counters).await
+    let offer = Offer::new(shared.hello(purpose), shared.security.as_ref());
+    first_node(addresses, &offer, &shared.counters, events).await
 }
 
 /// The addresses of `host`, `host:port`, `[v6]:port` or a bare IPv6 address, which may have a zone.
@@ -128,17 +130,18 @@ async fn resolve(text: &str, port: u16, resolver: &Resolver) -> Result<Vec<Socke
 /// lead to another program on ::1, and the name of a mesh to all of its nodes.
 async fn first_node(
     addresses: Vec<SocketAddr>,
-    own_hello: &Hello,
+    offer: &Offer,
     counters: &Arc<Counters>,
-) -> Result<(Transport, Hello), DialError> {
+    events: &mpsc::Sender<NetworkEvent>,
+) -> Result<(Transport, Met), DialError> {
     let mut failures = Vec::new();
     let mut attempts = JoinSet::new();
     let mut remaining = addresses.into_iter().peekable();
     loop {
         if let Some(address) = remaining.next() {
-            let (own_hello, counters) = (own_hello.clone(), counters.clone());
+            let (offer, counters) = (offer.clone(), counters.clone());
             attempts.spawn(async move {
-                let attempt = attempt(address, &own_hello);
+                let attempt = attempt(address, &offer);
                 let answer = tasks::observe("dial attempt", &counters, attempt).await;
                 let answer =
                     answer.unwrap_or_else(|panicked| Err(DialError::Broken(panicked.to_string())));
@@ -151,28 +154,36 @@ async fn first_node(
         };
         match finished {
             Some(Ok(Ok(connected))) => return Ok(connected),
-            Some(Ok(Err(failure))) => failures.push(failure),
+            Some(Ok(Err(failure))) => {
+                if let DialError::Auth(error) = &failure.error {
+                    let (from, error) = (failure.address, error.clone());
+                    let denied = Input::Denied { from, dialled: true, error };
+                    // The send fails only while the node closes.
+                    let _ = events.send(NetworkEvent::Input(denied)).await;
+                }
+                failures.push(failure);
+            }
             Some(Err(panicked)) => return Err(DialError::Broken(panicked.to_string())),
             None => return Err(combine(failures)),
         }
     }
 }
 
-async fn attempt(address: SocketAddr, own_hello: &Hello) -> Result<(Transport, Hello), DialError> {
+async fn attempt(address: SocketAddr, offer: &Offer) -> Result<(Transport, Met), DialError> {
     let mut transport = Transport::connect(address).await.map_err(DialError::Connect)?;
     if transport.is_connected_to_itself().map_err(DialError::Connect)? {
         // The port is free, and stays so: a program may be about to listen there.
         transport.reset_when_dropped(true);
         return Err(DialError::Connect(io::ErrorKind::ConnectionRefused.into()));
     }
-    let hello = handshake::exchange(&mut transport, own_hello).await?;
-    if hello.instance == own_hello.instance {
+    let met = handshake::exchange(&mut transport, offer, End::Dialler).await?;
+    if met.hello.instance == offer.hello.instance {
         // The other end of this connection has this node's listening port, and must not leave it in
         // TIME_WAIT.
         transport.reset_when_dropped(true);
         return Err(DialError::Refused(RefuseReason::Myself));
     }
-    Ok((transport, hello))
+    Ok((transport, met))
 }
 
 /// Why an address was passed over.
@@ -242,6 +253,7 @@ mod tests {
 
     use super::*;
     use crate::name::{Instance, Namespace, NodeName};
+    use crate::wire::hello::Hello;
 
     fn hello(name: &str, instance: u64) -> Hello {
         Hello {
@@ -266,15 +278,25 @@ mod tests {
         address
     }
 
+    /// Dials as an open node.
+    async fn dial(
+        addresses: Vec<SocketAddr>,
+        own_hello: Hello,
+    ) -> Result<(Transport, Met), DialError> {
+        let offer = Offer::new(own_hello, None);
+        let (events, _) = mpsc::channel(1);
+        first_node(addresses, &offer, &Arc::default(), &events).await
+    }
+
     #[tokio::test]
     async fn a_dial_goes_on_to_the_next_address_where_something_else_answers() {
         for something_else in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"", b"MSHG\x02"] {
             let first = program(something_else.to_vec());
             let second = program(hello("b", 2).encode());
             let begin = crate::net::clock::now();
-            let connected = first_node(vec![first, second], &hello("a", 1), &Arc::default()).await;
+            let connected = dial(vec![first, second], hello("a", 1)).await;
             let (_, answer) = connected.expect("the second address is a node");
-            assert_eq!(answer.instance, Instance(2));
+            assert_eq!(answer.hello.instance, Instance(2));
             assert!(begin.elapsed() < Duration::from_secs(2), "a silent one costs 250 ms");
         }
     }
@@ -283,18 +305,15 @@ mod tests {
     async fn a_dial_goes_on_to_the_next_address_where_this_node_itself_answers() {
         let own = hello("a", 1);
         let addresses = vec![program(own.encode()), program(hello("b", 2).encode())];
-        let (_, answer) =
-            first_node(addresses, &own, &Arc::default()).await.expect("the second is another node");
-        assert_eq!(answer.instance, Instance(2));
+        let (_, answer) = dial(addresses, own).await.expect("the second is another node");
+        assert_eq!(answer.hello.instance, Instance(2));
     }
 
     #[tokio::test]
     async fn the_error_of_a_dial_lists_what_each_address_answered() {
         let free = TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound");
         let other = program(b"SSH-2.0-OpenSSH\r\n".to_vec());
-        let failed = first_node(vec![other, free], &hello("a", 1), &Arc::default())
-            .await
-            .expect_err("no node");
+        let failed = dial(vec![other, free], hello("a", 1)).await.expect_err("no node");
         let DialError::Handshake(text) = failed else { panic!("{failed:?}") };
         for part in [&format!("{other}: "), &format!("{free}: "), "refused"] {
             assert!(text.contains(part), "{part:?} is not in {text:?}");

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 
 use super::events::Publication;
 use super::input::{NETWORK_EVENTS_MAX, NetworkEvent, Request};
-use super::links::Links;
+use super::links::{Links, Outdated};
 use super::network_watch::NetworkWatch;
 use super::shared::Shared;
 use super::tasks::{self, inject};
@@ -214,6 +214,9 @@ impl Driver {
         for link in self.links.look(now) {
             self.handle(Input::BytesReceived { link });
         }
+        if self.links.next_rotation().is_some_and(|at| at <= now) {
+            self.rotate_keys();
+        }
         if self.router_deadline().is_some_and(|deadline| deadline <= now) {
             self.shared.router().handle_timeout(now);
         }
@@ -235,7 +238,8 @@ impl Driver {
 
     /// When the task has to wake up next, even if there is no input.
     fn deadline(&self) -> Option<Instant> {
-        self.router_deadline().into_iter().chain(self.links.next_look()).min()
+        let others = self.links.next_look().into_iter().chain(self.links.next_rotation());
+        self.router_deadline().into_iter().chain(others).min()
     }
 
     /// The next deadline of the router.
@@ -269,6 +273,9 @@ impl Driver {
         if let Command::CancelDial { request } = &command {
             self.replies.remove(request);
         }
+        if command == Command::KeysChanged {
+            self.rotate_keys();
+        }
         self.handle(Input::Command(command));
     }
 
@@ -286,13 +293,51 @@ impl Driver {
                     self.handle(input);
                 }
             }
-            NetworkEvent::Connected { transport, role, hello } => {
-                let link = self.links.open(transport, role, &self.shared, &self.event_sender);
+            NetworkEvent::Keys { link, notice } => {
+                self.links.note_keys(link, notice);
+                self.rotate_keys_of(link);
+            }
+            NetworkEvent::Connected { transport, role, met } => {
+                let (hello, sealed) = (met.hello, met.sealed.as_deref());
+                let events = &self.event_sender;
+                let link = self.links.open(transport, role, sealed, &self.shared, events);
                 self.fib_outdated = true;
                 tracing::debug!(%link, peer = %hello.name, ?role, "connected");
                 self.handle(Input::LinkUp { link, role, hello });
+                // The keys may have changed since the handshake began.
+                self.rotate_keys_of(link);
             }
         }
+    }
+
+    /// Moves all links to the current keys.
+    fn rotate_keys(&mut self) {
+        let Some(security) = &self.shared.security else { return };
+        let outdated = self.links.rotate_keys(&security.context().ring, clock::now());
+        self.close_outdated(outdated);
+    }
+
+    /// Moves a link to the current keys.
+    fn rotate_keys_of(&mut self, link: LinkId) {
+        let Some(security) = &self.shared.security else { return };
+        let outdated = self.links.rotate_keys_of(link, &security.context().ring, clock::now());
+        self.close_outdated(outdated);
+    }
+
+    fn close_outdated(&mut self, outdated: impl IntoIterator<Item = Outdated>) {
+        for (link, error) in outdated {
+            tracing::info!(%link, %error, "link closed, because its key was removed");
+            self.fib_outdated = true;
+            self.handle(Input::LinkDown { link, end: LinkEnd::Auth(error) });
+        }
+        self.count_sealed();
+    }
+
+    fn count_sealed(&self) {
+        let Some(security) = &self.shared.security else { return };
+        let (sealed, under_primary) = self.links.count_sealed(&security.context().ring);
+        self.shared.counters.links_sealed.set(sealed);
+        self.shared.counters.links_under_primary_key.set(under_primary);
     }
 
     /// Whether the router has to handle an input. Input from a closed link is ignored.
@@ -308,10 +353,10 @@ impl Driver {
             | Input::BytesReceived { link }
             | Input::LinkUp { link, .. } => self.links.contains(*link),
             Input::Solicited { .. }
-            | Input::KeyMismatch { .. }
             | Input::SolicitationUnsent { .. }
             | Input::NetworkChanged
             | Input::DialFailed { .. }
+            | Input::Denied { .. }
             | Input::Command(_) => true,
         }
     }
@@ -343,6 +388,7 @@ impl Driver {
             let fib = self.links.fib(self.routes.clone());
             self.shared.plane.install(fib, clock::now());
             self.shared.installs.notify_waiters();
+            self.count_sealed();
         }
         for notification in notifications {
             self.notify(notification, &mut publication);

@@ -2,9 +2,10 @@
 
 use tokio::sync::oneshot;
 
-use super::transport::Transport;
+use super::handshake::Met;
+use super::transport::{KeyNotice, Transport};
+use crate::name::LinkId;
 use crate::protocol::io::{Command, Input, Reply, RequestId, Role};
-use crate::wire::hello::Hello;
 
 /// The capacity of the queue of network events. Readers wait while it is full, so that a peer that
 /// floods a node with control frames (of 64 KiB at most) takes no more than 16 MiB.
@@ -20,8 +21,15 @@ pub(super) enum NetworkEvent {
         transport: Transport,
         /// Which end made it.
         role: Role,
-        /// The hello of the other end.
-        hello: Hello,
+        /// The other end.
+        met: Met,
+    },
+    /// The other end of a sealed link has said something about its keys.
+    Keys {
+        /// The link.
+        link: LinkId,
+        /// What it said.
+        notice: KeyNotice,
     },
     /// An interface or address of this machine came up.
     NetworkChanged,

@@ -9,19 +9,22 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::clock;
+use super::handshake::SealedWith;
 use super::input::NetworkEvent;
 use super::link::reader::{self, Phase};
 use super::link::signs_of_life::{LOOK_INTERVAL, Reads, SignsOfLife};
 use super::link::writer;
 use super::shared::Shared;
 use super::tasks;
-use super::transport::{Transport, WriteHalf};
+use super::transport::{KeyNotice, Transport, WriteHalf};
 use crate::event::LinkEnd;
 use crate::forward::fib::Fib;
 use crate::forward::outbound::{Class, Full, Outbound};
 use crate::name::LinkId;
 use crate::protocol::io::{CloseReason, Input, Role};
 use crate::route::RouteTable;
+use crate::secure::rotation::{Rotation, Step};
+use crate::secure::{AuthError, KeyRing, Refusal};
 use crate::wire::frame::WireFrame;
 
 /// The driver's handle of one link.
@@ -33,6 +36,8 @@ struct Handle {
     /// The writer owns the transport.
     transport: Weak<WriteHalf>,
     signs_of_life: SignsOfLife,
+    /// The keys of a sealed link.
+    rotation: Option<Rotation>,
 }
 
 /// All links, with their reader and writer tasks.
@@ -44,7 +49,12 @@ pub(super) struct Links {
     opened: u64,
     /// When to look next for signs of life of silent links.
     next_look: Option<Instant>,
+    /// When the keys of a link have to be changed next.
+    next_rotation: Option<Instant>,
 }
+
+/// A link that this node closed because its key was removed.
+pub(super) type Outdated = (LinkId, AuthError);
 
 impl Links {
     /// Adds a connection and starts its reader and writer.
@@ -52,6 +62,7 @@ impl Links {
         &mut self,
         transport: Transport,
         role: Role,
+        sealed: Option<&SealedWith>,
         shared: &Arc<Shared>,
         events: &mpsc::Sender<NetworkEvent>,
     ) -> LinkId {
@@ -69,6 +80,10 @@ impl Links {
             role,
             transport: Arc::downgrade(&write_half),
             signs_of_life: SignsOfLife::new(reads.clone(), now),
+            rotation: sealed.map(|sealed| {
+                let (announced, key) = (sealed.announced.clone(), sealed.key);
+                Rotation::new(announced, sealed.peer.ring.clone(), key, key, now)
+            }),
         };
         self.next_look.get_or_insert(now + LOOK_INTERVAL);
         let (reader_alive, reader_ended) = oneshot::channel();
@@ -104,6 +119,77 @@ impl Links {
             handle.signs_of_life.look(|| transport.path_info(), now).then_some(*link)
         });
         live.collect()
+    }
+
+    /// Records what the other end of a link has said about its keys.
+    pub(super) fn note_keys(&mut self, link: LinkId, notice: KeyNotice) {
+        let rotation = self.handles.get_mut(&link).and_then(|handle| handle.rotation.as_mut());
+        match (rotation, notice) {
+            (Some(rotation), KeyNotice::Ring(ids)) => rotation.set_peer_ring(ids),
+            (Some(rotation), KeyNotice::Switched(id)) => rotation.set_receiving(id),
+            (None, _) => {}
+        }
+    }
+
+    /// When to call [`Links::rotate_keys`] next.
+    pub(super) fn next_rotation(&self) -> Option<Instant> {
+        self.next_rotation
+    }
+
+    /// Moves all links to the keys of this ring. Closes those that were too long under a key that
+    /// it does not have.
+    pub(super) fn rotate_keys(&mut self, ring: &KeyRing, now: Instant) -> Vec<Outdated> {
+        let links: Vec<LinkId> = self.handles.keys().copied().collect();
+        let outdated =
+            links.into_iter().filter_map(|link| self.rotate_keys_of(link, ring, now)).collect();
+        let rotations = self.handles.values().filter_map(|handle| handle.rotation.as_ref());
+        self.next_rotation = rotations.map(Rotation::next_step_at).min();
+        outdated
+    }
+
+    /// Moves a link to the keys of this ring, as far as the other end has them.
+    pub(super) fn rotate_keys_of(
+        &mut self,
+        link: LinkId,
+        ring: &KeyRing,
+        now: Instant,
+    ) -> Option<Outdated> {
+        let handle = self.handles.get_mut(&link)?;
+        let rotation = handle.rotation.as_mut()?;
+        let steps = rotation.steps(ring, now);
+        let next = rotation.next_step_at();
+        self.next_rotation = Some(self.next_rotation.map_or(next, |at| at.min(next)));
+        if steps.is_empty() {
+            return None;
+        }
+        // Without a writer, the link has just ended.
+        let transport = handle.transport.upgrade()?;
+        let mut outdated = None;
+        for step in steps {
+            match step {
+                Step::Announce => transport.announce_ring(ring),
+                Step::Switch(key) => transport.switch(&key),
+                Step::Rekey => transport.rekey(),
+                Step::Close(error) => {
+                    transport.refuse(Refusal::KeyRemoved);
+                    outdated = Some((link, error));
+                }
+            }
+        }
+        handle.outbound.send_pending();
+        if outdated.is_some() {
+            self.end(link, Phase::Draining);
+        }
+        outdated
+    }
+
+    /// The number of sealed links, and of those whose directions both are under the primary key.
+    pub(super) fn count_sealed(&self, ring: &KeyRing) -> (usize, usize) {
+        let primary = ring.primary().id();
+        let rotations = self.handles.values().filter_map(|handle| handle.rotation.as_ref());
+        rotations.fold((0, 0), |(sealed, under), rotation| {
+            (sealed + 1, under + usize::from(rotation.is_under(primary)))
+        })
     }
 
     /// Whether the link is open. Input from a link that is already closed is ignored.

@@ -20,14 +20,14 @@ use tokio::time::{sleep, sleep_until};
 use tracing::Instrument as _;
 
 use super::clock;
-use super::handshake;
+use super::handshake::{self, End, Met, Offer};
 use super::input::NetworkEvent;
 use super::shared::Shared;
 use super::tasks::{self, Panicked, inject};
 use super::transport::{Listener, Transport};
 use crate::error::DialError;
-use crate::protocol::io::Role;
-use crate::wire::hello::{Hello, Purpose};
+use crate::protocol::io::{Input, Role};
+use crate::wire::hello::Purpose;
 
 /// The limit on concurrent handshakes: 64 silent connections cost one socket each.
 const HALF_OPEN_MAX: usize = 64;
@@ -57,20 +57,27 @@ async fn accept_all(
     events: &mpsc::Sender<NetworkEvent>,
 ) {
     let counters = shared.counters.clone();
-    let own_hello = Arc::new(shared.hello(Purpose::Dialled));
+    let own_hello = shared.hello(Purpose::Dialled);
     let mut half_open = HalfOpen::default();
     // A connection that was accepted while all places were taken.
     let mut waiting = None;
     loop {
         if half_open.has_room()
-            && let Some(transport) = waiting.take()
+            && let Some((transport, from)) = waiting.take()
         {
             let (evict, evicted) = oneshot::channel();
-            let (this, own_hello) = (shared.clone(), own_hello.clone());
+            let (this, events) = (shared.clone(), events.clone());
+            let offer = Offer::new(own_hello.clone(), shared.security.as_ref());
             let handshake = async move {
                 let handshake = async {
                     inject::point("handshake", this.name.as_str());
-                    complete_handshake(transport, own_hello, evicted).await
+                    let completed = complete_handshake(transport, &offer, evicted).await;
+                    if let Err(Unfinished::Failed(DialError::Auth(error))) = &completed {
+                        let denied = Input::Denied { from, dialled: false, error: error.clone() };
+                        // The send fails only while the node closes.
+                        let _ = events.send(NetworkEvent::Input(denied)).await;
+                    }
+                    completed
                 };
                 let completed = tasks::observe("handshake", &this.counters, handshake).await;
                 completed.unwrap_or_else(|panicked| Err(Unfinished::Panicked(panicked)))
@@ -81,9 +88,9 @@ async fn accept_all(
         tokio::select! {
             biased;
             finished = half_open.finished() => match finished {
-                Ok(Ok((transport, hello))) => {
+                Ok(Ok((transport, met))) => {
                     let role = Role::Listener;
-                    let connected = NetworkEvent::Connected { transport, role, hello };
+                    let connected = NetworkEvent::Connected { transport, role, met };
                     // The send fails only while the node closes.
                     let _ = events.send(connected).await;
                 }
@@ -104,10 +111,10 @@ async fn accept_all(
             },
             () = evictable, if waiting.is_some() => half_open.evict_oldest(),
             accepted = listener.accept(), if waiting.is_none() => match accepted {
-                Ok((transport, _)) => {
+                Ok(accepted) => {
                     inject::point("listener", shared.name.as_str());
                     counters.net_accepted.one();
-                    waiting = Some(transport);
+                    waiting = Some(accepted);
                 }
                 Err(error) => {
                     counters.net_accept_errors.one();
@@ -120,7 +127,7 @@ async fn accept_all(
 }
 
 /// The result of a handshake.
-type Completed = Result<(Transport, Hello), Unfinished>;
+type Completed = Result<(Transport, Met), Unfinished>;
 
 /// Why a handshake ended without a connection.
 #[derive(Debug)]
@@ -205,7 +212,7 @@ impl HalfOpen {
 /// Exchanges hellos, until that is done or the place is given to another connection.
 async fn complete_handshake(
     mut transport: Transport,
-    own_hello: Arc<Hello>,
+    offer: &Offer,
     evicted: oneshot::Receiver<()>,
 ) -> Completed {
     // A connection that ends here must not leave the listening port in TIME_WAIT.
@@ -217,14 +224,14 @@ async fn complete_handshake(
         // its sockets before its timers, so a hello that is there is read first.
         sleep(EVICT_GRACE).await;
     };
-    let hello = tokio::select! {
+    let met = tokio::select! {
         biased;
-        hello = handshake::exchange(&mut transport, &own_hello) => hello,
+        met = handshake::exchange(&mut transport, offer, End::Listener) => met,
         () = evicted => return Err(Unfinished::Evicted),
     };
-    let hello = hello.map_err(Unfinished::Failed)?;
+    let met = met.map_err(Unfinished::Failed)?;
     transport.reset_when_dropped(false);
-    Ok((transport, hello))
+    Ok((transport, met))
 }
 
 #[cfg(test)]
@@ -277,7 +284,7 @@ mod tests {
         let listener = Listener::open(any).expect("bound");
         let port = listener.port().expect("bound");
         let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
-        let hello = Hello {
+        let hello = crate::wire::hello::Hello {
             name: crate::name::NodeName::new("a").expect("valid"),
             namespace: crate::name::Namespace::default(),
             instance: crate::name::Instance(1),
@@ -289,7 +296,7 @@ mod tests {
         let (transport, _) = listener.accept().await.expect("accepted");
         let (evict, evicted) = oneshot::channel();
         drop(evict);
-        let completed = complete_handshake(transport, Arc::new(hello), evicted).await;
+        let completed = complete_handshake(transport, &Offer::new(hello, None), evicted).await;
         assert!(completed.is_ok(), "{completed:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! The keys and the identity of a running node.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -12,13 +13,19 @@ use crate::secure::handshake::{Context, StaticKey};
 use crate::secure::identity::{Identity, PublicKey};
 use crate::secure::key_ring::KeyRing;
 use crate::secure::settings::Settings;
-use crate::secure::{Cipher, Key, KeyError, KeyId, files};
+use crate::secure::{AuthError, Cipher, Key, KeyError, KeyId, Sample, files};
 use crate::wire::solicitation::Solicitation;
+
+/// What the handshakes and links of a node read. A change replaces it as a whole.
+pub(super) type Contexts = ArcSwap<Context>;
+
+/// The time in which each cipher is measured.
+const MEASURE_TIME: Duration = Duration::from_micros(500);
 
 /// The security of a closed node. Readers take no lock; changes are made one after the other.
 #[derive(Debug)]
 pub(crate) struct Security {
-    context: ArcSwap<Context>,
+    contexts: Arc<Contexts>,
     key_file: Option<PathBuf>,
     changing: Mutex<()>,
     /// The datagrams that arrived lately, on any socket.
@@ -36,13 +43,13 @@ impl Security {
         let context = Context {
             ring: settings.ring.clone(),
             policy: settings.policy.clone(),
-            cipher: Cipher::AesGcm,
+            cipher: fastest_cipher(),
             identity,
             ticket: settings.ticket.clone(),
             static_key: Arc::new(StaticKey::new(&mut fill)),
         };
         Ok(Self {
-            context: ArcSwap::from_pointee(context),
+            contexts: Arc::new(ArcSwap::from_pointee(context)),
             key_file: settings.key_file.clone(),
             changing: Mutex::new(()),
             replay_window: Mutex::new(ReplayWindow::new(settings.clock_skew)),
@@ -51,17 +58,22 @@ impl Security {
 
     /// What a handshake that begins now uses.
     pub(crate) fn context(&self) -> Arc<Context> {
-        self.context.load_full()
+        self.contexts.load_full()
+    }
+
+    /// What every record of a link is opened with.
+    pub(super) fn contexts(&self) -> Arc<Contexts> {
+        self.contexts.clone()
     }
 
     /// The node's public key.
     pub(crate) fn public_key(&self) -> PublicKey {
-        self.context.load().identity.public_key()
+        self.contexts.load().identity.public_key()
     }
 
     /// The ids of the keys, the primary one first.
     pub(crate) fn ids(&self) -> Vec<KeyId> {
-        self.context.load().ring.ids()
+        self.contexts.load().ring.ids()
     }
 
     /// Adds a key and returns its id.
@@ -90,14 +102,19 @@ impl Security {
 
     /// Seals a solicitation for one datagram.
     pub(super) fn seal_datagram(&self, solicitation: &Solicitation) -> Vec<u8> {
-        let context = self.context.load();
+        let context = self.contexts.load();
         let now = clock::unix_millis();
         datagram::seal(solicitation, context.ring.primary(), now, &mut clock::fill_random)
     }
 
+    /// What is wrong with a datagram under a key that this node does not have.
+    pub(super) fn no_common_key(&self, heard: KeyId) -> AuthError {
+        AuthError::NoCommonKey { own: self.ids(), heard: vec![heard] }
+    }
+
     /// Opens a datagram that has just arrived.
     pub(super) fn open_datagram(&self, bytes: &[u8]) -> Result<Solicitation, DatagramError> {
-        let context = self.context.load();
+        let context = self.contexts.load();
         let mut window = self.replay_window.lock().unwrap_or_else(PoisonError::into_inner);
         datagram::open(bytes, &context.ring, &mut window, clock::unix_millis())
     }
@@ -112,9 +129,30 @@ impl Security {
         change: impl FnOnce(&KeyRing) -> Result<KeyRing, KeyError>,
     ) -> Result<(), KeyError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let context = self.context.load();
+        let context = self.contexts.load();
         let ring = change(&context.ring)?;
-        self.context.store(Arc::new(Context { ring, ..Context::clone(&context) }));
+        self.contexts.store(Arc::new(Context { ring, ..Context::clone(&context) }));
         Ok(())
     }
+}
+
+/// The cipher that this machine does faster, measured once.
+fn fastest_cipher() -> Cipher {
+    static FASTEST: OnceLock<Cipher> = OnceLock::new();
+    *FASTEST.get_or_init(|| {
+        let (aes, chacha) = (bytes_sealed(Cipher::AesGcm), bytes_sealed(Cipher::ChaChaPoly));
+        tracing::debug!(aes, chacha, "bytes sealed in {MEASURE_TIME:?}");
+        if aes >= chacha { Cipher::AesGcm } else { Cipher::ChaChaPoly }
+    })
+}
+
+/// The number of bytes that a cipher seals in [`MEASURE_TIME`].
+fn bytes_sealed(cipher: Cipher) -> usize {
+    let mut sample = Sample::new(cipher);
+    let end = clock::now() + MEASURE_TIME;
+    let mut bytes = 0;
+    while clock::now() < end {
+        bytes += sample.seal();
+    }
+    bytes
 }

@@ -28,7 +28,7 @@ use super::tasks::{self, inject};
 use crate::address::ZonedIp;
 use crate::config::Config;
 use crate::protocol::io::Input;
-use crate::secure::KeyId;
+use crate::secure::AuthError;
 use crate::secure::datagram::{self, DatagramError};
 use crate::wire::solicitation::{DATAGRAM_BYTES_MAX, Solicitation};
 
@@ -348,12 +348,7 @@ async fn receive_all(socket: &UdpSocket, shared: &Shared, events: &mpsc::Sender<
         let input = match open(&buffer[..length], shared) {
             Ok(solicitation) => Input::Solicited { from, solicitation },
             Err(Dropped::Counted) => continue,
-            Err(Dropped::UnknownKey(id)) => {
-                // The port of the source is not the one on which the node listens.
-                let mut address = from;
-                address.set_port(0);
-                Input::KeyMismatch { address, heard: vec![id] }
-            }
+            Err(Dropped::Denied(error)) => Input::Denied { from, dialled: false, error },
         };
         // Never waits for the queue, which is shared with the frames of links: a dropped
         // solicitation is repeated, a frame is not.
@@ -368,7 +363,7 @@ enum Dropped {
     /// There is nothing else to do.
     Counted,
     /// It is sealed under a key that this node does not have.
-    UnknownKey(KeyId),
+    Denied(AuthError),
 }
 
 /// Decodes a datagram, in a closed mesh after it was verified. Counts it if it has to be dropped.
@@ -381,7 +376,7 @@ fn open(datagram: &[u8], shared: &Shared) -> Result<Solicitation, Dropped> {
             Ok(solicitation) => return Ok(solicitation),
             Err(DatagramError::UnknownKey(id)) => {
                 counters.net_in_datagrams_unknown_key.one();
-                return Err(Dropped::UnknownKey(id));
+                return Err(Dropped::Denied(security.no_common_key(id)));
             }
             Err(DatagramError::Plain) => &counters.net_in_datagrams_plain,
             Err(DatagramError::Malformed(_)) => &counters.net_in_datagrams_malformed,

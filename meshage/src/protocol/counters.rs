@@ -33,10 +33,6 @@ counters! {
     solicitations_copied,
     /// Solicitations and beacons that could not be sent to any address.
     solicitations_unsent,
-    /// Nodes met that have none of this node's keys, each time counted.
-    key_mismatches,
-    /// Of these, those that were not reported because too many others had been.
-    key_mismatches_limited,
     /// Interfaces or addresses of this machine that came up, counted together if close in time.
     network_changes,
     /// Solicitations dropped because too many arrived.
@@ -85,6 +81,25 @@ counters! {
     former_holders_limited,
     /// Name conflicts detected.
     name_conflicts,
+    /// Connections and links that ended because the two nodes have no key in common.
+    denied_no_common_key,
+    /// Connections that ended because this node has a key and the other one does not encrypt.
+    denied_plaintext,
+    /// Connections that ended because this node has no key and the other one requires one.
+    denied_sealed,
+    /// Connections that ended because the two nodes are configured for different levels.
+    denied_level,
+    /// Connections and links that ended because of bytes that no holder of the key has written.
+    denied_not_authentic,
+    /// Connections that this node ended because the public key of the other one is not allowed.
+    denied_not_allowed,
+    /// Connections and links that this node ended because of the ticket of the other one.
+    denied_ticket,
+    /// Connections and links that the other end refused because this node lacks a key or a right.
+    denied_by_peer,
+    /// Nodes without a common key that were not reported, because their address, or too many
+    /// others, had been reported a short time ago.
+    key_mismatches_unreported,
     /// Timers that ran so late that the silence of all links was measured anew.
     late_wakeups,
 }

@@ -8,7 +8,7 @@ use crate::error::{DialError, HangupError, RefuseReason};
 use crate::event::{Event, LinkEnd};
 use crate::name::{LinkId, NodeName};
 use crate::route::RouteTable;
-use crate::secure::KeyId;
+use crate::secure::AuthError;
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
 use crate::wire::solicitation::Solicitation;
@@ -48,8 +48,8 @@ pub enum Input {
     LinkDown {
         /// The link.
         link: LinkId,
-        /// Why it ended: [`LinkEnd::Closed`], [`LinkEnd::Broken`] or, if the other end violated the
-        /// protocol, as a program that is no mesh node does, [`LinkEnd::Breach`].
+        /// Why it ended: [`LinkEnd::Closed`], [`LinkEnd::Broken`], [`LinkEnd::Auth`] or, if the other
+        /// end violated the protocol, as a program that is no mesh node does, [`LinkEnd::Breach`].
         end: LinkEnd,
     },
     /// A control frame arrived.
@@ -71,14 +71,6 @@ pub enum Input {
         /// Its contents.
         solicitation: Solicitation,
     },
-    /// A node at an address has none of this node's keys.
-    KeyMismatch {
-        /// Its address. The port is 0 if only a datagram arrived, which does not tell where the node
-        /// listens.
-        address: SocketAddr,
-        /// The ids of the keys that it named; none if it does not encrypt.
-        heard: Vec<KeyId>,
-    },
     /// An [`Output::Solicit`] could not be sent to any address.
     SolicitationUnsent {
         /// Whether it was a beacon.
@@ -95,6 +87,16 @@ pub enum Input {
         dial: DialId,
         /// The reason.
         error: DialError,
+    },
+    /// A node was turned away, or turned this one away, because one of them lacks a key or a right,
+    /// or a datagram came from a node without a key of this one.
+    Denied {
+        /// The address of the other node.
+        from: SocketAddr,
+        /// Whether this node dialled it. Otherwise the port of the address is not the one to dial.
+        dialled: bool,
+        /// The reason.
+        error: AuthError,
     },
     /// The application gives a command.
     Command(Command),

@@ -56,7 +56,6 @@ mod discovery;
 mod exchange;
 pub mod io;
 mod lsdb;
-mod mismatches;
 pub mod router;
 mod seeds;
 mod spf;

@@ -37,7 +37,7 @@ use crate::wire::hello::{self, Hello};
 use crate::wire::{WireError, codec};
 
 /// The bytes of the magic, by which a listener recognises an open node.
-const MAGIC_BYTES: usize = 4;
+pub(crate) const MAGIC_BYTES: usize = 4;
 /// The most bytes of a first record: a hello, an identity and a ticket take 1,800.
 const FIRST_RECORD_BYTES_MAX: usize = 4096;
 /// The most bytes of a ticket.

@@ -3,6 +3,7 @@
 //! ```text
 //!  KeyRing ──┬─► Handshake ──► Sealer, Opener (records of a link)
 //!  Policy  ──┘   preface · Noise · hello
+//!            ├─► Rotation (a running link moves to other keys)
 //!            └─► datagram (sealed solicitations), ReplayWindow
 //! ```
 //!
@@ -22,11 +23,12 @@ pub mod key_ring;
 mod noise;
 pub mod policy;
 pub mod preface;
+pub mod rotation;
 pub mod seal;
 mod secret;
 pub mod settings;
 
-pub use cipher::Cipher;
+pub use cipher::{Cipher, Sample};
 pub use error::{AuthError, KeyError, Refusal};
 pub use handshake::{Context, Handshake, Secured};
 pub use identity::{Identity, PublicKey};

@@ -21,6 +21,7 @@
 //! | `faults` | kill, power off, stop, leave, and recovery |
 //! | `history`, `checker` | sends and deliveries; the invariants |
 //! | `chaos`, `run`, `report` | plans from seeds, complete runs, their results |
+//! | `rotation` | an orderly rotation under load, at the end of each run of a closed mesh |
 //! | `targets` | the performance targets of the mesh, at full size |
 
 mod application;
@@ -36,6 +37,7 @@ pub mod network;
 mod node;
 mod report;
 mod rng;
+mod rotation;
 mod run;
 mod sealed;
 mod simulation;
@@ -48,7 +50,7 @@ pub use node::{HostState, NodeSpec};
 pub use report::{Histogram, SimCounters, Summary, TrafficCounters};
 pub use rng::SimRng;
 pub use run::{
-    Campaign, CampaignResult, DEGREE, InvariantViolation, SimOptions, run_many, run_one,
+    Campaign, CampaignResult, DEGREE, InvariantViolation, Keys, SimOptions, run_many, run_one,
     two_islands,
 };
 pub use simulation::Sim;

@@ -42,6 +42,8 @@ const BEGIN: UnixMillis = UnixMillis(1_700_000_000_000);
 const REPLAYED_PERMILLE: u32 = 100;
 /// When they are sent again at the latest: some of them so late that they are too old.
 const REPLAYED_WITHIN: Duration = Duration::from_secs(60);
+/// For how long a handshake may go on, a stop of one end before its time limit included.
+const HANDSHAKE_LASTS: Duration = Duration::from_secs(15);
 /// The share of messages of handshakes, per thousand, that arrive in two segments.
 const SPLIT_PERMILLE: u32 = 200;
 
@@ -88,6 +90,8 @@ pub(super) struct Sealed {
     pub(super) sealer: Sealer,
     pub(super) opener: Opener,
     rotation: Rotation,
+    /// When the link was made.
+    pub(super) made_at: Duration,
     /// Bytes that do not make a record yet.
     pub(super) unopened: Vec<u8>,
     /// When the next step of the rotation is due.
@@ -175,7 +179,7 @@ impl Sim {
         let State::Sealing(sealing) = &mut self.connections[id.0].end_mut(side).state else {
             return;
         };
-        let Sealing { handshake, collected, .. } = &mut **sealing;
+        let Sealing { handshake, announced, collected } = &mut **sealing;
         buffers.iter().for_each(|buffer| collected.extend_from_slice(buffer));
         let mut result = Ok(None);
         while let Ok(None) = result {
@@ -189,7 +193,7 @@ impl Sim {
         let output = handshake.take_output();
         let (announced, unopened) = match result {
             Ok(None) => Default::default(),
-            Ok(Some(_)) | Err(_) => (sealing.announced.clone(), std::mem::take(collected)),
+            Ok(Some(_)) | Err(_) => (std::mem::take(announced), std::mem::take(collected)),
         };
         self.put_split(id, side, output);
         match result {
@@ -197,8 +201,14 @@ impl Sim {
             Ok(Some(Secured { sealer, opener, peer })) => {
                 let key = sealer.key_id();
                 let rotation = Rotation::new(announced, peer.ring, key, key, self.instant());
-                let sealed =
-                    Sealed { sealer, opener, rotation, unopened: Vec::new(), step_at: None };
+                let sealed = Sealed {
+                    sealer,
+                    opener,
+                    rotation,
+                    made_at: self.now,
+                    unopened: Vec::new(),
+                    step_at: None,
+                };
                 self.link_up(id, side, peer.hello, &[], Some(Box::new(sealed)));
                 // The keys may have changed since the handshake began.
                 self.rotate(id, side);
@@ -238,8 +248,13 @@ impl Sim {
     fn deny(&mut self, id: ConnectionId, side: Side, error: AuthError) {
         let connection = &self.connections[id.0];
         let (own, other) = (connection.end(side).host_id, connection.end(side.other()).host_id);
+        // A handshake goes on under the keys with which it began.
+        let changing = [own, other].into_iter().any(|host_id| {
+            let host = &self.hosts[host_id.0];
+            self.now < host.keys_changed_at.max(host.continued_at) + HANDSHAKE_LASTS
+        });
         assert!(
-            !self.are_of_one_mesh(own, other),
+            changing || !self.are_of_one_mesh(own, other),
             "invariant S18: hosts {} and {} have a key in common, and one denies the other: {error}",
             own.0,
             other.0

@@ -65,6 +65,8 @@ pub struct Sim {
     pub(super) inboxes: Option<BTreeMap<HostId, Vec<Message>>>,
     pub(super) snooped: BTreeMap<HostId, Vec<Message>>,
     pub(super) checks: u64,
+    /// The number of sealed writes and datagrams, of which a sample is checked.
+    pub(super) sealed_writes: u64,
     /// Whether each application sends a message to every node that joins.
     pub(super) greets: bool,
     /// When an application was last informed that a link ended.
@@ -106,6 +108,7 @@ impl Sim {
             inboxes: None,
             snooped: BTreeMap::new(),
             checks: 0,
+            sealed_writes: 0,
             greets: false,
             last_link_down: None,
         }

@@ -69,6 +69,8 @@ pub struct Batch {
     /// A queue that refused a message has room again: call
     /// [`Plane::writable`](crate::forward::plane::Plane::writable).
     pub writable: bool,
+    /// The link holds bytes that have to be sent, even if there are no buffers.
+    pub pending: bool,
 }
 
 impl Batch {

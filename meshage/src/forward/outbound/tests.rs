@@ -119,8 +119,8 @@ impl DirectWrite for Takes {
         usize::MAX
     }
 
-    fn write(&self, batch: &Batch) -> usize {
-        self.0.min(batch.bytes)
+    fn write(&self, batch: &Batch) -> DirectlyWritten {
+        DirectlyWritten { bytes: self.0.min(batch.bytes), pending: false }
     }
 }
 
@@ -198,7 +198,7 @@ impl DirectWrite for TakesNothing {
         0
     }
 
-    fn write(&self, _: &Batch) -> usize {
+    fn write(&self, _: &Batch) -> DirectlyWritten {
         panic!("nothing may be written")
     }
 }
@@ -224,4 +224,49 @@ fn a_busy_link_is_left_to_its_writer() {
     push(&outbound, Class::Small, 3).expect("room");
     outbound.flush(true);
     assert!(outbound.waiting_bytes() > 0, "the writer is active");
+}
+
+/// A socket that accepts everything and sends nothing.
+struct HoldsAll;
+
+impl DirectWrite for HoldsAll {
+    fn allowance(&self) -> usize {
+        usize::MAX
+    }
+
+    fn write(&self, batch: &Batch) -> DirectlyWritten {
+        DirectlyWritten { bytes: batch.bytes, pending: true }
+    }
+}
+
+#[test]
+fn the_writer_is_woken_to_send_what_the_link_holds_after_a_direct_write() {
+    let outbound = Outbound::default();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut batch = Batch::default();
+    outbound.attach(Arc::new(HoldsAll));
+    assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_pending());
+    push(&outbound, Class::Small, 3).expect("room");
+    outbound.flush(true);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert!(outbound.waiting_bytes() > 0, "the link is not idle");
+    assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_ready());
+    assert_eq!((batch.bytes, batch.pending), (0, true));
+    assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_pending(), "once");
+    assert_eq!((outbound.waiting_bytes(), batch.pending), (0, false));
+}
+
+#[test]
+fn a_link_that_is_closed_sends_what_it_holds_before_it_ends() {
+    let outbound = Outbound::default();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut batch = Batch::default();
+    outbound.send_pending();
+    outbound.close();
+    assert!(outbound.poll_take_urgent(&mut cx, &mut batch).is_ready());
+    assert!(batch.pending);
+    assert!(outbound.poll_take(&mut cx, usize::MAX, &mut batch).is_ready());
+    assert_eq!((batch.bytes, batch.pending), (0, false), "the end");
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::BufMut as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -31,7 +31,7 @@ use crate::net::input::NetworkEvent;
 use crate::net::link::signs_of_life::Reads;
 use crate::net::shared::Shared;
 use crate::net::tasks::inject;
-use crate::net::transport::ReadHalf;
+use crate::net::transport::{self, ReadHalf};
 use crate::protocol::io::Input;
 use crate::wire::WireError;
 use crate::wire::control::ControlFrame;
@@ -139,10 +139,8 @@ async fn closed(phase: &mut watch::Receiver<Phase>) -> Phase {
 }
 
 async fn discard(transport: &mut ReadHalf) {
-    let mut buffer = BytesMut::with_capacity(READ_BYTES_MIN);
-    while let Ok(1..) = transport.read_buf(&mut buffer).await {
-        buffer.clear();
-    }
+    let mut buffer = vec![0; READ_BYTES_MIN];
+    while transport.discard(&mut buffer).await {}
 }
 
 struct Reader {
@@ -165,12 +163,17 @@ impl Reader {
         let mut read_buffer = ReadBuffer::default();
         loop {
             let length = match self.read(transport, &mut read_buffer).await {
-                Ok(0) => return LinkEnd::Closed,
-                Ok(length) => length,
-                Err(error) => return LinkEnd::Broken(error.to_string()),
+                Ok(None) => return LinkEnd::Closed,
+                Ok(Some(length)) => length,
+                Err(error) => return self.failed(&error),
             };
             self.reads.one();
-            self.shared.counters.net_in_bytes.add(length);
+            self.shared.counters.net_in_bytes.add(transport.take_arrived(length));
+            while let Some(notice) = transport.next_notice() {
+                let event = NetworkEvent::Keys { link: self.link, notice };
+                // Fails only when the driver has ended.
+                let _ = self.events.send(event).await;
+            }
             if let Err(breach) = self.process(&mut read_buffer).await {
                 self.shared.counters.net_breaches.one();
                 tracing::warn!(%breach, "the peer broke the protocol");
@@ -182,24 +185,39 @@ impl Reader {
         }
     }
 
-    /// Waits for bytes, reads them and returns their number.
+    /// The end of a link that broke, or that the other end broke.
+    fn failed(&self, error: &io::Error) -> LinkEnd {
+        let Some(error) = transport::auth_error(error) else {
+            return LinkEnd::Broken(error.to_string());
+        };
+        tracing::warn!(%error, "the link is closed");
+        LinkEnd::Auth(error.clone())
+    }
+
+    /// Waits for bytes, reads them and returns their number; `None` at the end. 0 if only a part of
+    /// a record has arrived.
     async fn read(
         &mut self,
         transport: &mut ReadHalf,
         read_buffer: &mut ReadBuffer,
-    ) -> io::Result<usize> {
+    ) -> io::Result<Option<usize>> {
         while read_buffer.missing().is_some() {
             transport.readable().await?;
             let recv = |buffers: &mut [IoSliceMut<'_>]| transport.try_read_vectored(buffers);
             match read_buffer.read_chunk(&self.shared.plane, self.link, clock::now, recv) {
-                Ok(ChunkRead::Part(length)) => return Ok(length),
+                Ok(ChunkRead::Part(0)) => return Ok(None),
+                Ok(ChunkRead::Part(length)) => return Ok(Some(length)),
                 Ok(ChunkRead::Complete(length)) => {
                     self.shared.counters.net_in_frames.one();
                     self.read_size = READ_BYTES_AFTER_CHUNK;
-                    return Ok(length);
+                    return Ok(Some(length));
                 }
                 Ok(ChunkRead::Ordinary) => break,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if transport.has_arrived() {
+                        return Ok(Some(0));
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -209,10 +227,12 @@ impl Reader {
             buffer.reserve(self.read_size);
         }
         let room = self.read_size.min(buffer.capacity() - buffer.len());
-        let length = transport.read_buf(&mut buffer.limit(room)).await?;
+        let Some(length) = transport.read_buf(&mut buffer.limit(room)).await? else {
+            return Ok(None);
+        };
         self.read_size =
             if length == room { (2 * self.read_size).min(READ_BYTES_MAX) } else { READ_BYTES_MIN };
-        Ok(length)
+        Ok(Some(length))
     }
 
     /// Handles all complete frames.

@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
-use crate::forward::outbound::{Batch, DirectWrite, Outbound};
+use crate::forward::outbound::{Batch, DirectWrite, DirectlyWritten, Outbound};
 use crate::name::LinkId;
 use crate::net::clock;
 use crate::net::counters::Counters;
@@ -62,10 +62,10 @@ pub(in crate::net) async fn run(
         if allowed > 0 {
             let bytes_max = WRITE_BYTES_MAX.min(allowed);
             poll_fn(|cx| outbound.poll_take(cx, bytes_max, &mut batch)).await;
-            if batch.bytes == 0 {
+            if batch.bytes == 0 && !batch.pending {
                 break Shutdown::Write;
             }
-            if batch.bytes < bytes_max {
+            if 0 < batch.bytes && batch.bytes < bytes_max {
                 // Other tasks that have something to send queue it first.
                 yield_now().await;
                 outbound.try_take(bytes_max, &mut batch);
@@ -76,7 +76,7 @@ pub(in crate::net) async fn run(
             if timeout(writer.bound.pause(), urgent).await.is_err() {
                 continue;
             }
-            if batch.bytes == 0 {
+            if batch.bytes == 0 && !batch.pending {
                 break Shutdown::Write;
             }
         }
@@ -152,15 +152,24 @@ impl Writer {
             let count = batch.slices(&mut slices, allowed);
             self.counters.net_out_writes.one();
             let (written, waited) = self.transport.write_vectored(&slices[..count]).await?;
-            self.allowance.spend(written);
-            self.counters.net_out_bytes.add(written);
-            batch.advance(written);
+            self.sent(written.sent);
+            batch.advance(written.accepted);
             if waited && clock::now().duration_since(self.asked_at) >= ASK_AGAIN_AFTER {
                 // The path may have become slow.
                 self.allowance.grant(0);
             }
         }
+        while self.transport.is_pending() {
+            self.counters.net_out_writes.one();
+            let sent = self.transport.flush().await?;
+            self.sent(sent);
+        }
         Ok(())
+    }
+
+    fn sent(&self, bytes: usize) {
+        self.allowance.spend(bytes);
+        self.counters.net_out_bytes.add(bytes);
     }
 }
 
@@ -193,15 +202,15 @@ impl DirectWrite for DirectWriter {
         self.allowance.bytes()
     }
 
-    fn write(&self, batch: &Batch) -> usize {
+    fn write(&self, batch: &Batch) -> DirectlyWritten {
         let mut slices = [IoSlice::new(&[]); BUFFERS_MAX];
         let count = batch.slices(&mut slices, usize::MAX);
         self.counters.net_out_writes.one();
         self.counters.net_out_frames.add(batch.frames);
         // The link's writer handles what the transport does not accept, for whatever reason.
-        let written = self.transport.try_write_vectored(&slices[..count]).unwrap_or(0);
-        self.allowance.spend(written);
-        self.counters.net_out_bytes.add(written);
-        written
+        let written = self.transport.try_write_vectored(&slices[..count]).unwrap_or_default();
+        self.allowance.spend(written.sent);
+        self.counters.net_out_bytes.add(written.sent);
+        DirectlyWritten { bytes: written.accepted, pending: self.transport.is_pending() }
     }
 }

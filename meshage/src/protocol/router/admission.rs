@@ -284,6 +284,7 @@ impl Router {
         let error = match &end {
             LinkEnd::Breach(what) => DialError::Handshake(what.clone()),
             LinkEnd::Broken(error) => DialError::Broken(error.clone()),
+            LinkEnd::Auth(error) => DialError::Auth(error.clone()),
             LinkEnd::Closed
             | LinkEnd::Silent(_)
             | LinkEnd::PeerLeft
@@ -292,6 +293,7 @@ impl Router {
             | LinkEnd::Replaced
             | LinkEnd::NameInUse => DialError::Broken(end.to_string()),
         };
+        self.count_denied_link(&end);
         self.link_ended(id, error, end, now);
     }
 

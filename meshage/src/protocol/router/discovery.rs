@@ -10,9 +10,7 @@ use crate::name::{Instance, LinkId};
 use crate::protocol::adjacency::DEAD_INTERVAL;
 use crate::protocol::discovery::{Decision, DialCause, LocalState, ReceivedSolicitation};
 use crate::protocol::io::{Address, CloseReason, DialId, Output, Reply, RequestId};
-use crate::protocol::mismatches::Verdict;
 use crate::protocol::timer::Timer;
-use crate::secure::KeyId;
 use crate::wire::solicitation::Solicitation;
 
 /// The longest wait before a solicitation after a name conflict: so soon after its name is free, a
@@ -123,6 +121,17 @@ impl Router {
             return;
         }
         self.counters.network_changes += 1;
+        self.restart_backoffs(now);
+    }
+
+    /// The keys of this node were changed: nodes that it could not link to are tried again soon.
+    pub(super) fn keys_changed(&mut self, now: Instant) {
+        if !self.closed {
+            self.restart_backoffs(now);
+        }
+    }
+
+    fn restart_backoffs(&mut self, now: Instant) {
         if self.wanted() > 0 {
             self.backoff.reset_solicitations();
             let wait = self.backoff.next_solicitation_wait(&mut self.rng);
@@ -176,20 +185,6 @@ impl Router {
             wanted,
         };
         self.outputs.push_back(Output::Solicit(solicitation));
-    }
-
-    /// A node at an address has none of this node's keys: reports it to the application, once in a
-    /// while.
-    pub(super) fn key_mismatch(&mut self, address: SocketAddr, heard: Vec<KeyId>, now: Instant) {
-        if self.closed {
-            return;
-        }
-        self.counters.key_mismatches += 1;
-        match self.mismatches.record(address, now) {
-            Verdict::Report => self.event(Event::KeyMismatch { address, heard }),
-            Verdict::Known => {}
-            Verdict::TooMany => self.counters.key_mismatches_limited += 1,
-        }
     }
 
     /// Processes a solicitation or beacon.

@@ -8,6 +8,7 @@
 //!  admission      a connection becomes a link, or is refused; a link ends
 //!  exchange       the two ends of a new link synchronise their databases
 //!  announcements  announcements are originated, installed and flooded
+//!  denials        nodes that lack a key or a right are counted and reported
 //!  names          one name, one holder
 //!  discovery      solicitations, beacons, response dials, seeds, dials
 //!  routing        the routes are computed and installed; changes are reported
@@ -15,6 +16,7 @@
 
 mod admission;
 mod announcements;
+mod denials;
 mod discovery;
 mod exchange;
 mod names;
@@ -27,6 +29,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 
+use self::denials::KeyMismatches;
 use super::adjacency::{KEEP_ALIVE_INTERVAL, Links};
 use super::announce::OwnAnnouncement;
 use super::backoff::Backoff;
@@ -35,7 +38,6 @@ use super::counters::Counters;
 use super::discovery::Discovery;
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
 use super::lsdb::Lsdb;
-use super::mismatches::Mismatches;
 use super::seeds::Seeds;
 use super::spf::SpfThrottle;
 use super::timer::{Timer, Timers};
@@ -123,7 +125,8 @@ pub struct Router {
     conflicting_names: Vec<NodeName>,
     /// The first bridge that was refused for lack of room while there was no route to its dialler.
     bridge_refused: Option<(Instance, Instant)>,
-    mismatches: Mismatches,
+    /// When a lack of keys was reported last, by address.
+    key_mismatches: KeyMismatches,
     counters: Counters,
     started: Instant,
     closed: bool,
@@ -156,7 +159,7 @@ impl Router {
             conflicts_reported: BTreeMap::new(),
             conflicting_names: Vec::new(),
             bridge_refused: None,
-            mismatches: Mismatches::default(),
+            key_mismatches: KeyMismatches::default(),
             counters: Counters::default(),
             closed: false,
             config,
@@ -182,12 +185,12 @@ impl Router {
             Input::Solicited { from, solicitation } => {
                 self.receive_solicitation(from, solicitation, now)
             }
-            Input::KeyMismatch { address, heard } => self.key_mismatch(address, heard, now),
             Input::SolicitationUnsent { beacon, reason } => {
                 self.solicitation_unsent(beacon, reason, now)
             }
             Input::NetworkChanged => self.network_changed(now),
             Input::DialFailed { dial, error } => self.dial_failed(dial, error, now),
+            Input::Denied { from, dialled, error } => self.denied(from, dialled, &error, now),
             Input::Command(command) => self.execute(command, now),
         }
     }
@@ -374,7 +377,7 @@ impl Router {
                     self.originate(now);
                 }
             }
-            Command::KeysChanged => self.network_changed(now),
+            Command::KeysChanged => self.keys_changed(now),
             Command::Revoke(_) => {}
             Command::Close => self.close(),
         }

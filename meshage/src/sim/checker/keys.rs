@@ -83,9 +83,8 @@ impl Sim {
         let (Some(ring), Some(incarnation)) = (&host.ring, &host.incarnation) else {
             return;
         };
-        let since = host.keys_changed_at.max(host.continued_at);
-        // The timer of the link runs at this time.
-        if self.now <= since + REMOVED_KEY_LASTS {
+        let changed_at = host.keys_changed_at.max(host.continued_at);
+        if self.now <= changed_at + REMOVED_KEY_LASTS {
             return;
         }
         for (link, sim_link) in &incarnation.links {
@@ -93,9 +92,11 @@ impl Sim {
             let (State::Link { .. }, Some(sealed)) = (&end.state, &end.sealed) else {
                 continue;
             };
+            // A handshake that began before the change goes on under the keys from before.
+            let since = changed_at.max(sealed.made_at);
             for id in [sealed.sealer.key_id(), sealed.opener.key_id()] {
                 assert!(
-                    ring.get(id).is_some(),
+                    ring.get(id).is_some() || self.now <= since + REMOVED_KEY_LASTS,
                     "invariant S19: {} has {link} under the key {id}, removed {:?} ago",
                     host.spec.name,
                     self.now - since
@@ -132,7 +133,9 @@ impl Sim {
             return;
         }
         self.counters.searched += 1;
-        for bytes in plain.iter().flat_map(|buffer| buffer.chunks_exact(SEARCHED_BYTES)).take(SEARCHED_MAX) {
+        for bytes in
+            plain.iter().flat_map(|buffer| buffer.chunks_exact(SEARCHED_BYTES)).take(SEARCHED_MAX)
+        {
             let found = sealed.windows(SEARCHED_BYTES).any(|part| part == bytes);
             assert!(!found, "invariant S20: {bytes:02x?} can be read on the wire");
         }
@@ -154,7 +157,10 @@ fn components<T: Ord>(sets: &[BTreeSet<T>]) -> Vec<usize> {
             let connected = (set.is_empty() && other.is_empty()) || !set.is_disjoint(other);
             let (from, to) = (numbers[index], numbers[earlier]);
             if connected && from != to {
-                numbers.iter_mut().filter(|number| **number == from).for_each(|number| *number = to);
+                numbers
+                    .iter_mut()
+                    .filter(|number| **number == from)
+                    .for_each(|number| *number = to);
             }
         }
     }
@@ -168,7 +174,8 @@ mod tests {
     #[test]
     fn sets_that_are_connected_by_others_are_one_component() {
         let sets = [vec![1], vec![2], vec![], vec![3], vec![1, 2], vec![]];
-        let sets: Vec<BTreeSet<u8>> = sets.into_iter().map(|set| set.into_iter().collect()).collect();
+        let sets: Vec<BTreeSet<u8>> =
+            sets.into_iter().map(|set| set.into_iter().collect()).collect();
         let numbers = components(&sets);
         assert!(numbers[0] == numbers[1] && numbers[1] == numbers[4]);
         assert_eq!(numbers[2], numbers[5]);
