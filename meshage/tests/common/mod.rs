@@ -6,13 +6,25 @@ use std::future::Future;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use meshage::{Config, ConfigBuilder, Event, Events, Node, NodeName, WaitCondition};
+use meshage::{Config, ConfigBuilder, Event, Events, Key, Node, NodeName, WaitCondition};
 
 /// The time limit of a wait for something that is certain to happen.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// A configuration isolated from other tests: no solicitations, any free port of the loopback.
+/// The variable that makes the nodes of these tests a closed mesh.
+pub const CLOSED: &str = "MESHAGE_TEST_CLOSED";
+
+/// A configuration isolated from other tests: no solicitations, any free port of the loopback. With
+/// the variable [`CLOSED`], it has a key.
 pub fn quiet(name: &str) -> ConfigBuilder {
+    match std::env::var_os(CLOSED) {
+        Some(_) => open(name).key(Key::from_bytes(&[1; 32])),
+        None => open(name),
+    }
+}
+
+/// As [`quiet`], but never with a key.
+pub fn open(name: &str) -> ConfigBuilder {
     Config::builder(name).bind("127.0.0.1").port(0)
 }
 
