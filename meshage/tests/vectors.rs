@@ -3,14 +3,19 @@
 //! `cargo xtask fix` regenerates them.
 
 use std::fmt::Write as _;
+use std::io::IoSlice;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use meshage::error::RefuseReason;
 use meshage::name::{Claim, Instance, Namespace, NodeName, Sequence};
 use meshage::secure::datagram::{self, ReplayWindow};
-use meshage::secure::{Key, KeyRing, UnixMillis};
+use meshage::secure::handshake::{Context, StaticKey};
+use meshage::secure::identity::Identity;
+use meshage::secure::seal::{LENGTH_BYTES, Opened};
+use meshage::secure::{Cipher, Handshake, Key, KeyRing, Sealer, Secured, UnixMillis};
 use meshage::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
 use meshage::wire::control::{Announcement, ControlFrame, FormerHolder};
 use meshage::wire::data::{
@@ -75,7 +80,129 @@ fn vectors() -> String {
     }
     vector(&mut text, "acknowledgements", &acks(), &bytes(&acks().encode()));
     vector(&mut text, "keep-alive", &"no payload", &bytes(&WireFrame::keep_alive()));
+    let sealed = Sealed::new();
+    for (title, value, bytes) in &sealed.messages {
+        vector(&mut text, title, value, bytes);
+    }
     text
+}
+
+/// What two nodes send each other over a sealed link, with fixed random bytes.
+struct Sealed {
+    messages: Vec<(&'static str, String, Vec<u8>)>,
+    dialler: Secured,
+    listener: Secured,
+}
+
+/// The keys of both nodes: the first is primary.
+fn ring() -> KeyRing {
+    KeyRing::new([1, 2].map(|number| Key::from_bytes(&[number; 32]))).expect("two keys")
+}
+
+/// The context of a node, and its random bytes: each is the number before plus one.
+fn context(seed: u8) -> (Arc<Context>, impl FnMut(&mut [u8])) {
+    let mut next = seed;
+    let mut random = move |bytes: &mut [u8]| {
+        for byte in bytes {
+            *byte = next;
+            next = next.wrapping_add(1);
+        }
+    };
+    let context = Context {
+        ring: ring(),
+        policy: Arc::default(),
+        cipher: Cipher::AesGcm,
+        identity: Arc::new(Identity::from_seed(&[seed; 32])),
+        ticket: None,
+        static_key: Arc::new(StaticKey::new(&mut random)),
+    };
+    (Arc::new(context), random)
+}
+
+impl Sealed {
+    fn new() -> Self {
+        let ((dialling, mut dialler_random), (listening, mut listener_random)) =
+            (context(100), context(200));
+        let other = Hello { name: name("b"), instance: Instance(2), ..hello() };
+        let mut dialler = Handshake::dial(dialling, hello(), &mut dialler_random);
+        let mut listener = Handshake::listen(listening, other);
+        let titles = [
+            ("dial preface", "two keys; random bytes 100, 101, …"),
+            ("answer preface", "random bytes 200, 201, …"),
+            ("first Noise message and its proof", "no payload"),
+            ("second Noise message", "no payload"),
+            ("third Noise message and first record of the dialler", "hello of ada"),
+            ("first record of the listener", "hello of b"),
+        ];
+        let (mut messages, mut ends) = (Vec::new(), (None, None));
+        for (at, (title, value)) in titles.into_iter().enumerate() {
+            let (from, to, random): (_, _, &mut dyn FnMut(&mut [u8])) = if at % 2 == 0 {
+                (&mut dialler, &mut listener, &mut listener_random)
+            } else {
+                (&mut listener, &mut dialler, &mut dialler_random)
+            };
+            let output = from.take_output();
+            let mut rest = &output[..];
+            while !rest.is_empty() {
+                let (bytes, later) = rest.split_at(to.wanted());
+                rest = later;
+                if let Some(secured) = to.receive(bytes, UnixMillis(0), random).expect("valid") {
+                    let end = if at % 2 == 0 { &mut ends.1 } else { &mut ends.0 };
+                    *end = Some(secured);
+                }
+            }
+            messages.push((title, value.to_owned(), output));
+        }
+        let (Some(dialler), Some(listener)) = ends else { panic!("incomplete") };
+        let mut sealed = Self { messages, dialler, listener };
+        sealed.seal("record of frames", "frames: one keep-alive", |sealer, output| {
+            let frame = bytes(&WireFrame::keep_alive());
+            sealer.seal_frames(&[IoSlice::new(&frame)], 1, output);
+        });
+        sealed.seal("record ring", "both keys", |sealer, output| {
+            sealer.seal_ring(&ring(), output);
+        });
+        let second = ring().keys()[1].clone();
+        sealed.seal("record switch", "to the second key", |sealer, output| {
+            sealer.switch(&second, output);
+        });
+        sealed.seal("record rekey", "under the second key", Sealer::rekey);
+        sealed.seal("record refuse", "KeyRemoved, under the new key", |sealer, output| {
+            sealer.seal_refusal(meshage::Refusal::KeyRemoved, output);
+        });
+        sealed
+    }
+
+    fn seal(
+        &mut self,
+        title: &'static str,
+        value: &str,
+        seal: impl FnOnce(&mut Sealer, &mut Vec<u8>),
+    ) {
+        let mut output = Vec::new();
+        seal(&mut self.dialler.sealer, &mut output);
+        self.messages.push((title, value.to_owned(), output));
+    }
+}
+
+#[test]
+fn the_sealed_vectors_open_to_what_they_show() {
+    let Sealed { messages, dialler, mut listener } = Sealed::new();
+    assert_eq!(listener.peer.hello, hello());
+    assert_eq!(dialler.peer.hello.name, name("b"));
+    let ids = ring().ids();
+    let keep_alive = bytes(&WireFrame::keep_alive());
+    for ((title, _, bytes), expected) in messages[6..].iter().zip([
+        Opened::Frames(LENGTH_BYTES..LENGTH_BYTES + keep_alive.len()),
+        Opened::Ring(ids.clone()),
+        Opened::Switched(ids[1]),
+        Opened::Rekeyed,
+        Opened::Refused(meshage::Refusal::KeyRemoved),
+    ]) {
+        let mut record = bytes.clone();
+        let opened = listener.opener.open(&mut record, &ring()).expect("authentic");
+        assert_eq!(opened, Some((expected, bytes.len())), "{title}");
+    }
 }
 
 fn vector(text: &mut String, title: &str, value: &dyn std::fmt::Debug, bytes: &[u8]) {

@@ -14,6 +14,8 @@
 
 mod opening;
 mod sealing;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Shutdown, SocketAddr};
@@ -311,7 +313,7 @@ impl WriteHalf {
             Some(sealing) => lock(sealing).write(buffers, |bytes| send(stream, bytes)),
             None => {
                 let sent = socket::send_vectored(stream, buffers)?;
-                Ok(Written { accepted: sent, sent })
+                Ok(Written { accepted: sent, sent, pending: false })
             }
         }
     }

@@ -211,6 +211,6 @@ impl DirectWrite for DirectWriter {
         let written = self.transport.try_write_vectored(&slices[..count]).unwrap_or_default();
         self.allowance.spend(written.sent);
         self.counters.net_out_bytes.add(written.sent);
-        DirectlyWritten { bytes: written.accepted, pending: self.transport.is_pending() }
+        DirectlyWritten { bytes: written.accepted, pending: written.pending }
     }
 }

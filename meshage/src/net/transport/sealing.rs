@@ -22,6 +22,8 @@ pub(in crate::net) struct Written {
     pub(in crate::net) accepted: usize,
     /// The bytes that the socket took.
     pub(in crate::net) sent: usize,
+    /// Whether bytes wait that count as written and were not sent.
+    pub(in crate::net) pending: bool,
 }
 
 /// Seals and sends.
@@ -50,12 +52,13 @@ impl Sealing {
         buffers: &[IoSlice<'_>],
         mut send: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<Written> {
-        let mut written = Written { accepted: 0, sent: self.flush(&mut send)? };
+        let mut written = Written { sent: self.flush(&mut send)?, ..Written::default() };
         if !self.is_pending() {
             written.accepted = self.sealer.seal_frames(buffers, usize::MAX, &mut self.records);
             // If the socket is broken, the next call detects it.
             written.sent += self.flush(&mut send).unwrap_or(0);
         }
+        written.pending = self.is_pending();
         Ok(written)
     }
 
