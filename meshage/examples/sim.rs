@@ -16,7 +16,7 @@ use meshage::sim::{Campaign, DEGREE, Keys, SimOptions, Target, measure, run_many
 
 const USAGE: &str = "\
 usage: sim [--seeds COUNT | --seed SEED] [--nodes N | --nodes LEAST..MOST] [--degree D] [--chaos]
-           [--closed | --mixed] [--first SEED] [--threads N] [--trace]
+           [--closed | --mixed] [--liars] [--first SEED] [--threads N] [--trace]
        sim --targets [--nodes N] [--seed SEED]
 
   --seeds COUNT   run this many seeds and print a summary line
@@ -27,6 +27,7 @@ usage: sim [--seeds COUNT | --seed SEED] [--nodes N | --nodes LEAST..MOST] [--de
                   slow or partitioned
   --closed        all nodes have a key, which is rotated (with --chaos among the faults, too)
   --mixed         some nodes are open, and others have one of two keys, or both
+  --liars         let some nodes forge frames in the names of others
   --first SEED    the first of many seeds (default 1)
   --threads N     how many simulations run in parallel (default: one per core)
   --trace         print every event of one run
@@ -40,6 +41,7 @@ struct Arguments {
     degree: Option<u32>,
     chaos: bool,
     keys: Keys,
+    liars: bool,
     threads: usize,
     trace: bool,
     targets: bool,
@@ -72,6 +74,7 @@ fn arguments() -> Result<Arguments, String> {
         degree: None,
         chaos: false,
         keys: Keys::Open,
+        liars: false,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         trace: false,
         targets: false,
@@ -87,6 +90,7 @@ fn arguments() -> Result<Arguments, String> {
             "--chaos" => arguments.chaos = true,
             "--closed" => arguments.keys = Keys::Closed,
             "--mixed" => arguments.keys = Keys::Mixed,
+            "--liars" => arguments.liars = true,
             "--threads" => arguments.threads = number(&flag, flags.next())?,
             "--trace" => arguments.trace = true,
             "--targets" => arguments.targets = true,
@@ -116,6 +120,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
         degree: arguments.degree.unwrap_or(DEGREE),
         chaos: arguments.chaos,
         keys: arguments.keys,
+        liars: arguments.liars,
         trace: arguments.trace,
     };
     match run_one(options) {
@@ -137,6 +142,7 @@ fn many(arguments: &Arguments) -> ExitCode {
         degree: arguments.degree,
         chaos: arguments.chaos,
         keys: arguments.keys,
+        liars: arguments.liars,
         threads: arguments.threads,
     };
     let start = Instant::now();

@@ -7,13 +7,15 @@
 //! each other while the topology does not change.
 
 mod graph;
+mod reverse;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use foldhash::{HashMap, HashMapExt as _};
 
 use self::graph::{Graph, NONE, neighbors, tree};
+use self::reverse::{Parts, ShortestPaths};
 use crate::name::{Claim, Instance, LinkId, NodeName};
 use crate::topology::Mesh;
 
@@ -79,6 +81,9 @@ pub struct RouteTable {
     by_name: HashMap<NodeName, u32>,
     by_instance: HashMap<Instance, u32>,
     trees: Mutex<BTreeMap<u32, Arc<[Branch]>>>,
+    /// Computed when they are first needed, as are the shortest paths.
+    parts: OnceLock<Parts>,
+    shortest_paths: OnceLock<ShortestPaths>,
 }
 
 impl RouteTable {
@@ -139,6 +144,8 @@ impl RouteTable {
             by_name: HashMap::with_capacity(order.len()),
             by_instance: HashMap::with_capacity(order.len()),
             trees: Mutex::default(),
+            parts: OnceLock::new(),
+            shortest_paths: OnceLock::new(),
         };
         table.starts.push(0);
         for (new, &old) in order.iter().enumerate() {

@@ -30,7 +30,8 @@ fn campaign_with(
     nodes: std::ops::RangeInclusive<usize>,
     chaos: bool,
 ) {
-    let campaign = Campaign { seeds, nodes, degree: None, chaos, keys, threads: threads() };
+    let campaign =
+        Campaign { seeds, nodes, degree: None, chaos, liars: false, keys, threads: threads() };
     let result = run_many(&campaign, |_| ());
     println!("{result}");
     let violations: Vec<String> = result.violations.iter().map(ToString::to_string).collect();
@@ -127,6 +128,23 @@ fn a_node_that_keeps_a_removed_key_loses_its_links_within_two_seconds() {
     sim.check_links_are_under(&[new.id()]);
     let known = sim.run_until(SECOND, |sim| sim.known_nodes(hosts[0]) == 2);
     assert!(known.is_some(), "the others notice");
+}
+
+#[test]
+fn forty_runs_with_lying_nodes_keep_every_invariant_and_deliver_again_afterwards() {
+    let campaign = Campaign {
+        seeds: 1..41,
+        nodes: 3..=12,
+        degree: None,
+        chaos: true,
+        liars: true,
+        keys: Keys::Open,
+        threads: threads(),
+    };
+    let result = run_many(&campaign, |_| ());
+    println!("{result}");
+    let violations: Vec<String> = result.violations.iter().map(ToString::to_string).collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]

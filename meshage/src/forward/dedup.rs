@@ -7,6 +7,10 @@
 //!   … delivered ─┴─ delivered or skipped ──► next    only `next` is accepted, nothing beyond it
 //!   └──── window of the last 4,096 ────┘
 //! ```
+//!
+//! A frame that another node forged in the name of a source may have moved `next` beyond everything
+//! that the source has sent. The source detects it by the next acknowledgement, and the receiver
+//! then goes back ([`SourceState::restart`]).
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -38,14 +42,39 @@ pub enum Arrival {
     Duplicate,
     /// Its source has given it up, or it is older than the window: it will never be delivered.
     Stale,
+    /// Another message was delivered with its number: one of the two is forged. Neither this one nor
+    /// that one may be reported as delivered.
+    Conflict,
+}
+
+/// Stands for a number with which no message was delivered.
+const NOT_DELIVERED: u32 = 0;
+
+/// A part of a message's id, by which a message that arrives again is told from another one with the
+/// same number.
+fn fingerprint(id: u64) -> u32 {
+    id as u32 | 1 << 31
 }
 
 /// The deliveries in one channel of one source.
 #[derive(Debug)]
 struct Window {
     next: u64,
-    /// Whether each of the numbers before `next` was delivered, newest last.
-    delivered: VecDeque<bool>,
+    /// The fingerprint of the message that was delivered with each of the numbers before `next`, or
+    /// [`NOT_DELIVERED`]; newest last.
+    delivered: VecDeque<u32>,
+    before: Before,
+}
+
+/// What is known of the numbers before those in [`Window::delivered`].
+#[derive(Debug)]
+enum Before {
+    /// None of them was received: the first number that arrived was a later one.
+    NotReceived,
+    /// The window left them by one jump: `next` and `delivered` before it.
+    Jump(Box<(u64, VecDeque<u32>)>),
+    /// Nothing.
+    Forgotten,
 }
 
 impl Window {
@@ -53,28 +82,50 @@ impl Window {
     /// of a broadcast is that of all its recipients. A newcomer may thus expect too much. It
     /// refuses the broadcast as early, and the source resends it with a floor for this recipient.)
     fn new(sequence: MessageSequence) -> Self {
-        Self { next: sequence.floor, delivered: VecDeque::new() }
+        Self { next: sequence.floor, delivered: VecDeque::new(), before: Before::NotReceived }
     }
 
-    fn step(&mut self, delivered: bool) {
+    fn step(&mut self, delivered: u32) {
         self.next += 1;
         self.delivered.push_back(delivered);
         if self.delivered.len() as u64 > DEDUP_WINDOW {
             self.delivered.pop_front();
+            self.before = Before::Forgotten;
         }
     }
 
     fn skip_to(&mut self, floor: u64) {
         if floor.saturating_sub(self.next) > DEDUP_WINDOW {
-            self.delivered.clear();
+            let delivered = std::mem::take(&mut self.delivered);
+            self.before = Before::Jump(Box::new((self.next, delivered)));
             self.next = floor;
         }
         while self.next < floor {
-            self.step(false);
+            self.step(NOT_DELIVERED);
         }
     }
 
-    fn arrival(&mut self, sequence: MessageSequence) -> Arrival {
+    /// Goes back to just behind the last number below `limit` that was delivered. No number below
+    /// `limit` that may have been delivered is accepted again. Returns `false` if none was received.
+    fn go_back(&mut self, limit: u64) -> bool {
+        while self.next > limit && self.delivered.pop_back().is_some() {
+            self.next -= 1;
+        }
+        if self.next > limit {
+            match std::mem::replace(&mut self.before, Before::Forgotten) {
+                Before::NotReceived => return false,
+                Before::Jump(before) if before.0 <= limit => (self.next, self.delivered) = *before,
+                Before::Jump(_) | Before::Forgotten => self.next = limit,
+            }
+        }
+        while self.delivered.back() == Some(&NOT_DELIVERED) {
+            self.delivered.pop_back();
+            self.next -= 1;
+        }
+        true
+    }
+
+    fn arrival(&mut self, sequence: MessageSequence, id: u64) -> Arrival {
         self.skip_to(sequence.floor);
         if sequence.number == self.next {
             return Arrival::Next;
@@ -85,8 +136,9 @@ impl Window {
         let back = self.next - sequence.number;
         let position = (self.delivered.len() as u64).checked_sub(back);
         match position.and_then(|position| self.delivered.get(position as usize)) {
-            Some(true) => Arrival::Duplicate,
-            Some(false) | None => Arrival::Stale,
+            Some(&NOT_DELIVERED) | None => Arrival::Stale,
+            Some(&delivered) if delivered == fingerprint(id) => Arrival::Duplicate,
+            Some(_) => Arrival::Conflict,
         }
     }
 }
@@ -118,9 +170,10 @@ impl SourceState {
         }
         let behind = refused.first().is_some_and(|refused| id > *refused);
         let window = self.channels[channel.index()].get_or_insert_with(|| Window::new(sequence));
-        let arrival = window.arrival(sequence);
+        let arrival = window.arrival(sequence, id);
         let arrival = if behind && arrival == Arrival::Next { Arrival::Early } else { arrival };
-        if arrival == Arrival::Early {
+        // A stale message is sent again if the channel starts anew; `oldest` shows it otherwise.
+        if matches!(arrival, Arrival::Early | Arrival::Stale) {
             self.refused(channel, id);
         }
         arrival
@@ -130,7 +183,7 @@ impl SourceState {
     pub fn delivered(&mut self, channel: Channel, id: u64) {
         self.refused[usize::from(channel.large)].remove(&id);
         if let Some(window) = &mut self.channels[channel.index()] {
-            window.step(true);
+            window.step(fingerprint(id));
         }
     }
 
@@ -141,6 +194,23 @@ impl SourceState {
         if refused.len() > REFUSED_MAX {
             refused.pop_last();
         }
+    }
+
+    /// Starts a channel anew, because nothing of its source from number `limit` on was delivered
+    /// here, whatever the numbers say: unless the
+    /// next number is not the `claimed` one any more. Returns whether it did.
+    ///
+    /// A receiver that has only ever seen numbers beyond the limit forgets the channel, as if
+    /// nothing had been received in it.
+    pub fn restart(&mut self, channel: Channel, claimed: u64, limit: u64) -> bool {
+        let window = &mut self.channels[channel.index()];
+        let Some(known) = window.as_mut().filter(|it| it.next == claimed && limit < claimed) else {
+            return false;
+        };
+        if !known.go_back(limit) {
+            *window = None;
+        }
+        true
     }
 
     /// The next sequence number of a channel; 0 if nothing was received in it.
@@ -169,6 +239,18 @@ impl Dedup {
     /// The next sequence number of a source's channel; 0 if nothing was received in it.
     pub fn next(&self, source: Instance, channel: Channel) -> u64 {
         self.sources.get(&source).map_or(0, |source| source.next(channel))
+    }
+
+    /// As [`SourceState::restart`], for a source that may be unknown.
+    pub fn restart(
+        &mut self,
+        source: Instance,
+        channel: Channel,
+        claimed: u64,
+        limit: u64,
+    ) -> bool {
+        let source = self.sources.get_mut(&source);
+        source.is_some_and(|source| source.restart(channel, claimed, limit))
     }
 
     /// How many sources are remembered.

@@ -30,6 +30,7 @@ pub mod plan;
 pub mod plane;
 pub mod read_buffer;
 pub mod reassembly;
+pub mod reverse_path;
 pub mod transit;
 
 #[cfg(test)]

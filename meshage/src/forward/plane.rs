@@ -70,6 +70,8 @@ struct AtomicCounters {
     relayed: AtomicU64,
     refused_in_transit: AtomicU64,
     loops: AtomicU64,
+    data_wrong_path: AtomicU64,
+    acks_wrong_path: AtomicU64,
     acks_relayed: AtomicU64,
     acks_dropped: AtomicU64,
 }
@@ -106,6 +108,8 @@ struct LockedCounters {
     too_large: u64,
     reassembly_expired: u64,
     reassembly_ignored: u64,
+    restarted: u64,
+    conflicts: u64,
 }
 
 /// The data plane of one node. Every method may be called from any thread.
@@ -127,7 +131,7 @@ impl<S: Sink> Plane<S> {
     /// A data plane without routes.
     pub fn new(name: NodeName, instance: Instance, limits: Limits, sink: S) -> Self {
         let routes = Arc::new(RouteTable::alone(&name, instance));
-        let fib = Arc::new(Fib { routes, links: BTreeMap::new() });
+        let fib = Arc::new(Fib::new(routes, BTreeMap::new()));
         let state = State {
             sends: OutstandingSends::new(name.clone(), instance, limits.max_message, fib.clone()),
             dedup: Dedup::default(),
@@ -167,7 +171,7 @@ impl<S: Sink> Plane<S> {
 
     /// Installs a new snapshot. Messages in flight over routes that no longer exist are lost.
     pub fn install(&self, fib: Fib, now: Instant) {
-        let fib = Arc::new(fib);
+        let fib = Arc::new(fib.after(&self.fib.load(), now));
         self.run(|state| {
             self.fib.store(fib.clone());
             state.sends.install(fib, now);
@@ -358,11 +362,18 @@ impl<S: Sink> Plane<S> {
         stats.set("reassembly_bytes_kept", state.reassembly.pool_bytes() as u64);
         stats.set("reassembly_expired", counters.reassembly_expired);
         stats.set("reassembly_chunks_ignored", counters.reassembly_ignored);
+        stats.set("acks_beyond_sent", state.sends.counters.beyond_sent);
+        stats.set("acks_not_recipient", state.sends.counters.not_recipient);
+        stats.set("channel_restarts_requested", state.sends.counters.restarts_requested);
+        stats.set("channel_restarts", counters.restarted);
+        stats.set("messages_conflicting", counters.conflicts);
         drop(state);
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         stats.set("frames_relayed", read(&self.counters.relayed));
         stats.set("frames_refused_in_transit", read(&self.counters.refused_in_transit));
         stats.set("frames_looped", read(&self.counters.loops));
+        stats.set("frames_wrong_path", read(&self.counters.data_wrong_path));
+        stats.set("acks_wrong_path", read(&self.counters.acks_wrong_path));
         stats.set("acks_relayed", read(&self.counters.acks_relayed));
         stats.set("acks_dropped", read(&self.counters.acks_dropped));
     }

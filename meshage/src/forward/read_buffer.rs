@@ -85,7 +85,8 @@ impl ReadBuffer {
             return;
         };
         self.checked = true;
-        let Some(mut in_place) = plane.start_in_place(link, partial.header.clone(), partial.len)
+        let Some(mut in_place) =
+            plane.start_in_place(link, partial.header.clone(), partial.len, now)
         else {
             return;
         };

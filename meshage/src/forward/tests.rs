@@ -1,5 +1,6 @@
 //! A few data planes in memory.
 
+mod forgery;
 mod harness;
 mod in_place;
 mod order;
@@ -252,7 +253,7 @@ fn a_receiver_refuses_a_body_beyond_its_own_limit_and_takes_the_messages_after_i
     let limits = Limits { max_message: 10, receive_buffer: 10 };
     let fib = harness.plane("b").fib();
     let plane = Plane::new(node("b"), instance("b"), limits, Recorder::default());
-    plane.install(Fib { routes: fib.routes.clone(), links: fib.links.clone() }, harness.now.get());
+    plane.install(Fib::new(fib.routes.clone(), fib.links.clone()), harness.now.get());
     harness.planes.insert("b", plane);
     let over = harness.set("a", &["b"], "eleven byte");
     let far_over = harness.send("a", Outgoing::set([node("b")], vec![0; 2 * CHUNK_BYTES]));
@@ -461,13 +462,13 @@ fn a_broadcast_that_a_relay_did_not_forward_is_resent_to_the_recipients_it_misse
     // The relay has no route to any other node yet.
     let relay = harness.plane("b").fib();
     let routes = Arc::new(table("b", &[]));
-    harness.plane("b").install(Fib { routes, links: relay.links.clone() }, harness.now.get());
+    harness.plane("b").install(Fib::new(routes, relay.links.clone()), harness.now.get());
     let sent = harness.send("a", Outgoing::broadcast("hello"));
     let large = harness.send("a", Outgoing::broadcast(vec![7; 1 << 20]));
     harness.run();
     assert!(harness.texts("c").is_empty());
     let routes = relay.routes.clone();
-    harness.plane("b").install(Fib { routes, links: relay.links.clone() }, harness.now.get());
+    harness.plane("b").install(Fib::new(routes, relay.links.clone()), harness.now.get());
     harness.pass(Duration::from_millis(600));
     for sent in [&sent, &large] {
         assert_eq!(harness.outcomes("a", sent), [Outcome::Delivered; 2]);

@@ -260,7 +260,7 @@ impl Links {
     pub(super) fn fib(&self, routes: Arc<RouteTable>) -> Fib {
         let links =
             self.handles.iter().map(|(link, handle)| (*link, handle.outbound.clone())).collect();
-        Fib { routes, links }
+        Fib::new(routes, links)
     }
 
     /// Whether all queues are empty.

@@ -20,6 +20,7 @@ use crate::secure::Key;
 
 use super::application::SendOptions;
 use super::history::SendId;
+use super::liar::Liars;
 use super::network::{HostId, Path};
 use super::node::HostState;
 use super::rng::SimRng;
@@ -248,13 +249,14 @@ impl Chaos {
     }
 
     /// Executes the plan, and then ends every fault.
-    pub(super) fn execute(&mut self, sim: &mut Sim) {
+    pub(super) fn execute(&mut self, sim: &mut Sim, liars: &mut Liars) {
         let end = sim.now() + FAULTS_TIME;
         while let Some(((at, _), action)) = self.actions.pop_first() {
             if at > end {
                 break;
             }
             sim.run_to(at);
+            liars.lie(sim);
             self.apply(sim, action);
         }
         sim.run_to(end);

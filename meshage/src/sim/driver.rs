@@ -26,6 +26,7 @@ use crate::wire::frame::WireFrame;
 
 use super::connection::Side;
 use super::event::SimEvent;
+use super::liar::FORGED_BODY;
 use super::network::HostId;
 use super::node::{DEFERRED_MAX, HostState, SimLink};
 use super::sealed::{Opening, SimDatagram};
@@ -377,7 +378,9 @@ impl Sim {
         for message in incarnation.plane.take(usize::MAX).0 {
             self.trace_hash.event(self.now, b'm', message.instance.0, message.id.0);
             self.trace_hash.line(self.now, || format!("inbox {} {message}", host_id.0));
-            received.push((message.source.clone(), message.instance));
+            if !message.body.starts_with(FORGED_BODY) {
+                received.push((message.source.clone(), message.instance));
+            }
             self.counters.hops.add(message.route.len());
             self.history.record_delivery(
                 &host.spec.name,

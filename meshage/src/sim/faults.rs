@@ -129,6 +129,7 @@ impl Sim {
 
     /// Ends the incarnation of a node and returns the connection ends that it held.
     fn end_incarnation(&mut self, host_id: HostId) -> Vec<(ConnectionId, Side)> {
+        self.check_forgeries(host_id);
         let host = &mut self.hosts[host_id.0];
         if host.state == HostState::Stopped {
             host.state = HostState::Running;

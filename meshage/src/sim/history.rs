@@ -13,6 +13,7 @@ use crate::message::{Message, Report};
 use crate::name::{Instance, MessageId, NodeName};
 use crate::wire::data::CHUNK_BYTES;
 
+use super::liar::{FORGED_BODY, FORGERY_LASTS};
 use super::network::HostId;
 
 /// One send of a simulation: its index in the history.
@@ -77,6 +78,10 @@ pub struct History {
     /// The newest message that a receiver got, broadcasts and sets together.
     newest: HashMap<SizeKey, MessageId>,
     received: u64,
+    /// When frames in the name of a source were forged, the first and the last; about one recipient
+    /// or all.
+    forgeries: HashMap<(Instance, Option<NodeName>), (Duration, Duration)>,
+    forged_deliveries: u64,
 }
 
 /// The body of a send. Each send has its own pattern, so that a byte of another message is
@@ -114,6 +119,37 @@ impl History {
         assert_eq!(previous, None, "invariant S3: a source used a message number twice");
     }
 
+    /// Records that a frame was forged which is about messages from a source to one recipient, or to
+    /// all.
+    pub(super) fn record_forgery(
+        &mut self,
+        source: Instance,
+        recipient: Option<&NodeName>,
+        now: Duration,
+    ) {
+        let times = self.forgeries.entry((source, recipient.cloned())).or_insert((now, now));
+        times.1 = now;
+    }
+
+    /// Whether forged frames may have affected what a source sent to a recipient between two times.
+    pub(super) fn is_affected(
+        &self,
+        source: Instance,
+        recipient: &NodeName,
+        from: Duration,
+        to: Duration,
+    ) -> bool {
+        [Some(recipient.clone()), None].into_iter().any(|recipient| {
+            let times = self.forgeries.get(&(source, recipient));
+            times.is_some_and(|(first, last)| *first <= to && from <= *last + FORGERY_LASTS)
+        })
+    }
+
+    /// The number of forged messages that applications received.
+    pub fn forged_deliveries(&self) -> u64 {
+        self.forged_deliveries
+    }
+
     /// Records the result of a send. `late_from` is the earliest time at which it could be
     /// reported.
     pub(super) fn record_completion(
@@ -147,9 +183,21 @@ impl History {
         now: Duration,
         order_disruptions: u64,
     ) {
+        if message.body.starts_with(FORGED_BODY) {
+            self.forged_deliveries += 1;
+            return;
+        }
         let Some(&send_id) = self.by_message.get(&(message.instance, message.id)) else {
             panic!("invariant S3: {name} received a message that was not sent: {message}");
         };
+        let started = self.sent[send_id.0].started;
+        if self.is_affected(message.instance, name, started, now) {
+            let delivery =
+                Delivery { name: name.clone(), instance, at: now, hops: message.route.len() };
+            self.sent[send_id.0].deliveries.push(delivery);
+            self.received += 1;
+            return;
+        }
         let sent = &mut self.sent[send_id.0];
         assert!(
             message.body.len() == sent.length

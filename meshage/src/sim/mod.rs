@@ -19,6 +19,7 @@
 //! | `sealed` | closed hosts: keys, handshakes, sealed links and datagrams |
 //! | `network`, `connection` | paths and faults; one connection's two pipes |
 //! | `faults` | kill, power off, stop, leave, and recovery |
+//! | `liar` | a node that forges frames in the names of others |
 //! | `history`, `checker` | sends and deliveries; the invariants |
 //! | `chaos`, `run`, `report` | plans from seeds, complete runs, their results |
 //! | `rotation` | an orderly rotation under load, at the end of each run of a closed mesh |
@@ -33,6 +34,7 @@ mod event;
 mod faults;
 mod frames;
 pub mod history;
+mod liar;
 pub mod network;
 mod node;
 mod report;

@@ -109,6 +109,8 @@ pub struct SimCounters {
     /// The number of events that may change the order of messages on a route: new routes were
     /// installed at a node, or a relay refused a copy.
     pub order_disruptions: u64,
+    /// The number of frames that were forged.
+    pub forgeries: u64,
     /// The number of handshakes in which one end turned the other one away.
     pub denials: u64,
     /// The number of times that one direction of a link moved to another key.

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::forward::reverse_path::ROUTES_SETTLED_AFTER;
 use crate::secure::Key;
 
 use super::chaos::{Chaos, closed_key, keys_of_stage};
+use super::liar::Liars;
 use super::network::HostId;
 use super::node::NodeSpec;
 use super::report::Summary;
@@ -31,6 +33,9 @@ const SETTLE_STEP: Duration = Duration::from_millis(10);
 const REST_TIME: Duration = Duration::from_secs(35);
 /// The share of chaotic runs, per thousand, in which nodes find each other by seed addresses only.
 const SEEDED_PERMILLE: u32 = 150;
+/// How many times the liars lie in a mesh at rest, each time after this interval.
+const LIES_AT_REST: u32 = 100;
+const LIE_INTERVAL: Duration = Duration::from_millis(20);
 /// The clocks of two closed hosts differ by less than this: almost as much as they may.
 const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(29);
 /// In meshes of up to this size every application sends a message to every node that joins.
@@ -50,6 +55,8 @@ pub struct SimOptions {
     pub degree: u32,
     /// Whether to inject faults.
     pub chaos: bool,
+    /// Whether some nodes forge frames in the names of others.
+    pub liars: bool,
     /// Which nodes have which keys.
     pub keys: Keys,
     /// Whether to print every event.
@@ -81,7 +88,15 @@ impl Keys {
 impl SimOptions {
     /// A run of `nodes` nodes without faults.
     pub fn new(seed: u64, nodes: usize) -> Self {
-        Self { seed, nodes, degree: DEGREE, chaos: false, keys: Keys::Open, trace: false }
+        Self {
+            seed,
+            nodes,
+            degree: DEGREE,
+            chaos: false,
+            liars: false,
+            keys: Keys::Open,
+            trace: false,
+        }
     }
 }
 
@@ -98,12 +113,13 @@ pub struct InvariantViolation {
 
 impl fmt::Display for InvariantViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SimOptions { seed, nodes, degree, chaos, keys, trace: _ } = self.options;
+        let SimOptions { seed, nodes, degree, chaos, liars, keys, trace: _ } = self.options;
         let chaos = if chaos { " --chaos" } else { "" };
+        let liars = if liars { " --liars" } else { "" };
         write!(
             f,
             "violation at {:.6} s: {}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
-             --degree {degree}{chaos}{} --trace",
+             --degree {degree}{chaos}{liars}{} --trace",
             self.at.as_secs_f64(),
             self.what,
             keys.flag(),
@@ -143,12 +159,16 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
     sim.check_tables(limited.then_some(2 * options.degree as usize));
     let mut faults = 0;
     let mut healed = None;
+    let mut liars = Liars::choose(sim, options.liars, rng.fork(13));
     if options.chaos {
         sim.network().set_loss(rng.within(0..300) as u32);
         let mut chaos = Chaos::plan(sim, rng.fork(11), options.keys == Keys::Closed);
-        chaos.execute(sim);
+        chaos.execute(sim, &mut liars);
         faults = chaos.faults();
         healed = Some(settle(sim, "after the faults"));
+    }
+    if options.liars {
+        lie_at_rest(sim, &mut liars);
     }
     if options.nodes <= REST_NODES {
         sim.run_for(REST_TIME);
@@ -156,7 +176,7 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
         settle(sim, "again");
     }
     sim.check_tables(limited.then_some(2 * options.degree.max(5) as usize));
-    if options.keys == Keys::Closed && options.nodes <= REST_NODES {
+    if options.keys == Keys::Closed && options.nodes <= REST_NODES && !options.liars {
         rotation::rotate(sim, rng.fork(15));
         sim.check_tables(limited.then_some(2 * options.degree.max(5) as usize));
     }
@@ -179,6 +199,19 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
         received: sim.history().received(),
         events: sim.trace_hash().events(),
         digest: sim.trace_hash().digest(),
+    }
+}
+
+/// Lets the liars lie while routes change, and once they have been at rest for so long that a frame
+/// must arrive over the expected link. Applications send meanwhile.
+fn lie_at_rest(sim: &mut Sim, liars: &mut Liars) {
+    for rest in [Duration::ZERO, ROUTES_SETTLED_AFTER + Duration::from_secs(1)] {
+        sim.run_for(rest);
+        for _ in 0..LIES_AT_REST {
+            sim.run_for(LIE_INTERVAL);
+            liars.lie(sim);
+            liars.send(sim);
+        }
     }
 }
 
@@ -251,6 +284,8 @@ pub struct Campaign {
     pub degree: Option<u32>,
     /// Whether to inject faults.
     pub chaos: bool,
+    /// Whether some nodes forge frames in the names of others.
+    pub liars: bool,
     /// Which nodes have which keys.
     pub keys: Keys,
     /// The number of parallel threads.
@@ -268,6 +303,7 @@ impl Campaign {
             nodes: nodes as usize,
             degree: self.degree.unwrap_or(degree),
             chaos: self.chaos,
+            liars: self.liars,
             keys: self.keys,
             trace: false,
         }

@@ -378,6 +378,6 @@ impl Sim {
             .map(|(&link, sim_link)| (link, sim_link.outbound.clone()))
             .collect();
         self.counters.order_disruptions += 1;
-        incarnation.plane.install(Fib { routes: incarnation.router.routes(), links }, now);
+        incarnation.plane.install(Fib::new(incarnation.router.routes(), links), now);
     }
 }

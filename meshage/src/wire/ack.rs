@@ -58,16 +58,25 @@ pub enum Verdict {
     /// Sent in the opposite direction: the source received no acknowledgement and asks the
     /// recipient for one. The reply is [`Verdict::Delivered`].
     Query,
+    /// Sent in the direction of [`Verdict::Query`]: the recipient expects a message with a number
+    /// that the source has not reached. It must start the channel anew. The reply is the same.
+    Restart {
+        /// The number that the recipient expects, according to its answer. If it expects another
+        /// one by now, it ignores the request.
+        claimed: u64,
+        /// The number from which on it has received nothing of this source.
+        limit: u64,
+    },
 }
 
 /// One acknowledgement on its way back to the source of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(bincode::Encode))]
 pub struct AckEntry {
-    /// The node that the acknowledgement goes to: the source of the message (for a query, the
-    /// recipient).
+    /// The node that the acknowledgement goes to: the source of the message (for a query or a
+    /// restart, the recipient).
     pub to: Instance,
-    /// The recipient that it is about (for a query, the source).
+    /// The recipient that it is about (for a query or a restart, the source).
     pub from: NodeName,
     /// The instance of `from` that sent it; `None` if a relay sent it on behalf of `from`.
     pub by: Option<Instance>,
@@ -112,6 +121,11 @@ impl AckEntry {
             }
             Verdict::Ready => into.push(3),
             Verdict::Query => into.push(4),
+            Verdict::Restart { claimed, limit } => {
+                into.push(5);
+                put_number(into, claimed);
+                put_number(into, limit);
+            }
         }
         into.push(self.hops);
     }
@@ -135,6 +149,10 @@ impl AckEntry {
                 }
                 3 => Verdict::Ready,
                 4 => Verdict::Query,
+                5 => {
+                    let claimed = fields.number()?;
+                    Verdict::Restart { claimed, limit: fields.number()? }
+                }
                 other => return Err(unknown("unknown kind of acknowledgement:", other)),
             },
             hops: fields.byte()?,
@@ -208,6 +226,7 @@ mod tests {
             Verdict::Progress { number: 1, received: 9_999 },
             Verdict::Ready,
             Verdict::Query,
+            Verdict::Restart { claimed: u64::MAX, limit: 7 },
         ];
         for verdict in refused.into_iter().chain(others) {
             for by in [None, Some(Instance(u64::MAX))] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::channel_flow::{
-    ChannelState, Entry, FLOOD_QUERY_AFTER, LOSS_CHECK_INTERVAL, Stage, UNANSWERED_MAX,
+    ChannelState, Entry, FLOOD_QUERY_AFTER, LOSS_CHECK_INTERVAL, Restart, Stage, UNANSWERED_MAX,
 };
 use super::outstanding::{OutstandingSends, earliest};
 use crate::forward::fib::Fib;
@@ -17,17 +17,37 @@ impl<C> OutstandingSends<C> {
     /// Handles an acknowledgement for this node.
     pub(in crate::forward) fn acknowledged(&mut self, ack: &AckEntry, now: Instant) {
         let Some(&flow_index) = self.by_name.get(&ack.from) else {
+            self.acknowledged_by_other(ack);
             return;
         };
         let flow = &mut self.flows[flow_index];
-        if ack.by.is_some() && ack.by != flow.instance {
+        // A relay only refuses.
+        let is_refusal = matches!(ack.verdict, Verdict::Refused { .. });
+        if !(ack.by.is_some() && ack.by == flow.instance || ack.by.is_none() && is_refusal) {
+            self.counters.not_recipient += 1;
             return;
         }
-        let channel = &mut flow.channels[ack.channel.index()];
+        let sent_limit = self.sent_limit(flow_index, ack.channel);
+        let channel = &mut self.flows[flow_index].channels[ack.channel.index()];
         match ack.verdict {
+            Verdict::Delivered { next }
+                if next > channel.restart.map_or(sent_limit, |restart| restart.sent_limit) =>
+            {
+                self.runs_ahead(flow_index, ack.channel, next, now);
+            }
             Verdict::Delivered { next } => {
+                let restart = channel.restart.take();
                 channel.made_progress(now);
+                if restart.is_some_and(|restart| restart.requested == Some(next)) {
+                    self.lose_before(flow_index, ack.channel, next);
+                }
                 self.delivered(flow_index, ack.channel, next, now);
+            }
+            Verdict::Refused { number, .. } | Verdict::Progress { number, .. }
+                if number >= sent_limit || !(ack.channel.broadcast || channel.is_sent(number)) =>
+            {
+                self.counters.beyond_sent += 1;
+                return;
             }
             Verdict::Refused { number, refusal } => {
                 channel.last_contact = now;
@@ -40,26 +60,9 @@ impl<C> OutstandingSends<C> {
                 self.refused(flow_index, ack.channel, number, refusal, now);
             }
             Verdict::Progress { number, received } => {
-                channel.made_progress(now);
-                if let Some(position) = channel.find(number) {
-                    let entry = &channel.entries[position];
-                    let offset = match entry.stage {
-                        Stage::Sent => {
-                            self.sends.get(entry.send).map(|send| send.content.body.len())
-                        }
-                        Stage::Sending => channel
-                            .transmission
-                            .and_then(|transmission| self.transmissions.get(&transmission))
-                            .map(|transmission| transmission.offset),
-                        Stage::Waiting | Stage::Refused(_) | Stage::Done => None,
-                    };
-                    if let Some(offset) = offset {
-                        channel.acknowledge_bytes(
-                            position,
-                            (offset as u64).saturating_sub(received),
-                            now,
-                        );
-                    }
+                if !self.progressed(flow_index, ack.channel, number, received, now) {
+                    self.counters.beyond_sent += 1;
+                    return;
                 }
             }
             Verdict::Ready => {
@@ -67,11 +70,140 @@ impl<C> OutstandingSends<C> {
                     self.flows[flow_index].channels[channel.index()].receiver_ready();
                 }
             }
-            Verdict::Query => {}
+            Verdict::Query | Verdict::Restart { .. } => {}
         }
+        self.request_restart(flow_index, ack.channel, now);
         for channel in Channel::ALL {
             self.resume_channel(flow_index, channel, now);
         }
+    }
+
+    /// Handles an acknowledgement of a node to which nothing is outstanding. It may have received a
+    /// forged message: then it must start the channel anew before this node sends to it.
+    fn acknowledged_by_other(&mut self, ack: &AckEntry) {
+        // The numbers of a new flow begin behind all ids.
+        let limit = match ack.channel.broadcast {
+            true => self.broadcasts[usize::from(ack.channel.large)].next,
+            false => self.next_id + 1,
+        };
+        match (ack.verdict, ack.by) {
+            (Verdict::Delivered { next }, Some(to)) if next > limit => {
+                self.counters.restarts_requested += 1;
+                let verdict = Verdict::Restart { claimed: next, limit };
+                self.push_query(to, ack.channel, verdict);
+            }
+            // A broadcast also reaches nodes that joined after it was sent.
+            _ => self.counters.not_recipient += u64::from(!ack.channel.broadcast),
+        }
+    }
+
+    fn push_query(&mut self, to: Instance, channel: Channel, verdict: Verdict) {
+        let (from, by) = (self.name.clone(), Some(self.instance));
+        self.queries.push(AckEntry { to, from, by, channel, verdict, hops: 0 });
+    }
+
+    /// The first number that was not sent in a channel.
+    fn sent_limit(&self, flow_index: usize, channel: Channel) -> u64 {
+        if channel.broadcast {
+            // A broadcast also reaches nodes to which it was not addressed.
+            self.broadcasts[usize::from(channel.large)].next
+        } else {
+            self.flows[flow_index].channels[channel.index()].sent_limit
+        }
+    }
+
+    /// Handles that some bytes of a large message have arrived. Returns whether it is that long.
+    fn progressed(
+        &mut self,
+        flow_index: usize,
+        channel: Channel,
+        number: u64,
+        received: u64,
+        now: Instant,
+    ) -> bool {
+        let flow = &mut self.flows[flow_index].channels[channel.index()];
+        let Some(position) = flow.find(number) else { return true };
+        let entry = &flow.entries[position];
+        let Some(send) = self.sends.get(entry.send) else { return true };
+        let total = send.content.body.len();
+        if received > total as u64 {
+            return false;
+        }
+        let offset = match entry.stage {
+            Stage::Sent => Some(total),
+            Stage::Sending => flow
+                .transmission
+                .and_then(|transmission| self.transmissions.get(&transmission))
+                .map(|transmission| transmission.offset),
+            Stage::Waiting | Stage::Refused(_) | Stage::Done => None,
+        };
+        flow.made_progress(now);
+        if let Some(offset) = offset {
+            // A copy that was sent before may have arrived up to a later byte.
+            let in_flight = (offset as u64).saturating_sub(received);
+            flow.acknowledge_bytes(position, in_flight, now);
+        }
+        true
+    }
+
+    /// Handles that a recipient expects a number that this node has not reached, because another
+    /// node forged a message of this one. Nothing that the recipient acknowledges is true until it
+    /// has started the channel anew.
+    fn runs_ahead(&mut self, flow_index: usize, channel: Channel, claimed: u64, now: Instant) {
+        let sent_limit = self.sent_limit(flow_index, channel);
+        let flow = &mut self.flows[flow_index].channels[channel.index()];
+        let restart = flow.restart.get_or_insert_with(|| {
+            self.counters.restarts_requested += 1;
+            flow.last_contact = now;
+            Restart { claimed, sent_limit, requested: None }
+        });
+        if restart.claimed != claimed {
+            *restart = Restart { claimed, requested: None, ..*restart };
+        }
+        let due = flow.next_deadline();
+        self.deadline = earliest(self.deadline, due);
+    }
+
+    /// Requests that a recipient starts a channel anew, once it has refused everything that was in
+    /// flight: then it is certain what it has not received.
+    fn request_restart(&mut self, flow_index: usize, channel: Channel, now: Instant) {
+        let flow = &self.flows[flow_index].channels[channel.index()];
+        let waits = flow.restart.is_some_and(|restart| restart.requested.is_none());
+        if waits && flow.unanswered == 0 {
+            self.ask(flow_index, channel, now);
+        }
+    }
+
+    /// Ends the messages below a number, of which the recipient does not know whether it received
+    /// them.
+    fn lose_before(&mut self, flow_index: usize, channel: Channel, next: u64) {
+        for position in 0..self.flows[flow_index].channels[channel.index()].entries.len() {
+            let entry = &self.flows[flow_index].channels[channel.index()].entries[position];
+            if entry.number < next && entry.stage != Stage::Done {
+                self.resolve(flow_index, channel, position, Outcome::Lost);
+            }
+        }
+    }
+
+    /// Asks a recipient for its state, or to start a channel anew.
+    fn ask(&mut self, flow_index: usize, channel: Channel, now: Instant) {
+        let flow = &mut self.flows[flow_index];
+        let channel_flow = &mut flow.channels[channel.index()];
+        channel_flow.last_contact = now;
+        let due = channel_flow.next_deadline();
+        let limit = channel_flow.undelivered_from(self.epoch);
+        let verdict = match &mut channel_flow.restart {
+            Some(restart) => {
+                restart.requested = Some(limit);
+                Verdict::Restart { claimed: restart.claimed, limit }
+            }
+            None => Verdict::Query,
+        };
+        let Some(to) = flow.instance else {
+            return;
+        };
+        self.deadline = earliest(self.deadline, due);
+        self.push_query(to, channel, verdict);
     }
 
     fn delivered(&mut self, flow_index: usize, channel: Channel, next: u64, now: Instant) {
@@ -138,6 +270,10 @@ impl<C> OutstandingSends<C> {
         if !matches!(stage, Stage::Sent | Stage::Sending) {
             return;
         }
+        // The recipient cannot tell whether this message was delivered, because it expects a forged
+        // number. This copy was not, and the next one will be once the channel starts anew.
+        let restarts = flow.restart.is_some() && refusal == Refusal::Stale;
+        let refusal = if restarts { Refusal::Early } else { refusal };
         match refusal {
             Refusal::TooLarge => self.resolve(flow_index, channel, position, Outcome::TooLarge),
             Refusal::Stale => self.resolve(flow_index, channel, position, Outcome::Lost),
@@ -198,7 +334,7 @@ impl<C> OutstandingSends<C> {
             let route = self.fib.routes.route(self.flows[flow_index].name.as_str());
             let same_instance =
                 route.map(|route| route.instance) == self.flows[flow_index].instance;
-            self.flows[flow_index].instance = route.map(|route| route.instance);
+            self.flows[flow_index].set_instance(route.map(|route| route.instance));
             for channel in Channel::ALL {
                 self.reroute(flow_index, channel, route.is_some(), same_instance);
             }
@@ -206,7 +342,7 @@ impl<C> OutstandingSends<C> {
         for flow_index in 0..self.flows.len() {
             let flow = &mut self.flows[flow_index];
             let route = self.fib.routes.route(flow.name.as_str());
-            flow.instance = route.map(|route| route.instance);
+            flow.set_instance(route.map(|route| route.instance));
             if route.is_none()
                 && flow.is_idle()
                 && self.by_name.get(&flow.name) == Some(&flow_index)
@@ -340,24 +476,9 @@ impl<C> OutstandingSends<C> {
 
     /// Queries a receiver that has not answered for too long.
     fn query(&mut self, flow_index: usize, channel: Channel, now: Instant) {
-        let flow = &mut self.flows[flow_index];
-        let channel_flow = &mut flow.channels[channel.index()];
-        if channel_flow.unanswered == 0
-            || now < channel_flow.last_contact + channel_flow.query_after
-        {
-            return;
+        let flow = &mut self.flows[flow_index].channels[channel.index()];
+        if flow.expects_answer() && now >= flow.last_contact + flow.query_after {
+            self.ask(flow_index, channel, now);
         }
-        channel_flow.last_contact = now;
-        let Some(to) = flow.instance else {
-            return;
-        };
-        self.queries.push(AckEntry {
-            to,
-            from: self.name.clone(),
-            by: Some(self.instance),
-            channel,
-            verdict: Verdict::Query,
-            hops: 0,
-        });
     }
 }

@@ -116,6 +116,19 @@ impl Entry {
     }
 }
 
+/// The recipient expects a number that this node has not reached, and must start the channel anew.
+/// Nothing is sent in the channel until it has done so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restart {
+    /// The number that the recipient expects.
+    pub claimed: u64,
+    /// The first number that was not sent when this was detected. A recipient that expects a later
+    /// one has not started anew.
+    pub sent_limit: u64,
+    /// The limit that the recipient was sent last: no message from there on was delivered.
+    pub requested: Option<u64>,
+}
+
 /// The state of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelState {
@@ -135,8 +148,14 @@ pub struct ChannelFlow {
     pub entries: VecDeque<Entry>,
     /// The next sequence number, if the channel counts its own messages (a set channel).
     pub next: u64,
+    /// The first number that was not sent.
+    pub sent_limit: u64,
+    /// No message from this number on has an outcome that allows a delivery.
+    pub settled_limit: u64,
     /// The state of the channel.
     pub state: ChannelState,
+    /// The recipient must start the channel anew.
+    pub restart: Option<Restart>,
     /// Bytes in flight.
     pub in_flight: u64,
     /// How many entries are being sent, or sent and neither acknowledged nor refused.
@@ -168,7 +187,10 @@ impl ChannelFlow {
         Self {
             entries: VecDeque::new(),
             next: first,
+            sent_limit: first,
+            settled_limit: first,
             state: ChannelState::Open,
+            restart: None,
             in_flight: 0,
             congestion: channel.large.then(CongestionControl::default),
             unanswered: 0,
@@ -195,6 +217,11 @@ impl ChannelFlow {
         self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
     }
 
+    /// Whether a message was sent, as far as is known.
+    pub(super) fn is_sent(&self, number: u64) -> bool {
+        self.find(number).is_none_or(|position| self.entries[position].sent_at.is_some())
+    }
+
     /// The sequence number to send with a message, and the floor below which nothing is
     /// outstanding.
     pub fn sequence(&self, number: u64) -> MessageSequence {
@@ -213,9 +240,10 @@ impl ChannelFlow {
         None
     }
 
-    /// Whether the channel may send: it is open, and no entry is being sent.
+    /// Whether the channel may send: it is open, no entry is being sent, and the recipient need not
+    /// start it anew.
     pub(super) fn is_free(&self) -> bool {
-        self.state == ChannelState::Open && self.transmission.is_none()
+        self.state == ChannelState::Open && self.transmission.is_none() && self.restart.is_none()
     }
 
     /// Adds an entry that was sent, to a channel in which nothing waits.
@@ -226,6 +254,7 @@ impl ChannelFlow {
             self.last_contact = now;
         }
         self.next = entry.number + 1;
+        self.sent_limit = self.next;
         self.outstanding += 1;
         self.unanswered += 1;
         self.in_flight += entry.in_flight;
@@ -248,6 +277,7 @@ impl ChannelFlow {
         let entry = &mut self.entries[position];
         entry.stage = Stage::Sending;
         entry.sent_at = Some(now);
+        self.sent_limit = self.sent_limit.max(entry.number + 1);
         entry.path = Some((link, path));
         self.cursor = position + 1;
         self.unanswered += 1;
@@ -396,6 +426,22 @@ impl ChannelFlow {
         self.backoff = BACKOFF_MIN;
     }
 
+    /// The first number from which on the recipient has certainly received nothing.
+    pub fn undelivered_from(&self, epoch: u64) -> u64 {
+        let may_be_delivered = |entry: &&Entry| match entry.stage {
+            Stage::Sending | Stage::Sent => true,
+            Stage::Waiting | Stage::Refused(_) => entry.is_uncertain(epoch),
+            Stage::Done => false,
+        };
+        let last = self.entries.iter().rev().find(may_be_delivered);
+        last.map_or(0, |entry| entry.number + 1).max(self.settled_limit)
+    }
+
+    /// Whether the recipient must answer.
+    pub fn expects_answer(&self) -> bool {
+        self.unanswered > 0 || self.restart.is_some()
+    }
+
     /// When this channel next has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.outstanding == 0 {
@@ -411,7 +457,7 @@ impl ChannelFlow {
             ChannelState::Stalled(until) => Some(until),
             ChannelState::Open | ChannelState::Draining => None,
         };
-        let query = (self.unanswered > 0).then_some(self.last_contact + self.query_after);
+        let query = self.expects_answer().then_some(self.last_contact + self.query_after);
         [deadline, stalled, query].into_iter().flatten().min()
     }
 }

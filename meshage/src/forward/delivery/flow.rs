@@ -40,6 +40,14 @@ impl Flow {
         Self { name, instance: None, route, channels: Channel::ALL.map(channel) }
     }
 
+    /// Sets the incarnation of the recipient. A new one has no numbers to go back from.
+    pub fn set_instance(&mut self, instance: Option<Instance>) {
+        if self.instance != instance {
+            self.instance = instance;
+            self.channels.iter_mut().for_each(|channel| channel.restart = None);
+        }
+    }
+
     /// The message that a channel and its sibling may send next: the older of the two candidates.
     /// There is none while either channel is sending, draining or stalled, or while the window is
     /// full.

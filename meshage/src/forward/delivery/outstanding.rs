@@ -39,6 +39,17 @@ pub(super) struct BroadcastNumbers {
     pub(super) outstanding: BTreeMap<u64, usize>,
 }
 
+/// What the source counts of acknowledgements that cannot be true.
+#[derive(Debug, Default)]
+pub struct AckCounters {
+    /// They were about a message that was never sent, or bytes of it.
+    pub beyond_sent: u64,
+    /// They were not from a recipient.
+    pub not_recipient: u64,
+    /// A recipient expected a number that this node had not reached.
+    pub restarts_requested: u64,
+}
+
 /// The outstanding sends of one node.
 pub struct OutstandingSends<C> {
     pub(super) name: NodeName,
@@ -77,8 +88,10 @@ pub struct OutstandingSends<C> {
     pub completed: Vec<(C, Result<Report, SendError>)>,
     /// How many sends completed together, the last time that any did.
     last_completed: usize,
-    /// Queries to send.
+    /// Queries to send, and requests to start a channel anew.
     pub queries: Vec<AckEntry>,
+    /// The acknowledgements that were dropped, and the channels that had to start anew.
+    pub counters: AckCounters,
     /// The links' queues that received frames and must be flushed.
     pub to_flush: SmallVec<[Arc<Outbound>; 2]>,
     /// There is room again for a send that was rejected earlier.
@@ -114,6 +127,7 @@ impl<C> OutstandingSends<C> {
             completed: Vec::new(),
             last_completed: 0,
             queries: Vec::new(),
+            counters: AckCounters::default(),
             to_flush: SmallVec::new(),
             space_available: false,
         }
@@ -145,6 +159,9 @@ impl<C> OutstandingSends<C> {
         let entry = &flow.entries[position];
         let (id, recipient, number) = (entry.send, entry.recipient, entry.number);
         let transmission = flow.transmission;
+        if !outcome.is_certain_failure() {
+            flow.settled_limit = flow.settled_limit.max(number + 1);
+        }
         flow.finish(position);
         self.discard_if_unused(transmission, channel);
         if self.flows[flow_index].is_idle() {

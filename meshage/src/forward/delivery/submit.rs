@@ -185,8 +185,15 @@ impl<C> OutstandingSends<C> {
         let flood_epoch = broadcast_number.map(|_| self.stable_epoch(now));
         let channel = &mut self.flows[flow_index].channels[content.channel.index()];
         let number = broadcast_number.unwrap_or(channel.next);
+        if known.is_none() {
+            channel.settled_limit = number;
+        }
         channel.next = channel.next.max(number) + 1;
         channel.outstanding += 1;
+        if channel.restart.is_some() {
+            let query = channel.last_contact + channel.query_after;
+            self.deadline = earliest(self.deadline, Some(query));
+        }
         channel.entries.push_back(Entry {
             number,
             send: id,
@@ -219,6 +226,10 @@ impl<C> OutstandingSends<C> {
     fn open_flow(&mut self, name: &NodeName, now: Instant) -> usize {
         let mut flow = Flow::new(name.clone(), self.next_id, now);
         flow.instance = self.fib.routes.route(name.as_str()).map(|route| route.instance);
+        for channel in Channel::ALL.into_iter().filter(|channel| channel.broadcast) {
+            flow.channels[channel.index()].settled_limit =
+                self.broadcasts[usize::from(channel.large)].next;
+        }
         let flow_index = match self.free.pop() {
             Some(flow_index) => {
                 self.flows[flow_index] = flow;

@@ -21,7 +21,7 @@ impl<S: Sink> Plane<S> {
         AckEntry { to, from: self.name.clone(), by: Some(self.instance), channel, verdict, hops: 0 }
     }
 
-    /// Handles an acknowledgement or a query for this node.
+    /// Handles an acknowledgement or a query for this node, or a request to start a channel anew.
     pub(super) fn handle_ack(
         &self,
         state: &mut State<S::Completion>,
@@ -39,7 +39,14 @@ impl<S: Sink> Plane<S> {
                     acks.push(self.ack(source, entry.channel, verdict));
                 }
             }
-            (Verdict::Query, None) => {}
+            (Verdict::Restart { claimed, limit }, Some(source)) => {
+                let channel = entry.channel;
+                let restarted = state.dedup.restart(source, channel, claimed, limit);
+                state.counters.restarted += u64::from(restarted);
+                let next = state.dedup.next(source, channel);
+                acks.push(self.ack(source, channel, Verdict::Delivered { next }));
+            }
+            (Verdict::Query | Verdict::Restart { .. }, None) => {}
             (
                 Verdict::Delivered { .. }
                 | Verdict::Refused { .. }

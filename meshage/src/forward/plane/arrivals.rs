@@ -22,7 +22,7 @@ use crate::forward::outbound::{Class, Outbound};
 use crate::forward::plan::{PlannedCopy, plan};
 use crate::forward::reassembly::{BodyKey, ChunkOutcome};
 use crate::message::{Encoding, Message};
-use crate::name::{LinkId, MessageId, Names};
+use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
 use crate::wire::WireError;
 use crate::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
 use crate::wire::data::{DataFrame, DataHeader, HOP_LIMIT, HeaderRef, MessageSequence, Targets};
@@ -51,6 +51,18 @@ struct BatchOutput {
     acknowledgements: u32,
     /// The queues that received copies and must be flushed.
     to_flush: SmallVec<[Arc<Outbound>; 2]>,
+    /// The source of the last message, which lies behind the link.
+    checked_source: Option<(Instance, NodeName)>,
+}
+
+impl BatchOutput {
+    /// Whether the source of a message was checked before.
+    fn is_checked(&self, header: &DataHeader) -> bool {
+        let checked = self.checked_source.as_ref();
+        checked.is_some_and(|(instance, source)| {
+            *instance == header.instance && *source == header.source
+        })
+    }
 }
 
 impl<S: Sink> Plane<S> {
@@ -154,14 +166,21 @@ impl<S: Sink> Plane<S> {
             }
             Some(FrameKind::Ack) => {
                 for mut entry in AckFrame::decode(&frame.payload)?.entries {
-                    if entry.to == self.instance {
+                    if entry.by == Some(self.instance) {
+                        bump(&self.counters.loops);
+                    } else if !fib.is_plausible_ack(link, &entry, now) {
+                        bump(&self.counters.acks_wrong_path);
+                    } else if entry.to == self.instance {
                         local.push(LocalInput::Ack(entry));
                     } else if usize::from(entry.hops) < HOP_LIMIT {
                         entry.hops += 1;
                         bump(&self.counters.acks_relayed);
                         output.acknowledgements += u32::from(match entry.verdict {
                             Verdict::Delivered { .. } | Verdict::Refused { .. } => true,
-                            Verdict::Progress { .. } | Verdict::Ready | Verdict::Query => false,
+                            Verdict::Progress { .. }
+                            | Verdict::Ready
+                            | Verdict::Query
+                            | Verdict::Restart { .. } => false,
                         });
                         output.acks.push(entry);
                     } else {
@@ -186,6 +205,14 @@ impl<S: Sink> Plane<S> {
         if frame.header.instance == self.instance {
             bump(&self.counters.loops);
             return;
+        }
+        if !output.is_checked(&frame.header) {
+            let (source, instance) = (&frame.header.source, frame.header.instance);
+            if !fib.is_plausible_source(link, source, instance, now) {
+                bump(&self.counters.data_wrong_path);
+                return;
+            }
+            output.checked_source = Some((instance, source.clone()));
         }
         let plan = plan(&fib.routes, &self.name, link, &frame.header);
         let header = &frame.header;
@@ -276,7 +303,9 @@ impl<S: Sink> Plane<S> {
         match source_state.arrival(channel, sequence, id, oldest) {
             Arrival::Next => {}
             // Of a large body only the first chunk is answered: one answer for each message.
-            Arrival::Early | Arrival::Duplicate | Arrival::Stale if !first => return,
+            Arrival::Early | Arrival::Duplicate | Arrival::Stale | Arrival::Conflict if !first => {
+                return;
+            }
             Arrival::Early => {
                 state.counters.early += 1;
                 acks.push(refuse(&header, Refusal::Early));
@@ -288,8 +317,17 @@ impl<S: Sink> Plane<S> {
                 acks.push(self.ack(source, channel, Verdict::Delivered { next }));
                 return;
             }
+            Arrival::Conflict => {
+                state.counters.conflicts += 1;
+                acks.push(refuse(&header, Refusal::Stale));
+                return;
+            }
             Arrival::Stale => {
                 state.counters.stale += 1;
+                // If it is not stale, the source learns from the number that a message in its name
+                // was forged.
+                let next = source_state.next(channel);
+                acks.push(self.ack(source, channel, Verdict::Delivered { next }));
                 acks.push(refuse(&header, Refusal::Stale));
                 return;
             }

@@ -64,12 +64,17 @@ impl<S: Sink> Plane<S> {
         link: LinkId,
         header: DataHeader,
         len: usize,
+        now: Instant,
     ) -> Option<InPlaceChunk> {
         let Chunk { offset, total } = header.chunk.filter(|chunk| chunk.offset > 0)?;
         if header.instance == self.instance {
             return None;
         }
-        let plan = plan(&self.fib.load().routes, &self.name, link, &header);
+        let fib = self.fib.load();
+        if !fib.is_plausible_source(link, &header.source, header.instance, now) {
+            return None;
+        }
+        let plan = plan(&fib.routes, &self.name, link, &header);
         let (sequence, oldest) = plan.deliver?;
         if !plan.copies.is_empty() || !plan.unreachable.is_empty() {
             return None;

@@ -106,7 +106,7 @@ impl Harness {
                 })
                 .collect();
             let routes = Arc::new(table(name, edges));
-            plane.install(Fib { routes, links }, self.now.get());
+            plane.install(Fib::new(routes, links), self.now.get());
         }
     }
 

@@ -12,6 +12,9 @@ use crate::sim::simulation::Sim;
 /// The time limit of one probe: a path of 64 hops of the standard 5 ms, in both directions, with as
 /// much again as a margin.
 const PROBE_TIME: Duration = Duration::from_secs(2);
+/// How long channels may take to start anew after frames were forged: as long as a message may wait
+/// for its outcome.
+const HEAL_TIME: Duration = crate::config::DEFAULT_TIMEOUT;
 /// The most nodes that probe: a large mesh is sampled.
 const PROBES_MAX: usize = 32;
 
@@ -20,6 +23,20 @@ impl Sim {
     pub(in crate::sim) fn probe(&mut self) {
         let running: Vec<HostId> =
             self.hosts().filter(|&host_id| self.is_running(host_id)).collect();
+        if self.counters.forgeries > 0 {
+            // A forged message whose acknowledgement was lost may cost the next one of the source.
+            for &host_id in &running {
+                let others: Vec<NodeName> = self
+                    .routes(host_id)
+                    .map(|routes| routes.others().map(|(name, _)| name.clone()).collect())
+                    .unwrap_or_default();
+                for to in [Recipients::Broadcast, Recipients::Set(others.into())] {
+                    // An empty mesh has no recipients.
+                    let _ = self.send(host_id, to, 100, SendOptions::default());
+                }
+            }
+            self.run_for(HEAL_TIME);
+        }
         for &host_id in running.iter().take(PROBES_MAX) {
             let Some(routes) = self.routes(host_id) else {
                 continue;

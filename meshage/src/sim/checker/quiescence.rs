@@ -15,6 +15,7 @@ impl Sim {
                 continue;
             };
             let name = &self.hosts[host_id.0].spec.name;
+            self.check_forgeries(host_id);
             assert!(
                 incarnation.plane.is_idle(),
                 "invariant S10: {name} still has outstanding sends"
