@@ -139,3 +139,28 @@ fn check_sent(sim: &Sim, send_id: SendId) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::NodeSpec;
+
+    #[test]
+    #[should_panic(expected = "invariant S19: a rotation lost a message")]
+    fn a_message_that_a_rotation_loses_is_detected() {
+        let mut sim = Sim::new(1, false);
+        for name in ["a", "b"] {
+            sim.add(NodeSpec { keys: vec![closed_key(0)], ..NodeSpec::new(name, 1) });
+        }
+        sim.settle_down();
+        // Not in order: the key is used before the other node has it.
+        let (a, b) = (sim.host("a"), sim.host("b"));
+        sim.set_keys(a, &[closed_key(1)]);
+        sim.run_for(REMOVED_KEY_TIME_MAX - Duration::from_millis(1));
+        let send_id = sim.send_to("b", ["a"], 10);
+        sim.cut("a", "b");
+        sim.run_for(Duration::from_secs(11));
+        assert_ne!(sim.key_ids(a), sim.key_ids(b));
+        check_sent(&sim, send_id);
+    }
+}

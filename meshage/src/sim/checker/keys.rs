@@ -140,11 +140,6 @@ impl Sim {
             assert!(!found, "invariant S20: {bytes:02x?} can be read on the wire");
         }
     }
-
-    /// How long ago the keys of a host were changed last.
-    pub fn keys_changed_before(&self, host_id: HostId) -> Duration {
-        self.now - self.hosts[host_id.0].keys_changed_at
-    }
 }
 
 /// The number of the component of each set: sets with a common element are in one, and so are empty
@@ -170,6 +165,9 @@ fn components<T: Ord>(sets: &[BTreeSet<T>]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secure::KeyRing;
+    use crate::sim::NodeSpec;
+    use crate::sim::chaos::closed_key;
 
     #[test]
     fn sets_that_are_connected_by_others_are_one_component() {
@@ -180,6 +178,36 @@ mod tests {
         assert!(numbers[0] == numbers[1] && numbers[1] == numbers[4]);
         assert_eq!(numbers[2], numbers[5]);
         assert!(numbers[0] != numbers[2] && numbers[2] != numbers[3] && numbers[0] != numbers[3]);
+    }
+
+    /// Two linked nodes with one key.
+    fn linked() -> Sim {
+        let mut sim = Sim::new(1, false);
+        for name in ["a", "b"] {
+            sim.add(NodeSpec { keys: vec![closed_key(0)], ..NodeSpec::new(name, 1) });
+        }
+        sim.settle_down();
+        sim
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant S18")]
+    fn a_message_from_another_mesh_is_detected() {
+        let mut sim = linked();
+        sim.add(NodeSpec { keys: vec![closed_key(1)], ..NodeSpec::new("c", 1) });
+        let (near, far) = (sim.hosts[1].spec.name.clone(), sim.hosts[2].spec.name.clone());
+        sim.check_mesh(HostId(0), &near);
+        sim.check_mesh(HostId(0), &far);
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant S19")]
+    fn a_link_that_stays_under_a_removed_key_is_detected() {
+        let mut sim = linked();
+        // The links are not told.
+        sim.hosts[0].ring = KeyRing::new([closed_key(1)]).ok();
+        sim.now += REMOVED_KEY_LASTS + Duration::from_secs(1);
+        sim.check_keys(HostId(0));
     }
 
     #[test]
