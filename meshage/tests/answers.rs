@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Instant;
 
-use common::{know_all, line, link, name, node, soon, start, udp_port};
+use common::{as_tested, know_all, line, link, name, node, soon, start, udp_port};
 use meshage::{Config, Event, Node, Outcome};
 use tokio::sync::mpsc;
 
@@ -56,7 +56,7 @@ async fn six_nodes_greet_each_other(round: usize) -> usize {
             .broadcast("127.255.255.255")
             .port(port)
             .listen_port(0);
-        let node = start(config).await;
+        let node = start(as_tested(config)).await;
         let mut events = node.events();
         let greeter = node.clone();
         tokio::spawn(async move {

@@ -21,6 +21,10 @@ const SHOW_OUTPUT: [&str; 2] = ["--", "--show-output"];
 const PARTS: [&str; 8] =
     ["rust", "c", "install", "python", "go", "packages", "readme", "scenarios"];
 
+/// The variable that gives the nodes of tests a key, and the tests that run a second time with it.
+const CLOSED: &str = "MESHAGE_TEST_CLOSED";
+const CLOSED_TESTS: [&str; 5] = ["answers", "bodies", "lifecycle", "links", "messages"];
+
 /// Runs all parts, or the named ones.
 pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
     if let Some(other) = parts.iter().find(|part| !PARTS.contains(&part.as_str())) {
@@ -74,6 +78,12 @@ fn rust(root: &Path, tally: &mut Tally) {
     tally.suite("the core, its documentation examples and the simulator", || {
         let core = ["test", "-p", "meshage", "--features", "sim", "--no-fail-fast"];
         cargo_test::run(cargo(&core).args(SHOW_OUTPUT))
+    });
+    tally.suite("the same links and messages in a closed mesh", || {
+        let closed = ["test", "-p", "meshage", "--features", "sim", "--no-fail-fast"];
+        let tests = CLOSED_TESTS.iter().flat_map(|test| ["--test", *test]);
+        let mut command = cargo(&closed);
+        cargo_test::run(command.args(tests).env(CLOSED, "1").args(SHOW_OUTPUT))
     });
     tally.suite("the developer commands", || {
         cargo_test::run(cargo(&["test", "-p", "xtask"]).args(SHOW_OUTPUT))

@@ -58,7 +58,9 @@ impl Keys<'_> {
         Ok(())
     }
 
-    /// Reads the key file again, and takes its keys instead of all present ones.
+    /// Reads the key file again, and takes its keys instead of all present ones. The library handles
+    /// no signals: a program that is to read the file at SIGHUP calls this method from its handler
+    /// loop.
     ///
     /// # Errors
     /// [`KeyError::File`], [`KeyError::NoFile`], [`KeyError::Open`], [`KeyError::Closed`]. The keys

@@ -17,9 +17,14 @@ pub const CLOSED: &str = "MESHAGE_TEST_CLOSED";
 /// A configuration isolated from other tests: no solicitations, any free port of the loopback. With
 /// the variable [`CLOSED`], it has a key.
 pub fn quiet(name: &str) -> ConfigBuilder {
+    as_tested(open(name))
+}
+
+/// Adds a key if the tests run in a closed mesh.
+pub fn as_tested(builder: ConfigBuilder) -> ConfigBuilder {
     match std::env::var_os(CLOSED) {
-        Some(_) => open(name).key(Key::from_bytes(&[1; 32])),
-        None => open(name),
+        Some(_) => builder.key(Key::from_bytes(&[1; 32])),
+        None => builder,
     }
 }
 
