@@ -1,8 +1,7 @@
 //! Checks what closed meshes promise: nothing crosses between meshes of different keys, no link
 //! stays under a removed key, and nothing readable travels.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -37,7 +36,7 @@ impl Sim {
     pub(in crate::sim) fn parts(&self) -> Vec<Vec<HostId>> {
         let running: Vec<HostId> =
             self.hosts().filter(|&host_id| self.is_running(host_id)).collect();
-        let mut parts: std::collections::BTreeMap<u32, Vec<HostId>> = Default::default();
+        let mut parts: BTreeMap<u32, Vec<HostId>> = Default::default();
         for host_id in running {
             parts.entry(self.network.group(host_id)).or_default().push(host_id);
         }
@@ -48,7 +47,7 @@ impl Sim {
         for part in parts.into_values() {
             let keys: Vec<BTreeSet<_>> =
                 part.iter().map(|host_id| self.key_ids(*host_id).into_iter().collect()).collect();
-            let mut meshes: std::collections::BTreeMap<usize, Vec<HostId>> = Default::default();
+            let mut meshes: BTreeMap<usize, Vec<HostId>> = Default::default();
             for (host_id, mesh) in part.into_iter().zip(components(&keys)) {
                 meshes.entry(mesh).or_default().push(host_id);
             }
@@ -164,6 +163,8 @@ fn components<T: Ord>(sets: &[BTreeSet<T>]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::secure::KeyRing;
     use crate::sim::NodeSpec;
