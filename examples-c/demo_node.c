@@ -147,6 +147,8 @@ static meshage_node *start(char **arguments, const char *broadcast_ip)
     must(meshage_config_listen_port(config, 0));
     must(meshage_config_degree(config, (uint32_t)atoi(arguments[3])));
     must(meshage_config_broadcast(config, broadcast_ip));
+    if (getenv("MESHAGE_KEY_FILE") != NULL)
+        must(meshage_config_key_file(config, getenv("MESHAGE_KEY_FILE")));
     must(meshage_node_create(config, &node));
     meshage_config_free(config);
     return node;

@@ -145,7 +145,8 @@ typedef enum meshage_status {
     MESHAGE_ERR_ADDR_IN_USE = -14,
     // No node listens at the address, or the other node refused the link.
     MESHAGE_ERR_REFUSED = -15,
-    // The other node does not have the key.
+    // The two nodes have no key in common, one of them does not encrypt, or one of them may not
+    // join: `meshage_last_error` has what was heard.
     MESHAGE_ERR_AUTH = -16,
     // The other end is not a mesh node, or uses another version of the protocol.
     MESHAGE_ERR_PROTOCOL = -17,
@@ -200,6 +201,12 @@ typedef enum meshage_event_kind {
     // No solicitation can be sent, so that no other node can be found. `meshage_event_reason` has
     // the cause. The node goes on trying.
     MESHAGE_EVENT_DISCOVERY_FAILED = 8,
+    // A node has none of this node's keys, or does not encrypt, so there is no link to it:
+    // `meshage_event_address` has its address, and `meshage_event_key_id` the ids of its keys. At
+    // most one event a minute for each address.
+    MESHAGE_EVENT_KEY_MISMATCH = 9,
+    // The ticket of the node was revoked, or has ended: it can no longer join.
+    MESHAGE_EVENT_REVOKED = 10,
 } meshage_event_kind;
 
 // How a node departed.
@@ -226,7 +233,7 @@ typedef struct meshage_mesh meshage_mesh;
 // thread changes it.
 typedef struct meshage_message meshage_message;
 
-// A list of node names. Immutable; any number of threads may read it.
+// A list of node names, or of key ids. Immutable; any number of threads may read it.
 typedef struct meshage_names meshage_names;
 
 // A participant of the mesh. Every function on it may be called from any thread at any time.
@@ -444,12 +451,73 @@ meshage_status meshage_config_worker_threads(meshage_config *config, uint32_t th
 meshage_status meshage_config_seed_address(meshage_config *config,
                                            const char *address);
 
+// Adds a pre-shared key, and so closes the mesh: only nodes with a key of this node can link to it.
+// The first key is the primary one, which opens new links; all are accepted. Call it again for more,
+// up to 8. If none is added, and no key file is set, the node is open.
+//
+// A key is 32 bytes. Its text is accepted too, without a NUL: 64 hex digits or base64. The library
+// keeps no copy of the key itself, and erases what it derives from it when it is no longer used.
+// Erase your own copy.
+//
+// Errors: NULL, INVALID (not a key).
+meshage_status meshage_config_key(meshage_config *config,
+                                  const uint8_t *key,
+                                  size_t len);
+
+// Sets a file with keys: one a line as 64 hex digits or base64, the first one the primary key, `#`
+// begins a remark. The keys of `meshage_config_key` come before them. Only the file's owner may
+// have the right to read it. It is read by this call, by `meshage_node_create`, and by
+// `meshage_node_keys_reload`.
+//
+// Errors: NULL, UTF8, INVALID (the file cannot be read, others than its owner may read it, or it
+// has a line that is no key; `meshage_last_error` gives the reason). The path is copied.
+meshage_status meshage_config_key_file(meshage_config *config, const char *path);
+
+// Sets the file of the node's identity, which only its owner may have the right to read. Default:
+// an identity for this run, which proves no name. `meshage_node_create` reads the file.
+//
+// Errors: NULL, UTF8. The path is copied.
+meshage_status meshage_config_identity_file(meshage_config *config, const char *path);
+
+// Sets the public key of the mesh's root. Nodes with a ticket that the root signed may join, under
+// the name in their ticket. The node needs keys and an identity file too.
+//
+// A public key is 32 bytes, or as text 64 hex digits or base64.
+//
+// Errors: NULL, INVALID (not a public key).
+meshage_status meshage_config_root(meshage_config *config, const uint8_t *public_key, size_t len);
+
+// Sets the file of the node's ticket, which the root signed. `meshage_node_create` reads the file.
+//
+// Errors: NULL, UTF8. The path is copied.
+meshage_status meshage_config_ticket_file(meshage_config *config, const char *path);
+
+// Allows the node with this name and public key to join. Call it again for more nodes. From then on
+// a name belongs to its public key, and other names cannot join. The node needs keys and an identity
+// file too.
+//
+// A public key is 32 bytes, or as text 64 hex digits or base64.
+//
+// Errors: NULL, UTF8, INVALID (not a name or not a public key). The string is copied.
+meshage_status meshage_config_allow(meshage_config *config,
+                                    const char *name,
+                                    const uint8_t *public_key,
+                                    size_t len);
+
+// Sets whether the node signs its announcements, and requires that all others are signed. Every node
+// of the mesh needs the same setting, and names that are bound to public keys. Default: false.
+//
+// Errors: NULL.
+meshage_status meshage_config_signed(meshage_config *config,
+                                     bool signed_);
+
 // Creates and starts a node. When this function returns, the node listens; it finds its links in
 // the background. The configuration is copied. Free `*out` with `meshage_node_free`.
 //
-// Errors: NULL; INVALID (the name is not valid; `meshage_last_error` gives the reason);
-// ADDR_IN_USE; IO. Does not wait for the network.
-meshage_status meshage_node_create(const meshage_config *config, meshage_node **out);
+// Errors: NULL; INVALID (the name is not valid, a file cannot be used, or the options for a closed
+// mesh do not fit together; `meshage_last_error` gives the reason); ADDR_IN_USE; IO. Does not wait for the network.
+meshage_status meshage_node_create(const meshage_config *config,
+                                   meshage_node **out);
 
 // Starts to close a node. The node accepts no more sends. All waiting calls return CLOSED,
 // including `meshage_set`, whose message may still arrive. For up to 2 s, the node flushes what is
@@ -542,7 +610,9 @@ meshage_status meshage_node_wait(meshage_node *node,
 //
 // Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
 // it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the
-// other node's name is in use); PROTOCOL; IO (the host is not found, or the connection broke
+// other node's name is in use); AUTH (the two nodes have no key in common, one of them does not
+// encrypt, or one of them may not join; `meshage_last_error` says what was heard, with the ids of
+// the keys, and what to do); PROTOCOL; IO (the host is not found, or the connection broke
 // before the link was established); CLOSED; FORKED. Blocks; returns early when the node is closed.
 meshage_status meshage_dial(meshage_node *node, const char *address, int32_t timeout_ms);
 
@@ -550,6 +620,72 @@ meshage_status meshage_dial(meshage_node *node, const char *address, int32_t tim
 //
 // Errors: NULL, UTF8, NOT_FOUND, CLOSED, FORKED. Blocks briefly.
 meshage_status meshage_hangup(meshage_node *node, const char *peer);
+
+// Makes a new random key of 32 bytes, for `meshage_config_key`, and writes it to `out`. Erase it
+// when you no longer need it.
+//
+// Errors: NULL, IO (the system has no random numbers). Any thread. Does not block.
+meshage_status meshage_key_generate(uint8_t *out);
+
+// Writes the id of a key to `out`: 16 hex digits and a NUL. The id is public: it appears in errors,
+// events and logs, and nothing can be learnt from it about the key. The key is in any form that
+// `meshage_config_key` accepts.
+//
+// Errors: NULL, INVALID (not a key). `*out` is "" then. Any thread. Does not block.
+meshage_status meshage_key_id(const uint8_t *key, size_t len, char *out);
+
+// Adds a key to a running node, which accepts it from now on. A key that the node has already is no
+// error. A node that found no peer because it lacked the key joins at once. The key is in any form
+// that `meshage_config_key` accepts.
+//
+// To change the key of a mesh without losing a message: add the new key on every node, then use it
+// on every node (`meshage_node_key_use`), then remove the old one from every node
+// (`meshage_node_key_remove`).
+//
+// Errors: NULL; INVALID (not a key); STATE (the node is open, or has 8 keys); CLOSED; FORKED. Does
+// not block.
+meshage_status meshage_node_key_add(meshage_node *node, const uint8_t *key, size_t len);
+
+// Makes the key with this id the primary one. The node moves its links to it, as far as their other
+// ends have it; no message is lost.
+//
+// Errors: NULL; UTF8; INVALID (not an id); NOT_FOUND (the node has no such key); STATE (the node is
+// open); CLOSED; FORKED. Does not block.
+meshage_status meshage_node_key_use(meshage_node *node, const char *id);
+
+// Removes the key with this id. Links under it move to the primary key; a link whose other end does
+// not have that one is closed.
+//
+// Errors: NULL; UTF8; INVALID (not an id); NOT_FOUND (the node has no such key); STATE (it is the
+// primary key, or the node is open); CLOSED; FORKED. Does not block.
+meshage_status meshage_node_key_remove(meshage_node *node, const char *id);
+
+// Reads the key file again and takes its keys instead of all present ones. If the file cannot be
+// used, the keys stay as they are.
+//
+// Errors: NULL; INVALID (the file cannot be used; `meshage_last_error` gives the reason); STATE (the
+// node was created without a key file); CLOSED; FORKED. Reads a file.
+meshage_status meshage_node_keys_reload(meshage_node *node);
+
+// Returns in `*ids` the ids of the node's keys, the primary one first; none for an open node. Free
+// the list with `meshage_names_free`. Nothing returns a key itself.
+//
+// Errors: NULL, FORKED. Does not block.
+meshage_status meshage_node_keys(const meshage_node *node, meshage_names **ids);
+
+// Writes the public key of the node's identity, 32 bytes, to `out`. Others name it in
+// `meshage_config_allow`. Without an identity file it is another one at each start.
+//
+// Errors: NULL, STATE (the node is open, and has none), FORKED. `out` is zeroed then. Does not
+// block.
+meshage_status meshage_node_public_key(const meshage_node *node, uint8_t *out);
+
+// Takes a revocation of a ticket, which the root signed, and passes it on to every node. Links of
+// the node that has the ticket are closed everywhere.
+//
+// Errors: NULL; INVALID (not a revocation that the root of this node signed); STATE (the node is
+// open); CLOSED; FORKED. Does not block.
+meshage_status meshage_node_revoke(meshage_node *node, const uint8_t *revocation, size_t len);
 
 // Creates the options of a send, with the defaults. They can be used for any number of sends. Free
 // the result with `meshage_send_options_free`.
@@ -932,6 +1068,18 @@ const char *meshage_event_reason(const meshage_event *event);
 // Returns how a node departed, a `meshage_departure`: `MESHAGE_DEPARTURE_LEFT` or
 // `MESHAGE_DEPARTURE_FAILED` for NODE_LEFT, else `MESHAGE_DEPARTURE_NONE`, also for NULL.
 int32_t meshage_event_departure(const meshage_event *event);
+
+// Returns the address of the node that a KEY_MISMATCH event is about, as "host:port"; "" for the
+// other events; NULL for NULL. Borrowed: valid as long as the event.
+const char *meshage_event_address(const meshage_event *event);
+
+// Returns the number of key ids that the node of a KEY_MISMATCH event named; 0 if it does not
+// encrypt, for the other events, and for NULL.
+size_t meshage_event_key_id_count(const meshage_event *event);
+
+// Returns key id `i` that the node of a KEY_MISMATCH event named, counted from 0; NULL if `i` is
+// past the end or for NULL. Borrowed: valid as long as the event.
+const char *meshage_event_key_id(const meshage_event *event, size_t i);
 
 // Frees an event. Does nothing for NULL.
 void meshage_event_free(meshage_event *event);

@@ -21,7 +21,8 @@
  *   Errors     An error throws meshage::error, which has the status and a text. Each call that
  *              waits or sends has a variant try_… that returns a result instead: true on success,
  *              with code() and what(). A send that was not delivered to all recipients throws
- *              meshage::send_error, which has the report; the result of a try_… has it too.
+ *              meshage::send_error, which has the report; the result of a try_… has it too. A dial
+ *              that fails because of the keys throws meshage::auth_error.
  *   Times      A time is any std::chrono duration (rounded up to milliseconds), meshage::forever,
  *              meshage::usual (the node's own timeout), or meshage::at_once: then a call does not
  *              wait. A message that is sent at_once is sent, and its outcome is usually unknown.
@@ -36,7 +37,7 @@
  * Contents
  *
  *   statuses and constants · errors · times · bytes · exceptions in callbacks · results · names ·
- *   reports · options of a send · messages · events · topology · counters · configuration ·
+ *   reports · options of a send · messages · events · topology · counters · keys · configuration ·
  *   callbacks · node · log
  */
 
@@ -49,6 +50,7 @@
 #error "meshage.hpp requires C++17 or later; meshage.h requires C++11"
 #endif
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -125,6 +127,8 @@ enum class event_kind : std::int32_t {
     name_conflict = MESHAGE_EVENT_NAME_CONFLICT,
     overflow = MESHAGE_EVENT_OVERFLOW,
     discovery_failed = MESHAGE_EVENT_DISCOVERY_FAILED,
+    key_mismatch = MESHAGE_EVENT_KEY_MISMATCH,
+    revoked = MESHAGE_EVENT_REVOKED,
 };
 
 // How a node departed.
@@ -171,6 +175,24 @@ public:
 private:
     status code_;
 };
+
+// A dial failed because the two nodes have no key in common, one of them does not encrypt, or one of
+// them may not join. what() says what was heard, with the ids of the keys, and what to do.
+class auth_error : public error {
+public:
+    explicit auth_error(const std::string &what) : error(status::auth, what) {}
+};
+
+namespace detail {
+
+[[noreturn]] inline void raise(status code, const std::string &what)
+{
+    if (code == status::auth)
+        throw auth_error(what);
+    throw error(code, what);
+}
+
+} // namespace detail
 
 // ---- Times --------------------------------------------------------------------------------------
 
@@ -291,7 +313,7 @@ inline std::string sentence(meshage_status code)
 inline void check(meshage_status code)
 {
     if (code != MESHAGE_OK)
-        throw error(status(code), sentence(code));
+        raise(status(code), sentence(code));
 }
 
 inline std::string_view view(const char *text) noexcept
@@ -410,7 +432,7 @@ public:
     T value() &&
     {
         if (!*this)
-            throw error(code_, what_);
+            detail::raise(code_, what_);
         return std::move(*value_);
     }
 
@@ -434,7 +456,7 @@ public:
     void value() const
     {
         if (!*this)
-            throw error(code_, what_);
+            detail::raise(code_, what_);
     }
 
 private:
@@ -747,14 +769,21 @@ struct event {
     std::string reason;
     // How the node departed, for event_kind::node_left.
     meshage::departure departure;
+    // For event_kind::key_mismatch, the address of the other node, and the ids of the keys that it
+    // named: none if it does not encrypt.
+    std::string address;
+    std::vector<std::string> key_ids;
 
     explicit event(const meshage_event *borrowed)
         : kind(meshage::event_kind(meshage_event_kind_of(borrowed))),
           node(detail::view(meshage_event_node(borrowed))),
           instance(meshage_event_instance(borrowed)),
           reason(detail::view(meshage_event_reason(borrowed))),
-          departure(meshage::departure(meshage_event_departure(borrowed)))
+          departure(meshage::departure(meshage_event_departure(borrowed))),
+          address(detail::view(meshage_event_address(borrowed)))
     {
+        for (std::size_t i = 0; i < meshage_event_key_id_count(borrowed); ++i)
+            key_ids.emplace_back(detail::view(meshage_event_key_id(borrowed, i)));
     }
 };
 
@@ -842,6 +871,87 @@ private:
     detail::handle<meshage_stats, meshage_stats_free> handle_;
 };
 
+// ---- Keys ---------------------------------------------------------------------------------------
+
+// A pre-shared key, or a public key. It is not erased by itself.
+using key_bytes = std::array<std::uint8_t, 32>;
+
+namespace detail {
+
+// The bytes of a key. Never nullptr, which would be an error of its own.
+inline const std::uint8_t *octets(bytes_view bytes) noexcept
+{
+    const void *data = bytes.data() == nullptr ? "" : static_cast<const void *>(bytes.data());
+    return static_cast<const std::uint8_t *>(data);
+}
+
+} // namespace detail
+
+// A new random key.
+inline key_bytes generate_key()
+{
+    key_bytes key{};
+    detail::check(meshage_key_generate(key.data()));
+    return key;
+}
+
+// The id of a key, 16 hex digits. The id is public.
+inline std::string key_id(bytes_view key)
+{
+    std::array<char, 17> id{};
+    detail::check(meshage_key_id(detail::octets(key), key.size(), id.data()));
+    return id.data();
+}
+
+// The keys of a running node, from node::keys(). It is valid as long as the node. To change the key
+// of a mesh without losing a message: add the new key on every node, use it on every node, then
+// remove the old one from every node.
+class keys {
+public:
+    explicit keys(meshage_node *borrowed) noexcept : node_(borrowed) {}
+
+    // The ids of the keys, the primary one first; none for an open node.
+    names ids() const
+    {
+        meshage_names *owned = nullptr;
+        detail::check(meshage_node_keys(node_, &owned));
+        return names(owned);
+    }
+    // The number of keys, and whether the key with this id is one of them.
+    std::size_t size() const { return ids().size(); }
+    bool contains(std::string_view id) const
+    {
+        for (std::string_view known : ids())
+            if (known == id)
+                return true;
+        return false;
+    }
+    // The id of the primary key, which opens new links; "" for an open node.
+    std::string primary() const { return std::string(ids()[0]); }
+
+    // Adds a key, which is accepted from now on, and returns its id.
+    std::string add(bytes_view key) const
+    {
+        detail::check(meshage_node_key_add(node_, detail::octets(key), key.size()));
+        return key_id(key);
+    }
+    // Makes the key with this id the primary one.
+    void use(std::string_view id) const
+    {
+        detail::check(meshage_node_key_use(node_, detail::terminated(id).c_str()));
+    }
+    // Removes the key with this id, which must not be the primary one.
+    void remove(std::string_view id) const
+    {
+        detail::check(meshage_node_key_remove(node_, detail::terminated(id).c_str()));
+    }
+    // Reads the key file again and takes its keys instead of all present ones.
+    void reload() const { detail::check(meshage_node_keys_reload(node_)); }
+
+private:
+    meshage_node *node_;
+};
+
 // ---- Configuration ------------------------------------------------------------------------------
 
 // The configuration of a node. Each option returns the configuration, so that calls can be chained.
@@ -898,6 +1008,37 @@ public:
     {
         return text(meshage_config_seed_address, address);
     }
+    // Adds a key, and so closes the mesh: a key_bytes, any 32 bytes, or its text in hex or base64.
+    // The first one is the primary key.
+    config &key(bytes_view key)
+    {
+        detail::check(meshage_config_key(handle_.get(), detail::octets(key), key.size()));
+        return *this;
+    }
+    // A file with keys, one a line, which only its owner may have the right to read.
+    config &key_file(std::string_view path) { return text(meshage_config_key_file, path); }
+    // The files of the node's identity and of its ticket.
+    config &identity_file(std::string_view path)
+    {
+        return text(meshage_config_identity_file, path);
+    }
+    config &ticket_file(std::string_view path) { return text(meshage_config_ticket_file, path); }
+    // The public key of the root, whose tickets are accepted.
+    config &root(bytes_view public_key)
+    {
+        detail::check(
+            meshage_config_root(handle_.get(), detail::octets(public_key), public_key.size()));
+        return *this;
+    }
+    // Allows the node with this name and public key to join.
+    config &allow(std::string_view name, bytes_view public_key)
+    {
+        detail::check(meshage_config_allow(handle_.get(), detail::terminated(name).c_str(),
+                                           detail::octets(public_key), public_key.size()));
+        return *this;
+    }
+    // Whether announcements are signed, here and by every other node.
+    config &signed_announcements(bool on = true) { return set(meshage_config_signed, on); }
 
     const meshage_config *handle() const noexcept { return handle_.get(); }
 
@@ -1058,6 +1199,22 @@ public:
     }
     // The node's counters.
     meshage::stats stats() const { return query<meshage::stats>(meshage_node_stats); }
+
+    // The pre-shared keys.
+    meshage::keys keys() const noexcept { return meshage::keys(get()); }
+    // The public key of the node's identity; throws for an open node.
+    key_bytes public_key() const
+    {
+        key_bytes key{};
+        detail::check(meshage_node_public_key(get(), key.data()));
+        return key;
+    }
+    // Takes a revocation that the root signed, and passes it on to every node.
+    void revoke(bytes_view revocation) const
+    {
+        detail::check(
+            meshage_node_revoke(get(), detail::octets(revocation), revocation.size()));
+    }
 
     // Waits until all the named nodes are reachable.
     void wait(const name_list &names, timeout time = usual) const { try_wait(names, time).value(); }

@@ -7,6 +7,7 @@ import "C"
 import (
 	"math"
 	"net"
+	"runtime"
 	"time"
 	"unsafe"
 )
@@ -77,6 +78,28 @@ type Config struct {
 	// Seeds are addresses ("host", "host:port", "[v6]:port", "fe80::1%eth0") that the node dials until it is
 	// linked, and again whenever the link breaks.
 	Seeds []string
+	// Keys are pre-shared keys, and close the mesh: only nodes that have one of them can link to
+	// this node. The first is the primary one, which opens new links; all are accepted. A key is 32
+	// bytes, or its text: 64 hex digits or base64. GenerateKey makes one. The library keeps no copy
+	// of a key. Without keys and KeyFile the node is open.
+	Keys [][]byte
+	// KeyFile is a file with keys as text, one a line, after those in Keys. Only its owner may have
+	// the right to read it.
+	KeyFile string
+	// IdentityFile is the file of the node's identity, which only its owner may have the right to
+	// read. Default: an identity for this run.
+	IdentityFile string
+	// Root is the public key of the mesh's root: nodes with a ticket that it signed may join, under
+	// the name in their ticket. The node needs an IdentityFile too.
+	Root []byte
+	// TicketFile is the file of the node's ticket.
+	TicketFile string
+	// Allow has the public keys of the nodes that may join, by name. The node needs an IdentityFile
+	// too.
+	Allow map[string][]byte
+	// Signed makes the node sign its announcements, and require that all others are signed. Every
+	// node of the mesh needs the same value.
+	Signed bool
 	// Snoop is the initial value of the node's Snoop field.
 	Snoop func(m *Message)
 }
@@ -118,6 +141,29 @@ func (s *setter) text(what, value string, set func(*C.char) C.meshage_status) {
 	}
 	defer C.free(unsafe.Pointer(copied))
 	s.check(set(copied))
+}
+
+// file sets an option that is a path. "" stands for the default.
+func (s *setter) file(what, path string, set func(*C.char) C.meshage_status) {
+	if path != "" {
+		s.text(what, path, set)
+	}
+}
+
+// bytes sets an option that is a key.
+func (s *setter) bytes(value []byte, set func(*C.uint8_t, C.size_t) C.meshage_status) {
+	if s.err == nil {
+		s.check(set(octets(value), C.size_t(len(value))))
+	}
+}
+
+// octets returns the address of bytes for a call of the library, which is not NULL even if there are
+// none.
+func octets(value []byte) *C.uint8_t {
+	if value == nil {
+		value = []byte{}
+	}
+	return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(value)))
 }
 
 // port sets a port option, which may be AnyPort.
@@ -174,7 +220,11 @@ func (c *Config) library() (*C.meshage_config, error) {
 		return nil, &OpError{Op: "new", Err: ErrInvalid, Detail: "the name is not UTF-8"}
 	}
 	s := setter{config: config}
+	// The text of an error belongs to the thread of the call.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	c.apply(&s)
+	c.secure(&s)
 	if s.err != nil {
 		C.meshage_config_free(config)
 		return nil, s.err
@@ -228,6 +278,38 @@ func (c *Config) apply(s *setter) {
 	s.addresses("seed", c.Seeds, func(text *C.char) C.meshage_status {
 		return C.meshage_config_seed_address(config, text)
 	})
+}
+
+// secure applies the options of a closed mesh.
+func (c *Config) secure(s *setter) {
+	config := s.config
+	for _, key := range c.Keys {
+		s.bytes(key, func(key *C.uint8_t, size C.size_t) C.meshage_status {
+			return C.meshage_config_key(config, key, size)
+		})
+	}
+	s.file("key file", c.KeyFile, func(path *C.char) C.meshage_status {
+		return C.meshage_config_key_file(config, path)
+	})
+	s.file("identity file", c.IdentityFile, func(path *C.char) C.meshage_status {
+		return C.meshage_config_identity_file(config, path)
+	})
+	if c.Root != nil {
+		s.bytes(c.Root, func(key *C.uint8_t, size C.size_t) C.meshage_status {
+			return C.meshage_config_root(config, key, size)
+		})
+	}
+	s.file("ticket file", c.TicketFile, func(path *C.char) C.meshage_status {
+		return C.meshage_config_ticket_file(config, path)
+	})
+	for name, publicKey := range c.Allow {
+		s.text("allowed name", name, func(name *C.char) C.meshage_status {
+			return C.meshage_config_allow(config, name, octets(publicKey), C.size_t(len(publicKey)))
+		})
+	}
+	if c.Signed {
+		s.check(C.meshage_config_signed(config, true))
+	}
 }
 
 func zoned(ip net.IP, zone string) string {

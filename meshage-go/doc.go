@@ -20,7 +20,7 @@
 // this package after a change of the import path: NewNode, its methods and fields, and the
 // constants in capitals are the original's interface. In addition, this package has functions that
 // return errors instead of ending the program, Close, contexts, the outcome of a message at each
-// recipient, events, and counters.
+// recipient, events, counters, and closed meshes.
 //
 // # Bodies
 //
@@ -53,6 +53,13 @@
 // Messages wait in the channel that NewNode and [Node.Messages] return. When this channel and the
 // library's queue behind it are full, senders wait and finally get ErrBusy. A program that does not
 // use messages should set a small Config.ReceiveBuffer, or receive messages and discard them.
+//
+// # Closed meshes
+//
+// Without a key, everyone who reaches the port of a node can join. With Config.KeyFile or Config.Keys,
+// only nodes that have the key can, and what they send is encrypted. A dial to a node with another key
+// is ErrAuth, whose text has the ids of the keys of both nodes. [Node.Keys] changes the keys while the
+// node runs. Config.Allow and Config.Root bind names to nodes.
 //
 // # Goroutines and threads
 //

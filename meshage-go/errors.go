@@ -18,7 +18,8 @@ import (
 type Status int32
 
 const (
-	// ErrInvalid: an argument is out of range, or a name is not 1 to 64 bytes of [A-Za-z0-9._-].
+	// ErrInvalid: an argument is out of range, a name is not 1 to 64 bytes of [A-Za-z0-9._-], or a
+	// key or a file with keys cannot be used.
 	ErrInvalid Status = C.MESHAGE_ERR_INVALID
 	// ErrTimeout: a timeout passed. After a send the outcome is unknown: the message may still
 	// arrive. It is also os.ErrDeadlineExceeded.
@@ -31,7 +32,7 @@ const (
 	ErrCanceled Status = C.MESHAGE_ERR_CANCELED
 	// ErrNoRoute: the recipient is unknown or unreachable. Certainly not delivered.
 	ErrNoRoute Status = C.MESHAGE_ERR_NO_ROUTE
-	// ErrNotFound: there is no such peer.
+	// ErrNotFound: there is no such peer, or no key with this id.
 	ErrNotFound Status = C.MESHAGE_ERR_NOT_FOUND
 	// ErrExists: already connected, or the name is in use.
 	ErrExists Status = C.MESHAGE_ERR_EXISTS
@@ -43,7 +44,8 @@ const (
 	ErrAddrInUse Status = C.MESHAGE_ERR_ADDR_IN_USE
 	// ErrRefused: no node listens at the address, or the peer refuses the link.
 	ErrRefused Status = C.MESHAGE_ERR_REFUSED
-	// ErrAuth: the peer does not have the key.
+	// ErrAuth: the two nodes have no key in common, one of them does not encrypt, or one of them may
+	// not join. The text of the error says what was heard, with the ids of the keys, and what to do.
 	ErrAuth Status = C.MESHAGE_ERR_AUTH
 	// ErrProtocol: the peer is not a mesh node, or uses another version of the protocol.
 	ErrProtocol Status = C.MESHAGE_ERR_PROTOCOL
@@ -51,6 +53,8 @@ const (
 	ErrTooLarge Status = C.MESHAGE_ERR_TOO_LARGE
 	// ErrBusy: the recipient's queue stayed full. Certainly not delivered.
 	ErrBusy Status = C.MESHAGE_ERR_BUSY
+	// ErrState: not possible in the current state, as to remove the primary key.
+	ErrState Status = C.MESHAGE_ERR_STATE
 	// ErrForked: the node belongs to the parent process.
 	ErrForked Status = C.MESHAGE_ERR_FORKED
 	// ErrUnsupported: not supported in this version or on this system.
@@ -96,7 +100,8 @@ func (s Status) NotDelivered() bool {
 
 // An OpError is the error of a call that failed as a whole: the operation and the reason.
 type OpError struct {
-	// Op is the operation: "new", "set", "broadcast", "send", "dial", "hangup", "wait", "receive".
+	// Op is the operation: "new", "set", "broadcast", "send", "dial", "hangup", "wait", "receive",
+	// "add key", "use key", "remove key", "reload keys", "revoke", "generate key", "key id".
 	Op string
 	// Err is a Status, or the cause of the end of the call's context.
 	Err error

@@ -29,6 +29,11 @@ const (
 	// EventDiscoveryFailed: no solicitation can be sent, so that no other node can be found. Reason
 	// has the cause. The node goes on trying.
 	EventDiscoveryFailed EventKind = C.MESHAGE_EVENT_DISCOVERY_FAILED
+	// EventKeyMismatch: a node has none of this node's keys, or does not encrypt, so there is no
+	// link to it. Address and KeyIDs say which. At most one event a minute for each address.
+	EventKeyMismatch EventKind = C.MESHAGE_EVENT_KEY_MISMATCH
+	// EventRevoked: the ticket of the node was revoked, or has ended. It can no longer join.
+	EventRevoked EventKind = C.MESHAGE_EVENT_REVOKED
 )
 
 var eventNames = map[EventKind]string{
@@ -40,6 +45,8 @@ var eventNames = map[EventKind]string{
 	EventNameConflict:    "name conflict",
 	EventOverflow:        "overflow",
 	EventDiscoveryFailed: "discovery failed",
+	EventKeyMismatch:     "key mismatch",
+	EventRevoked:         "revoked",
 }
 
 // String returns the name of the kind.
@@ -65,6 +72,11 @@ type Event struct {
 	// Failed, for EventNodeLeft, reports that the node can no longer be reached: it failed, or the
 	// network between did. It is false for a node that was closed and announced that it leaves.
 	Failed bool
+	// Address, for EventKeyMismatch, is the address of the other node.
+	Address string
+	// KeyIDs, for EventKeyMismatch, are the ids of the keys that the other node named; none if it
+	// does not encrypt.
+	KeyIDs []string
 }
 
 // eventsMax is the most events that wait for a subscriber, as in the library. After that, one

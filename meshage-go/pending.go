@@ -74,12 +74,16 @@ func (n *Node) runDispatch() {
 				n.pending.complete(uint64(item.token), sendResult{item.number, (*C.meshage_report)(item.payload)})
 			case C.MG_EVENT:
 				event := (*C.mg_event)(item.payload)
+				keyIDs := splitText(event.key_ids)
+				event.key_ids.data = nil // freed by splitText
 				n.events.publish(Event{
 					Kind:     EventKind(item.number),
 					Node:     C.GoString(event.node),
 					Instance: uint64(event.instance),
 					Reason:   C.GoString(event.reason),
 					Failed:   event.departure == C.MESHAGE_DEPARTURE_FAILED,
+					Address:  C.GoString(event.address),
+					KeyIDs:   keyIDs,
 				})
 				C.mg_event_free(event)
 			}

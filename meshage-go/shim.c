@@ -192,6 +192,10 @@ static void on_event(void *user_data, const meshage_event *borrowed)
     event->reason = mg_strdup(meshage_event_reason(borrowed));
     event->instance = meshage_event_instance(borrowed);
     event->departure = meshage_event_departure(borrowed);
+    event->address = mg_strdup(meshage_event_address(borrowed));
+    event->key_ids = (mg_text){0};
+    for (size_t i = 0; i < meshage_event_key_id_count(borrowed); i++)
+        mg_text_add(&event->key_ids, meshage_event_key_id(borrowed, i));
     item.payload = event;
     mg_queue_push(user_data, item);
 }
@@ -200,6 +204,8 @@ void mg_event_free(mg_event *event)
 {
     free(event->node);
     free(event->reason);
+    free(event->address);
+    free(event->key_ids.data);
     free(event);
 }
 
@@ -264,6 +270,13 @@ mg_result mg_peers(meshage_node *node)
     meshage_names *names = NULL;
     meshage_status status = meshage_node_peers(node, &names);
     return names_result(status, names);
+}
+
+mg_result mg_keys(meshage_node *node)
+{
+    meshage_names *ids = NULL;
+    meshage_status status = meshage_node_keys(node, &ids);
+    return names_result(status, ids);
 }
 
 mg_result mg_mesh(meshage_node *node)

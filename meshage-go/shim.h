@@ -42,6 +42,7 @@ mg_result mg_result_of(meshage_status status);
  * each node, its neighbours, and an empty string. */
 mg_result mg_recipients(meshage_node *node);
 mg_result mg_peers(meshage_node *node);
+mg_result mg_keys(meshage_node *node);
 mg_result mg_mesh(meshage_node *node);
 mg_result mg_dot(meshage_node *node);
 mg_result mg_stats(meshage_node *node);

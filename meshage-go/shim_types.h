@@ -41,6 +41,8 @@ typedef struct mg_event {
     char *reason;
     uint64_t instance;
     int32_t departure;
+    char *address;
+    mg_text key_ids;
 } mg_event;
 
 enum mg_kind { MG_SENT, MG_EVENT, MG_SNOOPED };

@@ -167,7 +167,7 @@ impl End {
         let plane = Plane::new(name(LINE[me]), Instance(me as u64 + 1), limits, NullSink);
         let outbound = Arc::new(Outbound::default());
         let links = BTreeMap::from([(peer, outbound.clone())]);
-        plane.install(Fib { routes: Arc::new(routes(me)), links }, now);
+        plane.install(Fib::new(Arc::new(routes(me)), links), now);
         Self { plane, outbound, peer, taken: Batch::default() }
     }
 

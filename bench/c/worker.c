@@ -5,6 +5,8 @@
  *   set_window, large    one thread, meshage_send_async; a callback gets the reports
  *   memory               a node whose memory is measured
  *
+ * With the option key=HEX, the nodes form a closed mesh.
+ *
  *   cc -O2 -Iinclude bench/c/worker.c -lmeshage -lpthread
  */
 
@@ -35,7 +37,7 @@ static void check(meshage_status status, const char *what)
 }
 
 /* Starts a node of degree 0 on a free loopback port. It links only to the nodes that it dials. */
-static meshage_node *start(const char *name)
+static meshage_node *start(const struct job *job, const char *name)
 {
     char name_space[64];
     /* All processes of a run have the same parent. */
@@ -44,6 +46,9 @@ static meshage_node *start(const char *name)
     check(meshage_config_namespace(config, name_space), "namespace");
     check(meshage_config_bind(config, "127.0.0.1"), "bind");
     check(meshage_config_port(config, 0), "port");
+    const char *key = text_option(job, "key", NULL);
+    if (key != NULL)
+        check(meshage_config_key(config, (const uint8_t *)key, strlen(key)), "key");
     meshage_node *node = NULL;
     check(meshage_node_create(config, &node), "node");
     meshage_config_free(config);
@@ -54,7 +59,7 @@ static meshage_node *linked_node(const struct job *job)
 {
     char name[64];
     snprintf(name, sizeof name, "driver-%ld", (long)getpid());
-    meshage_node *node = start(name);
+    meshage_node *node = start(job, name);
     check(meshage_dial(node, text_option(job, "to", ""), MESHAGE_DEFAULT), "dial");
     check(meshage_node_wait(node, RECIPIENTS, 1, LINKED_MAX_MS), "wait");
     return node;
@@ -73,9 +78,9 @@ static void *receive_all(void *node)
     return NULL;
 }
 
-static void serve(void)
+static void serve(const struct job *job)
 {
-    meshage_node *node = start(SERVER);
+    meshage_node *node = start(job, SERVER);
     pthread_t receiver;
     if (pthread_create(&receiver, NULL, receive_all, node) != 0)
         fail("serve", "cannot start a thread");
@@ -259,7 +264,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         known = known || equals(job.name, cases[i]);
     if (known && equals(job.role, "serve"))
-        serve();
+        serve(&job);
     else if (known && equals(job.role, "drive") && !equals(job.name, "memory"))
         drive(&job);
     else

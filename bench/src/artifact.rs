@@ -15,4 +15,6 @@ pub(crate) enum Artifact {
     Package(&'static str, &'static str),
     /// One package of the workspace of the peers.
     Peer(&'static str),
+    /// The same, and the certificate that its workers use.
+    PeerWithTls(&'static str),
 }

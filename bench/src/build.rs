@@ -43,6 +43,10 @@ fn build(artifact: Artifact, paths: &Paths) -> Result<()> {
         Artifact::Wheel => wheel(paths),
         Artifact::Package(name, version) => python_package(paths, name, version),
         Artifact::Peer(package) => peer(paths, package),
+        Artifact::PeerWithTls(package) => {
+            certificate(paths)?;
+            peer(paths, package)
+        }
     }
 }
 
@@ -144,6 +148,22 @@ fn peer(paths: &Paths, package: &str) -> Result<()> {
         .args(["build", "--release", "--quiet", "--locked", "-p", package, "--manifest-path"])
         .arg(manifest)
         .env("CARGO_TARGET_DIR", paths.peers()))
+}
+
+/// Makes a certificate for 127.0.0.1 that certifies itself, and its private key.
+fn certificate(paths: &Paths) -> Result<()> {
+    let folder = paths.certificate();
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    run(Command::new("openssl")
+        .args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt"])
+        .args(["ec_paramgen_curve:P-256", "-subj", "/CN=bench", "-days", "30"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        // TLS clients that use webpki refuse a server whose certificate is one of an authority.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(folder.join("key.pem"))
+        .arg("-out")
+        .arg(folder.join("certificate.pem")))
 }
 
 fn require(paths: &Paths, path: &Path) -> Result<()> {

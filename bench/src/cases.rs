@@ -11,6 +11,8 @@ pub(crate) enum Unit {
     Millis,
     /// messages/s
     Messages,
+    /// links/s
+    Links,
     /// MB/s, of 10⁶ bytes
     MegabytesPerSecond,
     /// MB, of 10⁶ bytes
@@ -24,6 +26,7 @@ impl Unit {
             Self::Micros => "µs",
             Self::Millis => "ms",
             Self::Messages => "messages/s",
+            Self::Links => "links/s",
             Self::MegabytesPerSecond => "MB/s",
             Self::Megabytes => "MB",
         }
@@ -33,7 +36,7 @@ impl Unit {
     pub(crate) fn lower_is_better(self) -> bool {
         match self {
             Self::Micros | Self::Millis | Self::Megabytes => true,
-            Self::Messages | Self::MegabytesPerSecond => false,
+            Self::Messages | Self::Links | Self::MegabytesPerSecond => false,
         }
     }
 
@@ -41,7 +44,7 @@ impl Unit {
     pub(crate) fn is_time(self) -> bool {
         match self {
             Self::Micros | Self::Millis => true,
-            Self::Messages | Self::MegabytesPerSecond | Self::Megabytes => false,
+            Self::Messages | Self::Links | Self::MegabytesPerSecond | Self::Megabytes => false,
         }
     }
 }
@@ -136,7 +139,7 @@ const LINKS: &[&str] = &["links=16"];
 
 /// Every case, in the order in which they run.
 pub(crate) const ALL: &[Case] = &{
-    use Unit::{Megabytes, MegabytesPerSecond, Messages, Micros, Millis};
+    use Unit::{Links, Megabytes, MegabytesPerSecond, Messages, Micros, Millis};
     [
         case("rtt", "set_rtt", Micros, PAIR, &[], "64 B, acknowledged; two cores"),
         case("rtt@same", "set_rtt@same", Micros, PAIR, &[], "64 B, acknowledged; one core"),
@@ -230,6 +233,7 @@ pub(crate) const ALL: &[Case] = &{
             WINDOW,
             "64 B from a Rust sender, received one by one",
         )),
+        case("handshake", "handshake", Links, PAIR, &[], "dial and hangup, one after the other"),
         case("spf", "spf@100", Millis, Shape::DriverOnly, &["nodes=100"], "routes of 100 nodes"),
         case(
             "spf",
@@ -273,6 +277,10 @@ pub(crate) const ALL: &[Case] = &{
         )),
     ]
 };
+
+/// The cases of `--closed`.
+pub(crate) const CLOSED: &[&str] =
+    &["set_rtt@same", "set_64", "relay_64@1", "set_window", "large", "fanout@16", "handshake"];
 
 #[cfg(test)]
 mod tests {

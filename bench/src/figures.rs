@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::cases::Unit;
 use crate::process::Round;
+use crate::systems::System;
 
 /// The figures of one system in one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +21,26 @@ pub(crate) struct Figure {
     pub(crate) p999: Option<f64>,
     /// The least and the greatest of the rounds' medians.
     pub(crate) range: (f64, f64),
-    pub(crate) rounds: usize,
+    /// The rounds' medians, in the order of the rounds.
+    pub(crate) rounds: Vec<f64>,
+}
+
+/// The ratios of two figures, computed for each round: the rounds of the two were adjacent in time,
+/// so other load on the machine affected both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ratio {
+    pub(crate) median: f64,
+    /// The quartiles: half of the rounds' ratios lie between them.
+    pub(crate) middle: (f64, f64),
+}
+
+/// The cost of encryption for a system in a case.
+#[derive(Debug)]
+pub(crate) struct Cost<'a> {
+    pub(crate) open: &'a Figure,
+    pub(crate) encrypted: &'a Figure,
+    /// The ratio with encryption to without.
+    pub(crate) ratio: Ratio,
 }
 
 /// A system or case that could not be measured, with the reason.
@@ -74,8 +94,17 @@ impl Figure {
             p99: part(|round| round.p99).unwrap_or(worst),
             p999: part(|round| round.p999),
             range: (least, greatest),
-            rounds: rounds.len(),
+            rounds: rounds.iter().map(|round| round.median).collect(),
         })
+    }
+
+    /// The ratios of this figure's rounds to those of another. Returns `None` if there are none.
+    pub(crate) fn ratio_to(&self, other: &Self) -> Option<Ratio> {
+        let pairs = self.rounds.iter().zip(&other.rounds);
+        let mut ratios: Vec<f64> = pairs.map(|(ours, theirs)| ours / theirs).collect();
+        ratios.sort_unstable_by(f64::total_cmp);
+        let last = ratios.len().checked_sub(1)?;
+        Some(Ratio { middle: (ratios[last / 4], ratios[last - last / 4]), median: median(ratios)? })
     }
 }
 
@@ -88,6 +117,16 @@ impl Figures {
     /// The figures of a case, in the order of the systems.
     pub(crate) fn in_case<'a>(&'a self, case: &'a str) -> impl Iterator<Item = &'a Figure> {
         self.all.iter().filter(move |figure| figure.case == case)
+    }
+
+    /// The cost of encryption for each system in each case.
+    pub(crate) fn costs(&self, systems: &[&System]) -> Vec<Cost<'_>> {
+        let costs = self.all.iter().filter_map(|encrypted| {
+            let system = systems.iter().find(|system| system.name == encrypted.system)?;
+            let open = self.get(&encrypted.case, system.encryption?.open)?;
+            Some(Cost { open, encrypted, ratio: encrypted.ratio_to(open)? })
+        });
+        costs.collect()
     }
 
     /// Records that something was not measured, and why.
@@ -104,7 +143,7 @@ impl Figures {
                 unit: figure.unit.name(),
                 median: figure.median,
                 p99: figure.p99,
-                rounds: figure.rounds,
+                rounds: figure.rounds.len(),
             };
             serde_json::to_string(&line).unwrap_or_default()
         });
@@ -135,6 +174,21 @@ mod tests {
             Figure::from_rounds("set_rtt", "raw-std", Unit::Micros, &rounds).expect("rounds");
         assert_eq!((figure.median, figure.p99, figure.range), (3.0, 30.0, (1.0, 9.0)));
         assert_eq!(Figure::from_rounds("set_rtt", "raw-std", Unit::Micros, &[]), None);
+    }
+
+    #[test]
+    fn a_ratio_is_computed_for_each_round_and_survives_load_on_both() {
+        let figure = |system, medians: [f64; 5]| {
+            let rounds = medians.map(|median| round(median, None));
+            Figure::from_rounds("set_64", system, Unit::Messages, &rounds).expect("rounds")
+        };
+        // The machine was slower in the second half.
+        let open = figure("meshage-rust", [100.0, 100.0, 50.0, 20.0, 10.0]);
+        let closed = figure("meshage-rust-key", [90.0, 80.0, 45.0, 19.0, 9.0]);
+        let ratio = closed.ratio_to(&open).expect("rounds");
+        assert_eq!((ratio.median, ratio.middle), (0.9, (0.9, 0.9)));
+        let none = Figure { rounds: Vec::new(), ..open.clone() };
+        assert_eq!(none.ratio_to(&open), None);
     }
 
     #[test]

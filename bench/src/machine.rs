@@ -19,6 +19,13 @@ pub(crate) fn date() -> String {
     first_line(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))
 }
 
+/// The load average of the last minute and of the last five minutes.
+pub(crate) fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let values: Vec<&str> = text.split(' ').take(2).collect();
+    if values.len() == 2 { values.join(" and ") } else { "unknown".to_owned() }
+}
+
 /// Cores, processor, memory and kernel in one line.
 pub(crate) fn description() -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

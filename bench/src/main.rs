@@ -53,7 +53,8 @@ fn bench(options: &Options) -> Result<()> {
         return Err(format!("no case has a name that starts with {prefix:?}"));
     }
     let systems = systems::ALL.iter();
-    let systems = systems.filter(|system| cases.iter().any(|case| system.runs(case))).collect();
+    let systems =
+        systems.filter(|system| cases.iter().any(|case| options.measures(system, case))).collect();
     let mut figures = Figures::default();
     let systems = build::build_all(&paths, systems, &mut figures);
     for group in cases.chunk_by(|a, b| a.group == b.group) {
@@ -63,11 +64,17 @@ fn bench(options: &Options) -> Result<()> {
         let json = figures.json();
         std::fs::write(file, json).map_err(|error| format!("cannot write {file}: {error}"))?;
     }
+    if options.closed {
+        println!("\n{}", terminal::cost_table(&systems, &figures));
+    }
     println!("\n{}", terminal::target_table(&figures));
     for Missing { what, why } in &figures.missing {
         println!("not measured: {what}: {why}");
     }
-    if options.report {
+    if options.report && options.closed {
+        let file = report::write_closed(&paths, options, &systems, &figures)?;
+        println!("\nwritten: {}", file.display());
+    } else if options.report {
         report::write(&paths, options, &systems, &figures)?;
         println!("\nwritten: {}", paths.report_folder().display());
     }

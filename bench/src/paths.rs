@@ -39,6 +39,11 @@ impl Paths {
         self.target.join("bench-peers")
     }
 
+    /// The folder of the certificate that peers with TLS use.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.target.join("bench-tls")
+    }
+
     /// The Python environment of the bench.
     pub(crate) fn venv(&self) -> PathBuf {
         self.target.join("bench-venv")

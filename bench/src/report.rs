@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cases;
 use crate::chart;
 use crate::error::Result;
-use crate::figures::{Figure, Figures, Missing};
+use crate::figures::{Cost, Figure, Figures, Missing};
 use crate::format::{self, number};
 use crate::machine;
 use crate::options::Options;
@@ -20,6 +20,65 @@ const BEGIN: &str = "<!-- bench -->";
 const END: &str = "<!-- /bench -->";
 /// The charts in the README. The report has all charts.
 const IN_README: &[&str] = &["set_rtt", "set_64", "set_window", "large"];
+
+/// Writes the report of `--closed`: the cost of encryption.
+pub(crate) fn write_closed(
+    paths: &Paths,
+    options: &Options,
+    systems: &[&System],
+    figures: &Figures,
+) -> Result<PathBuf> {
+    let folder = paths.report_folder();
+    fs::create_dir_all(&folder)
+        .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    let mut page = format!(
+        "# The cost of encryption\n\n\
+         Written by `cargo xtask bench --closed` on {}; {}. The load average after the run was {}, of \
+         which the run itself causes about 2.\n\n\
+         Each system runs with encryption and without, over loopback TCP, in {} rounds of {} ms each. The two \
+         rounds of a pair are adjacent, and every second pair runs in reverse order. The ratio \
+         is computed for each pair of rounds: the tables show the median and the quartiles of these \
+         ratios. [The other report](README.md) has all systems without encryption, and \
+         [bench/README.md](../../bench/README.md) describes each case.\n\n",
+        machine::date(),
+        machine::description(),
+        machine::load_average(),
+        options.rounds,
+        options.round.as_millis(),
+    );
+    page.push_str(&system_table(paths, systems));
+    page.push_str(&missing(figures));
+    page.push_str(&target_table(figures));
+    page.push_str(&cost_table(systems, figures));
+    page.push_str(&all_figures(figures));
+    let file = folder.join("closed.md");
+    save(&file, &page)?;
+    Ok(file)
+}
+
+/// The cost of encryption for each system in each case.
+fn cost_table(systems: &[&System], figures: &Figures) -> String {
+    let mut page = String::from(
+        "## With encryption and without\n\n\
+         | case | unit | system | without | with | ratio | quartiles |\n|---|---|---|---|---|---|---|\n",
+    );
+    for Cost { open, encrypted, ratio } in figures.costs(systems) {
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {} | {:.2} | {:.2} – {:.2} |",
+            encrypted.case,
+            encrypted.unit.name(),
+            encrypted.system,
+            number(open.median),
+            number(encrypted.median),
+            ratio.median,
+            ratio.middle.0,
+            ratio.middle.1,
+        );
+    }
+    page.push('\n');
+    page
+}
 
 /// Writes the report, and puts charts into the README if it has the markers.
 pub(crate) fn write(
@@ -68,13 +127,19 @@ fn head(paths: &Paths, options: &Options, systems: &[&System]) -> String {
          and a percentile is the median of the rounds' percentiles. A rate is the median of the rounds' \
          rates. `@same` pins all processes to one core: this excludes the wake-up time of an idle core, and \
          the figure varies less. Absolute figures differ from machine to machine and from run to run, so compare ratios within \
-         one run. [bench/README.md](../../bench/README.md) describes each case.\n\n\
-         | system | description | version |\n|---|---|---|\n",
+         one run. [bench/README.md](../../bench/README.md) describes each case. \
+         `cargo xtask bench --closed` measures the cost of encryption and writes closed.md.\n\n",
         machine::date(),
         machine::description(),
         options.rounds,
         options.round.as_millis(),
     );
+    page.push_str(&system_table(paths, systems));
+    page
+}
+
+fn system_table(paths: &Paths, systems: &[&System]) -> String {
+    let mut page = String::from("| system | description | version |\n|---|---|---|\n");
     for system in systems {
         let _ = writeln!(
             page,

@@ -47,7 +47,7 @@ pub(crate) fn run_group(
     figures: &mut Figures,
 ) {
     let pairs = cases.iter().flat_map(|case| {
-        let runs = systems.iter().filter(|system| system.runs(case));
+        let runs = systems.iter().filter(|system| options.measures(system, case));
         runs.map(|system| Entry {
             case,
             system,
@@ -200,6 +200,7 @@ impl Entry<'_> {
             arguments.push(format!("to={address}").into());
         }
         arguments.extend(self.case.keys.iter().map(OsString::from));
+        arguments.extend(system.arguments(paths));
         let mut command = Command::new(&arguments[0]);
         // cargo's library search path would find the libraries of another profile first.
         command.args(&arguments[1..]).env_remove("LD_LIBRARY_PATH");

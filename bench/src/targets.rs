@@ -21,6 +21,8 @@ enum Part {
 enum Baseline {
     /// The best of these systems in this case.
     Best(&'static str, &'static [&'static str]),
+    /// The same system without encryption in the same case, round by round.
+    Open(&'static str),
     /// Nothing: the limit applies to the figure itself, in its unit.
     Absolute,
 }
@@ -56,6 +58,8 @@ pub(crate) struct TargetResult {
     pub(crate) target: &'static Target,
     /// The ratio, or the figure itself.
     value: Option<f64>,
+    /// The quartiles of the ratio, if it was computed round by round.
+    middle: Option<(f64, f64)>,
     /// The system that it was compared with.
     pub(crate) baseline: Option<&'static str>,
 }
@@ -95,6 +99,30 @@ const fn by_p99(target: Target) -> Target {
     Target { part: Part::P99, ..target }
 }
 
+/// Limits the cost of encryption: the ratio of a system in a closed mesh to the same in an open one.
+const fn closed(
+    case: &'static str,
+    system: &'static str,
+    bound: Bound,
+    open: &'static str,
+) -> Target {
+    Target { case, system, part: Part::Median, bound, baseline: Baseline::Open(open) }
+}
+
+/// The targets of one system in a closed mesh.
+const fn closed_targets(system: &'static str, open: &'static str) -> [Target; 4] {
+    [
+        closed("set_rtt@same", system, Bound::AtMost(1.2), open),
+        closed("set_64", system, Bound::AtLeast(0.85), open),
+        closed("set_window", system, Bound::AtLeast(0.85), open),
+        closed("large", system, Bound::AtLeast(0.6), open),
+    ]
+}
+
+const RUST_CLOSED: [Target; 4] = closed_targets("meshage-rust-key", "meshage-rust");
+const C_CLOSED: [Target; 4] = closed_targets("meshage-c-key", "meshage-c");
+const PEERS_ENCRYPTED: &[&str] = &["zeromq-curve", "zenoh-tls", "grpc-tls"];
+
 const RUST: &[&str] = &["meshage-rust"];
 const C: &[&str] = &["meshage-c"];
 
@@ -126,6 +154,18 @@ const ALL: &[Target] = &[
     absolute("spf@10000", "meshage-rust", 5.0),
     absolute("spf@10000-half", "meshage-rust", 5.0),
     absolute("memory@idle", "meshage-rust", 6.0),
+    RUST_CLOSED[0],
+    RUST_CLOSED[1],
+    RUST_CLOSED[2],
+    RUST_CLOSED[3],
+    C_CLOSED[0],
+    C_CLOSED[1],
+    C_CLOSED[2],
+    C_CLOSED[3],
+    at_most("set_rtt@same", "meshage-rust-key", 1.0, "set_rtt@same", PEERS_ENCRYPTED),
+    at_least("set_64", "meshage-rust-key", 1.0, "set_64", PEERS_ENCRYPTED),
+    at_least("set_window", "meshage-rust-key", 1.0, "set_window", PEERS_ENCRYPTED),
+    at_least("large", "meshage-rust-key", 1.0, "large", PEERS_ENCRYPTED),
 ];
 
 /// Evaluates every target whose own figure was measured.
@@ -140,10 +180,25 @@ impl Target {
             Part::Median => figure.median,
             Part::P99 => figure.p99,
         };
-        let ours = figures.get(self.case, self.system).map(part);
-        let Baseline::Best(case, systems) = self.baseline else {
-            return TargetResult { target: self, value: ours, baseline: None };
+        let ours = figures.get(self.case, self.system);
+        let (case, systems) = match self.baseline {
+            Baseline::Best(case, systems) => (case, systems),
+            Baseline::Open(open) => {
+                let open = figures.get(self.case, open);
+                let ratio = ours.zip(open).and_then(|(ours, open)| ours.ratio_to(open));
+                return TargetResult {
+                    target: self,
+                    value: ratio.map(|ratio| ratio.median),
+                    middle: ratio.map(|ratio| ratio.middle),
+                    baseline: open.map(|open| open.system),
+                };
+            }
+            Baseline::Absolute => {
+                let value = ours.map(part);
+                return TargetResult { target: self, value, middle: None, baseline: None };
+            }
         };
+        let ours = ours.map(part);
         let candidates = systems.iter().filter_map(|system| figures.get(case, system));
         let best = candidates.reduce(|a, b| {
             let a_is_better =
@@ -151,7 +206,7 @@ impl Target {
             if a_is_better { a } else { b }
         });
         let value = ours.zip(best).map(|(ours, best)| ours / part(best));
-        TargetResult { target: self, value, baseline: best.map(|best| best.system) }
+        TargetResult { target: self, value, middle: None, baseline: best.map(|best| best.system) }
     }
 
     fn unit(&self) -> &'static str {
@@ -173,6 +228,7 @@ impl fmt::Display for Target {
         let mut text = format!("{} of {}{part} {sign} {bound}", self.case, self.system);
         match self.baseline {
             Baseline::Absolute => text.push_str(&format!(" {}", self.unit())),
+            Baseline::Open(open) => text.push_str(&format!(" × {open}")),
             Baseline::Best(case, systems) => {
                 let best = if systems.len() > 1 { "the best of " } else { "" };
                 text.push_str(&format!(" × {best}{}", systems.join(", ")));
@@ -190,6 +246,10 @@ impl TargetResult {
     pub(crate) fn value(&self) -> String {
         let Some(value) = self.value else { return "–".into() };
         match self.target.baseline {
+            Baseline::Open(_) => match self.middle {
+                Some((low, high)) => format!("{value:.2} × ({low:.2} – {high:.2})"),
+                None => format!("{value:.2} ×"),
+            },
             Baseline::Best(..) => format!("{value:.2} ×"),
             Baseline::Absolute => format!("{} {}", format::number(value), self.target.unit()),
         }
@@ -233,8 +293,12 @@ mod tests {
                 systems::ALL.iter().any(|system| system.name == name && system.runs(case))
             };
             assert!(runs(target.case, target.system), "{target}");
-            if let Baseline::Best(case, systems) = target.baseline {
-                assert!(systems.iter().all(|system| runs(case, system)), "{target}");
+            match target.baseline {
+                Baseline::Best(case, systems) => {
+                    assert!(systems.iter().all(|system| runs(case, system)), "{target}");
+                }
+                Baseline::Open(open) => assert!(runs(target.case, open), "{target}"),
+                Baseline::Absolute => {}
             }
         }
     }
@@ -257,6 +321,18 @@ mod tests {
                 ("0.60 ×".into(), Verdict::Missed, Some("zeromq")),
             ]
         );
+    }
+
+    #[test]
+    fn the_cost_of_encryption_is_compared_round_by_round() {
+        let results = evaluate(&figures(&[
+            ("large", "meshage-c", 1000.0),
+            ("large", "meshage-c-key", 500.0),
+        ]));
+        assert_eq!(results.len(), 1);
+        assert_eq!(results[0].target.to_string(), "large of meshage-c-key ≥ 0.6 × meshage-c");
+        assert_eq!(results[0].value(), "0.50 × (0.50 – 0.50)");
+        assert_eq!(results[0].verdict(), Verdict::Missed);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The figures as tables of text, for a terminal.
 
 use crate::cases::Case;
-use crate::figures::Figures;
+use crate::figures::{Figures, Ratio};
 use crate::format::{number, range};
+use crate::systems::System;
 use crate::targets::{self, Verdict};
 
 /// The figures of one case, one row for each system.
@@ -10,7 +11,7 @@ pub(crate) fn case_table(case: &Case, figures: &Figures) -> String {
     let unit = case.unit.name();
     let mut text = format!("{} ({}), {unit}\n", case.name, case.description);
     let columns = if case.unit.is_time() { "median       99 %     99.9 %" } else { "median" };
-    text.push_str(&format!("  {:18}{columns:>12}   medians of the rounds\n", ""));
+    text.push_str(&format!("  {:20}{columns:>12}   medians of the rounds\n", ""));
     for figure in figures.in_case(case.name) {
         let median = number(figure.median);
         let parts = match case.unit.is_time() {
@@ -21,7 +22,18 @@ pub(crate) fn case_table(case: &Case, figures: &Figures) -> String {
             ),
             false => format!("{median:>12}"),
         };
-        text.push_str(&format!("  {:18}{parts}   {}\n", figure.system, range(figure)));
+        text.push_str(&format!("  {:20}{parts}   {}\n", figure.system, range(figure)));
+    }
+    text
+}
+
+/// The cost of encryption: the ratio to the same system without it, with its quartiles.
+pub(crate) fn cost_table(systems: &[&System], figures: &Figures) -> String {
+    let mut text = String::from("with encryption / without, median of the rounds' ratios\n");
+    for cost in figures.costs(systems) {
+        let Ratio { median, middle: (low, high) } = cost.ratio;
+        let (case, system) = (&cost.encrypted.case, cost.encrypted.system);
+        text.push_str(&format!("  {case:14} {system:18} {median:.2} × ({low:.2} – {high:.2})\n"));
     }
     text
 }

@@ -3,9 +3,11 @@
 use std::ffi::c_char;
 
 use meshage::config::{Config, ConfigBuilder};
+use meshage::name::NodeName;
+use meshage::{Key, PublicKey};
 
 use crate::boundary::{create, free, status};
-use crate::convert::{Wait, required, text};
+use crate::convert::{Wait, bytes, required, text};
 use crate::failure::Failure;
 use crate::status::meshage_status::{self, MESHAGE_ERR_INVALID};
 
@@ -257,4 +259,137 @@ pub unsafe extern "C" fn meshage_config_seed_address(
 ) -> meshage_status {
     // SAFETY: the caller's promise.
     unsafe { change_text(config, address, "address", ConfigBuilder::seed) }
+}
+
+/// Sets an option of a closed mesh. It is complete only together with others, which
+/// `meshage_node_create` checks.
+fn change_security(
+    config: Option<&mut meshage_config>,
+    set: impl FnOnce(ConfigBuilder) -> Result<ConfigBuilder, Failure>,
+) -> meshage_status {
+    status(|| {
+        let config = required(config, "config")?;
+        config.builder = set(config.builder.clone())?;
+        Ok(())
+    })
+}
+
+/// Adds a pre-shared key, and so closes the mesh: only nodes with a key of this node can link to it.
+/// The first key is the primary one, which opens new links; all are accepted. Call it again for more,
+/// up to 8. If none is added, and no key file is set, the node is open.
+///
+/// A key is 32 bytes. Its text is accepted too, without a NUL: 64 hex digits or base64. The library
+/// keeps no copy of the key itself, and erases what it derives from it when it is no longer used.
+/// Erase your own copy.
+///
+/// Errors: NULL, INVALID (not a key).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_config_key(
+    config: Option<&mut meshage_config>,
+    key: *const u8,
+    len: usize,
+) -> meshage_status {
+    change_security(config, |builder| {
+        // SAFETY: the caller's promise.
+        Ok(builder.key(Key::parse(unsafe { bytes(key, len, "key")? })?))
+    })
+}
+
+/// Sets a file with keys: one a line as 64 hex digits or base64, the first one the primary key, `#`
+/// begins a remark. The keys of `meshage_config_key` come before them. Only the file's owner may
+/// have the right to read it. It is read by this call, by `meshage_node_create`, and by
+/// `meshage_node_keys_reload`.
+///
+/// Errors: NULL, UTF8, INVALID (the file cannot be read, others than its owner may read it, or it
+/// has a line that is no key; `meshage_last_error` gives the reason). The path is copied.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_config_key_file(
+    config: Option<&mut meshage_config>,
+    path: *const c_char,
+) -> meshage_status {
+    // SAFETY: the caller's promise.
+    unsafe { change_text(config, path, "path", ConfigBuilder::key_file) }
+}
+
+/// Sets the file of the node's identity, which only its owner may have the right to read. Default:
+/// an identity for this run, which proves no name. `meshage_node_create` reads the file.
+///
+/// Errors: NULL, UTF8. The path is copied.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_config_identity_file(
+    config: Option<&mut meshage_config>,
+    path: *const c_char,
+) -> meshage_status {
+    change_security(config, |builder| {
+        // SAFETY: the caller's promise.
+        Ok(builder.identity_file(unsafe { text(path, "path")? }))
+    })
+}
+
+/// Sets the public key of the mesh's root. Nodes with a ticket that the root signed may join, under
+/// the name in their ticket. The node needs keys and an identity file too.
+///
+/// A public key is 32 bytes, or as text 64 hex digits or base64.
+///
+/// Errors: NULL, INVALID (not a public key).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_config_root(
+    config: Option<&mut meshage_config>,
+    public_key: *const u8,
+    len: usize,
+) -> meshage_status {
+    change_security(config, |builder| {
+        // SAFETY: the caller's promise.
+        Ok(builder.root(PublicKey::parse(unsafe { bytes(public_key, len, "public_key")? })?))
+    })
+}
+
+/// Sets the file of the node's ticket, which the root signed. `meshage_node_create` reads the file.
+///
+/// Errors: NULL, UTF8. The path is copied.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_config_ticket_file(
+    config: Option<&mut meshage_config>,
+    path: *const c_char,
+) -> meshage_status {
+    change_security(config, |builder| {
+        // SAFETY: the caller's promise.
+        Ok(builder.ticket_file(unsafe { text(path, "path")? }))
+    })
+}
+
+/// Allows the node with this name and public key to join. Call it again for more nodes. From then on
+/// a name belongs to its public key, and other names cannot join. The node needs keys and an identity
+/// file too.
+///
+/// A public key is 32 bytes, or as text 64 hex digits or base64.
+///
+/// Errors: NULL, UTF8, INVALID (not a name or not a public key). The string is copied.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshage_config_allow(
+    config: Option<&mut meshage_config>,
+    name: *const c_char,
+    public_key: *const u8,
+    len: usize,
+) -> meshage_status {
+    change_security(config, |builder| {
+        // SAFETY: the caller's promise.
+        let (name, public_key) = unsafe {
+            let name = NodeName::new(text(name, "name")?)?;
+            (name, PublicKey::parse(bytes(public_key, len, "public_key")?)?)
+        };
+        Ok(builder.allow(name.as_str(), public_key))
+    })
+}
+
+/// Sets whether the node signs its announcements, and requires that all others are signed. Every node
+/// of the mesh needs the same setting, and names that are bound to public keys. Default: false.
+///
+/// Errors: NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_config_signed(
+    config: Option<&mut meshage_config>,
+    signed: bool,
+) -> meshage_status {
+    change_security(config, |builder| Ok(builder.signed(signed)))
 }

@@ -75,6 +75,30 @@ pub(crate) unsafe fn names(
     Ok(list)
 }
 
+/// The most bytes of a key or a revocation, in any form. A larger length is a mistake of the caller,
+/// and is rejected before that memory is read.
+const SECRET_BYTES_MAX: usize = 4096;
+
+/// Borrows the bytes of a key or a revocation.
+///
+/// # Safety
+/// `bytes` is NULL or points to `len` bytes that do not change for as long as `'a`.
+pub(crate) unsafe fn bytes<'a>(
+    bytes: *const u8,
+    len: usize,
+    what: &str,
+) -> Result<&'a [u8], Failure> {
+    if bytes.is_null() {
+        return required(None, what);
+    }
+    if len > SECRET_BYTES_MAX {
+        let text = format!("{what} has {len} bytes: at most {SECRET_BYTES_MAX}");
+        return Err(Failure::new(MESHAGE_ERR_INVALID, text));
+    }
+    // SAFETY: not NULL, and the caller's promise; `len` is below the largest size of a slice.
+    Ok(unsafe { std::slice::from_raw_parts(bytes, len) })
+}
+
 /// Copies a body.
 ///
 /// # Safety

@@ -6,6 +6,7 @@ use std::ptr;
 use meshage::event::{Departure, Event};
 
 use crate::boundary::{c_string, free, read};
+use crate::names::{c_strings, nth};
 
 /// The kinds of events.
 #[repr(C)]
@@ -28,6 +29,12 @@ pub enum meshage_event_kind {
     /// No solicitation can be sent, so that no other node can be found. `meshage_event_reason` has
     /// the cause. The node goes on trying.
     MESHAGE_EVENT_DISCOVERY_FAILED = 8,
+    /// A node has none of this node's keys, or does not encrypt, so there is no link to it:
+    /// `meshage_event_address` has its address, and `meshage_event_key_id` the ids of its keys. At
+    /// most one event a minute for each address.
+    MESHAGE_EVENT_KEY_MISMATCH = 9,
+    /// The ticket of the node was revoked, or has ended: it can no longer join.
+    MESHAGE_EVENT_REVOKED = 10,
 }
 
 /// How a node departed.
@@ -52,6 +59,8 @@ pub struct meshage_event {
     instance: u64,
     reason: CString,
     departure: i32,
+    address: CString,
+    key_ids: Vec<CString>,
 }
 
 /// The type of an event callback that is not NULL.
@@ -79,6 +88,8 @@ impl From<Event> for meshage_event {
             Event::NameConflict { .. } => MESHAGE_EVENT_NAME_CONFLICT,
             Event::Overflow => MESHAGE_EVENT_OVERFLOW,
             Event::DiscoveryFailed { .. } => MESHAGE_EVENT_DISCOVERY_FAILED,
+            Event::KeyMismatch { .. } => MESHAGE_EVENT_KEY_MISMATCH,
+            Event::Revoked { .. } => MESHAGE_EVENT_REVOKED,
             // An event that this version has no number for is reported as a change.
             _ => MESHAGE_EVENT_TOPOLOGY,
         };
@@ -93,6 +104,8 @@ impl From<Event> for meshage_event {
             instance: event.instance().map_or(0, |instance| instance.0),
             reason: event.reason().map(|reason| c_string(&reason)).unwrap_or_default(),
             departure: departure as i32,
+            address: event.address().map(|at| c_string(&at.to_string())).unwrap_or_default(),
+            key_ids: c_strings(event.key_ids()),
         }
     }
 }
@@ -131,6 +144,27 @@ pub extern "C" fn meshage_event_reason(event: Option<&meshage_event>) -> *const 
 #[unsafe(no_mangle)]
 pub extern "C" fn meshage_event_departure(event: Option<&meshage_event>) -> i32 {
     read(event, MESHAGE_DEPARTURE_NONE as i32, |event| event.departure)
+}
+
+/// Returns the address of the node that a KEY_MISMATCH event is about, as "host:port"; "" for the
+/// other events; NULL for NULL. Borrowed: valid as long as the event.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_event_address(event: Option<&meshage_event>) -> *const c_char {
+    read(event, ptr::null(), |event| event.address.as_ptr())
+}
+
+/// Returns the number of key ids that the node of a KEY_MISMATCH event named; 0 if it does not
+/// encrypt, for the other events, and for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_event_key_id_count(event: Option<&meshage_event>) -> usize {
+    read(event, 0, |event| event.key_ids.len())
+}
+
+/// Returns key id `i` that the node of a KEY_MISMATCH event named, counted from 0; NULL if `i` is
+/// past the end or for NULL. Borrowed: valid as long as the event.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshage_event_key_id(event: Option<&meshage_event>, i: usize) -> *const c_char {
+    read(event, ptr::null(), |event| nth(&event.key_ids, i))
 }
 
 /// Frees an event. Does nothing for NULL.

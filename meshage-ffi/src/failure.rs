@@ -2,6 +2,7 @@
 
 use std::io;
 
+use meshage::KeyError;
 use meshage::error::{
     ConfigError, DialError, HangupError, RecvError, RefuseReason, SendError, StartError, WaitError,
 };
@@ -102,6 +103,7 @@ impl From<DialError> for Failure {
             DialError::Timeout(_) => MESHAGE_ERR_TIMEOUT,
             DialError::Handshake(_) => MESHAGE_ERR_PROTOCOL,
             DialError::Refused(reason) => refusal_status(*reason),
+            DialError::Auth(_) => MESHAGE_ERR_AUTH,
             DialError::Closed => MESHAGE_ERR_CLOSED,
             _ => MESHAGE_ERR_UNSUPPORTED,
         };
@@ -126,6 +128,23 @@ impl From<HangupError> for Failure {
         let status = match &error {
             HangupError::NotAPeer(_) => MESHAGE_ERR_NOT_FOUND,
             HangupError::Closed => MESHAGE_ERR_CLOSED,
+            _ => MESHAGE_ERR_UNSUPPORTED,
+        };
+        Self::new(status, error)
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        let status = match &error {
+            KeyError::Format | KeyError::IdFormat | KeyError::Revocation | KeyError::File(..) => {
+                MESHAGE_ERR_INVALID
+            }
+            KeyError::Unknown(_) => MESHAGE_ERR_NOT_FOUND,
+            KeyError::Primary(_) | KeyError::TooMany | KeyError::Open | KeyError::NoFile => {
+                MESHAGE_ERR_STATE
+            }
+            KeyError::Closed => MESHAGE_ERR_CLOSED,
             _ => MESHAGE_ERR_UNSUPPORTED,
         };
         Self::new(status, error)

@@ -6,7 +6,7 @@
 //! documentation of the functions here is the documentation in the header.
 //!
 //! ```text
-//!   C program ──► library · config · node · send · message · receive · subscribe    (extern "C")
+//!   C program ──► library · config · node · keys · send · message · receive · subscribe (extern "C")
 //!                     │ convert: checks arguments  │ boundary: catches panics, last error
 //!                     ▼
 //!                 handle: reference-counted, so that a node may be freed while calls wait in it
@@ -52,6 +52,8 @@ pub mod log;
 pub mod config;
 
 pub mod node;
+
+pub mod keys;
 
 pub mod send;
 

@@ -1,26 +1,25 @@
-//! A list of node names.
+//! A list of names: of nodes, or the ids of keys.
 
 use std::ffi::{CString, c_char};
+use std::fmt::Display;
 use std::ptr;
-
-use meshage::name::NodeName;
 
 use crate::boundary::{c_string, free, read};
 
-/// A list of node names. Immutable; any number of threads may read it.
+/// A list of node names, or of key ids. Immutable; any number of threads may read it.
 pub struct meshage_names {
     names: Vec<CString>,
 }
 
 impl meshage_names {
-    pub(crate) fn new_raw(names: &[NodeName]) -> *mut Self {
+    pub(crate) fn new_raw(names: &[impl Display]) -> *mut Self {
         Box::into_raw(Box::new(Self { names: c_strings(names) }))
     }
 }
 
-/// Converts names to C strings.
-pub(crate) fn c_strings(names: &[NodeName]) -> Vec<CString> {
-    names.iter().map(|name| c_string(name.as_str())).collect()
+/// Converts names or key ids to C strings.
+pub(crate) fn c_strings(names: &[impl Display]) -> Vec<CString> {
+    names.iter().map(|name| c_string(&name.to_string())).collect()
 }
 
 /// The string at index `i`; NULL if `i` is past the end.

@@ -18,8 +18,8 @@ use crate::status::meshage_status;
 /// Creates and starts a node. When this function returns, the node listens; it finds its links in
 /// the background. The configuration is copied. Free `*out` with `meshage_node_free`.
 ///
-/// Errors: NULL; INVALID (the name is not valid; `meshage_last_error` gives the reason);
-/// ADDR_IN_USE; IO. Does not wait for the network.
+/// Errors: NULL; INVALID (the name is not valid, a file cannot be used, or the options for a closed
+/// mesh do not fit together; `meshage_last_error` gives the reason); ADDR_IN_USE; IO. Does not wait for the network.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_create(
     config: Option<&meshage_config>,
@@ -237,7 +237,9 @@ pub unsafe extern "C" fn meshage_node_wait(
 ///
 /// Errors: NULL; UTF8; INVALID (the address cannot be parsed); REFUSED (no node listens there, or
 /// it refused the link); TIMEOUT (AGAIN if `timeout_ms` is 0); SELF; EXISTS (already linked, or the
-/// other node's name is in use); PROTOCOL; IO (the host is not found, or the connection broke
+/// other node's name is in use); AUTH (the two nodes have no key in common, one of them does not
+/// encrypt, or one of them may not join; `meshage_last_error` says what was heard, with the ids of
+/// the keys, and what to do); PROTOCOL; IO (the host is not found, or the connection broke
 /// before the link was established); CLOSED; FORKED. Blocks; returns early when the node is closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_dial(

@@ -41,7 +41,8 @@ pub enum meshage_status {
     MESHAGE_ERR_ADDR_IN_USE = -14,
     /// No node listens at the address, or the other node refused the link.
     MESHAGE_ERR_REFUSED = -15,
-    /// The other node does not have the key.
+    /// The two nodes have no key in common, one of them does not encrypt, or one of them may not
+    /// join: `meshage_last_error` has what was heard.
     MESHAGE_ERR_AUTH = -16,
     /// The other end is not a mesh node, or uses another version of the protocol.
     MESHAGE_ERR_PROTOCOL = -17,
@@ -83,7 +84,7 @@ pub(crate) fn text(status: i32) -> &'static CStr {
         (MESHAGE_ERR_IO, c"input/output error"),
         (MESHAGE_ERR_ADDR_IN_USE, c"another program uses the port"),
         (MESHAGE_ERR_REFUSED, c"refused: no node listens there, or it refused the link"),
-        (MESHAGE_ERR_AUTH, c"the other node does not have the key"),
+        (MESHAGE_ERR_AUTH, c"no common key, or one of the two nodes may not join"),
         (MESHAGE_ERR_PROTOCOL, c"the other end is not a mesh node of this version"),
         (MESHAGE_ERR_TOO_LARGE, c"the body is too large; not delivered"),
         (MESHAGE_ERR_BUSY, c"the recipient's queue stayed full; not delivered"),

@@ -65,6 +65,7 @@ programs! {
     closing_and_replying_at_once: "promptly", Shared Sanitized;
     a_broadcast_arrives_although_its_tree_changes: "changing", Shared;
     many_threads_use_two_nodes: "threads", Shared Sanitized Valgrind;
+    keys_of_closed_meshes: "keys", Shared Static Sanitized Valgrind;
     snooping_and_the_log: "snoop_log", Shared Sanitized Valgrind;
 }
 
@@ -171,6 +172,23 @@ fn the_first_programs_greet_each_other() {
         program.await_text(&format!("{other} says \"hello\""));
         program.finish();
     }
+}
+
+fn closed_mesh(mode: Mode) {
+    if is_possible(mode) {
+        let output = spawn(&example("closed.c", mode), "run", &[], mode).finish();
+        assert!(output.contains("bob: hello\nmallory: the other end has no key"), "{output}");
+    }
+}
+
+#[test]
+fn a_closed_mesh_turns_a_stranger_away() {
+    closed_mesh(Mode::Shared);
+}
+
+#[test]
+fn a_closed_mesh_turns_a_stranger_away_under_address_sanitizer() {
+    closed_mesh(Mode::Sanitized);
 }
 
 fn request_and_reply(mode: Mode) {

@@ -55,6 +55,14 @@ fn nodes_exchange_messages_under_valgrind() {
 }
 
 #[test]
+fn keys_close_a_mesh() {
+    check("keys", CPP17, Mode::Shared);
+    check("keys", CPP20, Mode::Static);
+    check("keys", CPP17, Mode::Sanitized);
+    check("keys", CPP17, Mode::Valgrind);
+}
+
+#[test]
 fn every_call_works_in_the_destructors_of_globals_and_thread_locals() {
     check("ending", CPP17, Mode::Shared);
     check("ending", CPP20, Mode::Static);
@@ -86,7 +94,7 @@ fn clang_compiles_the_programs() {
         return;
     }
     for (standard, language) in [("17", CPP17), ("20", CPP20)] {
-        for name in ["values", "mesh", "callbacks"] {
+        for name in ["values", "mesh", "callbacks", "keys"] {
             let label = format!("{name}-clang-{standard}");
             let program =
                 compile_with("clang++".into(), &source(name), &label, language, Mode::Shared);
@@ -122,6 +130,14 @@ fn the_first_programs_in_c_and_cpp_greet_each_other() {
         program.await_text(&format!("{other} says \"hello\""));
         program.finish();
     }
+}
+
+#[test]
+fn a_closed_mesh_turns_a_stranger_away() {
+    let example = root().join("examples-cpp/closed.cpp");
+    let program = compile(&example, "closed-cpp", CPP17, Mode::Shared);
+    let output = spawn(&program, "run", &[], Mode::Shared).finish();
+    assert!(output.contains("bob: hello\nmallory: the other end has no key"), "{output}");
 }
 
 /// The identifiers in a text.

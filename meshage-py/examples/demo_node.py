@@ -8,10 +8,13 @@
           sent DELIVERED FAILED     the number of successful and failed recipients
           peers a b        the nodes that it has links to
           mesh a:b,c b:a   each known node with its neighbours
+
+The environment variable MESHAGE_KEY_FILE closes the mesh with the keys of a file.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -60,7 +63,13 @@ def main(
     name: str, namespace: str, port: str, degree: str, broadcast: str = "127.255.255.255"
 ) -> None:
     with meshage.Node(
-        name, namespace, int(degree), broadcast=broadcast, port=int(port), listen_port=0
+        name,
+        namespace,
+        int(degree),
+        broadcast=broadcast,
+        port=int(port),
+        listen_port=0,
+        key_file=os.environ.get("MESHAGE_KEY_FILE"),
     ) as node:
         write(f"ready {node.port}")
         receiver = threading.Thread(target=receive, args=(node,))

@@ -200,8 +200,10 @@ pub(crate) fn adjacency<'py>(py: Python<'py>, mesh: &Mesh) -> PyResult<Bound<'py
 }
 
 /// An event for Python: its number in `meshage.EventKind`, the node that it concerns ("" if none)
-/// and its instance, the reason ("" if none), and how a node departed.
-pub(crate) type EventParts = (u8, String, Option<u64>, String, Option<&'static str>);
+/// and its instance, the reason ("" if none), how a node departed, and the address ("" if none) and
+/// the key ids of a node with other keys.
+pub(crate) type EventParts =
+    (u8, String, Option<u64>, String, Option<&'static str>, String, Vec<String>);
 
 /// The parts of an event.
 pub(crate) fn event_parts(event: &Event) -> EventParts {
@@ -213,6 +215,8 @@ pub(crate) fn event_parts(event: &Event) -> EventParts {
         Event::Topology => 5,
         Event::NameConflict { .. } => 6,
         Event::DiscoveryFailed { .. } => 8,
+        Event::KeyMismatch { .. } => 9,
+        Event::Revoked { .. } => 10,
         Event::Overflow | _ => 7,
     };
     let departure = event.departure().map(|departure| match departure {
@@ -225,5 +229,7 @@ pub(crate) fn event_parts(event: &Event) -> EventParts {
         event.instance().map(|instance| instance.0),
         event.reason().unwrap_or_default(),
         departure,
+        event.address().map(|address| address.to_string()).unwrap_or_default(),
+        event.key_ids().iter().map(ToString::to_string).collect(),
     )
 }

@@ -4,6 +4,7 @@
 
 mod operations;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,8 +15,9 @@ use meshage::error::RecvError;
 use meshage::message::Outgoing;
 use meshage::name::NodeName;
 use meshage::node::Node;
+use meshage::{KeyError, KeyId};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::block::{block_on, in_slices};
 use crate::clock::now;
@@ -24,6 +26,7 @@ use crate::convert::{AwaitedNodes, Body, NameList, Seconds, Text, adjacency, int
 use crate::errors::{self, guarded};
 use crate::events::EventStream;
 use crate::handle::NodeHandle;
+use crate::keys::{PresharedKey, PublicKeyArgument};
 use crate::message::Message;
 use crate::sending::Sending;
 use crate::snoop::SnoopQueue;
@@ -44,7 +47,8 @@ const SNOOPS_DROPPED: &str = "net_snoops_dropped";
 impl Core {
     #[new]
     #[pyo3(signature = (name, namespace, degree, broadcast, bind, port, listen_port, version,
-                        timeout, msa_timeout, receive_buffer, max_message, seeds, interfaces))]
+                        timeout, msa_timeout, receive_buffer, max_message, seeds, interfaces, keys,
+                        key_file, identity_file, root, ticket_file, allow, signed))]
     #[expect(clippy::too_many_arguments, reason = "the options of the public constructor")]
     fn new(
         py: Python<'_>,
@@ -62,6 +66,13 @@ impl Core {
         max_message: &Bound<'_, PyAny>,
         seeds: Vec<Text>,
         interfaces: Vec<Text>,
+        keys: Vec<PresharedKey>,
+        key_file: Option<PathBuf>,
+        identity_file: Option<PathBuf>,
+        root: Option<PublicKeyArgument>,
+        ticket_file: Option<PathBuf>,
+        allow: Vec<(Text, PublicKeyArgument)>,
+        signed: bool,
     ) -> PyResult<Self> {
         const PORTS: &str = "0 to 65535";
         let mut builder = Config::builder(name.0)
@@ -80,6 +91,23 @@ impl Core {
         }
         builder = broadcast.into_iter().fold(builder, |builder, Text(ip)| builder.broadcast(ip));
         builder = seeds.into_iter().fold(builder, |builder, Text(address)| builder.seed(address));
+        builder = keys.into_iter().fold(builder, |builder, PresharedKey(key)| builder.key(key));
+        if let Some(path) = key_file {
+            builder = builder.key_file(path);
+        }
+        if let Some(path) = identity_file {
+            builder = builder.identity_file(path);
+        }
+        if let Some(path) = ticket_file {
+            builder = builder.ticket_file(path);
+        }
+        if let Some(PublicKeyArgument(root)) = root {
+            builder = builder.root(root);
+        }
+        for (Text(name), PublicKeyArgument(public_key)) in allow {
+            builder = builder.allow(name, public_key);
+        }
+        builder = builder.signed(signed);
         let config = builder.build().map_err(|error| errors::config(&error))?;
         let node = py.detach(|| guarded(|| blocking::Node::start(config)))?;
         let node = node.map_err(|error| errors::start(&error))?;
@@ -156,6 +184,41 @@ impl Core {
     fn set_timeout(&self, timeout: Seconds) -> PyResult<()> {
         self.node.open()?.set_timeout(timeout.0);
         Ok(())
+    }
+
+    /// The ids of the keys, the primary one first.
+    fn key_ids(&self) -> PyResult<Vec<String>> {
+        let ids = self.node.call(|node| node.keys().ids())?;
+        Ok(ids.iter().map(ToString::to_string).collect())
+    }
+
+    /// Adds a key and returns its id.
+    fn add_key(&self, key: PresharedKey) -> PyResult<String> {
+        let id = self.node.call(|node| node.keys().add(key.0))?;
+        Ok(id.map_err(|error| errors::key(&error))?.to_string())
+    }
+
+    fn use_key(&self, id: &str) -> PyResult<()> {
+        self.with_key(id, |node, id| node.keys().use_key(id))
+    }
+
+    fn remove_key(&self, id: &str) -> PyResult<()> {
+        self.with_key(id, |node, id| node.keys().remove(id))
+    }
+
+    fn reload_keys(&self) -> PyResult<()> {
+        self.node.call(|node| node.keys().reload())?.map_err(|error| errors::key(&error))
+    }
+
+    /// The public key of the node's identity; `None` for an open node.
+    #[getter]
+    fn public_key<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let public_key = self.node.call(Node::public_key)?;
+        Ok(public_key.map(|key| PyBytes::new(py, &key.0)))
+    }
+
+    fn revoke(&self, revocation: &[u8]) -> PyResult<()> {
+        self.node.call(|node| node.revoke(revocation))?.map_err(|error| errors::key(&error))
     }
 
     fn dial<'py>(
@@ -416,6 +479,18 @@ impl Core {
 
     fn begin_join(&self, completions: &Completions) -> PyResult<u64> {
         completions.begin(&self.node, self.close_operation()?)
+    }
+}
+
+impl Core {
+    /// Calls a method for the key with this id.
+    fn with_key(
+        &self,
+        id: &str,
+        method: impl FnOnce(&Node, KeyId) -> Result<(), KeyError>,
+    ) -> PyResult<()> {
+        let id = id.parse().map_err(|error| errors::key(&error))?;
+        self.node.call(|node| method(node, id))?.map_err(|error| errors::key(&error))
     }
 }
 

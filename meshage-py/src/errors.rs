@@ -8,6 +8,7 @@ use meshage::error::{
 };
 use meshage::message::{Outcome, Report};
 use meshage::name::NodeName;
+use meshage::{KeyError, KeyId};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -45,6 +46,8 @@ mod class {
         DialError,
         DialTimeout,
         HandshakeError,
+        AuthError,
+        UnknownKey,
         NotAPeer,
         BindError,
         NodeClosed,
@@ -120,6 +123,23 @@ pub(crate) fn config(error: &ConfigError) -> PyErr {
     invalid(error.to_string())
 }
 
+/// A key, or a file with keys, cannot be used, or a change of the keys is refused.
+pub(crate) fn key(error: &KeyError) -> PyErr {
+    match error {
+        KeyError::Closed => closed(),
+        KeyError::Unknown(_) => class::UnknownKey::new_err(error.to_string()),
+        KeyError::Format
+        | KeyError::IdFormat
+        | KeyError::Primary(_)
+        | KeyError::TooMany
+        | KeyError::Open
+        | KeyError::File(..)
+        | KeyError::Revocation
+        | KeyError::NoFile
+        | _ => invalid(error.to_string()),
+    }
+}
+
 pub(crate) fn start(error: &StartError) -> PyErr {
     let text = error.to_string();
     match error {
@@ -168,6 +188,10 @@ pub(crate) fn dial(error: &DialError) -> PyErr {
         },
         DialError::Timeout(_) => class::DialTimeout::new_err(text),
         DialError::Handshake(_) => class::HandshakeError::new_err(text),
+        DialError::Auth(cause) => {
+            let heard: Vec<String> = cause.heard().iter().map(KeyId::to_string).collect();
+            class::AuthError::new_err((text, heard))
+        }
         DialError::Closed => closed(),
         DialError::Address(..)
         | DialError::Resolve(..)

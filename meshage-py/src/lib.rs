@@ -22,6 +22,7 @@ mod core;
 mod errors;
 mod events;
 mod handle;
+mod keys;
 mod log;
 mod message;
 mod queue;
@@ -46,6 +47,8 @@ mod _meshage {
     use crate::core::Core;
     #[pymodule_export]
     use crate::events::EventStream;
+    #[pymodule_export]
+    use crate::keys::{generate_key, key_id};
     #[pymodule_export]
     use crate::log::LogQueue;
     #[pymodule_export]

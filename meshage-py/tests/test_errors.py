@@ -18,6 +18,8 @@ BUILT_IN: list[tuple[type[Exception], type[Exception]]] = [
     (meshage.DialTimeout, TimeoutError),
     (meshage.DialTimeout, meshage.DialError),
     (meshage.HandshakeError, ConnectionError),
+    (meshage.AuthError, meshage.DialError),
+    (meshage.UnknownKey, KeyError),
     (meshage.BindError, OSError),
     (meshage.MessageTooLarge, ValueError),
     (meshage.InvalidArgument, ValueError),

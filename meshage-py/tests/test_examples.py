@@ -109,6 +109,13 @@ def test_first(start: Callable[..., Program]) -> None:
     other.end(other.interrupt)
 
 
+def test_closed(start: Callable[..., Program]) -> None:
+    program = start("closed.py")
+    program.expect("bob: hello")
+    program.expect(lambda line: line.startswith("mallory: the other end has no key"))
+    program.end(lambda: None)
+
+
 def test_request_reply(start: Callable[..., Program]) -> None:
     server = start("request_reply.py", "serve", unique("adder"))
     server.expect(lambda line: "serves" in line)

@@ -14,7 +14,8 @@
 //!
 //! The options are `broadcast`, `bind`, `listen` (a TCP port), `interface` and `seed`; each may be given several times.
 //! Without any, the node solicits on the loopback. The programs `examples-c/demo_node.c` and
-//! `meshage-py/examples/demo_node.py` do the same, without the options.
+//! `meshage-py/examples/demo_node.py` do the same, without the options. The environment variable
+//! `MESHAGE_KEY_FILE` closes the mesh with the keys of a file.
 
 use std::error::Error;
 use std::io::{BufRead as _, Write as _};
@@ -65,6 +66,9 @@ fn start(arguments: &[String]) -> Option<Result<Node, Box<dyn Error>>> {
             Some(("seed", address)) => config.seed(address),
             Some((_, _)) => return None,
         };
+    }
+    if let Some(path) = std::env::var_os("MESHAGE_KEY_FILE") {
+        config = config.key_file(path);
     }
     let config = config.build();
     Some(config.map_err(Into::into).and_then(|config| Node::start(config).map_err(Into::into)))

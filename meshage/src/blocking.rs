@@ -92,7 +92,7 @@ impl Node {
         }
     }
 
-    /// The asynchronous node, for everything that does not wait: names, degree, mesh, stats,
+    /// The asynchronous node, for everything that does not wait: names, degree, keys, mesh, stats,
     /// close, …
     pub fn node(&self) -> &node::Node {
         &self.node

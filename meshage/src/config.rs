@@ -351,6 +351,9 @@ impl ConfigBuilder {
         let skew = self.security.clock_skew;
         in_range(CLOCK_SKEW_RANGE.contains(&skew), "clock_skew", "1 s to 5 min")?;
         let name = NodeName::new(&self.name)?;
+        #[cfg(feature = "net")]
+        let security = self.security.build(&name, crate::net::clock::unix_millis())?;
+        #[cfg(not(feature = "net"))]
         let security = self.security.build(&name)?;
         Ok(Config {
             name,

@@ -58,7 +58,7 @@ pub enum ConfigError {
     /// A key, or a file with keys, cannot be used.
     Key(KeyError),
     /// The options for a closed mesh do not fit together; carries what to do.
-    Security(&'static str),
+    Security(String),
 }
 
 impl ConfigError {

@@ -130,6 +130,39 @@ impl Event {
         }
     }
 
+    /// The address of the other node, for [`Event::KeyMismatch`].
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::KeyMismatch { address, .. } => Some(*address),
+            Self::LinkUp { .. }
+            | Self::LinkDown { .. }
+            | Self::NodeJoined { .. }
+            | Self::NodeLeft { .. }
+            | Self::Topology
+            | Self::NameConflict { .. }
+            | Self::DiscoveryFailed { .. }
+            | Self::Revoked { .. }
+            | Self::Overflow => None,
+        }
+    }
+
+    /// The ids of the keys that the other node named, for [`Event::KeyMismatch`]; empty if it does
+    /// not encrypt, and for the other events.
+    pub fn key_ids(&self) -> &[KeyId] {
+        match self {
+            Self::KeyMismatch { heard, .. } => heard,
+            Self::LinkUp { .. }
+            | Self::LinkDown { .. }
+            | Self::NodeJoined { .. }
+            | Self::NodeLeft { .. }
+            | Self::Topology
+            | Self::NameConflict { .. }
+            | Self::DiscoveryFailed { .. }
+            | Self::Revoked { .. }
+            | Self::Overflow => &[],
+        }
+    }
+
     /// How a node departed, for [`Event::NodeLeft`].
     pub fn departure(&self) -> Option<Departure> {
         match self {
@@ -229,5 +262,19 @@ mod tests {
             (Some("left"), Some(Departure::Left))
         );
         assert_eq!(Event::Topology.reason(), None);
+    }
+
+    #[test]
+    fn a_key_mismatch_has_the_address_and_the_key_ids_that_were_heard() {
+        let address = SocketAddr::from(([10, 0, 0, 1], 9000));
+        let heard = vec![KeyId([1; 8]), KeyId([2; 8])];
+        let mismatch = Event::KeyMismatch { address, heard: heard.clone() };
+        assert_eq!((mismatch.address(), mismatch.key_ids()), (Some(address), &*heard));
+        let reason = mismatch.reason().expect("it has one");
+        assert!(
+            reason.contains("10.0.0.1:9000") && reason.contains("0202020202020202"),
+            "{reason}"
+        );
+        assert_eq!((Event::Overflow.address(), Event::Overflow.key_ids()), (None, &[][..]));
     }
 }

@@ -29,12 +29,38 @@
 //! To let nodes find each other, set a degree instead, the number of links that they look for:
 //! `Config::builder("left").namespace("demo").degree(3)`.
 //!
+//! # Closed meshes
+//! Without a key, everyone who reaches the port of a node can join. A key closes the mesh: only nodes
+//! that have it can link, and what they send is encrypted.
+//!
+//! ```
+//! use meshage::{Config, DialError, Key, Node, generate_key};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = Key::from_bytes(&generate_key()?); // or .key_file("mesh.key") below
+//! let builder = |name| Config::builder(name).bind("127.0.0.1").port(0);
+//! let left = Node::start(builder("left").key(key.clone()).build()?).await?;
+//! let right = Node::start(builder("right").key(key).build()?).await?;
+//! let stranger = Node::start(builder("stranger").build()?).await?;
+//!
+//! let address = format!("127.0.0.1:{}", left.port());
+//! right.dial(&address).await?;
+//! assert!(matches!(stranger.dial(&address).await, Err(DialError::Auth(_))));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Node::keys`] changes the keys while the node runs. [`ConfigBuilder::allow`] and
+//! [`ConfigBuilder::root`] bind names to the public keys of nodes.
+//!
 //! # Overview
 //! - [`Node`]: starts a node, sends, receives, reports the topology. [`blocking`] has the same API
 //!   for programs without an asynchronous runtime.
 //! - [`Config`]: all options, with their defaults.
 //! - [`Outgoing`], [`Message`], [`Report`] and [`Outcome`]: sent messages, received messages, and
 //!   the results of sends.
+//! - [`Key`], [`Keys`], [`AuthError`]: closed meshes.
 //! - [`Mesh`]: the topology. [`Event`]: its changes. [`Stats`]: counters.
 //! - [`error`]: one error type for each operation.
 //! - [`protocol`], [`forward`] and [`wire`]: the control plane, the data plane and the bytes on the

@@ -13,9 +13,11 @@ use meshage::error::RefuseReason;
 use meshage::name::{Claim, Instance, Namespace, NodeName, Sequence};
 use meshage::secure::datagram::{self, ReplayWindow};
 use meshage::secure::handshake::{Context, StaticKey};
-use meshage::secure::identity::Identity;
 use meshage::secure::seal::{LENGTH_BYTES, Opened};
-use meshage::secure::{Cipher, Handshake, Key, KeyRing, Sealer, Secured, UnixMillis};
+use meshage::secure::ticket::{Revocation, Terms, Ticket};
+use meshage::secure::{
+    Cipher, Handshake, Identity, Key, KeyRing, NamePattern, Sealer, Secured, UnixMillis,
+};
 use meshage::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
 use meshage::wire::control::{Announcement, ControlFrame, FormerHolder};
 use meshage::wire::data::{
@@ -24,6 +26,9 @@ use meshage::wire::data::{
 use meshage::wire::frame::{PREFIX_BYTES, WireFrame};
 use meshage::wire::hello::{Hello, PREFACE_BYTES, Purpose};
 use meshage::wire::solicitation::Solicitation;
+
+/// A source of random bytes.
+type Random<'a> = &'a mut dyn FnMut(&mut [u8]);
 
 const BEGIN: &str = "<!-- vectors: written by `cargo xtask fix` -->\n";
 const END: &str = "<!-- end of vectors -->\n";
@@ -64,6 +69,8 @@ fn every_vector_decodes_to_the_value_that_it_shows() {
         assert_eq!(DataFrame::decode(Bytes::from(wire[PREFIX_BYTES..].to_vec())), Ok(frame));
     }
     assert_eq!(AckFrame::decode(&acks().encode().head[PREFIX_BYTES..]), Ok(acks()));
+    assert_eq!(Ticket::decode(&ticket().encode()), Ok(ticket()));
+    assert_eq!(Revocation::decode(&revocation().encode()), Ok(revocation()));
 }
 
 fn vectors() -> String {
@@ -84,6 +91,9 @@ fn vectors() -> String {
     for (title, value, bytes) in &sealed.messages {
         vector(&mut text, title, value, bytes);
     }
+    let signed = "a ticket, signed by the root with the seed 01 01 … 01, for the seed 02 02 … 02";
+    vector(&mut text, signed, &ticket().terms, &ticket().encode());
+    vector(&mut text, "its revocation", &revocation().revoked, &revocation().encode());
     text
 }
 
@@ -136,7 +146,7 @@ impl Sealed {
         ];
         let (mut messages, mut ends) = (Vec::new(), (None, None));
         for (at, (title, value)) in titles.into_iter().enumerate() {
-            let (from, to, random): (_, _, &mut dyn FnMut(&mut [u8])) = if at % 2 == 0 {
+            let (from, to, random): (_, _, Random<'_>) = if at % 2 == 0 {
                 (&mut dialler, &mut listener, &mut listener_random)
             } else {
                 (&mut listener, &mut dialler, &mut dialler_random)
@@ -231,6 +241,25 @@ fn hello() -> Hello {
         capabilities: 0,
         purpose: Purpose::Solicited,
     }
+}
+
+fn root() -> Identity {
+    Identity::from_seed(&[1; 32])
+}
+
+fn ticket() -> Ticket {
+    let terms = Terms {
+        name: NamePattern::new("rack1.*").expect("valid"),
+        public_key: Identity::from_seed(&[2; 32]).public_key(),
+        not_before: UnixMillis(1_800_000_000_000),
+        not_after: UnixMillis(1_831_536_000_000),
+        serial: 70_000,
+    };
+    Ticket::issue(&root(), terms)
+}
+
+fn revocation() -> Revocation {
+    Revocation::of(&root(), &ticket().terms)
 }
 
 fn solicitation() -> Solicitation {

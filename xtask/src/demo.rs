@@ -3,10 +3,11 @@
 //!
 //! The nodes find each other, and each sends to all others. One node is killed, the mesh closes the
 //! gap, and the remaining nodes send again. The demo checks every message at its recipient, and counts
-//! a missing message as lost.
+//! a missing message as lost. With `--closed` the nodes have a key, which is made for this run.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::agreement::{agreed, names};
@@ -15,6 +16,8 @@ use crate::drawing;
 use crate::process::{self, Adjacency, Process};
 use crate::random;
 use crate::shell::Result;
+use crate::temp_folder::TempFolder;
+use crate::usage;
 
 /// The links of each node. With three, seven nodes cannot split into two groups that both have enough
 /// links. Eight nodes can split into two groups of four, which then find each other and merge.
@@ -39,8 +42,18 @@ const REMOVAL_MAX: Duration = Duration::from_secs(5);
 /// The time limit for an acknowledged message to get from the recipient's queue to its output.
 const PRINT_MAX: Duration = Duration::from_secs(3);
 
+/// The variable that tells a node where its keys are.
+const KEY_FILE: &str = "MESHAGE_KEY_FILE";
+
 /// Builds the programs, then runs the demo.
-pub(crate) fn run(root: &Path) -> Result<()> {
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    let closed = match arguments {
+        [] => false,
+        [option] if option == "--closed" => true,
+        [first, ..] => return Err(usage::error("demo", &format!("unknown argument {first:?}"))),
+    };
+    let folder = TempFolder::new("demo")?;
+    let key_file = closed.then(|| write_key(folder.path())).transpose()?;
     let programs = Programs::build(root)?;
     let members: Vec<_> =
         NODES.into_iter().filter(|&(_, language)| programs.has(language)).collect();
@@ -48,8 +61,9 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let namespace = random::namespace("demo");
     let port = random::udp_port()?;
     println!();
-    println!("starting {} nodes of degree {DEGREE} in namespace {namespace}", members.len());
-    let mut nodes = start(&programs, &members, &namespace, port)?;
+    let kind = if closed { "closed nodes" } else { "nodes" };
+    println!("starting {} {kind} of degree {DEGREE} in namespace {namespace}", members.len());
+    let mut nodes = start(&programs, &members, &namespace, port, key_file.as_deref())?;
     let all = names(&nodes);
     let mut mesh = Adjacency::new();
     let took = process::wait_until("one mesh", Instant::now(), CONVERGE_MAX, || {
@@ -103,6 +117,17 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     if count.lost == 0 { Ok(()) } else { Err("messages were lost".into()) }
 }
 
+/// Writes a key for this run into a file that only its owner may read.
+fn write_key(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("mesh.key");
+    let key: String = (0..4).map(|_| format!("{:016x}", random::number())).collect();
+    std::fs::write(&path, key).map_err(|error| format!("{}: {error}", path.display()))?;
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&path, private)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
 #[derive(Default)]
 struct Count {
     delivered: usize,
@@ -114,11 +139,16 @@ fn start(
     members: &[(&str, Language)],
     namespace: &str,
     port: u16,
+    key_file: Option<&Path>,
 ) -> Result<Vec<Process>> {
     let mut nodes = Vec::new();
     for &(name, language) in members {
         let mut command = programs.command(language);
         command.args([name, namespace, &port.to_string(), &DEGREE.to_string()]);
+        command.env_remove(KEY_FILE);
+        if let Some(path) = key_file {
+            command.env(KEY_FILE, path);
+        }
         nodes.push(Process::spawn(name, command)?);
     }
     for node in &mut nodes {

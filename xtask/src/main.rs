@@ -4,7 +4,7 @@
 //! sets up anything else under `target/`, or reports that it skips the part and why.
 //!
 //! ```text
-//!  main ─► demo · test · verify · fix · sim · bench · install · wheel · readme · header · abi · help
+//!  main ─► demo · test · verify · fix · sim · bench · key · install · wheel · readme · header · abi · help
 //!            │      │      │
 //!            │      │      └─ purity · pages · code_map (rules of the source and the documents)
 //!            │      └─ tally (counts of all suites) · progress · scenario/ (whole processes)
@@ -26,6 +26,7 @@ mod greeting;
 mod header;
 mod install;
 mod install_test;
+mod key;
 mod packages;
 mod pages;
 mod process;
@@ -63,13 +64,15 @@ fn main() -> ExitCode {
 fn run(command: &str, rest: &[String]) -> shell::Result<()> {
     let root = shell::root();
     let asks_for_help = rest.iter().any(|argument| argument == "--help" || argument == "-h");
-    if let (true, Some(usage)) = (asks_for_help, usage::of(command)) {
+    // `key` has subcommands, and prints their usage itself.
+    let own_help = command == "key";
+    if let (true, false, Some(usage)) = (asks_for_help, own_help, usage::of(command)) {
         println!("{usage}");
         return Ok(());
     }
     let none = || usage::no_arguments(command, rest);
     match command {
-        "demo" => none().and_then(|()| demo::run(&root)),
+        "demo" => demo::run(&root, rest),
         "test" => test::run(&root, rest),
         "verify" => none().and_then(|()| verify::run(&root)),
         "fix" => none().and_then(|()| fix::run(&root)),
@@ -79,6 +82,7 @@ fn run(command: &str, rest: &[String]) -> shell::Result<()> {
         "wheel" => wheel::run(&root, rest),
         "readme" => none().and_then(|()| readme::run(&root)),
         "abi" => abi::run(&root, rest),
+        "key" => key::run(&root, rest),
         "header" => none().and_then(|()| header::write(&root)),
         "help" | "--help" | "-h" => {
             print!("{}", usage::HELP);

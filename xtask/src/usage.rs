@@ -6,7 +6,8 @@ use crate::shell::Result;
 pub(crate) const HELP: &str = "\
 cargo xtask <command>
 
-  demo      starts nodes in Rust, C, Python and Go that send each other messages
+  demo      starts nodes in Rust, C, Python and Go that send each other messages:
+            [--closed] with a key, so that the mesh is encrypted
   test      runs every test, or the named parts: rust, c, install, python, go, packages,
             readme, scenarios; the last line is `N passed, N failed`
   verify    checks format, lints, documentation, generated files, purity and the code map;
@@ -16,6 +17,8 @@ cargo xtask <command>
   sim       runs the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N; --closed, --mixed
   bench     measures libmeshage beside raw TCP and the peers: [--json FILE] [--quick]
             [--only CASE] [--report]; a full run writes docs/bench/ (see bench/README.md)
+  key       makes keys, identities and tickets of a closed mesh: new, id, identity, root,
+            ticket, revoke; `key --help` explains them
   header    regenerates include/meshage.h
   install   installs the library for programs outside this tree: [--prefix DIR]
             [--libdir DIR] [--destdir DIR] [--uninstall]
@@ -63,9 +66,9 @@ mod tests {
 
     #[test]
     fn a_command_without_arguments_refuses_any_with_its_usage() {
-        assert_eq!(no_arguments("demo", &[]), Ok(()));
-        let refused = no_arguments("demo", &["--nodes".into(), "3".into()]).expect_err("refused");
+        assert_eq!(no_arguments("verify", &[]), Ok(()));
+        let refused = no_arguments("verify", &["--nodes".into(), "3".into()]).expect_err("refused");
         assert!(refused.contains("unknown argument \"--nodes\""), "{refused}");
-        assert!(refused.contains("  demo  "), "{refused}");
+        assert!(refused.contains("  verify  "), "{refused}");
     }
 }

@@ -33,6 +33,57 @@ static int functions(void)
             meshage_config_namespace;
         if (!f) return 1;
     }
+    {
+        meshage_status (*f)(meshage_config *config, const uint8_t *key, size_t len) =
+            meshage_config_key;
+        if (!f) return 1;
+        f = meshage_config_root;
+        if (!f) return 1;
+    }
+    {
+        meshage_status (*f)(meshage_config *config, const char *path) = meshage_config_key_file;
+        if (!f) return 1;
+        f = meshage_config_identity_file;
+        if (!f) return 1;
+        f = meshage_config_ticket_file;
+        if (!f) return 1;
+    }
+    {
+        meshage_status (*f)(meshage_config *config, const char *name, const uint8_t *public_key,
+            size_t len) = meshage_config_allow;
+        if (!f) return 1;
+    }
+    { meshage_status (*f)(meshage_config *config, bool on) = meshage_config_signed; if (!f) return 1; }
+    { meshage_status (*f)(uint8_t out[32]) = meshage_key_generate; if (!f) return 1; }
+    {
+        meshage_status (*f)(const uint8_t *key, size_t len, char out[17]) = meshage_key_id;
+        if (!f) return 1;
+    }
+    {
+        meshage_status (*f)(meshage_node *node, const uint8_t *bytes, size_t len) =
+            meshage_node_key_add;
+        if (!f) return 1;
+        f = meshage_node_revoke;
+        if (!f) return 1;
+    }
+    {
+        meshage_status (*f)(meshage_node *node, const char *id) = meshage_node_key_use;
+        if (!f) return 1;
+        f = meshage_node_key_remove;
+        if (!f) return 1;
+    }
+    { meshage_status (*f)(meshage_node *node) = meshage_node_keys_reload; if (!f) return 1; }
+    {
+        meshage_status (*f)(const meshage_node *node, meshage_names **ids) = meshage_node_keys;
+        if (!f) return 1;
+    }
+    {
+        meshage_status (*f)(const meshage_node *node, uint8_t out[32]) = meshage_node_public_key;
+        if (!f) return 1;
+    }
+    { const char * (*f)(const meshage_event *event) = meshage_event_address; if (!f) return 1; }
+    { size_t (*f)(const meshage_event *event) = meshage_event_key_id_count; if (!f) return 1; }
+    { const char * (*f)(const meshage_event *event, size_t i) = meshage_event_key_id; if (!f) return 1; }
     { meshage_send_options * (*f)(void) = meshage_send_options_create; if (!f) return 1; }
     { void (*f)(meshage_send_options *options) = meshage_send_options_free; if (!f) return 1; }
     {

@@ -78,6 +78,43 @@ static void accessors(void)
     CHECK(meshage_stats_value(NULL, 0) == 0);
 }
 
+static void keys(void)
+{
+    uint8_t key[32] = {0};
+    char id[17];
+    meshage_names *ids = NULL;
+    meshage_config *config = meshage_config_create("a");
+    CHECK(meshage_event_address(NULL) == NULL);
+    CHECK(meshage_event_key_id_count(NULL) == 0);
+    CHECK(meshage_event_key_id(NULL, 0) == NULL);
+    STATUS(MESHAGE_ERR_NULL, meshage_key_generate(NULL));
+    STATUS(MESHAGE_ERR_NULL, meshage_key_id(NULL, 32, id));
+    STATUS(MESHAGE_ERR_NULL, meshage_key_id(key, 32, NULL));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_key(NULL, key, 32));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_key(config, NULL, 32));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_key(config, NULL, 0));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_key_file(NULL, "x"));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_key_file(config, NULL));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_identity_file(NULL, "x"));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_identity_file(config, NULL));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_root(NULL, key, 32));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_root(config, NULL, 32));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_ticket_file(NULL, "x"));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_ticket_file(config, NULL));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_allow(NULL, "b", key, 32));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_allow(config, NULL, key, 32));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_allow(config, "b", NULL, 32));
+    STATUS(MESHAGE_ERR_NULL, meshage_config_signed(NULL, true));
+    STATUS(MESHAGE_ERR_NULL, meshage_node_key_add(NULL, key, 32));
+    STATUS(MESHAGE_ERR_NULL, meshage_node_key_use(NULL, "0000000000000000"));
+    STATUS(MESHAGE_ERR_NULL, meshage_node_key_remove(NULL, "0000000000000000"));
+    STATUS(MESHAGE_ERR_NULL, meshage_node_keys_reload(NULL));
+    STATUS(MESHAGE_ERR_NULL, meshage_node_keys(NULL, &ids));
+    STATUS(MESHAGE_ERR_NULL, meshage_node_public_key(NULL, key));
+    STATUS(MESHAGE_ERR_NULL, meshage_node_revoke(NULL, key, 32));
+    meshage_config_free(config);
+}
+
 static void configs(void)
 {
     meshage_config *config = meshage_config_create("a");
@@ -233,6 +270,7 @@ int main(void)
     frees();
     accessors();
     configs();
+    keys();
     without_a_node();
     with_a_node();
     return 0;

@@ -107,6 +107,7 @@ func main() {
 		ListenPort: meshage.AnyPort,
 		Degree:     uint(number(os.Args[4])),
 		Broadcast:  []net.IP{broadcast},
+		KeyFile:    os.Getenv("MESHAGE_KEY_FILE"),
 	})
 	if err != nil {
 		log.Fatal(err)

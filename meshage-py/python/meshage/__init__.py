@@ -12,11 +12,15 @@ blocking API, ``AsyncNode`` the asyncio API.
         for message in node:
             print(message.source, message.text())
 
+With ``keys=[key]`` a mesh is closed: only nodes that have the key can join, and nobody else can
+read or change what they send. ``generate_key`` makes a key.
+
 Nothing is durable: messages are kept in memory only.
 """
 
 from meshage._async import AsyncEvents, AsyncNode
 from meshage._errors import (
+    AuthError,
     BindError,
     BusyError,
     DialError,
@@ -34,12 +38,14 @@ from meshage._errors import (
     RecipientError,
     ResourceError,
     SendError,
+    UnknownKey,
 )
 from meshage._events import Departure, Event, EventKind, Events
+from meshage._keys import Keys
 from meshage._logging import disable_logging, enable_logging
 from meshage._mesh import Mesh, MeshDiff
 from meshage._meshage import VERSION as __version__
-from meshage._meshage import Message, Sending
+from meshage._meshage import Message, Sending, generate_key, key_id
 from meshage._node import Node
 from meshage._types import (
     ACK,
@@ -55,6 +61,7 @@ from meshage._types import (
     SOLICIT_RATIO,
     Body,
     Encoding,
+    KeyLike,
     Outcome,
     Recipients,
 )
@@ -73,6 +80,7 @@ __all__ = [
     "SOLICIT_RATIO",
     "AsyncEvents",
     "AsyncNode",
+    "AuthError",
     "BindError",
     "Body",
     "BusyError",
@@ -87,6 +95,8 @@ __all__ = [
     "HandshakeError",
     "InternalError",
     "InvalidArgument",
+    "KeyLike",
+    "Keys",
     "Mesh",
     "MeshDiff",
     "MeshageError",
@@ -103,9 +113,12 @@ __all__ = [
     "ResourceError",
     "SendError",
     "Sending",
+    "UnknownKey",
     "__version__",
     "disable_logging",
     "enable_logging",
+    "generate_key",
+    "key_id",
 ]
 
 # Tracebacks and pickles should name the public module of these classes.
@@ -116,6 +129,7 @@ for _public in (
     Event,
     EventKind,
     Events,
+    Keys,
     Mesh,
     MeshDiff,
     Node,
@@ -131,6 +145,8 @@ for _public in (
     DialError,
     DialTimeout,
     HandshakeError,
+    AuthError,
+    UnknownKey,
     NotAPeer,
     BindError,
     ResourceError,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NoReturn, SupportsIndex
 
 from meshage import _exit
+from meshage._keys import Keys
 from meshage._mesh import Mesh
 from meshage._meshage import Core, Message
 from meshage._snoop import Snooper
@@ -16,6 +18,7 @@ from meshage._types import (
     DEFAULT_TIMEOUT,
     MAX_MESSAGE,
     RECEIVE_BUFFER,
+    KeyLike,
 )
 
 
@@ -44,6 +47,13 @@ class NodeBase:
         max_message: int = MAX_MESSAGE,
         seeds: str | Sequence[str] = (),
         interfaces: str | Sequence[str] = (),
+        keys: KeyLike | Iterable[KeyLike] = (),
+        key_file: str | os.PathLike[str] | None = None,
+        identity_file: str | os.PathLike[str] | None = None,
+        root: KeyLike | None = None,
+        ticket_file: str | os.PathLike[str] | None = None,
+        allow: Mapping[str, KeyLike] | None = None,
+        signed: bool = False,
     ) -> None:
         """Start a node.
 
@@ -59,6 +69,17 @@ class NodeBase:
         ``seeds`` are addresses that the node dials whenever it is not linked to them. A bare
         ``str`` is one item, for ``seeds``, ``broadcast`` and ``interfaces``. Times are in seconds,
         ``max_message`` is in bytes.
+
+        ``keys`` close the mesh: only nodes that have one of them can link to this node. The first
+        one is the primary key, which opens new links; all are accepted. A key is 32 bytes, or as
+        text 64 hex digits or base64; ``generate_key`` makes one. ``key_file`` has one a line, and
+        only its owner may have the right to read it. Without a key the node is open.
+
+        ``allow`` and ``root`` also bind names to the public keys of nodes: ``allow`` maps names to
+        public keys, and ``root`` is the public key that has signed the tickets of nodes. Then each
+        node needs an ``identity_file``, whose public key is ``public_key``, and with ``root`` a
+        ``ticket_file``. With ``signed``, announcements are signed; every node needs the same
+        setting.
 
         Raises ``BindError`` if the port is in use and ``InvalidArgument`` for an invalid option.
         """
@@ -79,6 +100,13 @@ class NodeBase:
             max_message,
             [seeds] if isinstance(seeds, str) else list(seeds),
             [interfaces] if isinstance(interfaces, str) else list(interfaces),
+            [keys] if isinstance(keys, (str, bytes, bytearray)) else list(keys),
+            key_file,
+            identity_file,
+            root,
+            ticket_file,
+            list((allow or {}).items()),
+            signed,
         )
         _exit.close_at_exit(self._core)
 
@@ -136,6 +164,24 @@ class NodeBase:
     @timeout.setter
     def timeout(self, seconds: float) -> None:
         self._core.timeout = seconds
+
+    @property
+    def keys(self) -> Keys:
+        """The pre-shared keys, as a set of their ids that can be changed while the node runs."""
+        return Keys(self._core)
+
+    @property
+    def public_key(self) -> bytes | None:
+        """The public key of the node's identity, 32 bytes; ``None`` for an open node."""
+        return self._core.public_key
+
+    def revoke(self, revocation: bytes) -> None:
+        """Take a revocation of a ticket, which the root signed, and pass it on to every node.
+
+        Links of the node that has the ticket are closed everywhere. Raises ``InvalidArgument`` if
+        the root of this node did not sign it.
+        """
+        self._core.revoke(revocation)
 
     @property
     def snoop(self) -> Callable[[Message], None] | None:

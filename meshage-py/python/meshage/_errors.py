@@ -58,7 +58,8 @@ class MessageTooLarge(MeshageError, ValueError):
 
 
 class InvalidArgument(MeshageError, ValueError):
-    """A name, an address, a time or a number is invalid; the text gives the reason."""
+    """A name, an address, a time, a number or a key is invalid, or a file with keys; the text gives
+    the reason. Also raised for a change of the keys that is refused."""
 
 
 class ResourceError(MeshageError, OSError):
@@ -89,6 +90,30 @@ class DialTimeout(DialError, MeshageTimeout):
 
 class HandshakeError(DialError):
     """The dialled peer is not a mesh node or uses another version of the protocol."""
+
+
+class AuthError(DialError):
+    """The two nodes have no key in common, one of them does not encrypt, or one may not join.
+
+    The text says what was heard and what to do. Neither it nor ``heard`` contains a key.
+    """
+
+    heard: tuple[str, ...]
+    """The ids of the keys that the other node named; empty if it named none."""
+
+    def __init__(self, message: str = "", heard: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.heard = tuple(heard)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.heard)
+
+
+class UnknownKey(MeshageError, KeyError):
+    """The node has no key with this id."""
+
+    # A KeyError shows its argument with quotes.
+    __str__ = Exception.__str__
 
 
 class NotAPeer(MeshageError, LookupError):

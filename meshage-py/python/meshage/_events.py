@@ -32,6 +32,11 @@ class EventKind(IntEnum):
     """The queue was full and events were dropped: take a new snapshot of the mesh."""
     DISCOVERY_FAILED = 8
     """No solicitation could be sent: the node finds no others until the cause is removed."""
+    KEY_MISMATCH = 9
+    """A node has none of this node's keys, or does not encrypt, so there is no link to it. At most
+    one event a minute for each address."""
+    REVOKED = 10
+    """The ticket of the node was revoked, or has ended: it can no longer join."""
 
 
 class Departure(StrEnum):
@@ -56,6 +61,11 @@ class Event:
     """Why it happened, in words, for example why a link ended; empty if there is no reason."""
     departure: Departure | None = None
     """With ``NODE_LEFT``, whether the node left in order or failed."""
+    address: str = ""
+    """With ``KEY_MISMATCH``, the address of the other node."""
+    key_ids: tuple[str, ...] = ()
+    """With ``KEY_MISMATCH``, the ids of the keys that the other node named; empty if it does not
+    encrypt."""
 
 
 class Subscription:
@@ -104,7 +114,7 @@ class Events(Subscription, Iterator[Event]):
         return event_of(self._stream.next(timeout))
 
 
-EventParts: TypeAlias = tuple[int, str, int | None, str, str | None]
+EventParts: TypeAlias = tuple[int, str, int | None, str, str | None, str, list[str]]
 """An event as the core passes it: the fields of ``Event``."""
 
 
@@ -112,6 +122,8 @@ def event_of(parts: EventParts | None) -> Event | None:
     """Make an event from its parts."""
     if parts is None:
         return None
-    kind, node, instance, reason, departure = parts
+    kind, node, instance, reason, departure, address, key_ids = parts
     departed = None if departure is None else Departure(departure)
-    return Event(EventKind(kind), node, instance, reason, departed)
+    return Event(
+        EventKind(kind), node, instance, reason, departed, address, tuple(key_ids)
+    )

@@ -1,11 +1,12 @@
 """The native module: conversions around the core. Programs use the package, not this module."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, final
 
 from meshage._events import EventParts
-from meshage._types import Body, Recipients
+from meshage._types import Body, KeyLike, Recipients
 
 __all__ = [
     "VERSION",
@@ -17,6 +18,8 @@ __all__ = [
     "Sending",
     "SnoopQueue",
     "drain_waits",
+    "generate_key",
+    "key_id",
     "restore_message",
 ]
 
@@ -114,6 +117,13 @@ class Core:
         max_message: int,
         seeds: Sequence[str],
         interfaces: Sequence[str],
+        keys: Sequence[KeyLike],
+        key_file: str | os.PathLike[str] | None,
+        identity_file: str | os.PathLike[str] | None,
+        root: KeyLike | None,
+        ticket_file: str | os.PathLike[str] | None,
+        allow: Sequence[tuple[str, KeyLike]],
+        signed: bool,
     ) -> Core: ...
     @property
     def name(self) -> str: ...
@@ -141,6 +151,14 @@ class Core:
     def timeout(self) -> float: ...
     @timeout.setter
     def timeout(self, timeout: float) -> None: ...
+    def key_ids(self) -> list[str]: ...
+    def add_key(self, key: KeyLike) -> str: ...
+    def use_key(self, id: str) -> None: ...
+    def remove_key(self, id: str) -> None: ...
+    def reload_keys(self) -> None: ...
+    @property
+    def public_key(self) -> bytes | None: ...
+    def revoke(self, revocation: bytes) -> None: ...
     def dial(self, address: str, timeout: float | None) -> None: ...
     def begin_dial(self, completions: Completions, address: str, timeout: float | None) -> int: ...
     def hangup(self, peer: str) -> None: ...
@@ -240,3 +258,11 @@ def restore_message(
     body: Body,
 ) -> Message: ...
 def drain_waits() -> None: ...
+def generate_key() -> bytes:
+    """A new random key of 32 bytes, for ``Node(keys=[...])``."""
+
+def key_id(key: KeyLike) -> str:
+    """The id of a key, 16 hex digits.
+
+    It is public: errors, events and logs contain it. Raises ``InvalidArgument`` if it is no key.
+    """

@@ -23,6 +23,9 @@ Body: TypeAlias = Buffer | str
 Recipients: TypeAlias = str | Iterable[str]
 """Names of nodes; a bare ``str`` is one name."""
 
+KeyLike: TypeAlias = bytes | bytearray | str
+"""A key or a public key: 32 bytes, or its text as 64 hex digits or base64."""
+
 DEFAULT_TIMEOUT: Final = 10.0
 """How long a send waits for acknowledgements, in seconds: the original's default."""
 DEFAULT_MSA_TIMEOUT: Final = 10.0

@@ -29,6 +29,10 @@ pub use self::queues::{
 use crate::wire::data::CHUNK_BYTES;
 use crate::wire::frame::{FrameKind, WireFrame};
 
+/// The most acknowledgements that are expected over a link: those of all messages that its queues
+/// and the kernel hold.
+const ACKNOWLEDGEMENT_CREDIT_MAX: u32 = 1 << 20;
+
 /// How many bytes a caller writes itself at most: as many as one packet of a loopback carries.
 pub const DIRECT_BYTES_MAX: usize = 64 << 10;
 /// The smallest chunk: half a second at 64 kbit/s, and 50 times its header.
@@ -86,6 +90,8 @@ pub struct Outbound {
     held_bytes: AtomicUsize,
     /// How many acknowledgements are missing of the last message that was forwarded over the link.
     unacknowledged: AtomicU32,
+    /// How many acknowledgements may still arrive over the link for what was forwarded over it.
+    acknowledgement_credit: AtomicU32,
 }
 
 impl Default for Outbound {
@@ -95,6 +101,7 @@ impl Default for Outbound {
             chunk_bytes: AtomicUsize::new(CHUNK_BYTES),
             held_bytes: AtomicUsize::new(0),
             unacknowledged: AtomicU32::new(0),
+            acknowledgement_credit: AtomicU32::new(0),
         }
     }
 }
@@ -133,12 +140,19 @@ impl Outbound {
     /// Records that a message is being forwarded that this many nodes acknowledge or refuse.
     pub fn expect_acknowledgements(&self, nodes: u32) {
         self.unacknowledged.store(nodes, Ordering::Relaxed);
+        if self.acknowledgement_credit.load(Ordering::Relaxed) < ACKNOWLEDGEMENT_CREDIT_MAX {
+            self.acknowledgement_credit.fetch_add(nodes, Ordering::Relaxed);
+        }
     }
 
     /// Records acknowledgements and refusals that were received over the link, to be passed on.
-    pub fn received_acknowledgements(&self, count: u32) {
+    /// Returns how many of them belong to nothing that was forwarded over the link.
+    pub fn received_acknowledgements(&self, count: u32) -> u32 {
         let subtract = |missing: u32| Some(missing.saturating_sub(count));
-        let _ = self.unacknowledged.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);
+        let order = Ordering::Relaxed;
+        let _ = self.unacknowledged.fetch_update(order, order, subtract);
+        let credit = self.acknowledgement_credit.fetch_update(order, order, subtract);
+        credit.map_or(0, |credit| count.saturating_sub(credit))
     }
 
     /// Whether acknowledgements of the last message that was forwarded are missing.

@@ -63,8 +63,13 @@ counters! {
     links_under_primary_key,
     /// Links closed because a queue of control frames reached its limit.
     net_control_overflows,
+    /// Times that a link was not read for a while, because it had caused too many refusals and
+    /// answers that lead to nothing.
+    net_links_paused,
     /// Connections accepted.
     net_accepted,
+    /// Connections from hosts that nodes of the mesh were seen at, which did not wait for strangers.
+    net_accepted_known,
     /// Handshakes given up, the oldest first, because new connections waited for their place.
     net_handshakes_evicted,
     /// Failures to accept a connection.

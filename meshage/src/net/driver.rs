@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until, timeout, timeout_at};
 use tracing::Instrument as _;
@@ -37,8 +37,9 @@ use crate::protocol::io::{Command, Input, Output, Reply, RequestId};
 use crate::route::RouteTable;
 use crate::wire::frame::WireFrame;
 
-/// The limit on the inputs that are taken before their outputs are carried out.
-const INPUTS_PER_ROUND_MAX: usize = 64;
+/// The limit on the inputs that are taken before their outputs are carried out. Then the other tasks
+/// run, so that messages do not wait for a flood of control frames.
+const INPUTS_PER_ROUND_MAX: usize = 16;
 /// The time limit of closing a node, all steps included.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The part of it reserved for the orderly end of the links. A healthy peer closes its end within a
@@ -59,6 +60,8 @@ pub(super) struct Driver {
     replies: HashMap<RequestId, oneshot::Sender<Reply>>,
     /// Readers that wait until the inputs of this round have taken effect.
     barriers: Vec<oneshot::Sender<()>>,
+    /// Returned to the readers at the end of the round.
+    permits: Vec<OwnedSemaphorePermit>,
     udp: Udp,
     /// Taken by the task that watches.
     network_watch: Option<NetworkWatch>,
@@ -104,6 +107,7 @@ impl Driver {
             requests,
             replies: HashMap::new(),
             barriers: Vec::new(),
+            permits: Vec::new(),
             udp,
             network_watch: Some(network_watch),
             tasks: JoinSet::new(),
@@ -227,6 +231,7 @@ impl Driver {
         let pending = self.shared.router().has_pending_routes();
         self.shared.routes_pending.store(pending, Ordering::Release);
         self.carry_out_outputs();
+        self.permits.clear();
         if settled {
             for barrier in self.barriers.drain(..) {
                 // Fails only if the reader was closed meanwhile.
@@ -288,6 +293,12 @@ impl Driver {
                 self.handle(Input::NetworkChanged);
             }
             NetworkEvent::Barrier(done) => self.barriers.push(done),
+            NetworkEvent::Control(link, frame, permit) => {
+                self.permits.push(permit);
+                if self.links.contains(link) {
+                    self.handle(Input::Control { link, frame });
+                }
+            }
             NetworkEvent::Input(input) => {
                 if self.is_current(&input) {
                     self.handle(input);
@@ -298,6 +309,10 @@ impl Driver {
                 self.rotate_keys_of(link);
             }
             NetworkEvent::Connected { transport, role, met } => {
+                // Fails only if the connection has ended.
+                if let Ok(host) = transport.peer_host() {
+                    self.shared.known_hosts.record(host);
+                }
                 let (hello, sealed) = (met.hello, met.sealed.as_deref());
                 let events = &self.event_sender;
                 let link = self.links.open(transport, role, sealed, &self.shared, events);

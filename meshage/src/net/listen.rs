@@ -1,16 +1,19 @@
 //! Accepts connections and exchanges hellos over them, a limited number at a time.
 //!
 //! ```text
-//!  backlog ──► waiting (one, while all places are taken) ──► handshake ──► driver
-//!                       └── after 250 ms: the oldest handshake gives its place
+//!            ┌─ of a known host ──► one of its own places ──┐
+//!  backlog ──┴─► waiting (one, while all places are taken) ─┴► handshake ──► driver
+//!                   └── the oldest handshake gives its place, after 250 ms or, in a flood, less
 //! ```
 //!
 //! One task accepts and gives complete connections to the driver. Each handshake runs in its own
 //! task, and all of them end with the accepting task. While all places are taken, new connections
-//! wait in the kernel's backlog. An address is not counted: behind one address there may be a
-//! network, or all containers of a machine.
+//! wait in the kernel's backlog. The connections of a stranger's address are not counted: behind one
+//! address there may be a network, or all containers of a machine. Bytes that are no complete hello
+//! do not count either: a connection that sends a byte a second is as silent as any.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,9 +36,15 @@ use crate::wire::hello::Purpose;
 const HALF_OPEN_MAX: usize = 64;
 /// The time that a handshake has before it may be evicted. A node sends its hello as soon as the
 /// connection is made, so the hello arrives with the connection or a lost packet later (200 ms).
-/// Connections that stay silent take a place for 250 ms each, so it takes more than 256 of them a
-/// second to keep all places.
-const EVICT_AFTER: Duration = Duration::from_millis(250);
+const EVICT_AFTER_MAX: Duration = Duration::from_millis(250);
+/// The same while connections keep coming that stay silent: the time is halved each time that all
+/// places were taken over. Then 8,000 connections a second leave the backlog, and a newcomer, whose
+/// hello arrived while it waited there, is never far behind.
+const EVICT_AFTER_MIN: Duration = Duration::from_millis(8);
+/// The places of known hosts, and those that one of them may take: a machine restarts few nodes at
+/// once. Its further connections wait as a stranger's.
+const KNOWN_MAX: usize = 64;
+const KNOWN_PER_HOST_MAX: usize = 4;
 /// The time in which an evicted handshake may still read a hello that has arrived.
 const EVICT_GRACE: Duration = Duration::from_millis(1);
 /// The pause after a failure to accept, which is usually a lack of descriptors.
@@ -66,22 +75,9 @@ async fn accept_all(
             && let Some((transport, from)) = waiting.take()
         {
             let (evict, evicted) = oneshot::channel();
-            let (this, events) = (shared.clone(), events.clone());
             let offer = Offer::new(own_hello.clone(), shared.security.as_ref());
-            let handshake = async move {
-                let handshake = async {
-                    inject::point("handshake", this.name.as_str());
-                    let completed = complete_handshake(transport, &offer, evicted).await;
-                    if let Err(Unfinished::Failed(DialError::Auth(error))) = &completed {
-                        let denied = Input::Denied { from, dialled: false, error: error.clone() };
-                        // The send fails only while the node closes.
-                        let _ = events.send(NetworkEvent::Input(denied)).await;
-                    }
-                    completed
-                };
-                let completed = tasks::observe("handshake", &this.counters, handshake).await;
-                completed.unwrap_or_else(|panicked| Err(Unfinished::Panicked(panicked)))
-            };
+            let (this, events) = (shared.clone(), events.clone());
+            let handshake = shake_hands(transport, from, offer, evicted, this, events);
             half_open.begin(handshake.instrument(shared.span.clone()), evict, clock::now());
         }
         let evictable = half_open.evictable();
@@ -111,10 +107,21 @@ async fn accept_all(
             },
             () = evictable, if waiting.is_some() => half_open.evict_oldest(),
             accepted = listener.accept(), if waiting.is_none() => match accepted {
-                Ok(accepted) => {
+                Ok((transport, from)) => {
                     inject::point("listener", shared.name.as_str());
                     counters.net_accepted.one();
-                    waiting = Some(accepted);
+                    let host = from.ip().to_canonical();
+                    if shared.known_hosts.contains(host) && half_open.has_room_for(host) {
+                        counters.net_accepted_known.one();
+                        let (evict, evicted) = oneshot::channel();
+                        let offer = Offer::new(own_hello.clone(), shared.security.as_ref());
+                        let (this, events) = (shared.clone(), events.clone());
+                        let handshake = shake_hands(transport, from, offer, evicted, this, events);
+                        let handshake = handshake.instrument(shared.span.clone());
+                        half_open.begin_known(handshake, host, evict);
+                    } else {
+                        waiting = Some((transport, from));
+                    }
                 }
                 Err(error) => {
                     counters.net_accept_errors.one();
@@ -124,6 +131,29 @@ async fn accept_all(
             },
         }
     }
+}
+
+/// Runs a handshake. A panic is its result.
+async fn shake_hands(
+    transport: Transport,
+    from: SocketAddr,
+    offer: Offer,
+    evicted: oneshot::Receiver<()>,
+    shared: Arc<Shared>,
+    events: mpsc::Sender<NetworkEvent>,
+) -> Completed {
+    let handshake = async {
+        inject::point("handshake", shared.name.as_str());
+        let completed = complete_handshake(transport, &offer, evicted).await;
+        if let Err(Unfinished::Failed(DialError::Auth(error))) = &completed {
+            let denied = Input::Denied { from, dialled: false, error: error.clone() };
+            // The send fails only while the node closes.
+            let _ = events.send(NetworkEvent::Input(denied)).await;
+        }
+        completed
+    };
+    let completed = tasks::observe("handshake", &shared.counters, handshake).await;
+    completed.unwrap_or_else(|panicked| Err(Unfinished::Panicked(panicked)))
 }
 
 /// The result of a handshake.
@@ -140,11 +170,37 @@ enum Unfinished {
 }
 
 /// The connections in the handshake.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct HalfOpen {
     tasks: JoinSet<Completed>,
-    /// Those that have a place, the oldest first.
+    /// Those of strangers that have a place, the oldest first.
     places: VecDeque<Place>,
+    /// Those of known hosts. They are not evicted.
+    known: Vec<KnownPlace>,
+    /// The time that a stranger has.
+    evict_after: Duration,
+    /// The number of strangers evicted since that time was set.
+    evicted: usize,
+}
+
+/// The place of one handshake with a known host.
+#[derive(Debug)]
+struct KnownPlace {
+    host: IpAddr,
+    task: Id,
+    _evict: oneshot::Sender<()>,
+}
+
+impl Default for HalfOpen {
+    fn default() -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            places: VecDeque::new(),
+            known: Vec::new(),
+            evict_after: EVICT_AFTER_MAX,
+            evicted: 0,
+        }
+    }
 }
 
 /// The place of one handshake.
@@ -161,12 +217,31 @@ impl HalfOpen {
         self.places.len() < HALF_OPEN_MAX
     }
 
+    /// Whether there is a place for a known host.
+    fn has_room_for(&self, host: IpAddr) -> bool {
+        let of_host = self.known.iter().filter(|place| place.host == host).count();
+        self.known.len() < KNOWN_MAX && of_host < KNOWN_PER_HOST_MAX
+    }
+
+    fn begin_known(
+        &mut self,
+        handshake: impl Future<Output = Completed> + Send + 'static,
+        host: IpAddr,
+        evict: oneshot::Sender<()>,
+    ) {
+        let task = self.tasks.spawn(handshake).id();
+        self.known.push(KnownPlace { host, task, _evict: evict });
+    }
+
     fn begin(
         &mut self,
         handshake: impl Future<Output = Completed> + Send + 'static,
         evict: oneshot::Sender<()>,
         since: Instant,
     ) {
+        if self.places.len() < HALF_OPEN_MAX / 2 {
+            (self.evict_after, self.evicted) = (EVICT_AFTER_MAX, 0);
+        }
         let task = self.tasks.spawn(handshake).id();
         self.places.push_back(Place { since, task, _evict: evict });
     }
@@ -190,7 +265,7 @@ impl HalfOpen {
 
     /// Waits until the handshake that is now the oldest may be evicted.
     fn evictable(&self) -> impl Future<Output = ()> + use<> {
-        let at = self.places.front().map(|oldest| oldest.since + EVICT_AFTER);
+        let at = self.places.front().map(|oldest| oldest.since + self.evict_after);
         async move {
             match at {
                 Some(at) => sleep_until(at.into()).await,
@@ -202,10 +277,16 @@ impl HalfOpen {
     /// Ends the oldest handshake. Its place is free at once.
     fn evict_oldest(&mut self) {
         drop(self.places.pop_front());
+        self.evicted += 1;
+        if self.evicted >= HALF_OPEN_MAX {
+            self.evict_after = EVICT_AFTER_MIN.max(self.evict_after / 2);
+            self.evicted = 0;
+        }
     }
 
     fn vacate(&mut self, task: Id) {
         self.places.retain(|place| place.task != task);
+        self.known.retain(|place| place.task != task);
     }
 }
 
@@ -258,13 +339,45 @@ mod tests {
         }
         assert!(!half_open.has_room());
         half_open.evictable().await;
-        assert!(clock::now() - begin >= EVICT_AFTER);
+        assert!(clock::now() - begin >= EVICT_AFTER_MAX);
         let second = half_open.places[1].task;
         half_open.evict_oldest();
         assert!(half_open.has_room());
         assert!(matches!(half_open.finished().await, Ok(Err(Unfinished::Evicted))));
         assert_eq!(half_open.places.len(), HALF_OPEN_MAX - 1);
         assert_eq!(half_open.places[0].task, second);
+    }
+
+    #[tokio::test]
+    async fn strangers_have_less_time_in_a_flood_and_all_of_it_afterwards() {
+        let mut half_open = HalfOpen::default();
+        (0..HALF_OPEN_MAX).for_each(|_| begin_silent(&mut half_open));
+        for evicted in 1..=10 * HALF_OPEN_MAX {
+            half_open.evict_oldest();
+            begin_silent(&mut half_open);
+            let turns = (evicted / HALF_OPEN_MAX) as u32;
+            let expected = EVICT_AFTER_MIN.max(EVICT_AFTER_MAX / 2_u32.pow(turns));
+            assert_eq!(half_open.evict_after.as_millis(), expected.as_millis());
+        }
+        half_open.places.truncate(HALF_OPEN_MAX / 2 - 1);
+        begin_silent(&mut half_open);
+        assert_eq!(half_open.evict_after, EVICT_AFTER_MAX);
+    }
+
+    #[tokio::test]
+    async fn known_hosts_have_places_of_their_own_and_each_of_them_few() {
+        let mut half_open = HalfOpen::default();
+        (0..HALF_OPEN_MAX).for_each(|_| begin_silent(&mut half_open));
+        let host = |number: u8| IpAddr::from([10, 0, 0, number]);
+        for number in 0..(KNOWN_MAX / KNOWN_PER_HOST_MAX) as u8 {
+            for _ in 0..KNOWN_PER_HOST_MAX {
+                assert!(half_open.has_room_for(host(number)));
+                let (evict, _) = oneshot::channel();
+                half_open.begin_known(std::future::pending(), host(number), evict);
+            }
+            assert!(!half_open.has_room_for(host(number)));
+        }
+        assert!(!half_open.has_room_for(host(255)), "all together are bounded");
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ pub(crate) mod events;
 mod handshake;
 mod input;
 mod interfaces;
+mod known_hosts;
 mod link;
 mod links;
 mod listen;

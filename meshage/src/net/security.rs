@@ -13,7 +13,7 @@ use crate::secure::handshake::{Context, StaticKey};
 use crate::secure::identity::{Identity, PublicKey};
 use crate::secure::key_ring::KeyRing;
 use crate::secure::settings::Settings;
-use crate::secure::{AuthError, Cipher, Key, KeyError, KeyId, Sample, files};
+use crate::secure::{AuthError, Cipher, Key, KeyError, KeyId, Revocation, Sample, files};
 use crate::wire::solicitation::Solicitation;
 
 /// What the handshakes and links of a node read. A change replaces it as a whole.
@@ -38,7 +38,7 @@ impl Security {
         let mut fill = |bytes: &mut [u8]| clock::fill_random(bytes);
         let identity = match &settings.identity {
             Some(identity) => identity.clone(),
-            None => Arc::new(Identity::from_seed(&clock::seed().map_err(StartError::Runtime)?)),
+            None => Arc::new(Identity::generate(&mut fill)),
         };
         let context = Context {
             ring: settings.ring.clone(),
@@ -119,9 +119,11 @@ impl Security {
         datagram::open(bytes, &context.ring, &mut window, clock::unix_millis())
     }
 
-    /// Checks that the root has signed a revocation.
-    pub(crate) fn check_revocation(&self, _revocation: &[u8]) -> Result<(), KeyError> {
-        Err(KeyError::Revocation)
+    /// Reads a revocation, as bytes or as the text of a file, and checks that the root has signed it.
+    pub(crate) fn read_revocation(&self, revocation: &[u8]) -> Result<Revocation, KeyError> {
+        let root = self.contexts.load().policy.root.ok_or(KeyError::NoRoot)?;
+        let revocation = files::parse_revocation(revocation);
+        revocation.filter(|revocation| revocation.verify(&root)).ok_or(KeyError::Revocation)
     }
 
     fn change(

@@ -19,6 +19,7 @@ use super::completion::Completion;
 use super::counters::Counters;
 use super::events::Subscriptions;
 use super::input::Request;
+use super::known_hosts::KnownHosts;
 use super::resolver::Resolver;
 use super::security::Security;
 use super::sink::{NodeSink, NodeView};
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     /// The keys; `None` for an open node.
     pub(crate) security: Option<Security>,
     pub(crate) resolver: Resolver,
+    pub(super) known_hosts: KnownHosts,
     pub(crate) subscriptions: Subscriptions,
     /// The tracing span of every task of the node.
     pub(super) span: Span,
@@ -112,6 +114,7 @@ impl Shared {
                 plane: Plane::new(config.name.clone(), instance, limits, sink),
                 security,
                 resolver: Resolver::new(counters.clone()),
+                known_hosts: KnownHosts::new(&config.seeds),
                 counters,
                 subscriptions: Subscriptions::default(),
                 span: tracing::info_span!("node", name = %config.name),

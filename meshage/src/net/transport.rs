@@ -18,7 +18,7 @@ mod sealing;
 mod tests;
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BufMut;
@@ -126,6 +126,11 @@ impl Transport {
     pub(super) fn is_connected_to_itself(&self) -> io::Result<bool> {
         let stream = &self.stream;
         Ok(stream.local_addr()? == stream.peer_addr()?)
+    }
+
+    /// The address of the host at the other end.
+    pub(super) fn peer_host(&self) -> io::Result<IpAddr> {
+        Ok(self.stream.peer_addr()?.ip())
     }
 
     /// Sets whether the stream is reset when it is dropped, instead of closed in order. A reset

@@ -121,19 +121,20 @@ impl Node {
         Some(self.shared.security.as_ref()?.public_key())
     }
 
-    /// Takes a revocation of a ticket, as `cargo xtask key revoke` makes it, and passes it on to
-    /// every node. Links of the node that has the ticket are closed everywhere.
+    /// Takes a revocation of a ticket, and passes it on to every node: the contents of the file that
+    /// `cargo xtask key revoke` makes, or the bytes that they stand for. Links of the node that has
+    /// the ticket are closed everywhere.
     ///
     /// # Errors
-    /// [`KeyError::Revocation`] if it was not signed by the root, [`KeyError::Open`] without a root,
-    /// [`KeyError::Closed`].
+    /// [`KeyError::Revocation`] if it was not signed by the root, [`KeyError::NoRoot`] without a root,
+    /// [`KeyError::Open`] on an open node, [`KeyError::Closed`].
     pub fn revoke(&self, revocation: &[u8]) -> Result<(), KeyError> {
         if self.is_closed() {
             return Err(KeyError::Closed);
         }
         let security = self.shared.security.as_ref().ok_or(KeyError::Open)?;
-        security.check_revocation(revocation)?;
-        self.shared.command(Command::Revoke(revocation.into()));
+        let revocation = security.read_revocation(revocation)?;
+        self.shared.command(Command::Revoke(revocation.encode().into()));
         Ok(())
     }
 

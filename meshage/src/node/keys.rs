@@ -10,6 +10,22 @@ use crate::secure::{Key, KeyError, KeyId};
 /// the old one from every node.
 ///
 /// Every method may be called from any thread at any time.
+///
+/// ```
+/// use meshage::{Config, Key, Node, generate_key};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (old, new) = (Key::from_bytes(&generate_key()?), Key::from_bytes(&generate_key()?));
+/// let config = Config::builder("a").bind("127.0.0.1").port(0).key(old.clone());
+/// let node = Node::start(config.build()?).await?;
+/// node.keys().add(new.clone())?; // then on every other node
+/// node.keys().use_key(new.id())?; // then on every other node
+/// node.keys().remove(old.id())?;
+/// assert_eq!(node.keys().ids(), [new.id()]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Keys<'a>(pub(super) &'a Node);
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::discovery::DialCause;
 use super::exchange::DatabaseExchange;
+use super::intake::Intake;
 use super::io::Role;
 use crate::name::{Instance, LinkId, NodeName};
 use crate::wire::hello::Purpose;
@@ -59,6 +60,8 @@ pub(super) struct Link {
     pub(super) last_received: Instant,
     /// When both ends had admitted the link. Before that: when the hellos had been exchanged.
     pub(super) since: Instant,
+    /// What the link has brought of late.
+    pub(super) intake: Intake,
 }
 
 impl Link {
@@ -196,6 +199,7 @@ mod tests {
             peer_had_other: false,
             last_received: now,
             since: now,
+            intake: Intake::new(now),
         }
     }
 

@@ -39,6 +39,8 @@ counters! {
     solicitations_limited,
     /// Response dials not scheduled because too many were pending.
     response_dials_limited,
+    /// Solicitations not responded to, because dials to their address or host had failed.
+    response_dials_backed_off,
     /// Dials started, for any reason.
     dials_started,
     /// Dials that did not lead to a connection.
@@ -71,6 +73,12 @@ counters! {
     announcements_stale,
     /// Copies of announcements sent.
     announcements_sent,
+    /// Announcements that were postponed, because one link brought too many.
+    announcements_postponed,
+    /// Announcements dropped because too many were postponed.
+    announcements_dropped,
+    /// Names of failed nodes that were ignored, because one link brought too many.
+    claims_limited,
     /// Announcements dropped because the database was full.
     database_limited,
     /// Nodes removed from the database because they were unreachable for too long.

@@ -17,7 +17,8 @@ use rand::RngExt as _;
 use rand::rngs::ChaCha8Rng;
 
 use super::backoff::{happens_with_odds, random_wait};
-use super::io::{DialId, RequestId};
+use super::dial_failures::DialFailures;
+use super::io::{Address, DialId, RequestId};
 use super::token_bucket::TokenBucket;
 use crate::config::{LINKS_MAX, SOLICIT_LIMIT, SOLICIT_RATIO};
 use crate::name::Instance;
@@ -57,6 +58,9 @@ const SOLICITATION_BURST: u32 = 200;
 /// Response dials and bridges start at 4 a second, with a burst of 8.
 const DIAL_INTERVAL: Duration = Duration::from_millis(250);
 const DIAL_BURST: u32 = 8;
+/// The response dials to one host that are in progress: as many as it may fail. A host that answers
+/// nothing takes 10 s to fail.
+const DIALS_TO_HOST_MAX: usize = 8;
 /// The cap of a node of degree 0: as many links as its dial burst.
 const DEGREE_ZERO_CAP: usize = 8;
 
@@ -146,11 +150,20 @@ pub(super) enum Decision {
     LimitReached,
 }
 
+/// A dial in progress.
+#[derive(Debug)]
+struct Dial {
+    cause: DialCause,
+    /// The addresses that datagrams named; none for other dials.
+    addresses: Vec<SocketAddr>,
+}
+
 /// Pending response dials and dials in progress.
 #[derive(Debug)]
 pub(super) struct Discovery {
     responses: BTreeMap<Instance, PendingResponse>,
-    dials: BTreeMap<DialId, DialCause>,
+    dials: BTreeMap<DialId, Dial>,
+    failures: DialFailures,
     dials_started: u64,
     /// When the first solicitation of each unreachable sender arrived.
     unreachable: BTreeMap<Instance, Instant>,
@@ -165,6 +178,7 @@ impl Discovery {
         Self {
             responses: BTreeMap::new(),
             dials: BTreeMap::new(),
+            failures: DialFailures::default(),
             dials_started: 0,
             unreachable: BTreeMap::new(),
             recent: BTreeMap::new(),
@@ -186,6 +200,7 @@ impl Discovery {
         }
         if let Some(response) = self.responses.get_mut(&sender)
             && from.port() != 0
+            && self.failures.permit(from, now)
             && response.addresses.len() < RESPONSE_ADDRESSES_MAX
             && !response.addresses.contains(&from)
         {
@@ -280,7 +295,7 @@ impl Discovery {
 
     /// The number of response dials and bridges in progress.
     fn response_dials(&self) -> usize {
-        self.dials.values().filter(|cause| cause.target().is_some()).count()
+        self.dials.values().filter(|dial| dial.cause.target().is_some()).count()
     }
 
     /// Takes a response whose wait is over. Returns `None` if it is no longer needed: there is no
@@ -307,21 +322,55 @@ impl Discovery {
     }
 
     /// Records a dial that starts.
-    pub(super) fn start_dial(&mut self, cause: DialCause) -> DialId {
+    pub(super) fn start_dial(&mut self, cause: DialCause, address: &Address) -> DialId {
         self.dials_started += 1;
         let dial = DialId(self.dials_started);
-        self.dials.insert(dial, cause);
+        let addresses = match address {
+            Address::Sockets(addresses) => addresses.clone(),
+            Address::Named(_) => Vec::new(),
+        };
+        self.dials.insert(dial, Dial { cause, addresses });
         dial
     }
 
-    /// Removes a dial that succeeded or failed. Returns `None` for a dial that was canceled.
-    pub(super) fn end_dial(&mut self, dial: DialId) -> Option<DialCause> {
-        self.dials.remove(&dial)
+    /// Removes a dial that led to a node. Returns `None` for a dial that was canceled. If another
+    /// node answered than the datagram named, its address may be forged: that is a failure.
+    pub(super) fn dial_connected(
+        &mut self,
+        dial: DialId,
+        instance: Instance,
+        now: Instant,
+    ) -> Option<DialCause> {
+        let Dial { cause, addresses } = self.dials.remove(&dial)?;
+        if cause.target().is_some_and(|target| target != instance) {
+            self.failures.record(&addresses, now);
+        }
+        Some(cause)
+    }
+
+    /// Removes a dial that failed, and remembers the failure. Returns `None` for a dial that was
+    /// canceled.
+    pub(super) fn dial_failed(&mut self, dial: DialId, now: Instant) -> Option<DialCause> {
+        let Dial { cause, addresses } = self.dials.remove(&dial)?;
+        self.failures.record(&addresses, now);
+        Some(cause)
+    }
+
+    /// Whether a datagram may cause a dial to this address.
+    pub(super) fn may_dial(&self, address: SocketAddr, now: Instant) -> bool {
+        let addresses = self.dials.values().flat_map(|dial| &dial.addresses);
+        let to_host = addresses.filter(|other| other.ip() == address.ip()).count();
+        to_host < DIALS_TO_HOST_MAX && self.failures.permit(address, now)
+    }
+
+    /// Forgets failures: hosts may be reachable now that were not before.
+    pub(super) fn forget_failures(&mut self) {
+        self.failures = DialFailures::default();
     }
 
     /// Removes a dial of the application.
     pub(super) fn cancel_dial(&mut self, request: RequestId) {
-        self.dials.retain(|_, cause| *cause != DialCause::Application(request));
+        self.dials.retain(|_, dial| dial.cause != DialCause::Application(request));
     }
 
     /// Removes all responses and dials.
@@ -332,7 +381,7 @@ impl Discovery {
 
     /// Whether a dial to this node is in progress.
     pub(super) fn is_dialling(&self, instance: Instance) -> bool {
-        self.dials.values().any(|cause| cause.target() == Some(instance))
+        self.dials.values().any(|dial| dial.cause.target() == Some(instance))
     }
 }
 

@@ -110,6 +110,12 @@ impl Lsdb {
         if changed { Verdict::Changed } else { Verdict::Refreshed }
     }
 
+    /// Whether an announcement is new, or newer than the known one of its originator.
+    pub(super) fn is_news(&self, announcement: &Announcement) -> bool {
+        let known = self.announcement(announcement.instance);
+        known.is_none_or(|known| announcement.sequence.age(known.sequence) == Age::Newer)
+    }
+
     fn insert(&mut self, announcement: Announcement, now: Instant) {
         let instance = announcement.instance;
         let name = announcement.name.clone();

@@ -28,6 +28,8 @@ pub enum Timer {
     Silence,
     /// Close this link if its admission or database exchange is not complete.
     LinkSetup(LinkId),
+    /// Look at the announcements that were postponed.
+    Postponed,
     /// Remove nodes that have been unreachable for too long.
     Expire,
 }

@@ -26,12 +26,26 @@ impl TokenBucket {
 
     /// Takes a token. Returns false if there is none.
     pub(super) fn take(&mut self, now: Instant) -> bool {
-        let full_at = self.full_at.max(now) + self.interval;
-        if full_at > now + self.interval * self.burst {
-            return false;
+        self.take_many(1, now)
+    }
+
+    /// Takes a number of tokens, or none. Returns false if there are not enough.
+    pub(super) fn take_many(&mut self, tokens: u32, now: Instant) -> bool {
+        let enough = self.has(tokens, now);
+        if enough {
+            self.full_at = self.full_at.max(now) + self.interval * tokens;
         }
-        self.full_at = full_at;
-        true
+        enough
+    }
+
+    /// Whether there are so many tokens.
+    pub(super) fn has(&self, tokens: u32, now: Instant) -> bool {
+        self.full_at.max(now) + self.interval * tokens <= now + self.interval * self.burst
+    }
+
+    /// Whether it holds its whole burst.
+    pub(super) fn is_full(&self, now: Instant) -> bool {
+        self.full_at <= now
     }
 }
 

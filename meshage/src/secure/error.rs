@@ -34,8 +34,13 @@ pub enum AuthError {
     NotAuthentic(&'static str),
     /// The public key of the other end is not bound to its name; carries the name.
     NotAllowed(String),
-    /// The ticket of the other end is not valid; carries the name and the reason.
+    /// The ticket of a node is not of the root, or is for another name or key; carries the name of
+    /// the node and the reason.
     Ticket(String, String),
+    /// The ticket of a node has ended, or does not hold yet; carries its name and the reason.
+    TicketTime(String, String),
+    /// The ticket of a node was revoked; carries its name.
+    Revoked(String),
     /// The other end refused this node; carries its reason.
     RefusedByPeer(Refusal),
 }
@@ -75,11 +80,28 @@ impl Refusal {
 }
 
 impl AuthError {
+    /// The ids of the keys that the other end named; empty if it named none.
+    pub fn heard(&self) -> &[KeyId] {
+        match self {
+            Self::NoCommonKey { heard, .. } | Self::PeerIsClosed { heard } => heard,
+            Self::PeerIsOpen
+            | Self::Level { .. }
+            | Self::NotAuthentic(_)
+            | Self::NotAllowed(_)
+            | Self::Ticket(..)
+            | Self::TicketTime(..)
+            | Self::Revoked(_)
+            | Self::RefusedByPeer(_) => &[],
+        }
+    }
+
     /// What an end tells the other one when it refuses it for this reason.
     pub(crate) fn refusal(&self) -> Refusal {
         match self {
             Self::NotAllowed(_) => Refusal::NotAllowed,
             Self::Ticket(..) => Refusal::Ticket,
+            Self::TicketTime(..) => Refusal::TicketTime,
+            Self::Revoked(_) => Refusal::Revoked,
             Self::NoCommonKey { .. }
             | Self::PeerIsOpen
             | Self::PeerIsClosed { .. }
@@ -138,7 +160,19 @@ impl fmt::Display for AuthError {
                 "the public key of {name} is not allowed; allow it for this name, or give the node \
                  a ticket of the root"
             ),
-            Self::Ticket(name, why) => write!(f, "the ticket of {name} is not valid: {why}"),
+            Self::Ticket(name, why) => write!(
+                f,
+                "the ticket of {name} is not valid: {why}; give it a ticket of the root for its \
+                 name and key"
+            ),
+            Self::TicketTime(name, why) => write!(
+                f,
+                "the ticket of {name} does not hold now: {why}; give it a new ticket, or set the \
+                 clocks"
+            ),
+            Self::Revoked(name) => {
+                write!(f, "the ticket of {name} was revoked; give it a new ticket if it may join")
+            }
             Self::RefusedByPeer(refusal) => write!(f, "the other end refused this node: {refusal}"),
         }
     }
@@ -183,6 +217,8 @@ pub enum KeyError {
     File(String, String),
     /// The bytes are no revocation that the root of this node signed.
     Revocation,
+    /// The node was started without the public key of a root.
+    NoRoot,
     /// The node was started without a key file.
     NoFile,
     /// The node is closed.
@@ -206,6 +242,9 @@ impl fmt::Display for KeyError {
             Self::Revocation => {
                 f.write_str("not a revocation that the root of this node has signed")
             }
+            Self::NoRoot => f.write_str(
+                "the node was started without a root, whose revocations it could check; set the root",
+            ),
             Self::NoFile => f.write_str("the node was started without a key file"),
             Self::Closed => f.write_str("the node is closed"),
         }

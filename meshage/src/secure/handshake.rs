@@ -32,6 +32,7 @@ use super::noise::{self, FIRST_BYTES, HASH_BYTES, LinkKeys, Noise, SECOND_BYTES,
 use super::policy::{Grant, Policy};
 use super::preface::{self, HEADER_BYTES, Header, Kind, NONCE_BYTES, Preface};
 use super::seal::{LENGTH_BYTES, Opened, Opener, Sealer};
+use super::ticket::TICKET_BYTES_MAX;
 use super::{Secret, UnixMillis};
 use crate::wire::hello::{self, Hello};
 use crate::wire::{WireError, codec};
@@ -40,8 +41,6 @@ use crate::wire::{WireError, codec};
 pub(crate) const MAGIC_BYTES: usize = 4;
 /// The most bytes of a first record: a hello, an identity and a ticket take 1,800.
 const FIRST_RECORD_BYTES_MAX: usize = 4096;
-/// The most bytes of a ticket.
-pub const TICKET_BYTES_MAX: usize = 512;
 
 /// A source of random bytes: the system's, or the simulator's.
 pub type Entropy<'a> = &'a mut dyn FnMut(&mut [u8]);

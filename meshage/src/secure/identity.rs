@@ -8,7 +8,8 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use super::Secret;
 use super::error::KeyError;
-use super::key::{KEY_BYTES, decode_32};
+use super::key::{KEY_BYTES, decode_32, parse_32};
+use super::secret::with_stack_erased;
 
 /// The bytes of a signature.
 pub const SIGNATURE_BYTES: usize = 64;
@@ -24,6 +25,14 @@ impl PublicKey {
     /// [`KeyError::Format`] for another number of bytes.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, KeyError> {
         bytes.try_into().map(Self).map_err(|_| KeyError::Format)
+    }
+
+    /// A public key of 32 bytes, or the text of one: 64 hex digits or base64.
+    ///
+    /// # Errors
+    /// [`KeyError::Format`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
+        parse_32(bytes, |bytes| Self(*bytes))
     }
 
     /// Whether the identity with this public key has signed the message.
@@ -62,10 +71,21 @@ pub struct Identity {
 impl Identity {
     /// The identity of a secret seed.
     pub fn from_seed(seed: &[u8; KEY_BYTES]) -> Self {
-        let mut copy = *seed;
-        let seed = Secret::take(&mut copy);
+        Self::from_secret(Secret::copy_of(seed))
+    }
+
+    /// A new identity of random bytes.
+    pub fn generate(entropy: &mut dyn FnMut(&mut [u8])) -> Self {
+        let mut seed = Secret::zeros();
+        entropy(&mut seed[..]);
+        Self::from_secret(seed)
+    }
+
+    fn from_secret(seed: Secret) -> Self {
         let mut public_key = [0; KEY_BYTES];
-        public_key.copy_from_slice(key_pair(&seed).public_key().as_ref());
+        with_stack_erased(|| {
+            public_key.copy_from_slice(key_pair(&seed).public_key().as_ref());
+        });
         Self { seed, public_key: PublicKey(public_key) }
     }
 
@@ -77,7 +97,9 @@ impl Identity {
     /// Signs a message.
     pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
         let mut signature = [0; SIGNATURE_BYTES];
-        signature.copy_from_slice(key_pair(&self.seed).sign(message).as_ref());
+        with_stack_erased(|| {
+            signature.copy_from_slice(key_pair(&self.seed).sign(message).as_ref());
+        });
         signature
     }
 }

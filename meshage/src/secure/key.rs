@@ -8,10 +8,11 @@ use blake2::digest::consts::U32;
 use blake2::digest::{FixedOutput as _, KeyInit, Mac as _};
 use blake2::{Blake2s256, Blake2sMac, Digest as _};
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::Secret;
 use super::error::KeyError;
+use super::secret::with_stack_erased;
 
 /// The bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -84,10 +85,11 @@ struct Derived {
 impl Key {
     /// A key of 32 bytes. The caller should erase its copy.
     pub fn from_bytes(bytes: &[u8; KEY_BYTES]) -> Self {
-        let hash =
-            Blake2s256::new().chain_update(b"meshage 1 key id").chain_update(bytes).finalize();
         let mut id = [0; 8];
-        id.copy_from_slice(&hash[..8]);
+        with_stack_erased(|| {
+            let hash = Blake2s256::new().chain_update(b"meshage 1 key id").chain_update(bytes);
+            id.copy_from_slice(&hash.finalize()[..8]);
+        });
         let derive = |purpose: Use| keyed_hash(bytes, &[purpose.label()]);
         Self(Arc::new(Derived {
             id: KeyId(id),
@@ -104,6 +106,14 @@ impl Key {
     /// [`KeyError::Format`] for another number of bytes.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, KeyError> {
         bytes.try_into().map(Self::from_bytes).map_err(|_| KeyError::Format)
+    }
+
+    /// A key of 32 bytes, or the text of one: 64 hex digits or base64. Their lengths differ.
+    ///
+    /// # Errors
+    /// [`KeyError::Format`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
+        parse_32(bytes, Self::from_bytes)
     }
 
     /// The key's id.
@@ -136,15 +146,15 @@ impl Key {
 
 /// BLAKE2s with a key, over the parts, each preceded by its length.
 pub(crate) fn keyed_hash(key: &[u8; KEY_BYTES], parts: &[&[u8]]) -> Secret {
-    let mut hash = <Blake2sMac<U32> as KeyInit>::new(key.into());
-    for part in parts {
-        hash.update(&(part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let mut output = hash.finalize_fixed();
     let mut secret = Secret::zeros();
-    secret.copy_from_slice(&output);
-    output.as_mut_slice().zeroize();
+    with_stack_erased(|| {
+        let mut hash = <Blake2sMac<U32> as KeyInit>::new(key.into());
+        for part in parts {
+            hash.update(&(part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        secret.copy_from_slice(&hash.finalize_fixed());
+    });
     secret
 }
 
@@ -156,16 +166,31 @@ pub(crate) fn equal_macs(a: &[u8; MAC_BYTES], b: &[u8; MAC_BYTES]) -> bool {
 /// Decodes 32 bytes from 64 hex digits or base64.
 pub(crate) fn decode_32(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
     let text = text.trim().as_bytes();
-    let decoded = match text.len() {
-        64 => HEXLOWER_PERMISSIVE.decode(text),
-        44 => BASE64.decode(text),
-        43 => BASE64_NOPAD.decode(text),
+    let encoding = match text.len() {
+        64 => &HEXLOWER_PERMISSIVE,
+        44 => &BASE64,
+        43 => &BASE64_NOPAD,
         _ => return None,
     };
-    let decoded = Zeroizing::new(decoded.ok()?);
+    // 44 characters of base64 stand for 33 bytes, one of which is missing if the last is `=`.
+    let mut buffer = Zeroizing::new([0; KEY_BYTES + 1]);
+    let buffer = buffer.get_mut(..encoding.decode_len(text.len()).ok()?)?;
+    let length = encoding.decode_mut(text, buffer).ok()?;
     let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-    bytes.copy_from_slice(decoded.get(..KEY_BYTES).filter(|_| decoded.len() == KEY_BYTES)?);
+    bytes.copy_from_slice(buffer.get(..length).filter(|decoded| decoded.len() == KEY_BYTES)?);
     Some(bytes)
+}
+
+/// Makes something of 32 bytes, or of their text.
+pub(crate) fn parse_32<T>(
+    bytes: &[u8],
+    make: impl FnOnce(&[u8; KEY_BYTES]) -> T,
+) -> Result<T, KeyError> {
+    if let Ok(bytes) = bytes.try_into() {
+        return Ok(make(bytes));
+    }
+    let decoded = std::str::from_utf8(bytes).ok().and_then(decode_32);
+    decoded.map(|bytes| make(&bytes)).ok_or(KeyError::Format)
 }
 
 impl FromStr for Key {
@@ -217,6 +242,10 @@ mod tests {
             assert_eq!(text.parse::<Key>(), Err(KeyError::Format));
         }
         assert_eq!(Key::from_slice(&[1; 31]), Err(KeyError::Format));
+        for bytes in [&[0xab; 32][..], "ab".repeat(32).as_bytes()] {
+            assert_eq!(Key::parse(bytes).expect("valid").id(), key.id());
+        }
+        assert_eq!(Key::parse(&[0xff; 64]), Err(KeyError::Format));
         let shown = format!("{key:?} {key}");
         assert!(!shown.contains("abab") && shown.contains(&key.id().to_string()), "{shown}");
     }

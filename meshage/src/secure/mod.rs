@@ -20,13 +20,17 @@ pub mod handshake;
 pub mod identity;
 pub mod key;
 pub mod key_ring;
+pub mod name_pattern;
 mod noise;
 pub mod policy;
 pub mod preface;
+pub mod revocations;
 pub mod rotation;
 pub mod seal;
 mod secret;
 pub mod settings;
+pub mod ticket;
+mod unix_time;
 
 pub use cipher::{Cipher, Sample};
 pub use error::{AuthError, KeyError, Refusal};
@@ -34,8 +38,12 @@ pub use handshake::{Context, Handshake, Secured};
 pub use identity::{Identity, PublicKey};
 pub use key::{Key, KeyId};
 pub use key_ring::KeyRing;
+pub use name_pattern::NamePattern;
 pub use policy::Policy;
+pub use revocations::Revocations;
 pub use seal::{Opener, Sealer};
+pub use ticket::{Revocation, Ticket};
+pub use unix_time::UnixMillis;
 
 pub(crate) use secret::Secret;
 
@@ -68,7 +76,3 @@ impl fmt::Display for Level {
         })
     }
 }
-
-/// A point in time: milliseconds since 1970-01-01 00:00 UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnixMillis(pub u64);

@@ -8,6 +8,8 @@ use bincode::{Decode, Encode};
 
 use super::WireError;
 use crate::name::{Claim, Instance, NAME_BYTES_MAX, Namespace, NodeName, Sequence};
+use crate::secure::UnixMillis;
+use crate::secure::name_pattern::{NamePattern, PATTERN_BYTES_MAX};
 
 /// The most bytes that one decoded value may claim: those of a frame, with room for the size of its
 /// entries in memory. A larger claim is an error before anything is allocated.
@@ -59,7 +61,7 @@ macro_rules! borrowed_as_owned {
 }
 
 macro_rules! text_codec {
-    ($name:ident) => {
+    ($name:ident, $bytes_max:expr) => {
         impl Encode for $name {
             fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
                 self.as_str().encode(encoder)
@@ -68,10 +70,10 @@ macro_rules! text_codec {
         impl<C> Decode<C> for $name {
             fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
                 let len = usize::try_from(u64::decode(decoder)?).unwrap_or(usize::MAX);
-                if len > NAME_BYTES_MAX {
+                if len > $bytes_max {
                     return Err(DecodeError::OtherString(format!("a name of {len} bytes")));
                 }
-                let mut bytes = [0; NAME_BYTES_MAX];
+                let mut bytes = [0; $bytes_max];
                 bincode::de::read::Reader::read(decoder.reader(), &mut bytes[..len])?;
                 let text = std::str::from_utf8(&bytes[..len])
                     .map_err(|inner| DecodeError::Utf8 { inner })?;
@@ -82,8 +84,9 @@ macro_rules! text_codec {
     };
 }
 
-text_codec!(NodeName);
-text_codec!(Namespace);
+text_codec!(NodeName, NAME_BYTES_MAX);
+text_codec!(Namespace, NAME_BYTES_MAX);
+text_codec!(NamePattern, PATTERN_BYTES_MAX);
 
 macro_rules! number_codec {
     ($name:ident, $inner:ty) => {
@@ -104,3 +107,4 @@ macro_rules! number_codec {
 number_codec!(Instance, u64);
 number_codec!(Sequence, u32);
 number_codec!(Claim, u32);
+number_codec!(UnixMillis, u64);

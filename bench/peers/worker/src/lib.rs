@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Read as _};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// An error ends the worker, with a sentence on stderr.
@@ -87,6 +88,16 @@ impl Job {
         }
     }
 
+    /// The text of an option.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.options.get(key).map(String::as_str)
+    }
+
+    /// The folder with the certificate and its key (`tls=`), if the connections use TLS.
+    pub fn tls(&self) -> Option<Tls> {
+        self.text("tls").map(|folder| Tls(PathBuf::from(folder)))
+    }
+
     /// One of the addresses of the other side.
     pub fn address(&self, index: usize) -> Result<&str> {
         let address = self.to.get(index).ok_or("the option to= has too few addresses")?;
@@ -96,6 +107,23 @@ impl Job {
     /// The error of a case or role that this peer does not support.
     pub fn unsupported<T>(&self) -> Result<T> {
         Err(format!("the role {:?} of the case {} is not supported", self.role, self.case).into())
+    }
+}
+
+/// The certificate that the harness made for the address 127.0.0.1. It certifies itself, so it is
+/// also the root that a client trusts.
+#[derive(Clone, Debug)]
+pub struct Tls(PathBuf);
+
+impl Tls {
+    /// The file of the certificate.
+    pub fn certificate(&self) -> PathBuf {
+        self.0.join("certificate.pem")
+    }
+
+    /// The file of its private key.
+    pub fn private_key(&self) -> PathBuf {
+        self.0.join("key.pem")
     }
 }
 
@@ -220,12 +248,13 @@ mod tests {
 
     #[test]
     fn a_job_has_its_addresses_and_its_options() {
-        let job = job("large drive to=a:1,b:2 window=2").expect("a job");
+        let job = job("large drive to=a:1,b:2 window=2 tls=/x").expect("a job");
         assert_eq!(job.case, "large");
         assert_eq!(job.role, Role::Drive);
         assert_eq!(job.to, ["a:1", "b:2"]);
         assert_eq!(job.number("window", 4).ok(), Some(2));
         assert_eq!(job.number("links", 16).ok(), Some(16));
+        assert_eq!(job.tls().expect("a folder").private_key(), PathBuf::from("/x/key.pem"));
     }
 
     #[test]

@@ -15,7 +15,8 @@
 //! the low-latency transport, which neither batches nor takes large bodies: a put and a put back take
 //! 49 µs on one core, and 56 µs over the default transport. All other cases use the default transport:
 //! 3.4 M messages a second instead of 0.43. A put and a put back take less time than a query and its
-//! reply (75 µs). The options `lowlatency=0|1` and `query=1` select the other settings.
+//! reply (75 µs). The options `lowlatency=0|1` and `query=1` select the other settings. With `tls=FOLDER`,
+//! the links use TLS.
 
 mod fanout;
 mod query;
@@ -37,6 +38,7 @@ fn main() -> Result<()> {
     };
     let peer = Peer {
         low_latency: job.number("lowlatency", small)? == 1,
+        tls: job.tls(),
         // A router forwards messages of a peer to its clients, but not to other peers.
         driver_mode: if job.case == "relay_rtt" { "client" } else { "peer" },
     };

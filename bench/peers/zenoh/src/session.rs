@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use peer_worker::Result;
+use peer_worker::{Result, Tls};
 use zenoh::matching::MatchingStatus;
 use zenoh::pubsub::Publisher;
 use zenoh::qos::CongestionControl;
@@ -19,6 +19,8 @@ pub(crate) fn serve_until_stdin_closes(addresses: &[String]) -> Result<()> {
 pub(crate) struct Peer {
     /// Whether to use the low-latency transport.
     pub(crate) low_latency: bool,
+    /// The certificate, if the links use TLS.
+    pub(crate) tls: Option<Tls>,
     /// The mode of a driver's session.
     pub(crate) driver_mode: &'static str,
 }
@@ -26,14 +28,14 @@ pub(crate) struct Peer {
 impl Peer {
     /// A session that listens, and its address.
     pub(crate) fn listening(&self) -> Result<(Session, String)> {
-        let address = free_address()?;
+        let address = self.free_address()?;
         let session = self.open("peer", &[], Some(&address))?;
         Ok((session, address))
     }
 
     /// A router that is connected to one session and listens, and its address.
     pub(crate) fn router(&self, to: &str) -> Result<(Session, String)> {
-        let address = free_address()?;
+        let address = self.free_address()?;
         let session = self.open("router", &[to.to_owned()], Some(&address))?;
         Ok((session, address))
     }
@@ -58,14 +60,25 @@ impl Peer {
         ] {
             config.insert_json5(key, &value)?;
         }
+        if let Some(tls) = &self.tls {
+            for (key, file) in [
+                ("root_ca_certificate", tls.certificate()),
+                ("listen_certificate", tls.certificate()),
+                ("listen_private_key", tls.private_key()),
+            ] {
+                let key = format!("transport/link/tls/{key}");
+                config.insert_json5(&key, &format!("{:?}", file.display().to_string()))?;
+            }
+        }
         zenoh::open(config).wait()
     }
-}
 
-/// A free address to listen on. A session does not report a port that it chose itself.
-fn free_address() -> Result<String> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-    Ok(format!("tcp/127.0.0.1:{port}"))
+    /// A free address to listen on. A session does not report a port that it chose itself.
+    fn free_address(&self) -> Result<String> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let transport = if self.tls.is_some() { "tls" } else { "tcp" };
+        Ok(format!("{transport}/127.0.0.1:{port}"))
+    }
 }
 
 /// A publisher that drops nothing.

@@ -8,6 +8,9 @@
 //!  fanout                       XPUB ───────► 16 × SUB      in one process
 //! ```
 //!
+//! With `curve=1`, the connections of the first two rows are encrypted with CURVE. `ready` then prints
+//! the server's public key after its address.
+//!
 //! `zeromq version` prints the version of libzmq.
 
 mod fanout;
@@ -26,7 +29,8 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let job = Job::from_arguments()?;
-    let peer = Peer::new();
+    let curve = job.number("curve", 0)? == 1;
+    let peer = Peer::new(curve)?;
     match (job.case.as_str(), job.role) {
         ("set_rtt", Role::Serve) => request::serve(&peer),
         ("set_rtt", Role::Drive) => request::drive(&peer, job.address(0)?),
@@ -40,6 +44,7 @@ fn main() -> Result<()> {
             window::large(&peer, job.address(0)?, job.number("window", LARGE_WINDOW)?, size)
         }
         ("memory", Role::Drive) => window::hold(&peer, job.address(0)?, job.number("links", 16)?),
+        _ if curve => job.unsupported(),
         ("stream_unacked" | "recv_many", Role::Serve) => stream::serve(&peer),
         ("stream_unacked" | "recv_many", Role::Drive) => {
             stream::drive(&peer, job.address(0)?, job.address(1)?)

@@ -32,9 +32,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn serve(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
     let one_by_one = arguments.case == "recv_for";
     let nodes = match (arguments.number("neighbours", 0)?, arguments.number("mesh", 0)?) {
-        (0, 0) => vec![runtime.block_on(start(SERVER))?],
-        (neighbours, 0) => runtime.block_on(start_neighbours(neighbours))?,
-        (_, mesh) => runtime.block_on(start_circulant(mesh))?,
+        (0, 0) => vec![runtime.block_on(start(SERVER, arguments))?],
+        (neighbours, 0) => runtime.block_on(start_neighbours(neighbours, arguments))?,
+        (_, mesh) => runtime.block_on(start_circulant(mesh, arguments))?,
     };
     // In a mesh, the driver gets the addresses of the nodes that it links to.
     let listed = match arguments.number("mesh", 0)? {
@@ -54,7 +54,7 @@ fn serve(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
 }
 
 fn relay(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
-    let node = runtime.block_on(start(&node_setup::unique_name("relay")))?;
+    let node = runtime.block_on(start(&node_setup::unique_name("relay"), arguments))?;
     runtime.block_on(node.dial(arguments.target()?))?;
     protocol::serve(&[node_setup::address(node.port())])
 }
@@ -62,6 +62,9 @@ fn relay(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
 fn drive(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
     if arguments.case == "memory" {
         return hold_links(runtime, arguments);
+    }
+    if arguments.case == "handshake" {
+        return make_links(runtime, arguments);
     }
     let node = runtime.block_on(linked_node(arguments))?;
     let server = NodeName::new(SERVER)?;
@@ -84,13 +87,13 @@ fn drive(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
     })
 }
 
-async fn start(name: &str) -> Result<Node> {
-    Ok(Node::start(node_setup::config(name)?).await?)
+async fn start(name: &str, arguments: &Arguments) -> Result<Node> {
+    Ok(Node::start(node_setup::config(name, arguments)?).await?)
 }
 
 /// A node that is linked to the given addresses and knows the whole mesh.
 async fn linked_node(arguments: &Arguments) -> Result<Node> {
-    let node = start(&node_setup::unique_name("driver")).await?;
+    let node = start(&node_setup::unique_name("driver"), arguments).await?;
     for to in &arguments.to {
         node.dial(to).await?;
     }
@@ -102,10 +105,10 @@ async fn linked_node(arguments: &Arguments) -> Result<Node> {
     Ok(node)
 }
 
-async fn start_neighbours(count: usize) -> Result<Vec<Node>> {
+async fn start_neighbours(count: usize, arguments: &Arguments) -> Result<Vec<Node>> {
     let mut nodes = Vec::new();
     for number in 1..=count {
-        nodes.push(start(&format!("neighbour-{number}")).await?);
+        nodes.push(start(&format!("neighbour-{number}"), arguments).await?);
     }
     Ok(nodes)
 }
@@ -116,8 +119,8 @@ fn circulant_neighbours(at: usize, count: usize) -> [usize; 4] {
 }
 
 /// Starts all nodes of a circulant mesh except node 0, which is the driver.
-async fn start_circulant(count: usize) -> Result<Vec<Node>> {
-    let nodes = start_neighbours(count - 1).await?;
+async fn start_circulant(count: usize, arguments: &Arguments) -> Result<Vec<Node>> {
+    let nodes = start_neighbours(count - 1, arguments).await?;
     for at in 1..count {
         for to in circulant_neighbours(at, count) {
             if to > at {
@@ -255,9 +258,29 @@ async fn fan_out(node: Node, recipients: usize, limit: Duration) -> Result<Round
     Ok(times.micros())
 }
 
+/// Makes links to the server and closes them, one after the other.
+fn make_links(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
+    let name = node_setup::unique_name("driver");
+    let node = runtime.block_on(start(&name, arguments))?;
+    let to = arguments.target()?.to_owned();
+    protocol::drive(|limit| {
+        let (node, to) = (node.clone(), to.clone());
+        in_a_task(runtime, async move {
+            let start = Instant::now();
+            let mut made = 0;
+            while start.elapsed() < limit {
+                let peer = node.dial(&to).await?;
+                node.hangup(peer.as_str()).await?;
+                made += 1;
+            }
+            Ok(Round::rate(made as f64, made, start.elapsed()))
+        })
+    })
+}
+
 /// Starts nodes that each link to the server whose memory is measured.
 fn hold_links(runtime: &Runtime, arguments: &Arguments) -> Result<()> {
-    let nodes = runtime.block_on(start_neighbours(arguments.number("links", 1)?))?;
+    let nodes = runtime.block_on(start_neighbours(arguments.number("links", 1)?, arguments))?;
     let to = arguments.target()?;
     runtime.block_on(async {
         for node in &nodes {

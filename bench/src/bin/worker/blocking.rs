@@ -16,14 +16,15 @@ use super::round::{Round, Samples, StreamTimer};
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match (arguments.role, arguments.case.as_str()) {
         (Role::Serve, _) => {
-            let node = Arc::new(Node::start(node_setup::config(SERVER)?)?);
+            let node = Arc::new(Node::start(node_setup::config(SERVER, arguments)?)?);
             let address = node_setup::address(node.node().port());
             let receiver = node.clone();
             thread::spawn(move || while receiver.recv_many(BATCH, None).is_ok() {});
             protocol::serve(&[address])
         }
         (Role::Drive, case) => {
-            let node = Node::start(node_setup::config(&node_setup::unique_name("driver"))?)?;
+            let name = node_setup::unique_name("driver");
+            let node = Node::start(node_setup::config(&name, arguments)?)?;
             node.dial(arguments.target()?, None)?;
             let server = NodeName::new(SERVER)?;
             node.wait_for(WaitCondition::Nodes(vec![server.clone()]), Some(LINKED_MAX))?;

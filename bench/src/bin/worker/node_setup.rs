@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use meshage::{Config, NodeName, Outgoing, Report};
+use meshage::{Config, Key, NodeName, Outgoing, Report};
 
-use super::protocol::{BODY, Result};
+use super::protocol::{Arguments, BODY, Result};
 
 /// The name of the node that receives.
 pub(crate) const SERVER: &str = "server";
@@ -17,11 +17,15 @@ pub(crate) const LINKED_MAX: Duration = Duration::from_secs(10);
 /// The number of messages that a receiver takes at once.
 pub(crate) const BATCH: usize = 1024;
 
-/// A configuration of a node that creates no links by itself.
-pub(crate) fn config(name: &str) -> Result<Config> {
+/// A configuration of a node that creates no links by itself. With `key=`, the mesh is closed.
+pub(crate) fn config(name: &str, arguments: &Arguments) -> Result<Config> {
     // All processes of a run have the same parent.
     let namespace = format!("bench-{}", std::os::unix::process::parent_id());
-    Ok(Config::builder(name).namespace(namespace).bind("127.0.0.1").port(0).build()?)
+    let mut builder = Config::builder(name).namespace(namespace).bind("127.0.0.1").port(0);
+    if let Some(key) = arguments.text("key") {
+        builder = builder.key(key.parse::<Key>()?);
+    }
+    Ok(builder.build()?)
 }
 
 /// The address of a node that listens on this port.

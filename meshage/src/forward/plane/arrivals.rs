@@ -33,10 +33,25 @@ use crate::wire::frame::FrameKind;
 /// that takes messages meanwhile waits only some microseconds.
 const LOCKED_FRAMES_MAX: usize = 64;
 
+/// What a query or an unexpected acknowledgement that is passed on counts for: the next node counts
+/// it too, and must not stop to read the link to this node because of one of this node's peers.
+const FUTILE_FORWARDED: u32 = 4;
+
 /// The parts of a batch that are for this node.
 enum LocalInput {
     Message(DataFrame, MessageSequence, Option<u64>),
     Ack(AckEntry),
+}
+
+/// The result of processing a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Received {
+    /// The inbox is more than half full: the reader should let the application run.
+    pub crowded: bool,
+    /// How much of the work led to nothing: messages to recipients without a route, queries,
+    /// refusals while no send is outstanding, and acknowledgements of what was not forwarded over
+    /// the link. Honest peers cause little of it.
+    pub futile: u32,
 }
 
 /// What a batch causes to be sent.
@@ -49,6 +64,8 @@ struct BatchOutput {
     flooded: bool,
     /// The number of acknowledgements and refusals that are passed on.
     acknowledgements: u32,
+    /// See [`Received::futile`].
+    futile: u32,
     /// The queues that received copies and must be flushed.
     to_flush: SmallVec<[Arc<Outbound>; 2]>,
     /// The source of the last message, which lies behind the link.
@@ -77,9 +94,30 @@ impl<S: Sink> Plane<S> {
         frames.iter().filter(|frame| frame.kind == Some(FrameKind::Data)).all(is_known)
     }
 
+    /// Whether there is a route to the source and to every recipient of every message of a batch. A
+    /// broadcast needs the whole tree, so it counts as having none.
+    pub fn knows_routes(&self, frames: &[RawFrame]) -> bool {
+        let fib = self.fib.load();
+        let has_route =
+            |name: &NodeName| *name == self.name || fib.routes.route(name.as_str()).is_some();
+        let is_known = |frame: &RawFrame| {
+            let Ok(DataFrame { header, .. }) = DataFrame::decode(frame.payload.clone()) else {
+                return true;
+            };
+            let targets = match &header.targets {
+                Targets::Flood(_) => false,
+                Targets::List(list) => list
+                    .iter()
+                    .filter(|target| target.sequence.is_some())
+                    .all(|target| has_route(&target.name)),
+            };
+            targets && fib.routes.contains(header.instance)
+        };
+        frames.iter().filter(|frame| frame.kind == Some(FrameKind::Data)).all(is_known)
+    }
+
     /// Processes the data and acknowledgement frames of a batch that a reader has read, and ignores
-    /// other frames. All acknowledgements that the batch causes are sent together. Returns whether
-    /// the inbox is more than half full; the reader should then let the application run.
+    /// other frames. All acknowledgements that the batch causes are sent together.
     ///
     /// # Errors
     /// A frame breaks the protocol: the link must be closed.
@@ -88,7 +126,7 @@ impl<S: Sink> Plane<S> {
         link: LinkId,
         frames: &[RawFrame],
         now: Instant,
-    ) -> Result<bool, WireError> {
+    ) -> Result<Received, WireError> {
         self.batches_in_progress.fetch_add(1, Ordering::AcqRel);
         let fib = self.fib.load();
         let mut output = BatchOutput::default();
@@ -112,6 +150,9 @@ impl<S: Sink> Plane<S> {
                             self.deliver_frame(&mut state, frame, (sequence, oldest), acks, now);
                         }
                         LocalInput::Ack(entry) => {
+                            let unasked = matches!(entry.verdict, Verdict::Refused { .. })
+                                && state.sends.is_idle();
+                            output.futile += u32::from(unasked);
                             self.handle_ack(&mut state, &entry, &mut output.acks, now);
                         }
                     }
@@ -136,7 +177,8 @@ impl<S: Sink> Plane<S> {
         if output.acknowledgements > 0
             && let Some(outbound) = fib.links.get(&link)
         {
-            outbound.received_acknowledgements(output.acknowledgements);
+            let unexpected = outbound.received_acknowledgements(output.acknowledgements);
+            output.futile += unexpected * FUTILE_FORWARDED;
         }
         self.send_acks(&fib, link, output.acks);
         for outbound in output.to_flush {
@@ -146,7 +188,7 @@ impl<S: Sink> Plane<S> {
             self.notify(notifications, true);
         }
         self.batches_in_progress.fetch_sub(1, Ordering::AcqRel);
-        verdict.map(|()| crowded)
+        verdict.map(|()| Received { crowded, futile: output.futile })
     }
 
     /// Processes one frame as far as possible without the lock.
@@ -166,14 +208,19 @@ impl<S: Sink> Plane<S> {
             }
             Some(FrameKind::Ack) => {
                 for mut entry in AckFrame::decode(&frame.payload)?.entries {
+                    let query = u32::from(entry.verdict == Verdict::Query);
                     if entry.by == Some(self.instance) {
                         bump(&self.counters.loops);
+                        output.futile += 1;
                     } else if !fib.is_plausible_ack(link, &entry, now) {
                         bump(&self.counters.acks_wrong_path);
+                        output.futile += 1;
                     } else if entry.to == self.instance {
+                        output.futile += query;
                         local.push(LocalInput::Ack(entry));
                     } else if usize::from(entry.hops) < HOP_LIMIT {
                         entry.hops += 1;
+                        output.futile += query * FUTILE_FORWARDED;
                         bump(&self.counters.acks_relayed);
                         output.acknowledgements += u32::from(match entry.verdict {
                             Verdict::Delivered { .. } | Verdict::Refused { .. } => true,
@@ -218,6 +265,7 @@ impl<S: Sink> Plane<S> {
         let header = &frame.header;
         for (name, sequence) in &plan.unreachable {
             bump(&self.counters.refused_in_transit);
+            output.futile += 1;
             let refusal = refusal(header, name.clone(), None, sequence.number, Refusal::NoRoute);
             output.acks.push(refusal);
         }

@@ -10,5 +10,6 @@
 
 mod pacing;
 pub(super) mod reader;
+mod share;
 pub(super) mod signs_of_life;
 pub(super) mod writer;

@@ -10,7 +10,8 @@
 //! fill the socket's buffer and not the node's memory. Before the first message after control
 //! frames, it waits until the driver has applied them, so that a reply to the message has a route.
 //! While the inbox is more than half full, the reader yields to the application, but does not wait
-//! for it.
+//! for it. After each slice of work the other tasks run, and a link that causes too much work that
+//! leads to nothing is not read for a while ([`super::share`]).
 
 use std::io::{self, IoSliceMut};
 use std::net::Shutdown;
@@ -19,15 +20,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::BufMut as _;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use crate::event::LinkEnd;
 use crate::forward::read_buffer::{ChunkRead, ReadBuffer};
 use crate::name::LinkId;
 use crate::net::clock;
-use crate::net::input::NetworkEvent;
+use crate::net::input::{CONTROL_FRAMES_MAX, NetworkEvent};
+use crate::net::link::share::{self, Share};
 use crate::net::link::signs_of_life::Reads;
 use crate::net::shared::Shared;
 use crate::net::tasks::inject;
@@ -46,9 +48,6 @@ const READ_BYTES_MAX: usize = 256 << 10;
 const READ_BYTES_AFTER_CHUNK: usize = 4 << 10;
 /// A buffer with less room than this is replaced before the next read.
 const READ_BYTES_SPARE: usize = 2 << 10;
-/// The number of frames given to the data plane between two checks of its inbox: a quarter of the
-/// default capacity of an inbox.
-const FRAMES_IN_A_ROW: usize = 256;
 /// The limit on consecutive yields while the inbox is more than half full.
 const YIELDS_MAX: usize = 16;
 /// The interval at which the control plane is notified that bytes arrive.
@@ -97,6 +96,8 @@ pub(in crate::net) async fn run(
         read_size: READ_BYTES_MIN,
         activity_reported: None,
         control_pending: false,
+        control_permits: Arc::new(Semaphore::new(CONTROL_FRAMES_MAX)),
+        share: Share::new(clock::now()),
     };
     let stop = tokio::select! {
         biased;
@@ -155,6 +156,9 @@ struct Reader {
     activity_reported: Option<Instant>,
     /// Whether control frames were given to the driver that may not have taken effect yet.
     control_pending: bool,
+    /// One for each control frame that may be given to the driver before others took effect.
+    control_permits: Arc<Semaphore>,
+    share: Share,
 }
 
 impl Reader {
@@ -206,8 +210,12 @@ impl Reader {
             let recv = |buffers: &mut [IoSliceMut<'_>]| transport.try_read_vectored(buffers);
             match read_buffer.read_chunk(&self.shared.plane, self.link, clock::now, recv) {
                 Ok(ChunkRead::Part(0)) => return Ok(None),
-                Ok(ChunkRead::Part(length)) => return Ok(Some(length)),
+                Ok(ChunkRead::Part(length)) => {
+                    self.yield_to_others(length / share::BODY_BYTES_PER_COST).await;
+                    return Ok(Some(length));
+                }
                 Ok(ChunkRead::Complete(length)) => {
+                    self.yield_to_others(length / share::BODY_BYTES_PER_COST).await;
                     self.shared.counters.net_in_frames.one();
                     self.read_size = READ_BYTES_AFTER_CHUNK;
                     return Ok(Some(length));
@@ -248,13 +256,16 @@ impl Reader {
         for run in frames.chunk_by(|a, b| is_data_plane(a) == is_data_plane(b)) {
             if is_data_plane(&run[0]) {
                 self.await_routes(run).await;
-                for batch in run.chunks(FRAMES_IN_A_ROW) {
-                    if self.shared.plane.receive(self.link, batch, now)? {
+                for (slice, cost) in share::slices(run) {
+                    let received = self.shared.plane.receive(self.link, slice, now)?;
+                    if received.crowded {
                         self.yield_to_application().await;
                     }
+                    self.yield_to_others(cost).await;
+                    self.pause_if_wasteful(received.futile, now).await;
                 }
             } else {
-                self.pass_to_driver(run).await?;
+                self.pass_to_driver(run, now).await?;
             }
         }
         frames.clear();
@@ -266,14 +277,23 @@ impl Reader {
         Ok(())
     }
 
-    /// Passes control frames to the driver.
-    async fn pass_to_driver(&mut self, frames: &[RawFrame]) -> Result<(), WireError> {
+    /// Passes control frames to the driver, few at a time.
+    async fn pass_to_driver(&mut self, frames: &[RawFrame], now: Instant) -> Result<(), WireError> {
         for frame in frames {
+            let cost = share::cost_of(frame);
+            self.yield_to_others(cost).await;
             match frame.kind {
                 Some(FrameKind::Control) => {
                     let frame = ControlFrame::decode(&frame.payload)?;
-                    self.notify(Input::Control { link: self.link, frame }).await;
+                    // Fails only if the semaphore is closed, which it never is.
+                    let Ok(permit) = self.control_permits.clone().acquire_owned().await else {
+                        continue;
+                    };
+                    let event = NetworkEvent::Control(self.link, frame, permit);
+                    // Fails only when the driver has ended.
+                    let _ = self.events.send(event).await;
                     self.control_pending = true;
+                    self.pause_if_wasteful(cost as u32, now).await;
                 }
                 Some(FrameKind::Data | FrameKind::Ack | FrameKind::KeepAlive) => {}
                 None => self.shared.counters.net_in_frames_unknown.one(),
@@ -293,14 +313,35 @@ impl Reader {
         }
     }
 
+    /// Lets the other tasks run after a slice of work, so that none waits long for this link.
+    async fn yield_to_others(&mut self, cost: usize) {
+        if self.share.spend(cost) {
+            yield_now().await;
+        }
+    }
+
+    /// Stops reading for a while if the link caused too much work that leads to nothing.
+    async fn pause_if_wasteful(&mut self, futile: u32, now: Instant) {
+        if let Some(until) = self.share.waste(futile, now) {
+            self.shared.counters.net_links_paused.one();
+            sleep_until(until.into()).await;
+        }
+    }
+
     /// Waits until the control frames received before have taken effect, so that a reply to a
     /// message finds the route that was announced before it on the same link. The announcement may
-    /// also have arrived on another link, and the routes may not reflect it yet: then waits if there
-    /// is no route to the source of a message.
+    /// also have arrived on another link, and the routes may not reflect it yet. Messages whose
+    /// source and recipients have routes do not wait: a flood of announcements must not delay them.
     async fn await_routes(&mut self, frames: &[RawFrame]) {
-        let pending = self.shared.routes_pending.load(Ordering::Acquire)
-            && !self.shared.plane.knows_sources(frames);
-        if std::mem::take(&mut self.control_pending) || pending {
+        // The permits come back after the routes are marked as pending.
+        let applied = self.control_permits.available_permits() == CONTROL_FRAMES_MAX;
+        let pending = self.shared.routes_pending.load(Ordering::Acquire);
+        self.control_pending &= !applied || pending;
+        let plane = &self.shared.plane;
+        if (self.control_pending && !plane.knows_routes(frames))
+            || (pending && !plane.knows_sources(frames))
+        {
+            self.control_pending = false;
             let (done, completed) = oneshot::channel();
             let _ = self.events.send(NetworkEvent::Barrier(done)).await;
             // Fails only when the driver has ended.

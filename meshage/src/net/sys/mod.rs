@@ -14,6 +14,7 @@
 //!   unsent bytes         TCP_NOTSENT_LOWAT             the system's limit  the system's limit
 //!   wakeup descriptor    a socket pair                 a socket pair       a pair of UDP sockets
 //!   fork detection       pthread_atfork                pthread_atfork      there is no fork
+//!   secrets              MADV_DONTDUMP                 ordinary memory     ordinary memory
 //! ```
 
 pub(super) mod descriptors;
@@ -21,6 +22,7 @@ pub(crate) mod file_access;
 pub(crate) mod fork;
 pub(super) mod interface_watch;
 pub(super) mod path;
+pub(crate) mod secret_memory;
 pub(super) mod socket;
 #[cfg_attr(not(unix), allow(dead_code, reason = "only a system with `fork` needs the list"))]
 mod socket_list;

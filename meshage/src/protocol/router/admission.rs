@@ -15,6 +15,7 @@ use crate::name::{Instance, LinkId, NodeName};
 use crate::protocol::adjacency::{DEAD_INTERVAL, KEEP_ALIVE_INTERVAL, Link, Stage};
 use crate::protocol::discovery::{BRIDGE_OVER_CAP_AFTER, DialCause, link_cap};
 use crate::protocol::exchange::{self, DatabaseExchange};
+use crate::protocol::intake::Intake;
 use crate::protocol::io::{CloseReason, Output, RequestId, Role};
 use crate::protocol::timer::Timer;
 use crate::wire::control::ControlFrame;
@@ -34,7 +35,7 @@ impl Router {
 
     pub(super) fn link_up(&mut self, id: LinkId, role: Role, hello: Hello, now: Instant) {
         let cause = match role {
-            Role::Dialler(dial) => self.discovery.end_dial(dial),
+            Role::Dialler(dial) => self.discovery.dial_connected(dial, hello.instance, now),
             Role::Listener => None,
         };
         let other = self.has_other(&hello);
@@ -53,6 +54,7 @@ impl Router {
             peer_had_other: false,
             last_received: now,
             since: now,
+            intake: Intake::new(now),
         };
         let verdict = self.verdict(&link, now);
         self.links.insert(id, link);

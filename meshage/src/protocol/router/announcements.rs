@@ -7,6 +7,7 @@ use rand::RngExt as _;
 use super::Router;
 use crate::name::{Instance, LinkId};
 use crate::protocol::announce::AnnounceTime;
+use crate::protocol::intake::{POSTPONED_INTERVAL, Postponed};
 use crate::protocol::io::Output;
 use crate::protocol::lsdb::Verdict;
 use crate::protocol::timer::Timer;
@@ -81,17 +82,33 @@ impl Router {
             self.breach(id, "an announcement before both ends admitted the link", now);
             return;
         }
-        let (instance, leaving) = (announcement.instance, announcement.leaving);
-        let link_instance = link.instance;
-        if instance == self.instance {
+        if announcement.instance == self.instance {
             if self.own_announcement.supersede(&announcement) {
                 self.must_reissue = true;
-                self.announce_change(now);
+                if self.reissue_bucket.take(now) {
+                    self.announce_change(now);
+                } else {
+                    let at = self.reissue_bucket.next(now);
+                    self.timers.set_earlier(Timer::Announce, at);
+                }
             } else {
                 self.counters.announcements_stale += 1;
             }
             return;
         }
+        if self.lsdb.is_news(&announcement) && !self.permits(id, &announcement, now) {
+            self.counters.announcements_postponed += 1;
+            self.postpone(id, announcement, now);
+            return;
+        }
+        self.install(id, announcement, now);
+    }
+
+    /// Installs an announcement of another node, and floods it if it is news.
+    fn install(&mut self, id: LinkId, announcement: Announcement, now: Instant) {
+        let Some(link) = self.links.find(id) else { return };
+        let (instance, leaving) = (announcement.instance, announcement.leaving);
+        let link_instance = link.instance;
         let before = self.announces_me(instance);
         let verdict = self.lsdb.install(announcement, now);
         match verdict {
@@ -121,6 +138,54 @@ impl Router {
             | Verdict::Same
             | Verdict::Older
             | Verdict::NoRoom => {}
+        }
+    }
+
+    /// Whether an announcement may be installed now: one of a peer must arrive over the link to it,
+    /// as long as there is one, and the link that it arrived on must not have brought too many.
+    fn permits(&mut self, id: LinkId, announcement: &Announcement, now: Instant) -> bool {
+        let instance = announcement.instance;
+        let reachable = self.routes.contains(instance);
+        let foreign = self.links.is_full_to(instance);
+        let Some(link) = self.links.find_mut(id) else { return false };
+        (link.instance == instance || !foreign) && link.intake.permits(announcement, reachable, now)
+    }
+
+    /// Keeps an announcement for later. A peer in whose name it arrived over another link gets it,
+    /// within the limits: if it is false, the peer corrects it.
+    fn postpone(&mut self, id: LinkId, announcement: Announcement, now: Instant) {
+        let peer = self.links.to(announcement.instance).find(|(_, link)| link.is_full());
+        let peer = peer.map(|(peer, _)| peer).filter(|peer| *peer != id);
+        let Some(link) = self.links.find_mut(id) else { return };
+        if let Some(peer) = peer
+            && link.intake.permits(&announcement, true, now)
+        {
+            self.counters.announcements_sent += 1;
+            let frame = ControlFrame::Announce(announcement.clone());
+            self.outputs.push_back(Output::Send { link: peer, frame });
+        }
+        match link.intake.postpone(announcement) {
+            Postponed::Kept | Postponed::Older => {}
+            Postponed::NoRoom => self.counters.announcements_dropped += 1,
+        }
+        if !self.timers.is_set(Timer::Postponed) {
+            self.timers.set(Timer::Postponed, now + POSTPONED_INTERVAL);
+        }
+    }
+
+    /// Installs the postponed announcements that the limits permit now.
+    pub(super) fn receive_postponed(&mut self, now: Instant) {
+        let waiting = self.links.iter().filter(|(_, link)| link.intake.has_postponed());
+        let waiting: Vec<LinkId> = waiting.map(|(id, _)| id).collect();
+        for id in waiting {
+            let Some(link) = self.links.find_mut(id) else { continue };
+            for announcement in link.intake.take_postponed() {
+                if self.lsdb.is_news(&announcement) && !self.permits(id, &announcement, now) {
+                    self.postpone(id, announcement, now);
+                } else {
+                    self.install(id, announcement, now);
+                }
+            }
         }
     }
 

@@ -78,7 +78,9 @@ impl Router {
             AuthError::Level { .. } => &mut counters.denied_level,
             AuthError::NotAuthentic(_) => &mut counters.denied_not_authentic,
             AuthError::NotAllowed(_) => &mut counters.denied_not_allowed,
-            AuthError::Ticket(..) => &mut counters.denied_ticket,
+            AuthError::Ticket(..) | AuthError::TicketTime(..) | AuthError::Revoked(_) => {
+                &mut counters.denied_ticket
+            }
             AuthError::RefusedByPeer(
                 Refusal::Identity
                 | Refusal::NotAllowed
@@ -103,6 +105,8 @@ fn heard(error: &AuthError) -> Option<Vec<KeyId>> {
         | AuthError::NotAuthentic(_)
         | AuthError::NotAllowed(_)
         | AuthError::Ticket(..)
+        | AuthError::TicketTime(..)
+        | AuthError::Revoked(_)
         | AuthError::RefusedByPeer(_) => None,
     }
 }

@@ -132,6 +132,7 @@ impl Router {
     }
 
     fn restart_backoffs(&mut self, now: Instant) {
+        self.discovery.forget_failures();
         if self.wanted() > 0 {
             self.backoff.reset_solicitations();
             let wait = self.backoff.next_solicitation_wait(&mut self.rng);
@@ -224,6 +225,10 @@ impl Router {
         if self.is_linked_or_dialling(datagram.instance) {
             return;
         }
+        if !self.discovery.may_dial(address, now) {
+            self.counters.response_dials_backed_off += 1;
+            return;
+        }
         let solicitation = ReceivedSolicitation {
             instance: datagram.instance,
             address,
@@ -243,7 +248,12 @@ impl Router {
     pub(super) fn respond(&mut self, instance: Instance, now: Instant) {
         let reachable = self.routes.contains(instance);
         let taken = self.discovery.take_response(instance, reachable, self.local_state());
-        let Some(response) = taken else { return };
+        let Some(mut response) = taken else { return };
+        response.addresses.retain(|address| self.discovery.may_dial(*address, now));
+        if response.addresses.is_empty() {
+            self.counters.response_dials_backed_off += 1;
+            return;
+        }
         let satisfied = match response.cause {
             DialCause::Response(_) => self.announced_peers(instance) >= response.enough_peers,
             DialCause::Bridge { .. } | DialCause::Application(_) | DialCause::Seed(_) => false,
@@ -269,7 +279,7 @@ impl Router {
 
     fn dial(&mut self, cause: DialCause, address: Address) {
         self.counters.dials_started += 1;
-        let dial = self.discovery.start_dial(cause);
+        let dial = self.discovery.start_dial(cause, &address);
         self.outputs.push_back(Output::Dial { dial, address, purpose: cause.purpose() });
     }
 
@@ -301,7 +311,7 @@ impl Router {
 
     pub(super) fn dial_failed(&mut self, dial: DialId, error: DialError, now: Instant) {
         self.counters.dials_failed += 1;
-        let cause = self.discovery.end_dial(dial);
+        let cause = self.discovery.dial_failed(dial, now);
         self.dial_ended(cause, error, now);
     }
 

@@ -41,6 +41,7 @@ use super::lsdb::Lsdb;
 use super::seeds::Seeds;
 use super::spf::SpfThrottle;
 use super::timer::{Timer, Timers};
+use super::token_bucket::TokenBucket;
 use crate::config::{Config, LINKS_MAX};
 use crate::error::{DialError, HangupError, RefuseReason};
 use crate::event::Event;
@@ -55,6 +56,10 @@ use crate::wire::hello::{Hello, Purpose};
 const LATE_WAKEUP: Duration = Duration::from_millis(500);
 /// A name conflict is reported at most once in this time, however often it is detected.
 const CONFLICT_REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// Corrections of false announcements of this node: twice as many as peers accept of one node over
+/// one link, so that the last word is this node's.
+const REISSUE_INTERVAL: Duration = Duration::from_micros(12_500);
+const REISSUE_BURST: u32 = 512;
 /// How many reported names are remembered for that.
 const CONFLICTS_MAX: usize = 1024;
 
@@ -119,6 +124,8 @@ pub struct Router {
     unsent_before: Option<String>,
     /// The next announcement is sent even if nothing changed: a false one was received.
     must_reissue: bool,
+    /// Limits how often it is sent for that reason.
+    reissue_bucket: TokenBucket,
     /// Names in conflict, and when each conflict was reported last.
     conflicts_reported: BTreeMap<NodeName, Instant>,
     /// Names that two reachable nodes have.
@@ -156,6 +163,7 @@ impl Router {
             unsent_before: None,
             dials_awaiting_route: BTreeMap::new(),
             must_reissue: false,
+            reissue_bucket: TokenBucket::new(REISSUE_INTERVAL, REISSUE_BURST, now),
             conflicts_reported: BTreeMap::new(),
             conflicting_names: Vec::new(),
             bridge_refused: None,
@@ -218,6 +226,7 @@ impl Router {
                 Timer::KeepAlive => self.keep_alive(now),
                 Timer::Silence => self.close_silent(now),
                 Timer::LinkSetup(link) => self.close_unfinished(link, now),
+                Timer::Postponed => self.receive_postponed(now),
                 Timer::Expire => self.expire_nodes(now),
             }
         }

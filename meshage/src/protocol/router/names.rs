@@ -53,13 +53,18 @@ impl Router {
     /// Records the names whose holders failed. Takes over this node's own name. Forwards what is
     /// new.
     pub(super) fn receive_claims(&mut self, id: LinkId, entries: Vec<FormerHolder>, now: Instant) {
-        if !self.links.find(id).is_some_and(|link| link.is_admitted()) {
+        let Some(link) = self.links.find_mut(id) else { return };
+        if !link.is_admitted() {
             self.breach(id, "claims before both ends admitted the link", now);
             return;
         }
+        let received = entries.len();
+        let permitted: Vec<FormerHolder> =
+            entries.into_iter().take_while(|_| link.intake.permits_claim(now)).collect();
+        self.counters.claims_limited += (received - permitted.len()) as u64;
         let mut news = Vec::new();
         let mut taken_over = false;
-        for holder in entries {
+        for holder in permitted {
             if holder.name == self.config.name {
                 let other = holder.instance != self.instance;
                 taken_over |= other && self.own_announcement.take_over(holder.claim);

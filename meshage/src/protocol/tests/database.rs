@@ -204,20 +204,44 @@ fn two_halves_that_are_joined_again_know_each_other_at_once() {
     }
 }
 
-#[test]
-fn a_false_copy_of_the_own_announcement_is_superseded() {
-    let mut harness = linked(&["a", "b", "c"], &[("a", "b"), ("b", "c")]);
-    harness.run(secs(3));
+/// An announcement of a node without links, in the name of the node itself.
+fn forged(harness: &Harness, id: usize, of: &str, sequence: u32) -> Input {
     let forged = Announcement {
-        name: name("c"),
-        instance: harness.instance(2),
-        sequence: Sequence(1000),
+        name: name(of),
+        instance: harness.instance(id),
+        sequence: Sequence(sequence),
         claim: crate::name::Claim::FIRST,
         leaving: false,
         peers: Vec::new(),
     };
-    let link = LinkId(1);
-    harness.input(1, Input::Control { link, frame: ControlFrame::Announce(forged) });
-    assert_eq!(harness.known_nodes("b"), ["a"]);
-    assert!(harness.run_until(ms(500), Harness::is_complete), "the real one supersedes it");
+    Input::Control { link: LinkId(1), frame: ControlFrame::Announce(forged) }
+}
+
+#[test]
+fn a_false_copy_of_the_own_announcement_is_superseded() {
+    let links = [("a", "b"), ("b", "c"), ("c", "d")];
+    let mut harness = linked(&["a", "b", "c", "d"], &links);
+    harness.run(secs(3));
+    let originated = harness.counter(3, "announcements_originated");
+    let input = forged(&harness, 3, "d", 1000);
+    harness.input(1, input);
+    harness.run(ms(500));
+    assert!(harness.is_complete(), "the real one supersedes it");
+    assert!(harness.counter(3, "announcements_originated") > originated);
+}
+
+#[test]
+fn a_false_announcement_of_a_peer_is_never_installed() {
+    let mut harness = linked(&["a", "b", "c"], &[("a", "b"), ("b", "c")]);
+    harness.run(secs(3));
+    for sequence in 1000..1100 {
+        let input = forged(&harness, 2, "c", sequence);
+        harness.input(1, input);
+        assert_eq!(harness.known_nodes("b"), ["a", "c"]);
+    }
+    assert!(harness.counter(1, "announcements_postponed") > 0);
+    let originated = harness.counter(2, "announcements_originated");
+    harness.run(ms(500));
+    assert!(harness.is_complete());
+    assert!(harness.counter(2, "announcements_originated") > originated, "it corrects them");
 }

@@ -115,7 +115,8 @@ fn every_limit_is_counted() {
         wanted: 4,
     };
     for i in 0..3000 {
-        let from = "10.9.9.9:1".parse().expect("valid");
+        // From many hosts: the dials to one host have a limit of their own.
+        let from = std::net::SocketAddr::from(([10, 9, (i / 250) as u8, (i % 250) as u8], 1));
         harness.input(0, Input::Solicited { from, solicitation: forged(i) });
     }
     assert_eq!(harness.counter(0, "solicitations_malformed"), 1);

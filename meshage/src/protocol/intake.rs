@@ -1,0 +1,183 @@
+//! How many announcements and claims a link may bring.
+//!
+//! ```text
+//!  announcement ──┬─► within the limits ──► installed, flooded
+//!                 └─► beyond: postponed; of one node only the newest is kept
+//! ```
+//!
+//! A node limits the changes that it announces itself, so announcements of honest nodes wait only
+//! while a mesh forms. The limits are counted for each link: what one peer brings delays nothing
+//! that another one brings.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::token_bucket::TokenBucket;
+use crate::name::{Age, Instance};
+use crate::wire::control::Announcement;
+
+/// The interval at which postponed announcements are looked at.
+pub(super) const POSTPONED_INTERVAL: Duration = Duration::from_millis(25);
+/// The announcements of one node over one link: 40 a second, with a burst of 256. A node announces
+/// new peers in a burst of 256, and then at most 20 changes a second.
+const ORIGINATOR_INTERVAL: Duration = Duration::from_millis(25);
+const ORIGINATOR_BURST: u32 = 256;
+/// The announcements of unreachable nodes over one link: a burst of 16,384, more than any planned
+/// mesh has nodes, and then 500 a second. Each counts once, and once more for eight peers, because
+/// the computation of routes looks at every peer.
+const UNREACHABLE_INTERVAL: Duration = Duration::from_millis(2);
+const UNREACHABLE_BURST: u32 = 16_384;
+const PEERS_PER_TOKEN: usize = 8;
+/// The most nodes whose announcements are postponed for one link.
+const POSTPONED_MAX: usize = 1024;
+/// The most originators that are remembered before those that may announce again are forgotten.
+const ORIGINATORS_MAX: usize = 1024;
+/// The claims over one link: twice what a node sends in a database exchange, and then ten a second.
+const CLAIMS_INTERVAL: Duration = Duration::from_millis(100);
+const CLAIMS_BURST: u32 = 2048;
+
+/// The result of postponing an announcement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Postponed {
+    /// It waits.
+    Kept,
+    /// A newer one of the same node waits already.
+    Older,
+    /// Too many wait. The originator announces again.
+    NoRoom,
+}
+
+/// What one link has brought.
+#[derive(Debug)]
+pub(super) struct Intake {
+    /// For each originator, when its burst is available again as a whole.
+    originators: BTreeMap<Instance, TokenBucket>,
+    unreachable: TokenBucket,
+    claims: TokenBucket,
+    postponed: BTreeMap<Instance, Announcement>,
+}
+
+impl Intake {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            originators: BTreeMap::new(),
+            unreachable: TokenBucket::new(UNREACHABLE_INTERVAL, UNREACHABLE_BURST, now),
+            claims: TokenBucket::new(CLAIMS_INTERVAL, CLAIMS_BURST, now),
+            postponed: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a newer announcement of a node may be installed now.
+    pub(super) fn permits(
+        &mut self,
+        announcement: &Announcement,
+        reachable: bool,
+        now: Instant,
+    ) -> bool {
+        if self.originators.len() >= ORIGINATORS_MAX {
+            self.originators.retain(|_, bucket| !bucket.is_full(now));
+        }
+        let new = || TokenBucket::new(ORIGINATOR_INTERVAL, ORIGINATOR_BURST, now);
+        let originator = self.originators.entry(announcement.instance).or_insert_with(new);
+        let tokens = 1 + (announcement.peers.len() / PEERS_PER_TOKEN) as u32;
+        if !originator.has(1, now) || !(reachable || self.unreachable.take_many(tokens, now)) {
+            return false;
+        }
+        originator.take(now)
+    }
+
+    /// Keeps an announcement for later.
+    pub(super) fn postpone(&mut self, announcement: Announcement) -> Postponed {
+        let instance = announcement.instance;
+        match self.postponed.get(&instance) {
+            Some(known) if announcement.sequence.age(known.sequence) != Age::Newer => {
+                return Postponed::Older;
+            }
+            None if self.postponed.len() >= POSTPONED_MAX => return Postponed::NoRoom,
+            Some(_) | None => {}
+        }
+        self.postponed.insert(instance, announcement);
+        Postponed::Kept
+    }
+
+    /// Whether announcements are postponed.
+    pub(super) fn has_postponed(&self) -> bool {
+        !self.postponed.is_empty()
+    }
+
+    /// Takes out all postponed announcements.
+    pub(super) fn take_postponed(&mut self) -> Vec<Announcement> {
+        std::mem::take(&mut self.postponed).into_values().collect()
+    }
+
+    /// Whether one more claim may be recorded now.
+    pub(super) fn permits_claim(&mut self, now: Instant) -> bool {
+        self.claims.take(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::{Claim, NodeName, Sequence};
+
+    fn announcement(instance: u64, sequence: u32, peers: u64) -> Announcement {
+        Announcement {
+            name: NodeName::new("n").expect("valid"),
+            instance: Instance(instance),
+            sequence: Sequence(sequence),
+            claim: Claim::FIRST,
+            leaving: false,
+            peers: (1..=peers).map(Instance).collect(),
+        }
+    }
+
+    #[test]
+    fn one_node_is_limited_and_another_is_not() {
+        let now = Instant::now();
+        let mut intake = Intake::new(now);
+        let permitted = (0..1000).filter(|i| intake.permits(&announcement(1, *i, 1), true, now));
+        assert_eq!(permitted.count(), ORIGINATOR_BURST as usize);
+        assert!(intake.permits(&announcement(2, 1, 1), true, now));
+        assert!(intake.permits(&announcement(1, 1, 1), true, now + ORIGINATOR_INTERVAL));
+    }
+
+    #[test]
+    fn unreachable_nodes_are_limited_together_and_those_with_many_peers_sooner() {
+        let now = Instant::now();
+        for (peers, expected) in [(0, 16_384), (7, 16_384), (255, 512)] {
+            let mut intake = Intake::new(now);
+            let permitted =
+                (0..20_000).filter(|i| intake.permits(&announcement(*i, 1, peers), false, now));
+            assert_eq!(permitted.count(), expected);
+            assert!(intake.permits(&announcement(1 << 40, 1, peers), true, now));
+        }
+    }
+
+    #[test]
+    fn of_one_node_the_newest_announcement_waits() {
+        let mut intake = Intake::new(Instant::now());
+        assert_eq!(intake.postpone(announcement(1, 20, 0)), Postponed::Kept);
+        assert_eq!(intake.postpone(announcement(1, 19, 0)), Postponed::Older);
+        assert_eq!(intake.postpone(announcement(1, 21, 0)), Postponed::Kept);
+        assert_eq!(intake.take_postponed(), [announcement(1, 21, 0)]);
+        assert!(!intake.has_postponed());
+        for instance in 0..POSTPONED_MAX as u64 {
+            assert_eq!(intake.postpone(announcement(instance, 20, 0)), Postponed::Kept);
+        }
+        assert_eq!(intake.postpone(announcement(1 << 40, 20, 0)), Postponed::NoRoom);
+        assert_eq!(intake.postpone(announcement(3, 21, 0)), Postponed::Kept);
+    }
+
+    #[test]
+    fn originators_that_may_announce_again_are_forgotten() {
+        let now = Instant::now();
+        let mut intake = Intake::new(now);
+        for instance in 0..ORIGINATORS_MAX as u64 {
+            assert!(intake.permits(&announcement(instance, 1, 0), true, now));
+        }
+        let later = now + ORIGINATOR_INTERVAL;
+        assert!(intake.permits(&announcement(1 << 40, 1, 0), true, later));
+        assert_eq!(intake.originators.len(), 1);
+    }
+}
