@@ -12,11 +12,11 @@ use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use meshage::sim::{Campaign, DEGREE, SimOptions, Target, measure, run_many, run_one};
+use meshage::sim::{Campaign, DEGREE, Keys, SimOptions, Target, measure, run_many, run_one};
 
 const USAGE: &str = "\
 usage: sim [--seeds COUNT | --seed SEED] [--nodes N | --nodes LEAST..MOST] [--degree D] [--chaos]
-           [--liars] [--first SEED] [--threads N] [--trace]
+           [--closed | --mixed] [--liars] [--first SEED] [--threads N] [--trace]
        sim --targets [--nodes N] [--seed SEED]
 
   --seeds COUNT   run this many seeds and print a summary line
@@ -25,6 +25,8 @@ usage: sim [--seeds COUNT | --seed SEED] [--nodes N | --nodes LEAST..MOST] [--de
   --degree D      the degree of each node; default: 2, 3 or 4 for many seeds, 3 for one seed
   --chaos         inject faults: nodes are killed, stopped or lose power; networks are cut,
                   slow or partitioned
+  --closed        all nodes have a key, which is rotated (with --chaos among the faults, too)
+  --mixed         some nodes are open, and others have one of two keys, or both
   --liars         let some nodes forge frames in the names of others
   --first SEED    the first of many seeds (default 1)
   --threads N     how many simulations run in parallel (default: one per core)
@@ -38,6 +40,7 @@ struct Arguments {
     nodes: Option<RangeInclusive<usize>>,
     degree: Option<u32>,
     chaos: bool,
+    keys: Keys,
     liars: bool,
     threads: usize,
     trace: bool,
@@ -70,6 +73,7 @@ fn arguments() -> Result<Arguments, String> {
         nodes: None,
         degree: None,
         chaos: false,
+        keys: Keys::Open,
         liars: false,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         trace: false,
@@ -84,6 +88,8 @@ fn arguments() -> Result<Arguments, String> {
             "--nodes" => arguments.nodes = Some(range(flags.next())?),
             "--degree" => arguments.degree = Some(number(&flag, flags.next())?),
             "--chaos" => arguments.chaos = true,
+            "--closed" => arguments.keys = Keys::Closed,
+            "--mixed" => arguments.keys = Keys::Mixed,
             "--liars" => arguments.liars = true,
             "--threads" => arguments.threads = number(&flag, flags.next())?,
             "--trace" => arguments.trace = true,
@@ -113,6 +119,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
         nodes: nodes_max(arguments, 32),
         degree: arguments.degree.unwrap_or(DEGREE),
         chaos: arguments.chaos,
+        keys: arguments.keys,
         liars: arguments.liars,
         trace: arguments.trace,
     };
@@ -134,6 +141,7 @@ fn many(arguments: &Arguments) -> ExitCode {
         nodes: arguments.nodes.clone().unwrap_or(3..=32),
         degree: arguments.degree,
         chaos: arguments.chaos,
+        keys: arguments.keys,
         liars: arguments.liars,
         threads: arguments.threads,
     };

@@ -2,6 +2,7 @@
 //! comes from. "The original" is minimega's Go package `meshage`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 #[cfg(feature = "net")]
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +36,10 @@ pub const WORKER_THREADS: usize = 1;
 pub const LINKS_MAX: usize = 256;
 /// The largest degree: the largest number of links of a node.
 pub const DEGREE_MAX: u32 = LINKS_MAX as u32;
+/// The valid clock skews. A datagram is on its way for less than the least, and with the greatest a
+/// node remembers 200 datagrams a second.
+const CLOCK_SKEW_RANGE: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(300);
 /// The shortest MSA period. With a shorter one, a mesh is busy with its own announcements.
 pub const MSA_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// The longest MSA period.
@@ -292,6 +297,14 @@ impl ConfigBuilder {
         self
     }
 
+    /// How far the clocks of two nodes of a closed mesh may differ. A datagram whose time stamp
+    /// differs more from the time of this node is dropped, so the nodes do not find each other by
+    /// datagrams. 1 s to 5 min. Default: 30 s.
+    pub fn clock_skew(mut self, skew: Duration) -> Self {
+        self.security.clock_skew = skew;
+        self
+    }
+
     /// Checks and returns the configuration.
     ///
     /// # Errors
@@ -335,6 +348,8 @@ impl ConfigBuilder {
         in_range((1..=1 << 20).contains(&self.receive_buffer), "receive_buffer", "1 to 1,048,576")?;
         in_range((1..=1 << 30).contains(&self.max_message), "max_message", "1 byte to 1 GiB")?;
         in_range((1..=64).contains(&self.worker_threads), "worker_threads", "1 to 64")?;
+        let skew = self.security.clock_skew;
+        in_range(CLOCK_SKEW_RANGE.contains(&skew), "clock_skew", "1 s to 5 min")?;
         let name = NodeName::new(&self.name)?;
         #[cfg(feature = "net")]
         let security = self.security.build(&name, crate::net::clock::unix_millis())?;

@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
+use meshage::error::DialError;
 use meshage::message::{Outcome, Recipients};
 use meshage::name::NodeName;
 use meshage::protocol::io::Reply;
+use meshage::secure::{AuthError, Key};
 use meshage::sim::network::HostId;
 use meshage::sim::{
-    Campaign, NodeSpec, SendOptions, Sim, SimOptions, run_many, run_one, two_islands,
+    Campaign, Keys, NodeSpec, SendOptions, Sim, SimOptions, run_many, run_one, two_islands,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,7 +21,17 @@ fn threads() -> usize {
 }
 
 fn campaign(seeds: std::ops::Range<u64>, nodes: std::ops::RangeInclusive<usize>, chaos: bool) {
-    let campaign = Campaign { seeds, nodes, degree: None, chaos, liars: false, threads: threads() };
+    campaign_with(Keys::Open, seeds, nodes, chaos);
+}
+
+fn campaign_with(
+    keys: Keys,
+    seeds: std::ops::Range<u64>,
+    nodes: std::ops::RangeInclusive<usize>,
+    chaos: bool,
+) {
+    let campaign =
+        Campaign { seeds, nodes, degree: None, chaos, liars: false, keys, threads: threads() };
     let result = run_many(&campaign, |_| ());
     println!("{result}");
     let violations: Vec<String> = result.violations.iter().map(ToString::to_string).collect();
@@ -32,6 +44,93 @@ fn two_hundred_chaotic_runs_keep_every_invariant() {
 }
 
 #[test]
+fn forty_chaotic_runs_of_closed_meshes_keep_every_invariant_while_keys_rotate() {
+    campaign_with(Keys::Closed, 1..41, 3..=10, true);
+}
+
+#[test]
+fn thirty_chaotic_runs_of_meshes_with_different_keys_keep_them_apart() {
+    campaign_with(Keys::Mixed, 1..31, 3..=12, true);
+}
+
+#[test]
+fn ten_runs_of_closed_meshes_without_faults_settle_and_rotate() {
+    campaign_with(Keys::Closed, 1..11, 1..=16, false);
+}
+
+#[test]
+fn a_seed_of_a_closed_mesh_replays_to_the_byte() {
+    let options = SimOptions { chaos: true, keys: Keys::Closed, ..SimOptions::new(3, 6) };
+    let (first, second) = (run_one(options), run_one(options));
+    let first = first.expect("no violation");
+    assert!(first.counters.key_switches > 0 && first.counters.searched > 0);
+    assert!(first.counters.datagrams_replayed > 0);
+    assert_eq!(first, second.expect("no violation"));
+}
+
+fn closed(name: &str, keys: &[u8]) -> NodeSpec {
+    let keys = keys.iter().map(|number| Key::from_bytes(&[*number; 32])).collect();
+    NodeSpec { keys, ..NodeSpec::new(name, 2) }
+}
+
+#[test]
+fn an_open_mesh_and_two_closed_ones_on_one_network_do_not_mix() {
+    let mut sim = Sim::new(1, false);
+    for (name, keys) in
+        [("a", &[][..]), ("b", &[]), ("c", &[1]), ("d", &[1]), ("e", &[2]), ("f", &[2])]
+    {
+        sim.add(closed(name, keys));
+    }
+    sim.settle_down();
+    for (from, to) in [("a", "c"), ("c", "a"), ("c", "e")] {
+        let request = sim.dial(from, to);
+        sim.run_for(SECOND);
+        let Some(Reply::Dial(Err(DialError::Auth(error)))) = sim.reply(request) else {
+            panic!("{from} to {to}: {:?}", sim.reply(request))
+        };
+        match from {
+            "a" => assert!(matches!(error, AuthError::PeerIsClosed { heard } if heard.len() == 1)),
+            _ if to == "a" => assert_eq!(*error, AuthError::PeerIsOpen),
+            _ => assert!(matches!(error, AuthError::NoCommonKey { .. }), "{error}"),
+        }
+    }
+    sim.run_for(60 * SECOND);
+    assert!(sim.hosts().all(|host_id| sim.known_nodes(host_id) == 2), "pairs");
+    assert!(sim.counters().denials > 0);
+}
+
+#[test]
+fn a_node_with_the_keys_of_two_meshes_joins_them() {
+    let mut sim = Sim::new(2, false);
+    for (name, keys) in [("a", &[1][..]), ("b", &[1]), ("c", &[2]), ("d", &[2]), ("e", &[2, 1])] {
+        sim.add(closed(name, keys));
+    }
+    sim.settle_down();
+    let send_id = sim.send_to("a", ["d"], 100);
+    sim.run_for(SECOND);
+    assert!(sim.report(send_id).expect("ended").all_delivered());
+}
+
+#[test]
+fn a_node_that_keeps_a_removed_key_loses_its_links_within_two_seconds() {
+    let mut sim = Sim::new(3, false);
+    let hosts = ["a", "b", "c"].map(|name| sim.add(closed(name, &[1])));
+    sim.settle_down();
+    let (old, new) = (Key::from_bytes(&[1; 32]), Key::from_bytes(&[2; 32]));
+    for keys in [&[old.clone(), new.clone()][..], &[new.clone(), old], std::slice::from_ref(&new)] {
+        for host_id in &hosts[..2] {
+            sim.set_keys(*host_id, keys);
+        }
+        sim.run_for(SECOND / 2);
+    }
+    let alone = sim.run_until(2 * SECOND, |sim| sim.peers(hosts[2]).is_empty());
+    assert!(alone.is_some(), "{:?}", sim.peers(hosts[2]));
+    sim.check_links_are_under(&[new.id()]);
+    let known = sim.run_until(SECOND, |sim| sim.known_nodes(hosts[0]) == 2);
+    assert!(known.is_some(), "the others notice");
+}
+
+#[test]
 fn forty_runs_with_lying_nodes_keep_every_invariant_and_deliver_again_afterwards() {
     let campaign = Campaign {
         seeds: 1..41,
@@ -39,6 +138,7 @@ fn forty_runs_with_lying_nodes_keep_every_invariant_and_deliver_again_afterwards
         degree: None,
         chaos: true,
         liars: true,
+        keys: Keys::Open,
         threads: threads(),
     };
     let result = run_many(&campaign, |_| ());

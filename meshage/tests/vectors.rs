@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use meshage::error::RefuseReason;
 use meshage::name::{Claim, Instance, Namespace, NodeName, Sequence};
+use meshage::secure::datagram::{self, ReplayWindow};
 use meshage::secure::handshake::{Context, StaticKey};
 use meshage::secure::seal::{LENGTH_BYTES, Opened};
 use meshage::secure::ticket::{Revocation, Terms, Ticket};
@@ -58,6 +59,10 @@ fn every_vector_decodes_to_the_value_that_it_shows() {
     let hello = hello().encode();
     assert_eq!(Hello::decode(&hello[PREFACE_BYTES..]), Ok(self::hello()));
     assert_eq!(Solicitation::decode(&solicitation().encode()), Ok(solicitation()));
+    let ring = KeyRing::new([key()]).expect("a key");
+    let mut window = ReplayWindow::new(datagram::CLOCK_SKEW);
+    let opened = datagram::open(&sealed_solicitation(), &ring, &mut window, SEALED_AT);
+    assert_eq!(opened, Ok(solicitation()));
     for (_, frame) in controls() {
         assert_eq!(ControlFrame::decode(&frame.encode().head[PREFIX_BYTES..]), Ok(frame));
     }
@@ -74,6 +79,8 @@ fn vectors() -> String {
     let mut text = String::new();
     vector(&mut text, "preface and hello", &hello(), &hello().encode());
     vector(&mut text, "solicitation", &solicitation(), &solicitation().encode());
+    let title = "the same, sealed under the key 00 01 … 1f";
+    vector(&mut text, title, &(SEALED_AT, NONCE), &sealed_solicitation());
     for (title, frame) in controls() {
         vector(&mut text, title, &frame, &bytes(&frame.encode()));
     }
@@ -276,6 +283,18 @@ fn announcement() -> Announcement {
         leaving: false,
         peers: vec![Instance(8), Instance(300)],
     }
+}
+
+/// The time and the nonce of the sealed solicitation.
+const SEALED_AT: UnixMillis = UnixMillis(1_700_000_000_000);
+const NONCE: [u8; 16] = [0xa5; 16];
+
+fn key() -> Key {
+    Key::from_bytes(&std::array::from_fn(|index| index as u8))
+}
+
+fn sealed_solicitation() -> Vec<u8> {
+    datagram::seal(&solicitation(), &key(), SEALED_AT, &mut |bytes| bytes.copy_from_slice(&NONCE))
 }
 
 fn controls() -> Vec<(&'static str, ControlFrame)> {

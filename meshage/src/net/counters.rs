@@ -80,6 +80,20 @@ counters! {
     net_in_datagrams,
     /// Datagrams received that were not valid solicitations.
     net_in_datagrams_malformed,
+    /// Sealed datagrams dropped because this node has no key.
+    net_in_datagrams_sealed,
+    /// Datagrams in clear dropped because this node has a key.
+    net_in_datagrams_plain,
+    /// Datagrams sealed under a key that this node does not have.
+    net_in_datagrams_unknown_key,
+    /// Datagrams that no holder of the key has sealed, or that were altered on the way.
+    net_in_datagrams_forged,
+    /// Datagrams whose time stamp was too far from the time of this node.
+    net_in_datagrams_skewed,
+    /// Datagrams that had arrived before.
+    net_in_datagrams_replayed,
+    /// Datagrams dropped because too many were remembered to tell replays.
+    net_in_datagrams_limited,
     /// Datagrams dropped because the queue of the control plane was full.
     net_in_datagrams_dropped,
     /// Datagrams sent.

@@ -9,13 +9,15 @@ use arc_swap::ArcSwap;
 use super::clock;
 use crate::error::StartError;
 use crate::protocol::membership::MembershipConfig;
+use crate::secure::datagram::{self, DatagramError, ReplayWindow};
 use crate::secure::handshake::{Context, StaticKey};
 use crate::secure::identity::{Identity, PublicKey};
 use crate::secure::key_ring::KeyRing;
 use crate::secure::settings::Settings;
 use crate::secure::{
-    Cipher, Key, KeyError, KeyId, Level, Policy, Revocation, Revocations, Sample, files,
+    AuthError, Cipher, Key, KeyError, KeyId, Level, Policy, Revocation, Revocations, Sample, files,
 };
+use crate::wire::solicitation::Solicitation;
 
 /// What the handshakes and links of a node read. A change replaces it as a whole.
 pub(super) type Contexts = ArcSwap<Context>;
@@ -29,6 +31,8 @@ pub(crate) struct Security {
     contexts: Arc<Contexts>,
     key_file: Option<PathBuf>,
     changing: Mutex<()>,
+    /// The datagrams that arrived lately, on any socket.
+    replay_window: Mutex<ReplayWindow>,
 }
 
 impl Security {
@@ -51,6 +55,7 @@ impl Security {
             contexts: Arc::new(ArcSwap::from_pointee(context)),
             key_file: settings.key_file.clone(),
             changing: Mutex::new(()),
+            replay_window: Mutex::new(ReplayWindow::new(settings.clock_skew)),
         })
     }
 
@@ -117,6 +122,25 @@ impl Security {
         let context = self.contexts.load();
         let policy = Arc::new(Policy { revocations, ..Policy::clone(&context.policy) });
         self.contexts.store(Arc::new(Context { policy, ..Context::clone(&context) }));
+    }
+
+    /// Seals a solicitation for one datagram.
+    pub(super) fn seal_datagram(&self, solicitation: &Solicitation) -> Vec<u8> {
+        let context = self.contexts.load();
+        let now = clock::unix_millis();
+        datagram::seal(solicitation, context.ring.primary(), now, &mut clock::fill_random)
+    }
+
+    /// What is wrong with a datagram under a key that this node does not have.
+    pub(super) fn no_common_key(&self, heard: KeyId) -> AuthError {
+        AuthError::NoCommonKey { own: self.ids(), heard: vec![heard] }
+    }
+
+    /// Opens a datagram that has just arrived.
+    pub(super) fn open_datagram(&self, bytes: &[u8]) -> Result<Solicitation, DatagramError> {
+        let context = self.contexts.load();
+        let mut window = self.replay_window.lock().unwrap_or_else(PoisonError::into_inner);
+        datagram::open(bytes, &context.ring, &mut window, clock::unix_millis())
     }
 
     /// Reads a revocation, as bytes or as the text of a file, and checks that the root has signed it.

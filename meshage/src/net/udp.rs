@@ -9,6 +9,7 @@
 //! source address of the datagram, so each datagram is sent from an address on its own network. A
 //! node that is bound to one address sends from that address.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,6 +28,8 @@ use super::tasks::{self, inject};
 use crate::address::ZonedIp;
 use crate::config::Config;
 use crate::protocol::io::Input;
+use crate::secure::AuthError;
+use crate::secure::datagram::{self, DatagramError};
 use crate::wire::solicitation::{DATAGRAM_BYTES_MAX, Solicitation};
 
 /// The pause after an error of a socket. Such errors come from the network and pass.
@@ -129,7 +132,12 @@ impl Udp {
         if self.sockets.is_empty() {
             return Ok(());
         }
-        let datagram = solicitation.encode();
+        let plain = solicitation.encode();
+        // Each datagram of a closed mesh is sealed anew, because equal ones are replays.
+        let datagram = || match &shared.security {
+            Some(security) => Cow::Owned(security.seal_datagram(solicitation)),
+            None => Cow::Borrowed(&plain[..]),
+        };
         // A sandbox may forbid to list them. The system then chooses where a datagram goes.
         let interfaces = interfaces::list()
             .inspect_err(|error| tracing::debug!(%error, "the interfaces cannot be listed"))
@@ -149,17 +157,17 @@ impl Udp {
                         let surplus = networks.len().saturating_sub(NETWORKS_MAX);
                         shared.counters.net_out_datagrams_limited.add(surplus);
                         for source in networks.iter().take(NETWORKS_MAX) {
-                            let sent = send_on(source, *ip, *port, &datagram);
+                            let sent = send_on(source, *ip, *port, &datagram());
                             let place = || format!("{} ({})", source.name, source.ip);
                             attempts.record(sent, place, shared);
                         }
                     }
                     (Destination::Everywhere(ip, port), None) => {
-                        let sent = socket.send_to(&ZonedIp::from(*ip), *port, &datagram);
+                        let sent = socket.send_to(&ZonedIp::from(*ip), *port, &datagram());
                         attempts.record(sent, || ip.to_string(), shared);
                     }
                     (Destination::Address(ip, port), _) => {
-                        let sent = socket.send_to(ip, *port, &datagram);
+                        let sent = socket.send_to(ip, *port, &datagram());
                         attempts.record(sent, || ip.to_string(), shared);
                     }
                 }
@@ -337,19 +345,54 @@ async fn receive_all(socket: &UdpSocket, shared: &Shared, events: &mpsc::Sender<
         };
         shared.counters.net_in_datagrams.one();
         inject::point("discovery", shared.name.as_str());
-        if length > DATAGRAM_BYTES_MAX {
-            shared.counters.net_in_datagrams_malformed.one();
-            continue;
-        }
-        let Ok(solicitation) = Solicitation::decode(&buffer[..length]) else {
-            shared.counters.net_in_datagrams_malformed.one();
-            continue;
+        let input = match open(&buffer[..length], shared) {
+            Ok(solicitation) => Input::Solicited { from, solicitation },
+            Err(Dropped::Counted) => continue,
+            Err(Dropped::Denied(error)) => Input::Denied { from, dialled: false, error },
         };
-        let input = Input::Solicited { from, solicitation };
         // Never waits for the queue, which is shared with the frames of links: a dropped
         // solicitation is repeated, a frame is not.
         if events.try_send(NetworkEvent::Input(input)).is_err() {
             shared.counters.net_in_datagrams_dropped.one();
         }
     }
+}
+
+/// A datagram that is no solicitation for this node, and was counted.
+enum Dropped {
+    /// There is nothing else to do.
+    Counted,
+    /// It is sealed under a key that this node does not have.
+    Denied(AuthError),
+}
+
+/// Decodes a datagram, in a closed mesh after it was verified. Counts it if it has to be dropped.
+fn open(datagram: &[u8], shared: &Shared) -> Result<Solicitation, Dropped> {
+    let counters = &shared.counters;
+    let counter = if datagram.len() > DATAGRAM_BYTES_MAX {
+        &counters.net_in_datagrams_malformed
+    } else if let Some(security) = &shared.security {
+        match security.open_datagram(datagram) {
+            Ok(solicitation) => return Ok(solicitation),
+            Err(DatagramError::UnknownKey(id)) => {
+                counters.net_in_datagrams_unknown_key.one();
+                return Err(Dropped::Denied(security.no_common_key(id)));
+            }
+            Err(DatagramError::Plain) => &counters.net_in_datagrams_plain,
+            Err(DatagramError::Malformed(_)) => &counters.net_in_datagrams_malformed,
+            Err(DatagramError::NotAuthentic) => &counters.net_in_datagrams_forged,
+            Err(DatagramError::Skewed) => &counters.net_in_datagrams_skewed,
+            Err(DatagramError::Replayed) => &counters.net_in_datagrams_replayed,
+            Err(DatagramError::WindowFull) => &counters.net_in_datagrams_limited,
+        }
+    } else if datagram::is_sealed(datagram) {
+        &counters.net_in_datagrams_sealed
+    } else {
+        match Solicitation::decode(datagram) {
+            Ok(solicitation) => return Ok(solicitation),
+            Err(_) => &counters.net_in_datagrams_malformed,
+        }
+    };
+    counter.one();
+    Err(Dropped::Counted)
 }

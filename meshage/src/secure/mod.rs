@@ -13,6 +13,7 @@
 
 pub mod announcement;
 mod cipher;
+pub mod datagram;
 pub mod error;
 #[cfg(feature = "net")]
 pub mod files;

@@ -3,8 +3,10 @@
 #[cfg(feature = "net")]
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Level;
+use super::datagram::CLOCK_SKEW;
 #[cfg(feature = "net")]
 use super::files;
 use super::identity::{Identity, PublicKey};
@@ -31,10 +33,12 @@ pub struct Settings {
     pub identity: Option<Arc<Identity>>,
     /// The ticket.
     pub ticket: Option<Arc<[u8]>>,
+    /// How far the clocks of two nodes may differ.
+    pub clock_skew: Duration,
 }
 
 /// Collects the [`Settings`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct SettingsBuilder {
     pub(crate) keys: Vec<Key>,
     #[cfg(feature = "net")]
@@ -46,6 +50,25 @@ pub(crate) struct SettingsBuilder {
     pub(crate) root: Option<PublicKey>,
     pub(crate) allow: Vec<(String, PublicKey)>,
     pub(crate) signed: bool,
+    pub(crate) clock_skew: Duration,
+}
+
+impl Default for SettingsBuilder {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            #[cfg(feature = "net")]
+            key_file: None,
+            #[cfg(feature = "net")]
+            identity_file: None,
+            #[cfg(feature = "net")]
+            ticket_file: None,
+            root: None,
+            allow: Vec::new(),
+            signed: false,
+            clock_skew: CLOCK_SKEW,
+        }
+    }
 }
 
 impl SettingsBuilder {
@@ -109,6 +132,7 @@ impl SettingsBuilder {
             policy: Arc::new(policy),
             identity: identity.map(Arc::new),
             ticket: ticket.map(|ticket| ticket.encode().into()),
+            clock_skew: self.clock_skew,
         }))
     }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::message::Recipients;
 use crate::name::NodeName;
 use crate::protocol::io::Command;
+use crate::secure::Key;
 
 use super::application::SendOptions;
 use super::history::SendId;
@@ -37,6 +38,27 @@ const PERIOD_MAX: Duration = Duration::from_secs(10);
 const BODY_BYTES_MAX: u64 = 400_000;
 /// The largest burst: more messages than the small inboxes of chaotic runs hold.
 const BURST_MAX: u64 = 60;
+
+/// All hosts get the keys of a stage within this time.
+const STAGE_SPREAD: Duration = Duration::from_secs(2);
+/// The number of stages: two rotations of three steps each, from the first key.
+const STAGES: usize = 7;
+
+/// The keys of a stage: each new key is added, then used, and then the one before is removed.
+pub(super) fn keys_of_stage(stage: usize) -> Vec<Key> {
+    let (round, step) = (stage / 3, stage % 3);
+    let (old, new) = (closed_key(round), closed_key(round + 1));
+    match step {
+        0 => vec![old],
+        1 => vec![old, new],
+        _ => vec![new, old],
+    }
+}
+
+/// The key with a number.
+pub(super) fn closed_key(number: usize) -> Key {
+    Key::from_bytes(&[number as u8 + 1; 32])
+}
 
 /// One planned action.
 #[derive(Debug, Clone)]
@@ -64,6 +86,8 @@ enum Action {
     Announce(HostId),
     Send(HostId, PlannedSend),
     Cancel(SendId),
+    /// Gives a host the keys of a stage of the rotation, as soon as its process can take them.
+    SetKeys(HostId, usize),
 }
 
 /// A planned send.
@@ -83,12 +107,22 @@ pub(super) struct Chaos {
     serial: u64,
     rng: SimRng,
     faults: usize,
+    rotates: bool,
+    /// The stage of the keys of each host.
+    stages: BTreeMap<HostId, usize>,
 }
 
 impl Chaos {
     /// Plans the actions of a seed for the hosts of a simulation, from the current time.
-    pub(super) fn plan(sim: &Sim, rng: SimRng) -> Self {
-        let mut plan = Self { actions: BTreeMap::new(), serial: 0, rng, faults: 0 };
+    pub(super) fn plan(sim: &Sim, rng: SimRng, rotates: bool) -> Self {
+        let mut plan = Self {
+            actions: BTreeMap::new(),
+            serial: 0,
+            rng,
+            faults: 0,
+            rotates,
+            stages: BTreeMap::new(),
+        };
         let hosts: Vec<HostId> = sim.hosts().collect();
         let from = sim.now();
         let faults = 4 + plan.rng.within(0..hosts.len() as u64 + 6);
@@ -98,6 +132,7 @@ impl Chaos {
             plan.add(at, action);
         }
         plan.faults = faults as usize;
+        plan.plan_rotation(&hosts, from, rotates);
         let mean_gap = Duration::from_millis(plan.rng.within(300..3000));
         for &host_id in &hosts {
             let mut at = from + plan.rng.time(Duration::ZERO..mean_gap);
@@ -108,6 +143,25 @@ impl Chaos {
             }
         }
         plan
+    }
+
+    /// Plans the stages of the rotation, each at all hosts within a short time. A host that is stopped
+    /// or off then gets its keys later.
+    fn plan_rotation(&mut self, hosts: &[HostId], from: Duration, rotates: bool) {
+        if !rotates {
+            return;
+        }
+        // Random numbers of its own, so that a closed run has the same faults as an open one.
+        let mut rng = self.rng.fork(14);
+        let mut times: Vec<Duration> =
+            (1..STAGES).map(|_| rng.time(Duration::ZERO..FAULTS_TIME - STAGE_SPREAD)).collect();
+        times.sort();
+        for (index, time) in times.into_iter().enumerate() {
+            for &host_id in hosts {
+                let at = from + time + rng.time(Duration::ZERO..STAGE_SPREAD);
+                self.add(at, Action::SetKeys(host_id, index + 1));
+            }
+        }
     }
 
     /// The number of faults in the plan.
@@ -213,6 +267,9 @@ impl Chaos {
                 sim.start(host_id);
             }
             sim.set_reading(host_id, true);
+            if self.rotates {
+                sim.set_keys(host_id, &keys_of_stage(STAGES - 1));
+            }
         }
         sim.release();
     }
@@ -299,6 +356,22 @@ impl Chaos {
             Action::Announce(host_id) => sim.command(host_id, Command::Announce),
             Action::Send(host_id, planned) => self.send_planned(sim, host_id, &planned),
             Action::Cancel(send_id) => sim.cancel(send_id),
+            Action::SetKeys(host_id, stage) => self.set_keys(sim, host_id, stage),
+        }
+    }
+
+    /// Gives a host the keys of a stage, unless it has later ones. A host that cannot take them gets
+    /// them later.
+    fn set_keys(&mut self, sim: &mut Sim, host_id: HostId, stage: usize) {
+        if self.stages.get(&host_id).is_some_and(|present| *present >= stage) {
+            return;
+        }
+        if sim.is_running(host_id) {
+            self.stages.insert(host_id, stage);
+            sim.set_keys(host_id, &keys_of_stage(stage));
+        } else {
+            let later = sim.now() + self.rng.time(STAGE_SPREAD..STAGE_SPREAD * 3);
+            self.add(later, Action::SetKeys(host_id, stage));
         }
     }
 

@@ -25,6 +25,7 @@ use crate::wire::deframe::RawFrame;
 use crate::wire::hello::Purpose;
 
 use super::network::{HostId, Path};
+use super::sealed::{Sealed, Sealing};
 
 /// A connection: its index in the simulation's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +67,8 @@ pub(super) enum State {
     Connecting,
     /// Collecting the other end's preface and hello.
     Hello(Vec<u8>),
+    /// A handshake of a closed node.
+    Sealing(Box<Sealing>),
     /// The end is a link of its driver.
     Link { link: LinkId, reader: Box<Reader> },
     /// Closed, or its process has ended.
@@ -133,6 +136,8 @@ pub(super) struct End {
     /// The incarnation of the node that holds this end; 0 before the listener accepted.
     pub(super) incarnation: u64,
     pub(super) state: State,
+    /// The keys of a sealed link.
+    pub(super) sealed: Option<Box<Sealed>>,
     pub(super) pipe: Pipe,
 }
 
@@ -157,6 +162,7 @@ impl Connection {
             host_id,
             incarnation,
             state,
+            sealed: None,
             pipe: Pipe::default(),
         };
         Self {

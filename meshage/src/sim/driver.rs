@@ -14,7 +14,6 @@
 //! ```
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::DialError;
@@ -24,13 +23,13 @@ use crate::message::Recipients;
 use crate::name::LinkId;
 use crate::protocol::io::{Input, Output};
 use crate::wire::frame::WireFrame;
-use crate::wire::solicitation::Solicitation;
 
 use super::connection::Side;
 use super::event::SimEvent;
 use super::liar::FORGED_BODY;
 use super::network::HostId;
 use super::node::{DEFERRED_MAX, HostState, SimLink};
+use super::sealed::{Opening, SimDatagram};
 use super::simulation::{PORT, Sim};
 
 /// The limit of consecutive wakeups of a node at one time. More means that a timer expires again
@@ -84,9 +83,8 @@ impl Sim {
             SimEvent::FlushCheck { host_id, incarnation, until } => {
                 self.check_flush(host_id, incarnation, until);
             }
-            SimEvent::Datagram { from, to, solicitation } => {
-                self.datagram(from, to, solicitation);
-            }
+            SimEvent::Datagram { from, to, datagram } => self.datagram(from, to, datagram),
+            SimEvent::KeyStep { connection, side } => self.key_step(connection, side),
         }
     }
 
@@ -154,44 +152,27 @@ impl Sim {
 
     // ---- datagrams --------------------------------------------------------------------------
 
-    fn solicit(&mut self, from: HostId, solicitation: &Solicitation) {
-        let bytes = solicitation.encode();
-        self.trace_hash
-            .line(self.now, || format!("solicit {} wants {}", from.0, solicitation.wanted));
-        self.trace_hash.bytes(&bytes);
-        self.counters.hosts[from.0].datagrams += 1;
-        let solicitation = match Solicitation::decode(&bytes) {
-            Ok(decoded) => Arc::new(decoded),
-            Err(error) => panic!("invariant S8: a node's datagram does not decode: {error}"),
-        };
-        for to in self.hosts() {
-            if !self.network.reaches(from, to) || (from != to && self.network.drops_datagram()) {
-                continue;
-            }
-            let at = self.now + self.network.delay(from, to);
-            let solicitation = solicitation.clone();
-            self.schedule(at, SimEvent::Datagram { from, to, solicitation });
-        }
-    }
-
-    fn datagram(&mut self, from: HostId, to: HostId, solicitation: Arc<Solicitation>) {
+    fn datagram(&mut self, from: HostId, to: HostId, datagram: SimDatagram) {
         if !self.network.reaches(from, to) {
             return;
         }
         match self.hosts[to.0].state {
             HostState::Running => {}
-            HostState::Stopped => {
-                return self.defer(to, SimEvent::Datagram { from, to, solicitation });
-            }
+            HostState::Stopped => return self.defer(to, SimEvent::Datagram { from, to, datagram }),
             HostState::Off => return,
         }
-        if self.incarnation(to).is_some() {
-            self.trace_hash.event(self.now, b'd', from.0 as u64, to.0 as u64);
-            let solicitation = Arc::unwrap_or_clone(solicitation);
-            let from = SocketAddr::new(from.ip(), PORT);
-            self.feed(to, Input::Solicited { from, solicitation });
-            self.settle(to);
+        if self.incarnation(to).is_none() {
+            return;
         }
+        self.trace_hash.event(self.now, b'd', from.0 as u64, to.0 as u64);
+        let from = SocketAddr::new(from.ip(), PORT);
+        let input = match self.open_datagram(to, datagram) {
+            Opening::Solicited(solicitation) => Input::Solicited { from, solicitation },
+            Opening::Denied(error) => Input::Denied { from, dialled: false, error },
+            Opening::Dropped => return,
+        };
+        self.feed(to, input);
+        self.settle(to);
     }
 
     // ---- inputs -----------------------------------------------------------------------------
@@ -367,9 +348,9 @@ impl Sim {
                 );
             }
             Event::NameConflict { .. } => self.counters.conflicts += 1,
+            Event::KeyMismatch { heard, .. } => incarnation.heard_keys.extend(heard),
             Event::Topology
             | Event::DiscoveryFailed { .. }
-            | Event::KeyMismatch { .. }
             | Event::Revoked { .. }
             | Event::Overflow => {}
         }
@@ -415,6 +396,7 @@ impl Sim {
             }
         }
         for (source, instance) in received {
+            self.check_mesh(host_id, &source);
             self.check_answerable(host_id, &source, instance);
         }
     }

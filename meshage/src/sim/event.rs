@@ -1,15 +1,14 @@
 //! The events that the simulation schedules, and their order in the event queue.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::io::DialId;
 use crate::wire::hello::Purpose;
-use crate::wire::solicitation::Solicitation;
 
 use super::connection::{ConnectionId, Side};
 use super::network::HostId;
+use super::sealed::SimDatagram;
 
 /// A simulated event.
 #[derive(Debug)]
@@ -37,7 +36,9 @@ pub(super) enum SimEvent {
     /// A closing node checks whether it may leave.
     FlushCheck { host_id: HostId, incarnation: u64, until: Duration },
     /// A datagram arrives.
-    Datagram { from: HostId, to: HostId, solicitation: Arc<Solicitation> },
+    Datagram { from: HostId, to: HostId, datagram: SimDatagram },
+    /// A step of the rotation of a link's keys is due.
+    KeyStep { connection: ConnectionId, side: Side },
 }
 
 /// An event in the queue, ordered by time and then by serial number.

@@ -20,6 +20,7 @@ use crate::wire::hello::{Hello, PREFACE_BYTES};
 use super::connection::{ConnectionId, Reader, Side, State};
 use super::network::HostId;
 use super::node::SimLink;
+use super::sealed::Sealed;
 use super::simulation::Sim;
 
 /// How often received bytes on a link are reported to the router.
@@ -34,21 +35,39 @@ impl Sim {
                 buffers.iter().for_each(|buffer| collected.extend_from_slice(buffer));
                 self.read_hello(id, side);
             }
-            State::Link { reader, .. } if !reader.waiting.is_empty() => {
-                reader.unread.extend(buffers);
+            State::Sealing(_) => self.read_handshake(id, side, &buffers),
+            State::Link { .. } if end.sealed.is_some() => {
+                self.open_records(host_id, id, side, &buffers);
             }
-            State::Link { .. } => self.read_link(host_id, id, side, &buffers.concat()),
+            State::Link { .. } => self.read_frames_of(host_id, id, side, buffers),
             State::Connecting | State::Closed => {
                 panic!("invariant S1: only an open end reads bytes");
             }
         }
     }
 
+    /// Reads the bytes of frames, as they would travel in an open mesh.
+    pub(super) fn read_frames_of(
+        &mut self,
+        host_id: HostId,
+        id: ConnectionId,
+        side: Side,
+        buffers: Vec<Bytes>,
+    ) {
+        match &mut self.connections[id.0].end_mut(side).state {
+            State::Link { reader, .. } if !reader.waiting.is_empty() => {
+                reader.unread.extend(buffers);
+            }
+            State::Link { .. } => self.read_link(host_id, id, side, &buffers.concat()),
+            State::Connecting | State::Hello(_) | State::Sealing(_) | State::Closed => {}
+        }
+    }
+
     fn read_hello(&mut self, id: ConnectionId, side: Side) {
-        let connection = &mut self.connections[id.0];
-        let dial = connection.dial;
-        let end = connection.end_mut(side);
-        let State::Hello(collected) = &end.state else {
+        if self.read_foreign_preface(id, side) {
+            return;
+        }
+        let State::Hello(collected) = &self.connections[id.0].end(side).state else {
             return;
         };
         let Some(preface) = collected.first_chunk::<PREFACE_BYTES>() else {
@@ -65,8 +84,24 @@ impl Sim {
             Ok(hello) => hello,
             Err(error) => panic!("invariant S8: a node's hello is refused: {error}"),
         };
+        let unread = collected[length..].to_vec();
+        self.link_up(id, side, hello, &unread, None);
+    }
+
+    /// A hello has arrived: the end becomes a link.
+    pub(super) fn link_up(
+        &mut self,
+        id: ConnectionId,
+        side: Side,
+        hello: Hello,
+        unread: &[u8],
+        sealed: Option<Box<Sealed>>,
+    ) {
         let mut reader = Box::<Reader>::default();
-        reader.read_buffer.deframer().buffer().extend_from_slice(&collected[length..]);
+        reader.read_buffer.deframer().buffer().extend_from_slice(unread);
+        let connection = &mut self.connections[id.0];
+        let dial = connection.dial;
+        let end = connection.end_mut(side);
         let host_id = end.host_id;
         let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
             panic!("invariant S1: an open end belongs to an incarnation");
@@ -74,6 +109,7 @@ impl Sim {
         let link = LinkId(incarnation.next_link);
         incarnation.next_link += 1;
         end.state = State::Link { link, reader };
+        end.sealed = sealed;
         incarnation.links.insert(
             link,
             SimLink { connection: id, side, outbound: Arc::new(Outbound::default()) },
@@ -304,6 +340,7 @@ impl Sim {
             frame::frames(&whole).for_each(|frame| counters.wrote(frame));
             buffers.push(whole);
         }
+        let buffers = self.seal(sim_link.connection, sim_link.side, buffers);
         self.put_bytes(sim_link.connection, sim_link.side, buffers);
     }
 }

@@ -16,11 +16,13 @@
 //! | `simulation`, `event`, `application` | hosts, time, scheduled events; operations of tests |
 //! | `driver` | a node's driver: the drain loop, timers, datagrams |
 //! | `socket`, `frames` | connections that are made and closed; reading and writing them |
+//! | `sealed` | closed hosts: keys, handshakes, sealed links and datagrams |
 //! | `network`, `connection` | paths and faults; one connection's two pipes |
 //! | `faults` | kill, power off, stop, leave, and recovery |
 //! | `liar` | a node that forges frames in the names of others |
 //! | `history`, `checker` | sends and deliveries; the invariants |
 //! | `chaos`, `run`, `report` | plans from seeds, complete runs, their results |
+//! | `rotation` | an orderly rotation under load, at the end of each run of a closed mesh |
 //! | `targets` | the performance targets of the mesh, at full size |
 
 mod application;
@@ -37,7 +39,9 @@ pub mod network;
 mod node;
 mod report;
 mod rng;
+mod rotation;
 mod run;
+mod sealed;
 mod simulation;
 mod socket;
 mod targets;
@@ -48,7 +52,7 @@ pub use node::{HostState, NodeSpec};
 pub use report::{Histogram, SimCounters, Summary, TrafficCounters};
 pub use rng::SimRng;
 pub use run::{
-    Campaign, CampaignResult, DEGREE, InvariantViolation, SimOptions, run_many, run_one,
+    Campaign, CampaignResult, DEGREE, InvariantViolation, Keys, SimOptions, run_many, run_one,
     two_islands,
 };
 pub use simulation::Sim;

@@ -14,10 +14,12 @@ use crate::message::{Message, Report};
 use crate::name::{Instance, LinkId, Namespace, NodeName};
 use crate::protocol::io::Input;
 use crate::protocol::router::Router;
+use crate::secure::{Key, KeyId, KeyRing};
 
 use super::connection::{ConnectionId, Side};
 use super::event::SimEvent;
 use super::history::SendId;
+use super::sealed::NodeSecurity;
 
 /// The configuration of a simulated node.
 #[derive(Debug, Clone)]
@@ -41,6 +43,10 @@ pub struct NodeSpec {
     /// The maximum delay of its control task before it handles an input. The readers of its links
     /// do not wait for it.
     pub lag: Duration,
+    /// Its pre-shared keys, the primary one first. Without a key it is open.
+    pub keys: Vec<Key>,
+    /// How far its clock is ahead of the one that is furthest behind.
+    pub clock_ahead: Duration,
 }
 
 impl NodeSpec {
@@ -61,6 +67,8 @@ impl NodeSpec {
             max_message: crate::config::MAX_MESSAGE,
             seeds: Vec::new(),
             lag: Duration::ZERO,
+            keys: Vec::new(),
+            clock_ahead: Duration::ZERO,
         }
     }
 }
@@ -86,6 +94,14 @@ pub(super) struct SimHost {
     pub(super) deferred: Vec<SimEvent>,
     /// When the process was last resumed. Deadlines do not hold while it is stopped.
     pub(super) continued_at: Duration,
+    /// Its keys; `None` if it is open.
+    pub(super) ring: Option<KeyRing>,
+    pub(super) keys_changed_at: Duration,
+    /// The ids of all keys that it ever had.
+    pub(super) keys_ever: BTreeSet<KeyId>,
+    /// The mesh that it can be a part of: hosts with different numbers have never had a key in
+    /// common.
+    pub(super) mesh: usize,
 }
 
 /// The most datagrams that wait for a stopped process: a kernel's buffer of small datagrams.
@@ -128,6 +144,10 @@ pub(super) struct Incarnation {
     pub(super) waiting_readers: BTreeSet<(ConnectionId, Side)>,
     /// Nodes that joined, which the application greets next.
     pub(super) greetings: Vec<NodeName>,
+    /// The keys of a closed node.
+    pub(super) security: Option<NodeSecurity>,
+    /// The key ids in the events of the application about nodes that have other keys.
+    pub(super) heard_keys: BTreeSet<KeyId>,
     /// The number of consecutive wakeups without a change of the time.
     pub(super) immediate_wakes: u32,
 }

@@ -111,6 +111,16 @@ pub struct SimCounters {
     pub order_disruptions: u64,
     /// The number of frames that were forged.
     pub forgeries: u64,
+    /// The number of handshakes in which one end turned the other one away.
+    pub denials: u64,
+    /// The number of times that one direction of a link moved to another key.
+    pub key_switches: u64,
+    /// The number of ends of links that were closed because a key was removed.
+    pub links_outdated: u64,
+    /// The number of datagrams that were dropped because they had arrived before, or were too old.
+    pub datagrams_replayed: u64,
+    /// The number of sealed writes and datagrams that were searched for what they must hide.
+    pub searched: u64,
 }
 
 impl SimCounters {

@@ -8,13 +8,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::forward::reverse_path::ROUTES_SETTLED_AFTER;
+use crate::secure::Key;
 
-use super::chaos::Chaos;
+use super::chaos::{Chaos, closed_key, keys_of_stage};
 use super::liar::Liars;
 use super::network::HostId;
 use super::node::NodeSpec;
 use super::report::Summary;
 use super::rng::SimRng;
+use super::rotation;
 use super::simulation::Sim;
 
 /// The default degree.
@@ -34,6 +36,8 @@ const SEEDED_PERMILLE: u32 = 150;
 /// How many times the liars lie in a mesh at rest, each time after this interval.
 const LIES_AT_REST: u32 = 100;
 const LIE_INTERVAL: Duration = Duration::from_millis(20);
+/// The clocks of two closed hosts differ by less than this: almost as much as they may.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(29);
 /// In meshes of up to this size every application sends a message to every node that joins.
 const GREETING_NODES: usize = 32;
 /// Larger meshes are not observed at rest: each second of such a mesh costs as much as the whole
@@ -53,14 +57,46 @@ pub struct SimOptions {
     pub chaos: bool,
     /// Whether some nodes forge frames in the names of others.
     pub liars: bool,
+    /// Which nodes have which keys.
+    pub keys: Keys,
     /// Whether to print every event.
     pub trace: bool,
+}
+
+/// Which nodes of a run have which keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keys {
+    /// None has a key.
+    #[default]
+    Open,
+    /// All have the same, which is rotated.
+    Closed,
+    /// Some are open, the others have one of two keys; in half of the runs, some have both.
+    Mixed,
+}
+
+impl Keys {
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Open => "",
+            Self::Closed => " --closed",
+            Self::Mixed => " --mixed",
+        }
+    }
 }
 
 impl SimOptions {
     /// A run of `nodes` nodes without faults.
     pub fn new(seed: u64, nodes: usize) -> Self {
-        Self { seed, nodes, degree: DEGREE, chaos: false, liars: false, trace: false }
+        Self {
+            seed,
+            nodes,
+            degree: DEGREE,
+            chaos: false,
+            liars: false,
+            keys: Keys::Open,
+            trace: false,
+        }
     }
 }
 
@@ -77,15 +113,16 @@ pub struct InvariantViolation {
 
 impl fmt::Display for InvariantViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SimOptions { seed, nodes, degree, chaos, liars, trace: _ } = self.options;
+        let SimOptions { seed, nodes, degree, chaos, liars, keys, trace: _ } = self.options;
         let chaos = if chaos { " --chaos" } else { "" };
         let liars = if liars { " --liars" } else { "" };
         write!(
             f,
             "violation at {:.6} s: {}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
-             --degree {degree}{chaos}{liars} --trace",
+             --degree {degree}{chaos}{liars}{} --trace",
             self.at.as_secs_f64(),
-            self.what
+            self.what,
+            keys.flag(),
         )
     }
 }
@@ -114,19 +151,18 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
         sim.greet_new_nodes();
     }
     let seeded = populate(sim, options, &mut rng);
-    let nodes = options.nodes;
-    let known = sim.run_until_stepping(SETTLE_TIME_MAX, SETTLE_STEP, &mut |sim: &Sim| {
-        sim.hosts().all(|host_id| sim.known_nodes(host_id) == nodes)
-    });
+    // A node that is a part of two meshes may have to be a bridge beyond twice its degree.
+    let limited = !seeded && options.keys != Keys::Mixed;
+    let known = sim.run_until_stepping(SETTLE_TIME_MAX, SETTLE_STEP, &mut Sim::all_are_known);
     let known = known.unwrap_or_else(|| panic!("invariant S7: {}", sim.unsettled_reason()));
     let converged = known + settle(sim, "at first");
-    sim.check_tables((!seeded).then_some(2 * options.degree as usize));
+    sim.check_tables(limited.then_some(2 * options.degree as usize));
     let mut faults = 0;
     let mut healed = None;
     let mut liars = Liars::choose(sim, options.liars, rng.fork(13));
     if options.chaos {
         sim.network().set_loss(rng.within(0..300) as u32);
-        let mut chaos = Chaos::plan(sim, rng.fork(11));
+        let mut chaos = Chaos::plan(sim, rng.fork(11), options.keys == Keys::Closed);
         chaos.execute(sim, &mut liars);
         faults = chaos.faults();
         healed = Some(settle(sim, "after the faults"));
@@ -139,7 +175,11 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
     } else {
         settle(sim, "again");
     }
-    sim.check_tables((!seeded).then_some(2 * options.degree.max(5) as usize));
+    sim.check_tables(limited.then_some(2 * options.degree.max(5) as usize));
+    if options.keys == Keys::Closed && options.nodes <= REST_NODES && !options.liars {
+        rotation::rotate(sim, rng.fork(15));
+        sim.check_tables(limited.then_some(2 * options.degree.max(5) as usize));
+    }
     sim.probe();
     sim.check_quiescence();
     sim.check_outcomes();
@@ -181,10 +221,17 @@ fn populate(sim: &mut Sim, options: SimOptions, rng: &mut SimRng) -> bool {
     let mut starts: Vec<(Duration, usize)> =
         (0..options.nodes).map(|number| (rng.time(Duration::ZERO..START_SPREAD), number)).collect();
     starts.sort();
-    let seeded = options.chaos && rng.permille(SEEDED_PERMILLE);
+    let seeded = options.chaos && rng.permille(SEEDED_PERMILLE) && options.keys != Keys::Mixed;
+    // Random numbers of their own, so that a closed run differs from an open one in its keys alone.
+    let mut keys_rng = rng.fork(16);
+    let bridged = keys_rng.permille(500);
     for (at, number) in starts {
         sim.run_to(at);
         let mut spec = NodeSpec::new(&format!("n{number:03}"), options.degree);
+        spec.keys = keys(options, bridged, &mut keys_rng);
+        if !spec.keys.is_empty() {
+            spec.clock_ahead = keys_rng.time(Duration::ZERO..CLOCKS_DIFFER_MAX);
+        }
         if seeded {
             // No node solicits links: all dial the same two nodes, forever.
             spec.degree = 0;
@@ -199,6 +246,21 @@ fn populate(sim: &mut Sim, options: SimOptions, rng: &mut SimRng) -> bool {
         sim.add(spec);
     }
     seeded
+}
+
+/// The keys of the next node of a run.
+fn keys(options: SimOptions, bridged: bool, rng: &mut SimRng) -> Vec<Key> {
+    let both = [closed_key(0), closed_key(1)];
+    match options.keys {
+        Keys::Open => Vec::new(),
+        Keys::Closed => keys_of_stage(0),
+        Keys::Mixed => match rng.within(0..if bridged { 4 } else { 3 }) {
+            0 => Vec::new(),
+            1 => both[..1].to_vec(),
+            2 => both[1..].to_vec(),
+            _ => both.into(),
+        },
+    }
 }
 
 fn settle(sim: &mut Sim, when: &str) -> Duration {
@@ -224,6 +286,8 @@ pub struct Campaign {
     pub chaos: bool,
     /// Whether some nodes forge frames in the names of others.
     pub liars: bool,
+    /// Which nodes have which keys.
+    pub keys: Keys,
     /// The number of parallel threads.
     pub threads: usize,
 }
@@ -240,6 +304,7 @@ impl Campaign {
             degree: self.degree.unwrap_or(degree),
             chaos: self.chaos,
             liars: self.liars,
+            keys: self.keys,
             trace: false,
         }
     }

@@ -23,6 +23,7 @@ use crate::name::{Instance, NodeName};
 use crate::protocol::io::{Reply, RequestId};
 use crate::protocol::router::{Router, RouterConfig};
 use crate::route::RouteTable;
+use crate::secure::KeyRing;
 use crate::topology::Mesh;
 
 use super::connection::Connection;
@@ -32,6 +33,7 @@ use super::network::{HostId, Network, Path};
 use super::node::{HostState, Incarnation, NodeSpec, Recorder, SimHost};
 use super::report::SimCounters;
 use super::rng::SimRng;
+use super::sealed::NodeSecurity;
 use super::trace_hash::TraceHash;
 
 /// The port that every simulated node listens on.
@@ -54,6 +56,8 @@ pub struct Sim {
     incarnation_rng: SimRng,
     /// For the order of concurrent steps in a driver.
     pub(super) race_rng: SimRng,
+    /// For nonces and keys of closed hosts.
+    pub(super) secure_rng: SimRng,
     incarnations: u64,
     pub(super) replies: BTreeMap<RequestId, Reply>,
     pub(super) requests: u64,
@@ -61,6 +65,8 @@ pub struct Sim {
     pub(super) inboxes: Option<BTreeMap<HostId, Vec<Message>>>,
     pub(super) snooped: BTreeMap<HostId, Vec<Message>>,
     pub(super) checks: u64,
+    /// The number of sealed writes and datagrams, of which a sample is checked.
+    pub(super) sealed_writes: u64,
     /// Whether each application sends a message to every node that joins.
     pub(super) greets: bool,
     /// When an application was last informed that a link ended.
@@ -95,12 +101,14 @@ impl Sim {
             trace_hash: TraceHash::new(trace),
             incarnation_rng: rng.fork(2),
             race_rng: rng.fork(3),
+            secure_rng: rng.fork(4),
             incarnations: 0,
             replies: BTreeMap::new(),
             requests: 0,
             inboxes: None,
             snooped: BTreeMap::new(),
             checks: 0,
+            sealed_writes: 0,
             greets: false,
             last_link_down: None,
         }
@@ -138,16 +146,24 @@ impl Sim {
     pub fn add(&mut self, spec: NodeSpec) -> HostId {
         let host_id = HostId(self.hosts.len());
         let host_name = spec.host_name.clone();
+        #[expect(clippy::expect_used, reason = "too many keys are an error of the test")]
+        let ring = (!spec.keys.is_empty())
+            .then(|| KeyRing::new(spec.keys.iter().cloned()).expect("at most eight keys"));
         self.hosts.push(SimHost {
             spec,
             state: HostState::Off,
             incarnation: None,
             deferred: Vec::new(),
             continued_at: Duration::ZERO,
+            keys_ever: ring.iter().flat_map(KeyRing::ids).collect(),
+            ring,
+            keys_changed_at: self.now,
+            mesh: 0,
         });
         let taken = self.by_host_name.insert(host_name, host_id);
         assert!(taken.is_none(), "two hosts of one host name");
         self.counters.hosts.push(Default::default());
+        self.label_meshes();
         self.start(host_id);
         host_id
     }
@@ -191,6 +207,8 @@ impl Sim {
             known_instances: Default::default(),
             waiting_readers: Default::default(),
             greetings: Vec::new(),
+            security: host.ring.clone().map(|ring| NodeSecurity::new(ring, &mut self.secure_rng)),
+            heard_keys: Default::default(),
             immediate_wakes: 0,
         });
         host.state = HostState::Running;

@@ -76,13 +76,11 @@ impl Sim {
         let Some(incarnation) = &mut self.hosts[listener.0].incarnation else {
             return self.put(id, Side::Listener, Segment::Reset);
         };
-        let hello = incarnation.router.hello(Purpose::Dialled).encode();
         incarnation.open.insert((id, Side::Listener));
         let end = self.connections[id.0].end_mut(Side::Listener);
         end.incarnation = incarnation.number;
-        end.state = State::Hello(Vec::new());
         self.put(id, Side::Listener, Segment::Accept);
-        self.put_bytes(id, Side::Listener, vec![hello.into()]);
+        self.begin_hello(id, Side::Listener, Purpose::Dialled);
         self.schedule(
             self.now + HANDSHAKE_TIMEOUT,
             SimEvent::HandshakeTimeout { connection: id, side: Side::Listener },
@@ -90,16 +88,8 @@ impl Sim {
     }
 
     fn accepted(&mut self, id: ConnectionId) {
-        let connection = &mut self.connections[id.0];
-        let purpose = connection.purpose;
-        let end = connection.end_mut(Side::Dialler);
-        end.state = State::Hello(Vec::new());
-        let host_id = end.host_id;
-        let Some(incarnation) = &self.hosts[host_id.0].incarnation else {
-            panic!("invariant S1: an open end belongs to an incarnation");
-        };
-        let hello = incarnation.router.hello(purpose).encode();
-        self.put_bytes(id, Side::Dialler, vec![hello.into()]);
+        let purpose = self.connections[id.0].purpose;
+        self.begin_hello(id, Side::Dialler, purpose);
         self.schedule(
             self.now + HANDSHAKE_TIMEOUT,
             SimEvent::HandshakeTimeout { connection: id, side: Side::Dialler },
@@ -122,7 +112,7 @@ impl Sim {
 
     pub(super) fn handshake_timeout(&mut self, id: ConnectionId, side: Side) {
         let end = self.connections[id.0].end(side);
-        let State::Hello(_) = end.state else {
+        let (State::Hello(_) | State::Sealing(_)) = end.state else {
             return;
         };
         let host_id = end.host_id;
@@ -136,7 +126,7 @@ impl Sim {
 
     /// Closes a connection that did not become a link, and reports a failed dial to the dialler's
     /// router.
-    fn end_without_link(&mut self, id: ConnectionId, side: Side, error: DialError) {
+    pub(super) fn end_without_link(&mut self, id: ConnectionId, side: Side, error: DialError) {
         let connection = &mut self.connections[id.0];
         let dial = connection.dial;
         let end = connection.end_mut(side);
@@ -235,16 +225,16 @@ impl Sim {
                 let error = DialError::Connect(io::ErrorKind::ConnectionRefused.into());
                 self.end_without_link(id, side, error);
             }
-            (Segment::Fin | Segment::Reset, State::Hello(_)) => {
+            (Segment::Fin | Segment::Reset, State::Hello(_) | State::Sealing(_)) => {
                 let error = DialError::Broken("the other end closed the connection".into());
                 self.end_without_link(id, side, error);
             }
             (Segment::Fin | Segment::Reset, State::Link { link, .. }) => {
                 let link = *link;
-                self.link_down(host_id, link, "the other end closed");
+                self.link_down(host_id, link, LinkEnd::Closed);
             }
             (Segment::Accept | Segment::Fin | Segment::Reset, State::Closed) => {}
-            (Segment::Accept, State::Hello(_) | State::Link { .. }) => {
+            (Segment::Accept, State::Hello(_) | State::Sealing(_) | State::Link { .. }) => {
                 panic!("invariant S1: a connection was accepted twice");
             }
         }
@@ -256,7 +246,7 @@ impl Sim {
     }
 
     /// Handles the loss of a link's connection. The control task processes the event after its lag.
-    fn link_down(&mut self, host_id: HostId, link: LinkId, reason: &str) {
+    pub(super) fn link_down(&mut self, host_id: HostId, link: LinkId, reason: LinkEnd) {
         self.trace_hash.event(self.now, b'x', host_id.0 as u64, link.0);
         self.trace_hash.line(self.now, || format!("link down {} {link}: {reason}", host_id.0));
         let Some(incarnation) = &mut self.hosts[host_id.0].incarnation else {
@@ -268,7 +258,7 @@ impl Sim {
         sim_link.outbound.close();
         incarnation.open.remove(&(sim_link.connection, sim_link.side));
         self.connections[sim_link.connection.0].end_mut(sim_link.side).state = State::Closed;
-        self.feed(host_id, Input::LinkDown { link, end: LinkEnd::Closed });
+        self.feed(host_id, Input::LinkDown { link, end: reason });
     }
 
     /// Closes a link for the router: queued frames are still sent.

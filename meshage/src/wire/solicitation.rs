@@ -40,6 +40,11 @@ impl Solicitation {
         bytes
     }
 
+    /// Whether a datagram is a solicitation in clear, of any version.
+    pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+        bytes.starts_with(&MAGIC)
+    }
+
     /// Decodes a datagram.
     ///
     /// # Errors

@@ -20,10 +20,14 @@
 //! | S15 | a node that has received a message can answer its sender | `node` |
 //! | S16 | a name has one holder, and the node that took it over keeps it | `tables` |
 //! | S17 | without a liar no frame is dropped as forged; after a liar stops, every message arrives | `forgery`, `probe` |
+//! | S18 | no message crosses between meshes of different keys, no node denies one of its own mesh, no datagram is accepted twice | `keys`, `sealed` |
+//! | S19 | no link is under a removed key after 2 s; an orderly rotation loses and delays nothing, and a node that gets the new key joins within 5 s | `keys`, `rotation` |
+//! | S20 | nothing of a sealed name, namespace or body can be read in what travels | `keys` |
 //!
 //! A router's own invariants ([`crate::protocol::router::Router::check`]) are checked as well.
 
 mod forgery;
+mod keys;
 mod node;
 mod outcomes;
 mod probe;

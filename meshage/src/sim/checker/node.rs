@@ -39,6 +39,7 @@ impl Sim {
             return;
         };
         incarnation.router.check();
+        self.check_keys(host_id);
         let routes = incarnation.router.routes();
         for (name, instance) in routes.others() {
             let Some(route) = routes.route_to(instance) else {

@@ -34,6 +34,8 @@ impl Sim {
                 let State::Link { reader, .. } = &end.state else {
                     panic!("invariant S1: {name} has {link} over an end that is not a link");
                 };
+                let unopened = end.sealed.as_deref().map_or(0, |sealed| sealed.unopened.len());
+                assert_eq!(unopened, 0, "invariant S10: {name} has a partial record from {link}");
                 assert_eq!(
                     reader.read_buffer.unread() + reader.waiting.len() + reader.unread.len(),
                     0,

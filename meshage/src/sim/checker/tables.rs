@@ -27,18 +27,22 @@ impl Sim {
         self.unsettled().unwrap_or_else(|| "nothing is missing".into())
     }
 
+    /// Whether every running node has all nodes of its part of the network in its table, and no
+    /// others.
+    pub fn all_are_known(&self) -> bool {
+        let knows = |host_id: &HostId, nodes| self.known_nodes(*host_id) == nodes;
+        self.parts().iter().all(|part| part.iter().all(|host_id| knows(host_id, part.len())))
+    }
+
     fn running(&self) -> Vec<HostId> {
         self.hosts().filter(|&host_id| self.is_running(host_id)).collect()
     }
 
     fn unsettled(&self) -> Option<String> {
         let running = self.running();
-        let mut parts: BTreeMap<u32, Vec<HostId>> = BTreeMap::new();
-        for &host_id in &running {
-            parts.entry(self.network.group(host_id)).or_default().push(host_id);
-        }
+        let parts = self.parts();
         // The cheap check first: the sizes.
-        for part in parts.values() {
+        for part in &parts {
             for &host_id in part {
                 let known = self.routes(host_id).map_or(0, |routes| routes.nodes());
                 if known != part.len() {
@@ -60,7 +64,7 @@ impl Sim {
                 return Some(format!("{name} has peers {peers:?}, expected {actual_peers:?}"));
             }
         }
-        for part in parts.values() {
+        for part in &parts {
             let mesh = self.actual_mesh(part, &actual);
             for &host_id in part {
                 let seen = self.routes(host_id).map(|routes| routes.mesh()).unwrap_or_default();
@@ -132,11 +136,13 @@ impl Sim {
             self.check_events(host_id);
             self.check_names(host_id);
         }
-        let some = if running.len() <= ALL_PAIRS_NODES { running.len() } else { 4 };
-        for &from in &running[..some] {
-            for &to in &running[..some] {
-                if from != to && self.network.group(from) == self.network.group(to) {
-                    self.check_route(from, to);
+        for part in self.parts() {
+            let some = if part.len() <= ALL_PAIRS_NODES { part.len() } else { 4 };
+            for &from in &part[..some] {
+                for &to in &part[..some] {
+                    if from != to {
+                        self.check_route(from, to);
+                    }
                 }
             }
         }
