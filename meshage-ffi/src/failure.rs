@@ -119,6 +119,7 @@ fn refusal_status(reason: RefuseReason) -> meshage_status {
         | RefuseReason::TooManyLinks
         | RefuseReason::Closing
         | RefuseReason::HungUp => MESHAGE_ERR_REFUSED,
+        RefuseReason::TicketEnded | RefuseReason::Revoked => MESHAGE_ERR_AUTH,
         _ => MESHAGE_ERR_REFUSED,
     }
 }
