@@ -10,6 +10,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use meshage::config::{MAX_MESSAGE, RECEIVE_BUFFER};
 use meshage::forward::dedup::{Arrival, Dedup};
+use meshage::forward::delivery::FirstNumbers;
 use meshage::forward::fib::Fib;
 use meshage::forward::outbound::{Batch, Outbound};
 use meshage::forward::plan::plan;
@@ -164,7 +165,9 @@ struct End {
 impl End {
     fn new(me: usize, peer: LinkId, now: Instant) -> Self {
         let limits = Limits { max_message: MAX_MESSAGE, receive_buffer: RECEIVE_BUFFER };
-        let plane = Plane::new(name(LINE[me]), Instance(me as u64 + 1), limits, NullSink);
+        let first_numbers = FirstNumbers::new([me as u8; 32]);
+        let plane =
+            Plane::new(name(LINE[me]), Instance(me as u64 + 1), limits, first_numbers, NullSink);
         let outbound = Arc::new(Outbound::default());
         let links = BTreeMap::from([(peer, outbound.clone())]);
         plane.install(Fib::new(Arc::new(routes(me)), links), now);

@@ -81,6 +81,7 @@ pub struct RouteTable {
     by_name: HashMap<NodeName, u32>,
     by_instance: HashMap<Instance, u32>,
     trees: Mutex<BTreeMap<u32, Arc<[Branch]>>>,
+    incomplete: bool,
     /// Computed when they are first needed, as are the shortest paths.
     parts: OnceLock<Parts>,
     shortest_paths: OnceLock<ShortestPaths>,
@@ -144,6 +145,7 @@ impl RouteTable {
             by_name: HashMap::with_capacity(order.len()),
             by_instance: HashMap::with_capacity(order.len()),
             trees: Mutex::default(),
+            incomplete: false,
             parts: OnceLock::new(),
             shortest_paths: OnceLock::new(),
         };
@@ -173,6 +175,19 @@ impl RouteTable {
         // This node's own name is never routed to another node.
         table.by_name.insert(name.clone(), table.me);
         table
+    }
+
+    /// Marks whether announcements have arrived that this table does not take into account yet.
+    #[must_use]
+    pub fn incomplete(mut self, incomplete: bool) -> Self {
+        self.incomplete = incomplete;
+        self
+    }
+
+    /// Whether announcements have arrived that this table does not take into account yet: other nodes
+    /// may use other routes.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 
     /// The number of reachable nodes, this one included.
@@ -208,7 +223,7 @@ impl RouteTable {
         self.by_instance.contains_key(&instance)
     }
 
-    /// Whether the other table has the same nodes, edges and routes.
+    /// Whether the other table has the same nodes, edges and routes, and is as complete.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.me == other.me
             && self.entries == other.entries

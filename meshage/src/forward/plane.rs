@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use super::ack_batch::AckBatch;
 use super::buffer_pool::POOL_BYTES_MAX;
 use super::dedup::Dedup;
-use super::delivery::OutstandingSends;
+use super::delivery::{FirstNumbers, OutstandingSends};
 use super::fib::Fib;
 use super::inbox::Inbox;
 use super::outbound::Outbound;
@@ -129,11 +129,23 @@ pub struct Plane<S: Sink> {
 
 impl<S: Sink> Plane<S> {
     /// A data plane without routes.
-    pub fn new(name: NodeName, instance: Instance, limits: Limits, sink: S) -> Self {
+    pub fn new(
+        name: NodeName,
+        instance: Instance,
+        limits: Limits,
+        first_numbers: FirstNumbers,
+        sink: S,
+    ) -> Self {
         let routes = Arc::new(RouteTable::alone(&name, instance));
         let fib = Arc::new(Fib::new(routes, BTreeMap::new()));
         let state = State {
-            sends: OutstandingSends::new(name.clone(), instance, limits.max_message, fib.clone()),
+            sends: OutstandingSends::new(
+                name.clone(),
+                instance,
+                limits.max_message,
+                first_numbers,
+                fib.clone(),
+            ),
             dedup: Dedup::default(),
             reassembly: Reassembly::new(REASSEMBLY_BYTES_MAX, limits.max_message, POOL_BYTES_MAX),
             snoop: Reassembly::new(SNOOP_BYTES_MAX, SNOOP_BYTES_MAX, 0),

@@ -8,11 +8,12 @@
 //!   for 1 s            the node can be reached over the     nothing is checked
 //!                      link without passing this node, or
 //!                      could be within the last 30 s, or
-//!                      cannot be reached at all
+//!                      cannot be reached at all, or the
+//!                      link is not 30 s old
 //!   for less           nothing is checked                   nothing is checked
 //! ```
 //!
-//! While routes change, nodes follow different trees and acknowledgements may loop, and for a while
+//! Routes also count as changing while announcements wait to be installed. While routes change, nodes follow different trees and acknowledgements may loop, and for a while
 //! frames are still on their way over former routes. No frame of an honest node is dropped then.
 
 use std::collections::BTreeMap;
@@ -47,12 +48,14 @@ enum Stage {
 }
 
 /// What one snapshot of the routes knows of those before it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct ReversePath {
     /// When the routes last changed; `None` if they never did.
     changed_at: Option<Instant>,
     /// The nodes that lay behind a link and do not any more, each with the time at which that ended.
     former: Arc<HashMap<(LinkId, Instance), Instant>>,
+    /// The links that existed when the routes last changed, each with the time of its first routes.
+    links_since: Arc<HashMap<LinkId, Instant>>,
 }
 
 impl ReversePath {
@@ -65,7 +68,7 @@ impl ReversePath {
         now: Instant,
     ) -> Self {
         if Arc::ptr_eq(old, new) {
-            return Self { changed_at: self.changed_at, former: self.former.clone() };
+            return self.clone();
         }
         let mut former = HashMap::new();
         for (&(link, instance), &until) in &*self.former {
@@ -79,7 +82,9 @@ impl ReversePath {
             }
             former.insert((link, instance), now);
         }
-        Self { changed_at: Some(now), former: Arc::new(former) }
+        let since = |link| *self.links_since.get(link).unwrap_or(&now);
+        let links_since = Arc::new(links.keys().map(|link| (*link, since(link))).collect());
+        Self { changed_at: Some(now), former: Arc::new(former), links_since }
     }
 
     /// Whether a message of `source` may arrive over this link.
@@ -90,7 +95,7 @@ impl ReversePath {
         source: Instance,
         now: Instant,
     ) -> bool {
-        match self.stage(now) {
+        match self.stage(routes, now) {
             // Other nodes may know of links that this node does not know of yet, and the reverse.
             Stage::Changing => true,
             Stage::Recent => {
@@ -108,7 +113,7 @@ impl ReversePath {
         recipient: Instance,
         now: Instant,
     ) -> bool {
-        match self.stage(now) {
+        match self.stage(routes, now) {
             // It may be in a loop, from which it still finds a way out, or wait behind a fault.
             Stage::Changing | Stage::Recent => true,
             Stage::Settled => routes.begins_shortest_path(link, recipient),
@@ -124,7 +129,8 @@ impl ReversePath {
         recipient: Instance,
         now: Instant,
     ) -> bool {
-        self.stage(now) == Stage::Changing || self.lies_or_lay_behind(routes, link, recipient, now)
+        self.stage(routes, now) == Stage::Changing
+            || self.lies_or_lay_behind(routes, link, recipient, now)
     }
 
     fn lies_or_lay_behind(
@@ -136,10 +142,15 @@ impl ReversePath {
     ) -> bool {
         let lay_behind =
             || self.former.get(&(link, instance)).is_some_and(|at| is_recent(*at, now));
-        routes.lies_behind(link, instance) || lay_behind()
+        // The peer may still have frames that arrived before the link existed.
+        let is_new = || self.links_since.get(&link).is_none_or(|since| is_recent(*since, now));
+        routes.lies_behind(link, instance) || lay_behind() || is_new()
     }
 
-    fn stage(&self, now: Instant) -> Stage {
+    fn stage(&self, routes: &RouteTable, now: Instant) -> Stage {
+        if routes.is_incomplete() {
+            return Stage::Changing;
+        }
         match self.changed_at.map(|at| now.saturating_duration_since(at)) {
             Some(since) if since < ROUTES_STABLE_AFTER => Stage::Changing,
             Some(since) if since < ROUTES_SETTLED_AFTER => Stage::Recent,
@@ -173,4 +184,82 @@ fn lost(
         lost.extend(links.iter().map(|&link| (link, instance)));
     }
     lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::tests::{instance, table};
+
+    /// b–d and c–e hang on a; f joins later.
+    const BEFORE: &[(&str, &str)] = &[("a", "b"), ("a", "c"), ("b", "d"), ("c", "e")];
+    const B: LinkId = LinkId(2);
+    const C: LinkId = LinkId(3);
+
+    struct Snapshot {
+        routes: Arc<RouteTable>,
+        reverse_path: ReversePath,
+        now: Instant,
+    }
+
+    impl Snapshot {
+        /// The routes of `a`, settled for `age`.
+        fn aged(age: Duration) -> Self {
+            let alone = Arc::new(table("a", &[]));
+            let empty =
+                Self { routes: alone, reverse_path: ReversePath::default(), now: Instant::now() };
+            let mut snapshot = empty.then(table("a", BEFORE), &[B, C]);
+            snapshot.now += age;
+            snapshot
+        }
+
+        fn then(&self, routes: RouteTable, links: &[LinkId]) -> Self {
+            let links = links.iter().map(|link| (*link, Arc::default())).collect();
+            let routes = Arc::new(routes);
+            let reverse_path = self.reverse_path.next(&self.routes, &routes, &links, self.now);
+            Self { routes, reverse_path, now: self.now }
+        }
+
+        fn permits(&self, link: LinkId, source: &str) -> bool {
+            self.reverse_path.permits_message(&self.routes, link, instance(source), self.now)
+        }
+    }
+
+    #[test]
+    fn a_message_must_come_over_a_link_to_its_source_once_routes_have_settled() {
+        let settled = Snapshot::aged(ROUTES_SETTLED_AFTER);
+        assert!(settled.permits(B, "d") && settled.permits(C, "e"));
+        assert!(!settled.permits(C, "d") && !settled.permits(B, "unknown"));
+        assert!(Snapshot::aged(Duration::ZERO).permits(C, "d"), "they have just changed");
+    }
+
+    #[test]
+    fn a_node_may_lie_where_it_lay_within_the_last_30_s() {
+        let mut changed = Snapshot::aged(ROUTES_SETTLED_AFTER)
+            .then(table("a", &[("a", "b"), ("a", "c"), ("c", "d")]), &[B, C]);
+        changed.now += ROUTES_STABLE_AFTER;
+        assert!(changed.permits(B, "d") && changed.permits(C, "d"), "it moved");
+        assert!(!changed.permits(C, "b"), "it never lay there");
+        changed.now += ROUTES_SETTLED_AFTER;
+        assert!(!changed.permits(B, "d"));
+    }
+
+    #[test]
+    fn frames_that_a_peer_had_before_it_was_linked_may_arrive() {
+        let young = Snapshot::aged(ROUTES_STABLE_AFTER);
+        assert!(young.permits(C, "d"));
+        let mut edges = BEFORE.to_vec();
+        edges.push(("d", "f"));
+        let mut old = Snapshot::aged(ROUTES_SETTLED_AFTER).then(table("a", &edges), &[B, C]);
+        old.now += ROUTES_STABLE_AFTER;
+        assert!(!old.permits(C, "d"));
+    }
+
+    #[test]
+    fn nothing_is_checked_while_announcements_wait() {
+        let settled = Snapshot::aged(ROUTES_SETTLED_AFTER);
+        let mut waiting = settled.then(table("a", BEFORE).incomplete(true), &[B, C]);
+        waiting.now += ROUTES_SETTLED_AFTER;
+        assert!(waiting.permits(C, "d"));
+    }
 }

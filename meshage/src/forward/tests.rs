@@ -252,7 +252,7 @@ fn a_receiver_refuses_a_body_beyond_its_own_limit_and_takes_the_messages_after_i
     let mut harness = Harness::new(PAIR);
     let limits = Limits { max_message: 10, receive_buffer: 10 };
     let fib = harness.plane("b").fib();
-    let plane = Plane::new(node("b"), instance("b"), limits, Recorder::default());
+    let plane = harness::new_plane("b", limits);
     plane.install(Fib::new(fib.routes.clone(), fib.links.clone()), harness.now.get());
     harness.planes.insert("b", plane);
     let over = harness.set("a", &["b"], "eleven byte");

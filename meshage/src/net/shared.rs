@@ -27,6 +27,7 @@ use super::sys::fork::ForkGeneration;
 use super::tasks;
 use crate::config::Config;
 use crate::error::{RecvError, SendError};
+use crate::forward::delivery::FirstNumbers;
 use crate::forward::plane::{Limits, Plane};
 use crate::message::{Message, Outcome, Outcomes, Outgoing, Recipients, Report};
 use crate::name::{Instance, MessageId, Namespace, NodeName};
@@ -103,6 +104,8 @@ impl Shared {
         let counters = Arc::new(Counters::default());
         let limits =
             Limits { max_message: config.max_message, receive_buffer: config.receive_buffer };
+        let mut secret = [0; 32];
+        clock::fill_random(&mut secret);
         Arc::new_cyclic(|shared| {
             let sink = NodeSink::new(shared.clone(), counters.clone());
             Self {
@@ -111,7 +114,13 @@ impl Shared {
                 instance,
                 port,
                 port_default: if config.port == 0 { port } else { config.port },
-                plane: Plane::new(config.name.clone(), instance, limits, sink),
+                plane: Plane::new(
+                    config.name.clone(),
+                    instance,
+                    limits,
+                    FirstNumbers::new(secret),
+                    sink,
+                ),
                 security,
                 resolver: Resolver::new(counters.clone()),
                 known_hosts: KnownHosts::new(&config.seeds),

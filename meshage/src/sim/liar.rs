@@ -175,6 +175,8 @@ fn any_number(rng: &mut SimRng) -> u64 {
         1 => u64::MAX - rng.within(0..3),
         2 => 1 << 62,
         3 => rng.within(0..1 << 20),
+        // As great as the numbers in use.
+        4 => rng.within(0..1 << 48),
         _ => rng.within(0..200),
     }
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::config::DEFAULT_PORT;
+use crate::forward::delivery::FirstNumbers;
 use crate::forward::fib::Fib;
 use crate::forward::plane::{Limits, Plane};
 use crate::message::Message;
@@ -54,6 +55,8 @@ pub struct Sim {
     pub(super) trace_hash: TraceHash,
     /// For incarnations: instance IDs and router seeds.
     incarnation_rng: SimRng,
+    /// The secrets of the sequence numbers.
+    number_rng: SimRng,
     /// For the order of concurrent steps in a driver.
     pub(super) race_rng: SimRng,
     /// For nonces and keys of closed hosts.
@@ -100,6 +103,7 @@ impl Sim {
             counters: SimCounters::default(),
             trace_hash: TraceHash::new(trace),
             incarnation_rng: rng.fork(2),
+            number_rng: rng.fork(5),
             race_rng: rng.fork(3),
             secure_rng: rng.fork(4),
             incarnations: 0,
@@ -193,7 +197,13 @@ impl Sim {
             number: self.incarnations,
             instance,
             router: Router::new(config, instance, self.incarnation_rng.seed(), now),
-            plane: Plane::new(spec.name.clone(), instance, limits, Recorder::default()),
+            plane: Plane::new(
+                spec.name.clone(),
+                instance,
+                limits,
+                FirstNumbers::new(self.number_rng.seed()),
+                Recorder::default(),
+            ),
             links: BTreeMap::new(),
             open: Default::default(),
             next_link: 1,

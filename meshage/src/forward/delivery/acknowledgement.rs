@@ -81,10 +81,9 @@ impl<C> OutstandingSends<C> {
     /// Handles an acknowledgement of a node to which nothing is outstanding. It may have received a
     /// forged message: then it must start the channel anew before this node sends to it.
     fn acknowledged_by_other(&mut self, ack: &AckEntry) {
-        // The numbers of a new flow begin behind all ids.
         let limit = match ack.channel.broadcast {
             true => self.broadcasts[usize::from(ack.channel.large)].next,
-            false => self.next_id + 1,
+            false => self.first_number(&ack.from, self.next_id + 1),
         };
         match (ack.verdict, ack.by) {
             (Verdict::Delivered { next }, Some(to)) if next > limit => {

@@ -20,6 +20,7 @@ mod acknowledgement;
 pub mod channel_flow;
 pub mod congestion;
 mod fast_path;
+mod first_numbers;
 pub mod flow;
 mod outstanding;
 mod send_table;
@@ -27,4 +28,5 @@ mod submit;
 mod transmission;
 mod transmit;
 
+pub use self::first_numbers::FirstNumbers;
 pub use self::outstanding::{OutstandingSends, SEND_BYTES_MAX};

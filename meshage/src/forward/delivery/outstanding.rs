@@ -9,6 +9,7 @@ use foldhash::{HashMap, HashMapExt as _};
 use smallvec::SmallVec;
 
 use super::channel_flow::{ROUTES_STABLE_AFTER, Stage};
+use super::first_numbers::FirstNumbers;
 use super::flow::{CachedRoute, Flow};
 use super::send_table::{Content, OutstandingSend, SendTable};
 use super::transmission::Transmission;
@@ -76,6 +77,7 @@ pub struct OutstandingSends<C> {
     /// Of small broadcasts, and of large ones.
     pub(super) broadcasts: [BroadcastNumbers; 2],
     pub(super) next_id: u64,
+    pub(super) first_numbers: FirstNumbers,
     /// How many bytes all outstanding sends count for.
     pub(super) cost: u64,
     /// A send was rejected because [`SEND_BYTES_MAX`] was reached.
@@ -100,8 +102,17 @@ pub struct OutstandingSends<C> {
 
 impl<C> OutstandingSends<C> {
     /// No outstanding sends.
-    pub fn new(name: NodeName, instance: Instance, max_message: usize, fib: Arc<Fib>) -> Self {
-        let broadcasts = || BroadcastNumbers { next: 1, outstanding: BTreeMap::new() };
+    pub fn new(
+        name: NodeName,
+        instance: Instance,
+        max_message: usize,
+        first_numbers: FirstNumbers,
+        fib: Arc<Fib>,
+    ) -> Self {
+        let broadcasts = |large| BroadcastNumbers {
+            next: first_numbers.broadcast(large),
+            outstanding: BTreeMap::new(),
+        };
         Self {
             name,
             instance,
@@ -118,8 +129,9 @@ impl<C> OutstandingSends<C> {
             transmissions: BTreeMap::new(),
             next_transmission: 0,
             blocked: BTreeMap::new(),
-            broadcasts: [broadcasts(), broadcasts()],
+            broadcasts: [broadcasts(false), broadcasts(true)],
             next_id: 0,
+            first_numbers,
             cost: 0,
             space_wanted: false,
             deadline: None,

@@ -222,9 +222,15 @@ impl<C> OutstandingSends<C> {
         if stable { self.epoch } else { 0 }
     }
 
+    /// The number at which the channels of a flow start that is opened for message `id`. All numbers
+    /// of earlier flows to the same recipient are less.
+    pub(super) fn first_number(&self, recipient: &NodeName, id: u64) -> u64 {
+        self.first_numbers.set(recipient) + id - 1
+    }
+
     /// Opens a flow to a node.
     fn open_flow(&mut self, name: &NodeName, now: Instant) -> usize {
-        let mut flow = Flow::new(name.clone(), self.next_id, now);
+        let mut flow = Flow::new(name.clone(), self.first_number(name, self.next_id), now);
         flow.instance = self.fib.routes.route(name.as_str()).map(|route| route.instance);
         for channel in Channel::ALL.into_iter().filter(|channel| channel.broadcast) {
             flow.channels[channel.index()].settled_limit =

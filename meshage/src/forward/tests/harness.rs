@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use smallvec::smallvec;
 
 use crate::error::SendError;
+use crate::forward::delivery::FirstNumbers;
 use crate::forward::fib::Fib;
 use crate::forward::outbound::{Batch, Outbound};
 use crate::forward::plane::{Limits, Plane, Sink};
@@ -63,6 +64,11 @@ pub(super) struct Harness {
     pub(super) frozen: Option<&'static str>,
 }
 
+/// A plane whose sequence numbers start at 1.
+pub(super) fn new_plane(name: &str, limits: Limits) -> Plane<Recorder> {
+    Plane::new(node(name), instance(name), limits, FirstNumbers::known(), Recorder::default())
+}
+
 impl Harness {
     pub(super) fn new(edges: &[(&'static str, &'static str)]) -> Self {
         Self::with_buffer(edges, 1024)
@@ -75,7 +81,7 @@ impl Harness {
         let limits = Limits { max_message: 1 << 20, receive_buffer };
         let mut planes = BTreeMap::new();
         for name in edges.iter().flat_map(|(a, b)| [*a, *b]) {
-            let plane = || Plane::new(node(name), instance(name), limits, Recorder::default());
+            let plane = || new_plane(name, limits);
             planes.entry(name).or_insert_with(plane);
         }
         let harness =

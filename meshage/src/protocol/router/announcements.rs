@@ -189,6 +189,7 @@ impl Router {
         if !self.timers.is_set(Timer::Postponed) {
             self.timers.set(Timer::Postponed, now + POSTPONED_INTERVAL);
         }
+        self.update_incomplete(now);
     }
 
     /// Installs the postponed announcements that the limits permit now.
@@ -209,6 +210,7 @@ impl Router {
                 }
             }
         }
+        self.update_incomplete(now);
         self.schedule_tickets(now);
     }
 

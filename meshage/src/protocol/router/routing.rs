@@ -20,7 +20,8 @@ impl Router {
         self.spf_throttle.record_run(now);
         self.counters.routes_computed += 1;
         let links = self.usable_links();
-        let table = spf::compute(&self.config.name, self.instance, &self.lsdb, &links);
+        let table = spf::compute(&self.config.name, self.instance, &self.lsdb, &links)
+            .incomplete(self.has_postponed());
         if !table.is_same_as(&self.routes) {
             let old = std::mem::replace(&mut self.routes, Arc::new(table));
             self.outputs.push_back(Output::Install(self.routes.clone()));
@@ -35,6 +36,17 @@ impl Router {
         }
         self.complete_dials();
         self.close_links_without_name(now);
+    }
+
+    /// Computes the routes soon, if they are marked as incomplete and are not, or the reverse.
+    pub(super) fn update_incomplete(&mut self, now: Instant) {
+        if self.routes.is_incomplete() != self.has_postponed() {
+            self.timers.set_earlier(Timer::Routes, self.spf_throttle.next_run(now));
+        }
+    }
+
+    fn has_postponed(&self) -> bool {
+        self.links.iter().any(|(_, link)| link.intake.has_postponed())
     }
 
     /// The links that carry messages: they are full, and announced, so that the peer uses them too.

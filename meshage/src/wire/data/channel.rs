@@ -17,10 +17,10 @@ pub struct Channel {
 }
 
 /// A message's sequence number in its channel, and the floor below which none is outstanding.
+/// On the wire the floor is the distance to the number, which is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(test, derive(bincode::Encode))]
 pub struct MessageSequence {
-    /// The message's sequence number: 1, 2, 3 …
+    /// The message's sequence number. The numbers of a channel are consecutive.
     pub number: u64,
     /// The source no longer waits for any message below this number.
     pub floor: u64,
@@ -29,11 +29,14 @@ pub struct MessageSequence {
 impl MessageSequence {
     pub(super) fn encode_into(&self, into: &mut Vec<u8>) {
         put_number(into, self.number);
-        put_number(into, self.floor);
+        put_number(into, self.number.wrapping_sub(self.floor));
     }
 
     pub(super) fn decode(fields: &mut FieldReader<'_>) -> Result<Self, WireError> {
-        Ok(Self { number: fields.number()?, floor: fields.number()? })
+        let number = fields.number()?;
+        let floor = number.checked_sub(fields.number()?);
+        let floor = floor.ok_or_else(|| WireError::new("a floor below 0"))?;
+        Ok(Self { number, floor })
     }
 }
 

@@ -166,13 +166,8 @@ impl DataHeader {
         if self.channel.large != self.chunk.is_some() {
             return Err(WireError::new("the channel and the chunk field do not match"));
         }
-        if !self
-            .sequences()
-            .all(|sequence| sequence.floor <= sequence.number && sequence.number < u64::MAX)
-        {
-            return Err(WireError::new(
-                "a sequence number below its floor, or beyond the largest one",
-            ));
+        if !self.sequences().all(|sequence| sequence.number < u64::MAX) {
+            return Err(WireError::new("a sequence number beyond the largest one"));
         }
         if let Some(Chunk { offset, total }) = self.chunk {
             let end = offset.checked_add(body as u64);
