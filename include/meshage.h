@@ -91,7 +91,7 @@
 // The default for how long a send waits for acknowledgements, in milliseconds.
 #define MESHAGE_DEFAULT_TIMEOUT_MS 10000
 
-// The default interval at which a node announces its links even if nothing has changed, in
+// The default interval at which a node compares what it knows of the mesh with its peers, in
 // milliseconds.
 #define MESHAGE_DEFAULT_MSA_TIMEOUT_MS 10000
 
@@ -421,11 +421,12 @@ meshage_status meshage_config_version(meshage_config *config, const char *versio
 // Errors: NULL, INVALID (also for `MESHAGE_DEFAULT`).
 meshage_status meshage_config_timeout(meshage_config *config, int32_t ms);
 
-// Sets the interval at which the node announces its links even if nothing has changed, in
-// milliseconds: 100 to 86,400,000 (one day). Default: `MESHAGE_DEFAULT_MSA_TIMEOUT_MS`.
+// Sets the MSA period: how often the node compares what it knows of the mesh with its peers, so that
+// every difference is found and repaired (changes are announced at once). In milliseconds: 100 to 86,400,000 (one day). Default: `MESHAGE_DEFAULT_MSA_TIMEOUT_MS`.
 //
 // Errors: NULL, INVALID (also for `MESHAGE_INFINITE` and `MESHAGE_DEFAULT`).
-meshage_status meshage_config_msa_timeout(meshage_config *config, int32_t ms);
+meshage_status meshage_config_msa_timeout(meshage_config *config,
+                                          int32_t ms);
 
 // Sets the capacity of the receive queue, in messages: 1 to 1,048,576. When the queue is full,
 // senders wait. Default: `MESHAGE_RECEIVE_BUFFER`.
@@ -555,11 +556,11 @@ uint32_t meshage_node_degree(const meshage_node *node);
 // Errors: NULL, INVALID, FORKED. Does not block.
 meshage_status meshage_node_set_degree(meshage_node *node, uint32_t degree);
 
-// Returns the interval at which the node announces its links even if nothing has changed, in
+// Returns the MSA period: how often the node compares what it knows of the mesh with its peers, in
 // milliseconds; 0 for NULL and in a forked child.
 int32_t meshage_node_msa_timeout(const meshage_node *node);
 
-// Sets the interval at which the node announces its links even if nothing has changed, in
+// Sets the MSA period: how often the node compares what it knows of the mesh with its peers, in
 // milliseconds: 100 to 86,400,000 (one day). Has no effect on a closed node.
 //
 // Errors: NULL, INVALID (also for `MESHAGE_INFINITE` and `MESHAGE_DEFAULT`), FORKED. Does not

@@ -986,7 +986,7 @@ public:
     config &version(std::string_view version) { return text(meshage_config_version, version); }
     // The node's own timeout. Calls with the time `usual` use it.
     config &timeout(meshage::timeout time) { return set(meshage_config_timeout, time.ms()); }
-    // The interval at which the node announces its links even if nothing has changed.
+    // The interval at which the node compares what it knows of the mesh with its peers.
     config &msa_timeout(meshage::timeout time)
     {
         return set(meshage_config_msa_timeout, time.ms());
@@ -1173,7 +1173,7 @@ public:
     {
         detail::check(meshage_node_set_degree(get(), degree));
     }
-    // The interval at which the node announces its links even if nothing has changed.
+    // The interval at which the node compares what it knows of the mesh with its peers.
     std::chrono::milliseconds msa_timeout() const noexcept
     {
         return std::chrono::milliseconds(meshage_node_msa_timeout(get()));

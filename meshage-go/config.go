@@ -62,8 +62,8 @@ type Config struct {
 	Timeout time.Duration
 	// Retry makes every send of the node retry, as SendOptions.Retry does for one.
 	Retry bool
-	// MSATimeout is the interval at which the node announces its links even if nothing has changed:
-	// 100 ms to one day.
+	// MSATimeout is the interval at which the node compares what it knows of the mesh with its peers:
+	// 100 ms to one day. Changes are announced at once.
 	// Default: DEFAULT_MSA_TIMEOUT seconds.
 	MSATimeout time.Duration
 	// ReceiveBuffer is the capacity of the receive channel in messages, up to 1,048,576. The

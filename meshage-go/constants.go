@@ -15,8 +15,8 @@ const (
 	DEFAULT_TIMEOUT = 10
 	// RECEIVE_BUFFER is the capacity of the receive channel in messages.
 	RECEIVE_BUFFER = 1024
-	// DEFAULT_MSA_TIMEOUT is the interval at which a node announces its links even if nothing has
-	// changed, in seconds.
+	// DEFAULT_MSA_TIMEOUT is the interval at which a node compares what it knows of the mesh with its
+	// peers, in seconds.
 	DEFAULT_MSA_TIMEOUT = 10
 	// SOLICIT_LIMIT is the largest size of a mesh in which every eligible node responds to a
 	// solicitation.

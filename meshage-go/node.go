@@ -194,8 +194,8 @@ func (n *Node) SetDegree(degree uint) {
 	C.meshage_node_set_degree(handle, C.uint32_t(min(degree, degreeMax)))
 }
 
-// GetMSATimeout returns the interval at which the node announces its links even if nothing has
-// changed.
+// GetMSATimeout returns the interval at which the node compares what it knows of the mesh with its
+// peers.
 func (n *Node) GetMSATimeout() time.Duration {
 	handle, err := n.enter("MSA timeout")
 	if err != nil {
@@ -205,8 +205,8 @@ func (n *Node) GetMSATimeout() time.Duration {
 	return time.Duration(C.meshage_node_msa_timeout(handle)) * time.Millisecond
 }
 
-// SetMSATimeout sets the interval at which the node announces its links even if nothing has
-// changed, in seconds. 0 counts as a tenth of a second, and more than a day as a day.
+// SetMSATimeout sets the interval at which the node compares what it knows of the mesh with its
+// peers, in seconds. 0 counts as a tenth of a second, and more than a day as a day.
 func (n *Node) SetMSATimeout(timeout uint) {
 	handle, err := n.enter("MSA timeout")
 	if err != nil {

@@ -194,8 +194,8 @@ pub extern "C" fn meshage_config_timeout(
     })
 }
 
-/// Sets the interval at which the node announces its links even if nothing has changed, in
-/// milliseconds: 100 to 86,400,000 (one day). Default: `MESHAGE_DEFAULT_MSA_TIMEOUT_MS`.
+/// Sets the MSA period: how often the node compares what it knows of the mesh with its peers, so that
+/// every difference is found and repaired (changes are announced at once). In milliseconds: 100 to 86,400,000 (one day). Default: `MESHAGE_DEFAULT_MSA_TIMEOUT_MS`.
 ///
 /// Errors: NULL, INVALID (also for `MESHAGE_INFINITE` and `MESHAGE_DEFAULT`).
 #[unsafe(no_mangle)]

@@ -11,7 +11,7 @@ pub const MESHAGE_DEFAULT: i32 = -2;
 
 /// The default for how long a send waits for acknowledgements, in milliseconds.
 pub const MESHAGE_DEFAULT_TIMEOUT_MS: i32 = 10000;
-/// The default interval at which a node announces its links even if nothing has changed, in
+/// The default interval at which a node compares what it knows of the mesh with its peers, in
 /// milliseconds.
 pub const MESHAGE_DEFAULT_MSA_TIMEOUT_MS: i32 = 10000;
 /// The default port of the mesh, TCP and UDP.

@@ -110,7 +110,7 @@ pub unsafe extern "C" fn meshage_node_set_degree(
     call(node, |node| Ok(node.node.node().set_degree(degree)?))
 }
 
-/// Returns the interval at which the node announces its links even if nothing has changed, in
+/// Returns the MSA period: how often the node compares what it knows of the mesh with its peers, in
 /// milliseconds; 0 for NULL and in a forked child.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshage_node_msa_timeout(node: *const meshage_node) -> i32 {
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn meshage_node_msa_timeout(node: *const meshage_node) -> 
     })
 }
 
-/// Sets the interval at which the node announces its links even if nothing has changed, in
+/// Sets the MSA period: how often the node compares what it knows of the mesh with its peers, in
 /// milliseconds: 100 to 86,400,000 (one day). Has no effect on a closed node.
 ///
 /// Errors: NULL, INVALID (also for `MESHAGE_INFINITE` and `MESHAGE_DEFAULT`), FORKED. Does not

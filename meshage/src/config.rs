@@ -15,7 +15,8 @@ use crate::secure::{Key, PublicKey};
 
 /// How long a send waits for acknowledgements: 10 s, as in the original.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a node announces its links when nothing has changed: 10 s, as in the original.
+/// How often a node compares what it knows of the mesh with its peers: 10 s, the period in which the
+/// original repeats its announcements.
 pub const DEFAULT_MSA_TIMEOUT: Duration = Duration::from_secs(10);
 /// The TCP and UDP port: 9000, as in the original.
 pub const DEFAULT_PORT: u16 = 9000;
@@ -40,7 +41,7 @@ pub const DEGREE_MAX: u32 = LINKS_MAX as u32;
 /// node remembers 200 datagrams a second.
 const CLOCK_SKEW_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(300);
-/// The shortest MSA period. With a shorter one, a mesh is busy with its own announcements.
+/// The shortest MSA period. With a shorter one, a mesh is busy with comparisons.
 pub const MSA_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// The longest MSA period.
 pub const MSA_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -211,8 +212,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// The MSA period: how often the node announces its links when nothing has changed. Default: 10
-    /// s.
+    /// The MSA period: how often the node compares what it knows of the mesh with its peers, so that
+    /// every difference is found and repaired. Changes are announced at once. Default: 10 s.
     pub fn msa_timeout(mut self, period: Duration) -> Self {
         self.msa_timeout = period;
         self

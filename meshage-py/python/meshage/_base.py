@@ -149,7 +149,7 @@ class NodeBase:
 
     @property
     def msa_timeout(self) -> float:
-        """How often the node announces its links even if nothing has changed, in seconds."""
+        """How often the node compares what it knows of the mesh with its peers, in seconds."""
         return self._core.msa_timeout
 
     @msa_timeout.setter

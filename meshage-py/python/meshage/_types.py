@@ -29,7 +29,7 @@ KeyLike: TypeAlias = bytes | bytearray | str
 DEFAULT_TIMEOUT: Final = 10.0
 """How long a send waits for acknowledgements, in seconds: the original's default."""
 DEFAULT_MSA_TIMEOUT: Final = 10.0
-"""How often a node announces its links without a change, in seconds: the original's default."""
+"""How often a node compares what it knows of the mesh with its peers, in seconds."""
 DEFAULT_PORT: Final = 9000
 """The TCP and UDP port: the original's default."""
 RECEIVE_BUFFER: Final = 1024

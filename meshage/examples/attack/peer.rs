@@ -85,7 +85,11 @@ impl RawPeer {
                     | ControlFrame::Leaving
                     | ControlFrame::SignedAnnounce(_)
                     | ControlFrame::Revocations { .. }
-                    | ControlFrame::Claims { .. } => {}
+                    | ControlFrame::Claims { .. }
+                    | ControlFrame::Compare { .. }
+                    | ControlFrame::Listing { .. }
+                    | ControlFrame::Request { .. }
+                    | ControlFrame::DigestRequest { .. } => {}
                 }
             }
         }

@@ -82,7 +82,7 @@ impl Node {
         Ok(())
     }
 
-    /// The MSA period: how often the node announces its links when nothing has changed.
+    /// The MSA period: how often the node compares what it knows of the mesh with its peers.
     pub fn msa_timeout(&self) -> Duration {
         self.shared.settings().msa_timeout
     }

@@ -73,6 +73,11 @@ counters! {
     announcements_stale,
     /// Copies of announcements sent.
     announcements_sent,
+    /// Announcements that a peer had and this node did not, or the reverse, and that a comparison of
+    /// the databases showed.
+    differences_found,
+    /// Frames that compare databases and were not answered, because one link brought too many.
+    comparisons_limited,
     /// Announcements that were postponed, because one link brought too many.
     announcements_postponed,
     /// Announcements dropped because too many were postponed.

@@ -8,6 +8,15 @@
 //!    │◄──────────── Announce … Synced │
 //! ```
 //!
+//! A long digest is preceded by sums of its ranges, so that only those are listed in which the two
+//! databases differ:
+//!
+//! ```text
+//!    │ Compare: ranges of a's database ─►│  finds the ranges that differ
+//!    │◄─ DigestRequest: those ranges     │
+//!    │ Digest: what a has in them ──────►│
+//! ```
+//!
 //! This module decides, and the router sends. Announcements that are installed during the exchange
 //! are flooded over the link as over any other link, so that none is missed.
 
@@ -23,6 +32,10 @@ pub(super) struct DatabaseExchange {
     peer_entries: Vec<(Instance, Sequence)>,
     digest_complete: bool,
     synced_received: bool,
+    /// The ranges of the peer's database in which it may lack something; `None`: everywhere.
+    ranges: Option<Vec<(Instance, Instance)>>,
+    /// This node has sent the sums of its digest, and the peer has not requested any of it yet.
+    offered: bool,
 }
 
 /// What follows from a frame of the exchange.
@@ -39,6 +52,29 @@ pub(super) enum Step {
 }
 
 impl DatabaseExchange {
+    /// Records that this node has sent the sums of its digest.
+    pub(super) fn offered(&mut self) {
+        self.offered = true;
+    }
+
+    /// Records that the peer requests some of this node's digest.
+    pub(super) fn receive_request(&mut self) -> Step {
+        match std::mem::take(&mut self.offered) {
+            true => Step::Wait,
+            false => Step::Breach("a request for a digest that was not offered"),
+        }
+    }
+
+    /// Records that the peer's database differs in these ranges only.
+    pub(super) fn receive_offer(&mut self, ranges: Vec<(Instance, Instance)>) -> Step {
+        if self.ranges.is_some() || self.digest_complete || !self.peer_entries.is_empty() {
+            return Step::Breach("a second digest");
+        }
+        self.digest_complete = ranges.is_empty();
+        self.ranges = Some(ranges);
+        if self.digest_complete { Step::SendMissing } else { Step::Wait }
+    }
+
     /// Adds a part of the peer's digest.
     pub(super) fn receive_digest(
         &mut self,
@@ -83,13 +119,24 @@ impl DatabaseExchange {
             },
             Err(_) => true,
         };
-        ours.iter().copied().filter(lacks).map(|(instance, _)| instance).collect()
+        let ranges = self.ranges.take();
+        let may_be_missing = |&(instance, _): &(Instance, Sequence)| {
+            ranges.as_ref().is_none_or(|ranges| is_within(instance, ranges))
+        };
+        let missing = ours.iter().copied().filter(may_be_missing).filter(lacks);
+        missing.map(|(instance, _)| instance).collect()
     }
 
     /// Whether the peer's digest and its `Synced` have both arrived.
     pub(super) fn progress(&self) -> Step {
         if self.digest_complete && self.synced_received { Step::Synchronised } else { Step::Wait }
     }
+}
+
+/// Whether an instance lies in one of these ranges, which are in ascending order.
+pub(super) fn is_within(instance: Instance, ranges: &[(Instance, Instance)]) -> bool {
+    let after = ranges.partition_point(|(first, _)| *first <= instance);
+    after.checked_sub(1).is_some_and(|at| instance <= ranges[at].1)
 }
 
 /// The frames of this node's digest.

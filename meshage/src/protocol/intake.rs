@@ -29,6 +29,10 @@ const ORIGINATOR_BURST: u32 = 256;
 const UNREACHABLE_INTERVAL: Duration = Duration::from_millis(2);
 const UNREACHABLE_BURST: u32 = 16_384;
 const PEERS_PER_TOKEN: usize = 8;
+/// How many frames that compare databases one link may bring at once, and the interval of further
+/// ones. Each costs up to a pass over the database.
+const COMPARISONS_BURST: u32 = 128;
+const COMPARISONS_INTERVAL: Duration = Duration::from_millis(50);
 /// The most nodes whose announcements are postponed for one link.
 const POSTPONED_MAX: usize = 1024;
 /// The most originators that are remembered before those that may announce again are forgotten.
@@ -71,6 +75,7 @@ pub(super) struct Intake {
     originators: BTreeMap<Instance, TokenBucket>,
     unreachable: TokenBucket,
     claims: TokenBucket,
+    comparisons: TokenBucket,
     postponed: BTreeMap<Instance, Received>,
 }
 
@@ -80,6 +85,7 @@ impl Intake {
             originators: BTreeMap::new(),
             unreachable: TokenBucket::new(UNREACHABLE_INTERVAL, UNREACHABLE_BURST, now),
             claims: TokenBucket::new(CLAIMS_INTERVAL, CLAIMS_BURST, now),
+            comparisons: TokenBucket::new(COMPARISONS_INTERVAL, COMPARISONS_BURST, now),
             postponed: BTreeMap::new(),
         }
     }
@@ -125,6 +131,11 @@ impl Intake {
     /// Takes out all postponed announcements.
     pub(super) fn take_postponed(&mut self) -> Vec<Received> {
         std::mem::take(&mut self.postponed).into_values().collect()
+    }
+
+    /// Whether one more frame that compares databases may be answered now.
+    pub(super) fn permits_comparison(&mut self, now: Instant) -> bool {
+        self.comparisons.take(now)
     }
 
     /// Whether one more claim may be recorded now.

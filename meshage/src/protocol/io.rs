@@ -150,7 +150,7 @@ pub enum Command {
     },
     /// Set the number of links that the node looks for.
     SetDegree(u32),
-    /// Set the interval at which the node repeats its announcement.
+    /// Set the interval at which the node compares its database with its peers.
     SetMsaTimeout(Duration),
     /// Announce now.
     Announce,

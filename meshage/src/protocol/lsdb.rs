@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use super::comparison::{self, Item};
 use super::membership::{Signed, Standing};
 use crate::event::Departure;
 use crate::name::{Age, Instance, NodeName, Sequence};
@@ -63,6 +64,7 @@ type Index = u32;
 #[derive(Debug)]
 struct Entry {
     announcement: Announcement,
+    digest: u64,
     /// At level signed: the signature and the credential.
     signed: Option<Box<Signed>>,
     /// Since when the node is unreachable; `None` while it is reachable.
@@ -86,8 +88,27 @@ pub(super) struct Lsdb {
     unreachable: BTreeSet<(Instant, Instance)>,
     /// At level signed: the ends of the tickets, the first one first.
     by_end: BTreeSet<(UnixMillis, Instance)>,
+    /// The sum of the digests of the reachable nodes, if it was computed since the last change.
+    digest: Option<u64>,
     /// Replaces [`DATABASE_MAX`] in tests.
     limit: Option<usize>,
+}
+
+impl Entry {
+    fn item(&self, instance: Instance) -> Item {
+        Item { instance, sequence: self.announcement.sequence, digest: self.digest }
+    }
+
+    /// How an announcement compares with this one. Of two different announcements with one sequence
+    /// number one is false. All nodes keep the same one, so that the originator receives a false one
+    /// that is kept, and corrects it.
+    fn age_of(&self, announcement: &Announcement, digest: u64) -> Age {
+        match announcement.sequence.age(self.announcement.sequence) {
+            Age::Same if digest > self.digest => Age::Newer,
+            Age::Same if digest < self.digest => Age::Older,
+            age @ (Age::Newer | Age::Same | Age::Older) => age,
+        }
+    }
 }
 
 impl Lsdb {
@@ -118,12 +139,14 @@ impl Lsdb {
             return Verdict::New;
         };
         let Some(entry) = &mut self.entries[index as usize] else { return Verdict::NoRoom };
-        match announcement.sequence.age(entry.announcement.sequence) {
+        let digest = comparison::digest(&announcement);
+        let age = entry.age_of(&announcement, digest);
+        match age {
             Age::Older => return Verdict::Older,
             Age::Same if !entry.lost => return Verdict::Same,
             Age::Same | Age::Newer => {}
         }
-        let newer = announcement.sequence != entry.announcement.sequence;
+        self.digest = None;
         let changed = announcement.peers != entry.announcement.peers
             || announcement.claim != entry.announcement.claim;
         entry.lost = false;
@@ -134,9 +157,10 @@ impl Lsdb {
         } else {
             entry.unreachable = None;
         }
-        if !newer {
+        if age == Age::Same {
             return Verdict::Revived;
         }
+        entry.digest = digest;
         // An instance keeps its first name: a different name would be another node's.
         entry.announcement.sequence = announcement.sequence;
         entry.announcement.peers = announcement.peers;
@@ -155,8 +179,9 @@ impl Lsdb {
 
     /// Whether an announcement is new, or newer than the known one of its originator.
     pub(super) fn is_news(&self, announcement: &Announcement) -> bool {
-        let known = self.announcement(announcement.instance);
-        known.is_none_or(|known| announcement.sequence.age(known.sequence) == Age::Newer)
+        let digest = comparison::digest(announcement);
+        let known = self.entry(announcement.instance);
+        known.is_none_or(|known| known.age_of(announcement, digest) == Age::Newer)
     }
 
     fn insert(&mut self, announcement: Announcement, signed: Option<Box<Signed>>, now: Instant) {
@@ -166,7 +191,8 @@ impl Lsdb {
             self.by_end.insert((end, instance));
         }
         let (unreachable, flooded_at) = (Some(now), now);
-        let entry = Entry { announcement, signed, unreachable, lost: false, flooded_at };
+        let digest = comparison::digest(&announcement);
+        let entry = Entry { announcement, digest, signed, unreachable, lost: false, flooded_at };
         let index = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             (self.entries.len() - 1) as Index
@@ -190,9 +216,10 @@ impl Lsdb {
         true
     }
 
-    fn remove(&mut self, instance: Instance) {
+    pub(super) fn remove(&mut self, instance: Instance) {
         let Some(index) = self.by_instance.remove(&instance) else { return };
         let Some(entry) = self.entries[index as usize].take() else { return };
+        self.digest = None;
         self.by_name.remove(&(entry.announcement.name, instance, index));
         if let Some(since) = entry.unreachable {
             self.unreachable.remove(&(since, instance));
@@ -246,6 +273,7 @@ impl Lsdb {
         now: Instant,
     ) -> ReachabilityChanges {
         let mut changes = ReachabilityChanges::default();
+        self.digest = None;
         for (&instance, &index) in &self.by_instance {
             let Some(entry) = &mut self.entries[index as usize] else { continue };
             match (routes.contains(instance), entry.unreachable) {
@@ -288,6 +316,28 @@ impl Lsdb {
     /// The earliest time since which a node is unreachable.
     pub(super) fn unreachable_since(&self) -> Option<Instant> {
         self.unreachable.first().map(|(since, _)| *since)
+    }
+
+    /// The sum of the digests of the reachable nodes.
+    pub(super) fn digest(&mut self) -> u64 {
+        let sum = self
+            .digest
+            .unwrap_or_else(|| self.items().fold(0_u64, |sum, item| sum.wrapping_add(item.digest)));
+        self.digest = Some(sum);
+        sum
+    }
+
+    /// The announcements of the reachable nodes, by ascending instance.
+    pub(super) fn items(&self) -> impl Iterator<Item = Item> {
+        self.by_instance.iter().filter_map(|(&instance, &index)| {
+            let entry = self.entries[index as usize].as_ref()?;
+            entry.unreachable.is_none().then(|| entry.item(instance))
+        })
+    }
+
+    /// The announcement of a node, reachable or not.
+    pub(super) fn item(&self, instance: Instance) -> Option<Item> {
+        self.entry(instance).map(|entry| entry.item(instance))
     }
 
     /// The latest announcement of a node.
@@ -390,6 +440,21 @@ mod tests {
         let links = peers.iter().map(|&peer| (Instance(peer), crate::name::LinkId(peer))).collect();
         let name = NodeName::new("me").expect("valid");
         RouteTable::compute(&name, Instance(100), lsdb.records(), &links)
+    }
+
+    #[test]
+    fn of_two_announcements_with_one_sequence_all_nodes_keep_the_same() {
+        let now = Instant::now();
+        let (one, other) = (announcement(1, 2, &[2]), announcement(1, 2, &[3]));
+        let kept = |first: &Announcement, second: &Announcement| {
+            let mut lsdb = Lsdb::default();
+            lsdb.install(first.clone(), None, now);
+            let is_news = lsdb.is_news(second);
+            let verdict = lsdb.install(second.clone(), None, now);
+            assert_eq!(verdict, if is_news { Verdict::Changed } else { Verdict::Older });
+            lsdb.announcement(Instance(1)).expect("known").peers.clone()
+        };
+        assert_eq!(kept(&one, &other), kept(&other, &one));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //!                 │   ├─ claims      the names of nodes that failed           │
 //!   Command       │   ├─ announce    when this node announces its links       │     Reply
 //!                 │   ├─ exchange    which announcements a new peer lacks     │
+//!                 │   ├─ comparison  in what two databases differ             │
 //!                 │   ├─ membership  tickets, revocations and signatures      │
 //!                 │   ├─ lsdb        the announcements of all other nodes     │
 //!                 │   ├─ spf         when to compute the routes, and events   │
@@ -54,6 +55,7 @@ mod adjacency;
 mod announce;
 mod backoff;
 mod claims;
+mod comparison;
 mod counters;
 mod dial_failures;
 mod discovery;

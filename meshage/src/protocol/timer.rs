@@ -18,8 +18,8 @@ pub enum Timer {
     Response(Instance),
     /// Announce the changes since the last announcement.
     Announce,
-    /// Repeat the announcement even if nothing changed.
-    Refresh,
+    /// Compare the database with those of all peers.
+    Compare,
     /// Compute the routes.
     Routes,
     /// Send a keep-alive over every link.

@@ -21,6 +21,12 @@ pub const CLAIMS_MAX: usize = 512;
 /// The most revocations in a frame: 64 of at most 515 bytes fit.
 pub const REVOCATIONS_IN_FRAME_MAX: usize = 64;
 
+/// The most ranges in a frame: 512 of at most 27 bytes fit.
+pub const RANGES_MAX: usize = 512;
+
+/// The most nodes in a list or a request.
+pub const LISTED_MAX: usize = 64;
+
 /// The most bytes of a ticket or a revocation.
 pub const SIGNED_BYTES_MAX: usize = 512;
 
@@ -77,6 +83,28 @@ pub struct FormerHolder {
     pub claim: Claim,
 }
 
+/// The announcements of a range of instances, summed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Range {
+    /// The first instance.
+    pub first: Instance,
+    /// The last instance.
+    pub last: Instance,
+    /// The sum of the digests of the announcements.
+    pub digest: u64,
+}
+
+/// An announcement in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Listed {
+    /// The originator.
+    pub instance: Instance,
+    /// Its sequence.
+    pub sequence: Sequence,
+    /// The lower half of its digest.
+    pub check: u32,
+}
+
 /// A control frame.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum ControlFrame {
@@ -116,6 +144,33 @@ pub enum ControlFrame {
     Revocations {
         /// The revocations; at most [`REVOCATIONS_IN_FRAME_MAX`] in a frame.
         entries: Vec<Vec<u8>>,
+    },
+    /// What the sender has in these ranges. In the exchange, the receiver answers with
+    /// [`ControlFrame::DigestRequest`]. Later, it answers with parts, or a list, of the ranges in which
+    /// it has something else.
+    Compare {
+        /// The ranges, in ascending order, without overlap; at most [`RANGES_MAX`].
+        ranges: Vec<Range>,
+    },
+    /// All announcements that the sender has in a range.
+    Listing {
+        /// The first instance of the range.
+        first: Instance,
+        /// The last instance.
+        last: Instance,
+        /// The announcements, in ascending order; at most [`LISTED_MAX`].
+        entries: Vec<Listed>,
+    },
+    /// The sender wants the announcements of these nodes.
+    Request {
+        /// At most [`LISTED_MAX`].
+        instances: Vec<Instance>,
+    },
+    /// The sender wants a digest of these ranges only.
+    DigestRequest {
+        /// The first and the last instance of each range, in ascending order, without overlap; at most
+        /// [`RANGES_MAX`].
+        ranges: Vec<(Instance, Instance)>,
     },
 }
 
@@ -199,14 +254,43 @@ impl ControlFrame {
                     return Err(WireError::new(format!("a revocation of {} bytes", long.len())));
                 }
             }
+            Self::Compare { ranges } => {
+                check_ranges(ranges.iter().map(|range| (range.first, range.last)))?;
+            }
+            Self::DigestRequest { ranges } => check_ranges(ranges.iter().copied())?,
+            Self::Listing { first, last, entries } => {
+                let instances = entries.iter().map(|entry| entry.instance);
+                let fits = |instance| (*first..=*last).contains(&instance);
+                if entries.len() > LISTED_MAX
+                    || !instances.clone().is_sorted_by(|a, b| a < b)
+                    || !instances.clone().all(fits)
+                {
+                    return Err(WireError::new("a list that is too long, or out of order"));
+                }
+            }
+            Self::Request { instances } if instances.len() > LISTED_MAX => {
+                return Err(WireError::new(format!("a request of {} nodes", instances.len())));
+            }
             Self::Digest { .. }
             | Self::Claims { .. }
+            | Self::Request { .. }
             | Self::Admit { .. }
             | Self::Refuse { .. }
             | Self::Synced
             | Self::Leaving => {}
         }
         Ok(frame)
+    }
+}
+
+fn check_ranges(
+    ranges: impl ExactSizeIterator<Item = (Instance, Instance)> + Clone,
+) -> Result<(), WireError> {
+    let in_order = ranges.clone().all(|(first, last)| first <= last)
+        && ranges.clone().zip(ranges.clone().skip(1)).all(|(before, after)| before.1 < after.0);
+    match ranges.len() > RANGES_MAX || !in_order {
+        true => Err(WireError::new("too many ranges, or ranges out of order")),
+        false => Ok(()),
     }
 }
 
@@ -297,6 +381,12 @@ mod tests {
                 entries: vec![vec![9; SIGNED_BYTES_MAX]; REVOCATIONS_IN_FRAME_MAX],
             },
             ControlFrame::Refuse { reason: RefuseReason::TicketEnded },
+            ControlFrame::Compare { ranges: ranges(RANGES_MAX) },
+            ControlFrame::DigestRequest {
+                ranges: ranges(RANGES_MAX).iter().map(|range| (range.first, range.last)).collect(),
+            },
+            listing((1..=LISTED_MAX as u64).collect()),
+            ControlFrame::Request { instances: vec![Instance(u64::MAX); LISTED_MAX] },
             ControlFrame::Refuse { reason: RefuseReason::Revoked },
         ] {
             assert_eq!(round_trip(&frame).as_ref(), Ok(&frame));
@@ -315,6 +405,40 @@ mod tests {
         let claims = ControlFrame::Claims { entries: vec![former; CLAIMS_MAX + 1] };
         assert!(round_trip(&claims).is_err());
         assert!(round_trip(&announcement(vec![Instance(2), Instance(2)])).is_err());
+    }
+
+    fn ranges(count: usize) -> Vec<Range> {
+        let range = |at: usize| {
+            let first = Instance(u64::MAX - 2 * at as u64 - 1);
+            Range { first, last: Instance(first.0 + 1), digest: u64::MAX }
+        };
+        (0..count).rev().map(range).collect()
+    }
+
+    fn listing(instances: Vec<u64>) -> ControlFrame {
+        let sequence = Sequence(u32::MAX);
+        let listed = |&it: &u64| Listed { instance: Instance(it), sequence, check: u32::MAX };
+        let entries = instances.iter().map(listed).collect();
+        ControlFrame::Listing { first: Instance(1), last: Instance(64), entries }
+    }
+
+    #[test]
+    fn comparisons_beyond_a_limit_or_out_of_order_are_errors() {
+        let compare = |ranges| round_trip(&ControlFrame::Compare { ranges });
+        assert!(compare(ranges(RANGES_MAX + 1)).is_err());
+        let mut reversed = ranges(2);
+        reversed.reverse();
+        assert!(compare(reversed).is_err());
+        let empty = Range { first: Instance(2), last: Instance(1), digest: 0 };
+        assert!(compare(vec![empty]).is_err());
+        let overlapping = vec![(Instance(1), Instance(5)), (Instance(5), Instance(6))];
+        assert!(round_trip(&ControlFrame::DigestRequest { ranges: overlapping }).is_err());
+        let instances = vec![Instance(1); LISTED_MAX + 1];
+        assert!(round_trip(&ControlFrame::Request { instances }).is_err());
+        assert!(round_trip(&listing(vec![2, 1])).is_err());
+        assert!(round_trip(&listing(vec![1, 1])).is_err());
+        assert!(round_trip(&listing(vec![65])).is_err());
+        assert!(round_trip(&listing((0..=LISTED_MAX as u64).collect())).is_err());
     }
 
     #[test]

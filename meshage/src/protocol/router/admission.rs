@@ -14,7 +14,7 @@ use crate::event::{Event, LinkEnd};
 use crate::name::{Instance, LinkId, NodeName};
 use crate::protocol::adjacency::{DEAD_INTERVAL, KEEP_ALIVE_INTERVAL, Link, Stage};
 use crate::protocol::discovery::{BRIDGE_OVER_CAP_AFTER, DialCause, link_cap};
-use crate::protocol::exchange::{self, DatabaseExchange};
+use crate::protocol::exchange::DatabaseExchange;
 use crate::protocol::intake::Intake;
 use crate::protocol::io::{CloseReason, Output, PeerProof, RequestId, Role};
 use crate::protocol::timer::Timer;
@@ -190,9 +190,7 @@ impl Router {
         self.counters.links_admitted += 1;
         self.timers.set(Timer::LinkSetup(id), now + EXCHANGE_MAX);
         tracing::debug!(node = %self.config.name, link = %id, %peer, "admitted");
-        for frame in exchange::digest_frames(&self.offered_entries()) {
-            self.send(id, frame);
-        }
+        self.offer(id);
         self.update_discovery(now);
     }
 

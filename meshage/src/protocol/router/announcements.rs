@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use rand::RngExt as _;
-
 use super::Router;
 use crate::name::{Instance, LinkId};
 use crate::protocol::announce::AnnounceTime;
@@ -12,9 +10,6 @@ use crate::protocol::io::Output;
 use crate::protocol::lsdb::Verdict;
 use crate::protocol::timer::Timer;
 use crate::wire::control::{Announcement, ControlFrame};
-
-/// The share by which a refresh comes earlier or later, so that nodes that start together spread.
-const REFRESH_JITTER: f64 = 0.1;
 
 impl Router {
     /// Reacts to a change of this node's full links: no route may lead over a link that is gone,
@@ -58,21 +53,16 @@ impl Router {
     }
 
     /// Sends this node's announcement to all peers. They know the credential of this node, and so do
-    /// the nodes behind them, unless they have forgotten it: therefore it goes with each refresh.
+    /// the nodes behind them, unless they have forgotten it. Those find by comparison that they lack
+    /// the announcement, and get both.
     fn flood_own(&mut self, with_credential: bool, now: Instant) {
         self.must_reissue = false;
         self.counters.announcements_originated += 1;
         self.timers.stop(Timer::Announce);
-        self.schedule_refresh(now);
         let own = self.own_frame(with_credential);
         self.flood(&own, None);
         // A link carries messages from this node only once it is announced.
         self.compute_routes(now);
-    }
-
-    pub(super) fn schedule_refresh(&mut self, now: Instant) {
-        let factor = self.rng.random_range(1.0 - REFRESH_JITTER..=1.0 + REFRESH_JITTER);
-        self.timers.set(Timer::Refresh, now + self.config.msa_timeout.mul_f64(factor));
     }
 
     pub(super) fn receive_announcement(

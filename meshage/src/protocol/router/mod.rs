@@ -17,6 +17,7 @@
 
 mod admission;
 mod announcements;
+mod comparison;
 mod denials;
 mod discovery;
 mod exchange;
@@ -79,7 +80,7 @@ pub struct RouterConfig {
     pub degree: u32,
     /// The TCP port that the node listens on.
     pub listen_port: u16,
-    /// How often it announces its links if nothing changed.
+    /// How often it compares its database with those of its peers.
     pub msa_timeout: Duration,
     /// Addresses that are dialled until they are linked, without end.
     pub seeds: Vec<String>,
@@ -193,7 +194,7 @@ impl Router {
             router.timers.set(Timer::Seed(seed), now);
         }
         router.restart_discovery(now);
-        router.schedule_refresh(now);
+        router.schedule_comparison(now);
         router.schedule_tickets(now);
         router
     }
@@ -242,7 +243,7 @@ impl Router {
                 Timer::Seed(seed) => self.dial_seed(seed),
                 Timer::Response(instance) => self.respond(instance, now),
                 Timer::Announce => self.announce_change(now),
-                Timer::Refresh => self.originate(now),
+                Timer::Compare => self.compare_databases(now),
                 Timer::Routes => self.compute_routes(now),
                 Timer::KeepAlive => self.keep_alive(now),
                 Timer::Silence => self.close_silent(now),
@@ -307,7 +308,7 @@ impl Router {
         self.config.degree
     }
 
-    /// How often it announces its links if nothing changed.
+    /// How often it compares its database with those of its peers.
     pub fn msa_timeout(&self) -> Duration {
         self.config.msa_timeout
     }
@@ -379,6 +380,14 @@ impl Router {
             ControlFrame::Synced => self.receive_synced(link, now),
             ControlFrame::Leaving => self.peer_leaves(link, now),
             ControlFrame::Claims { entries } => self.receive_claims(link, entries, now),
+            ControlFrame::Compare { ranges } => self.receive_compare(link, &ranges, now),
+            ControlFrame::Listing { first, last, entries } => {
+                self.receive_listing(link, (first, last), &entries, now);
+            }
+            ControlFrame::Request { instances } => self.receive_request(link, instances, now),
+            ControlFrame::DigestRequest { ranges } => {
+                self.receive_digest_request(link, &ranges, now)
+            }
         }
     }
 
@@ -403,7 +412,7 @@ impl Router {
             Command::SetMsaTimeout(period) => {
                 self.config.msa_timeout = period;
                 if !self.closed {
-                    self.schedule_refresh(now);
+                    self.schedule_comparison(now);
                     self.schedule_expiry();
                 }
             }

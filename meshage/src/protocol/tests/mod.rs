@@ -1,5 +1,6 @@
 //! Tests of several routers together.
 
+mod comparison;
 mod database;
 mod discovery;
 mod harness;

@@ -9,8 +9,8 @@ use crate::name::Sequence;
 use crate::protocol::io::CloseReason;
 use crate::protocol::io::Command;
 use crate::protocol::io::Input;
-use crate::wire::control::Announcement;
 use crate::wire::control::ControlFrame;
+use crate::wire::control::{Announcement, Listed, Range};
 
 /// A router keeps its invariants and does not panic, whatever peers send and in whatever order.
 #[test]
@@ -42,7 +42,9 @@ fn no_order_of_inputs_breaks_a_router() {
             peers.sort_unstable();
             peers.dedup();
             let sequence = Sequence(rng.random_range(1..40));
-            let frame = match rng.random_range(0..9) {
+            let entry = Listed { instance, sequence, check: 0 };
+            let range = Range { first: Instance(0), last: instance, digest: rng.random() };
+            let frame = match rng.random_range(0..14) {
                 0..3 => ControlFrame::Admit { other_link: rng.random() },
                 3 => ControlFrame::Refuse { reason: RefuseReason::Duplicate },
                 4 => {
@@ -57,6 +59,14 @@ fn no_order_of_inputs_breaks_a_router() {
                     peers,
                 }),
                 7 => ControlFrame::Synced,
+                8 => ControlFrame::Compare { ranges: vec![range] },
+                9 => ControlFrame::DigestRequest { ranges: vec![(range.first, range.last)] },
+                10..12 => ControlFrame::Listing {
+                    first: range.first,
+                    last: range.last,
+                    entries: vec![entry],
+                },
+                12 => ControlFrame::Request { instances: vec![instance; 3] },
                 _ => ControlFrame::Leaving,
             };
             let purpose =
