@@ -395,6 +395,36 @@ fn a_lost_acknowledgement_is_queried() {
 }
 
 #[test]
+fn a_lost_refusal_delays_a_channel_until_the_recipient_is_queried() {
+    let harness = Harness::with_buffer(PAIR, 1);
+    harness.set("a", &["b"], "1");
+    harness.run();
+    let sent = ["2", "3"].map(|text| harness.set("a", &["b"], text));
+    let take = |from: &str, link| {
+        let mut batch = Batch::default();
+        let out = harness.plane(from).fib().links[&LinkId(link)].clone();
+        out.try_take(usize::MAX, &mut batch);
+        frames(&batch)
+    };
+    // Both are refused, because the inbox is full. The second refusal is lost.
+    for raw in take("a", 2) {
+        harness.plane("b").receive(LinkId(1), &[raw], harness.now.get()).expect("in order");
+        let refusal = take("b", 1);
+        assert_eq!(refusal.len(), 1);
+        if harness.counter("b", "messages_refused_early") == 0 {
+            harness.plane("a").receive(LinkId(2), &refusal, harness.now.get()).expect("in order");
+        }
+    }
+    for expected in ["1", "2", "3"] {
+        assert_eq!(harness.texts("b"), [expected]);
+        harness.pass(QUERY_AFTER + Duration::from_millis(200));
+    }
+    for sent in &sent {
+        assert_eq!(harness.outcomes("a", sent), [Outcome::Delivered]);
+    }
+}
+
+#[test]
 fn a_closed_plane_completes_every_send_and_accepts_no_more() {
     let harness = Harness::new(PAIR);
     let sent = harness.set("a", &["b"], "hello");

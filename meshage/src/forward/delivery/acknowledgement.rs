@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::channel_flow::{
-    ChannelState, Entry, FLOOD_QUERY_AFTER, LOSS_CHECK_INTERVAL, Restart, Stage, UNANSWERED_MAX,
+    ChannelState, Entry, FLOOD_QUERY_AFTER, LOSS_CHECK_INTERVAL, QUERY_AFTER, Restart, Stage,
+    UNANSWERED_MAX,
 };
 use super::outstanding::{OutstandingSends, earliest};
 use crate::forward::fib::Fib;
@@ -232,6 +233,9 @@ impl<C> OutstandingSends<C> {
             entry.sent_at.is_some_and(|at| now.saturating_duration_since(at) >= after)
         };
         let progressing = now.saturating_duration_since(flow.last_progress) < UNANSWERED_MAX;
+        // The recipient has refused an earlier message of the channel, so it refuses this one as well.
+        // If that refusal does not arrive, it was lost.
+        let draining = flow.state == ChannelState::Draining;
         for position in 0..flow.entries.len() {
             let flow = &mut self.flows[flow_index].channels[channel.index()];
             let entry = &mut flow.entries[position];
@@ -245,7 +249,7 @@ impl<C> OutstandingSends<C> {
             let unanswered_copy = entry.flooded && (sent || entry.stage == Stage::Sending);
             if sent && !progressing && overdue(entry, UNANSWERED_MAX) {
                 self.mark_lost(flow_index, channel, position);
-            } else if unanswered_copy && overdue(entry, FLOOD_QUERY_AFTER) {
+            } else if unanswered_copy || sent && draining && overdue(entry, QUERY_AFTER) {
                 entry.uncertain = true;
                 entry.flooded = false;
                 flow.refuse(position, Refusal::Early);
