@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The result of a command. The error is a sentence that says what failed.
 pub(crate) type Result<T> = std::result::Result<T, String>;
@@ -54,10 +55,23 @@ pub(crate) fn lock_build(root: &Path) -> Result<File> {
     locked.map_err(|error| format!("cannot lock {}: {error}", path.display()))
 }
 
+/// Whether release builds leave out the optimisation at link time.
+static QUICK_RELEASES: AtomicBool = AtomicBool::new(false);
+
+/// From now on, release builds leave out the optimisation at link time, which takes minutes. Tests of
+/// what was built do not need it.
+pub(crate) fn build_releases_quickly() {
+    QUICK_RELEASES.store(true, Ordering::Relaxed);
+}
+
 /// A command that runs a program in the given folder, with empty input.
 pub(crate) fn command(root: &Path, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root).stdin(Stdio::null());
+    if QUICK_RELEASES.load(Ordering::Relaxed) {
+        command.env("CARGO_PROFILE_RELEASE_LTO", "off");
+        command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    }
     command
 }
 
