@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from meshage._meshage import Core
 
 if TYPE_CHECKING:
     from meshage._types import KeyLike
+
+
+_Element = TypeVar("_Element")
 
 
 class Keys(Set[str]):
@@ -34,9 +37,9 @@ class Keys(Set[str]):
         return len(self._core.key_ids())
 
     @classmethod
-    def _from_iterable(cls, ids: Iterable[str]) -> frozenset[str]:
+    def _from_iterable(cls, it: Iterable[_Element]) -> frozenset[_Element]:
         # The results of ``&``, ``|``, ``-`` and ``^`` belong to no node.
-        return frozenset(ids)
+        return frozenset(it)
 
     @property
     def primary(self) -> str | None:
