@@ -153,7 +153,10 @@ impl<S: Sink> Plane<S> {
                             let unasked = matches!(entry.verdict, Verdict::Refused { .. })
                                 && state.sends.is_idle();
                             output.futile += u32::from(unasked);
+                            let untrue = state.sends.counters.untrue();
                             self.handle_ack(&mut state, &entry, &mut output.acks, now);
+                            let untrue = (state.sends.counters.untrue() - untrue) as u32;
+                            output.futile += untrue * FUTILE_FORWARDED;
                         }
                     }
                 }
