@@ -2,11 +2,14 @@
 //! arrived on. No node speaks for another that is not behind it.
 //!
 //! ```text
-//!   routes unchanged for 30 s:  the link begins a shortest path to the node
-//!   for 1 s:                    the node can be reached over the link without passing this node,
-//!                               or could be within the last 30 s, or cannot be reached at all
-//!   since then:                 the same for messages, except over a link that is in no route; of
-//!                               acknowledgements nothing is checked
+//!   routes unchanged   messages                             acknowledgements
+//!   for 30 s           the link begins a shortest path      the node can be reached over the link
+//!                      to the node                          without passing this node
+//!   for 1 s            the node can be reached over the     nothing is checked
+//!                      link without passing this node, or
+//!                      could be within the last 30 s, or
+//!                      cannot be reached at all
+//!   for less           nothing is checked                   nothing is checked
 //! ```
 //!
 //! While routes change, nodes follow different trees and acknowledgements may loop, and for a while
@@ -88,9 +91,9 @@ impl ReversePath {
         now: Instant,
     ) -> bool {
         match self.stage(now) {
-            // The peer may use a link that is not part of this node's routes yet, or any more.
-            Stage::Changing if routes.part_behind(link).is_none() => true,
-            Stage::Changing | Stage::Recent => {
+            // Other nodes may know of links that this node does not know of yet, and the reverse.
+            Stage::Changing => true,
+            Stage::Recent => {
                 !routes.contains(source) || self.lies_or_lay_behind(routes, link, source, now)
             }
             Stage::Settled => routes.begins_shortest_path(link, source),
@@ -106,12 +109,9 @@ impl ReversePath {
         now: Instant,
     ) -> bool {
         match self.stage(now) {
-            // It may be in a loop, from which it still finds a way out.
-            Stage::Changing => true,
-            Stage::Recent => {
-                !routes.contains(recipient) || self.lies_or_lay_behind(routes, link, recipient, now)
-            }
-            Stage::Settled => routes.begins_shortest_path(link, recipient),
+            // It may be in a loop, from which it still finds a way out, or wait behind a fault.
+            Stage::Changing | Stage::Recent => true,
+            Stage::Settled => !routes.contains(recipient) || routes.lies_behind(link, recipient),
         }
     }
 
