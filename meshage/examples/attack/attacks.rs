@@ -227,6 +227,21 @@ impl Attack {
         }
     }
 
+    /// Whether it is a load: frames that a correct node might send, too, as fast as a processor can.
+    /// Such a peer gets its share of the processor, so the times of others are not judged.
+    pub(super) fn is_load(self) -> bool {
+        matches!(
+            self,
+            Self::Flood(
+                Flood::KeepAlives
+                    | Flood::Messages
+                    | Flood::Unread
+                    | Flood::SequenceJumps
+                    | Flood::LyingBodies
+            )
+        )
+    }
+
     /// Attacks until it may not go on.
     ///
     /// # Errors
@@ -273,7 +288,9 @@ impl Attack {
 fn counted_flood(flood: Flood, mode: Mode) -> Option<&'static [&'static str]> {
     let counters: &'static [&'static str] = match (flood, mode) {
         (
-            Flood::InventedNodes | Flood::ForgedAnnouncements | Flood::ForgedOwn
+            Flood::InventedNodes
+            | Flood::ForgedAnnouncements
+            | Flood::ForgedOwn
             | Flood::TakenNames,
             Mode::Signed,
         ) => &["announcements_forged"],

@@ -176,7 +176,13 @@ impl Flood {
             Self::InventedNodes => {
                 let instance = 1_000_000 * (number + 1);
                 let peers = (1..=255).map(|at| Instance(instance + at)).collect();
-                announce(peer, name(&format!("i{number}"))?, Instance(instance), SEQUENCE_FIRST, peers)
+                announce(
+                    peer,
+                    name(&format!("i{number}"))?,
+                    Instance(instance),
+                    SEQUENCE_FIRST,
+                    peers,
+                )
             }
             Self::OwnAnnouncements => {
                 let mut peers: Vec<Instance> =

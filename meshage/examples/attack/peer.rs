@@ -223,9 +223,7 @@ pub(super) fn shake_hands(
         let mut bytes = vec![0; handshake.wanted()];
         stream.read_exact(&mut bytes)?;
         let received = handshake.receive(&bytes, mesh::now(), &mut mesh::fill);
-        if let Some(secured) =
-            received.map_err(|error| io::Error::other(format!("{error:?}")))?
-        {
+        if let Some(secured) = received.map_err(|error| io::Error::other(format!("{error:?}")))? {
             return Ok((secured, sent));
         }
     }

@@ -54,8 +54,7 @@ pub(super) fn drip(target: &Target, goes_on: Continues<'_>) -> io::Result<Tally>
 
 /// Random bytes: some begin as the protocol does.
 pub(super) fn garbage(target: &Target, goes_on: Continues<'_>) -> io::Result<Tally> {
-    let begins: [&[u8]; 4] =
-        [b"", b"GET / HTTP/1.1\r\n", b"MSHX\x01\x00", b"MSHG\x01\x10\x00"];
+    let begins: [&[u8]; 4] = [b"", b"GET / HTTP/1.1\r\n", b"MSHX\x01\x00", b"MSHG\x01\x10\x00"];
     let words = move |number: u64| {
         let begin = begins[number as usize % begins.len()];
         Words::All([begin, &mesh::random::<256>()].concat().into())

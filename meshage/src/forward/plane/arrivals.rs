@@ -49,8 +49,8 @@ pub struct Received {
     /// The inbox is more than half full: the reader should let the application run.
     pub crowded: bool,
     /// How much of the work led to nothing: messages to recipients without a route, queries,
-    /// refusals while no send is outstanding, and acknowledgements of what was not forwarded over
-    /// the link. Honest peers cause little of it.
+    /// refusals while no send is outstanding, and acknowledgements of what was not sent, or was not
+    /// forwarded over the link. Honest peers cause little of it.
     pub futile: u32,
 }
 
