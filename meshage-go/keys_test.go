@@ -195,7 +195,7 @@ func TestBadKeysAreErrors(t *testing.T) {
 		t.Error("an open node has keys")
 	}
 	node := closed(t, newNamespace(), "a", key)
-	if err := node.Revoke([]byte("nonsense")); !errors.Is(err, meshage.ErrInvalid) {
+	if err := node.Revoke([]byte("nonsense")); !errors.Is(err, meshage.ErrState) {
 		t.Error(err)
 	}
 	if err := node.Keys().Reload(); !errors.Is(err, meshage.ErrState) {

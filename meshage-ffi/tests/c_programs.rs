@@ -65,7 +65,9 @@ programs! {
     closing_and_replying_at_once: "promptly", Shared Sanitized;
     a_broadcast_arrives_although_its_tree_changes: "changing", Shared;
     many_threads_use_two_nodes: "threads", Shared Sanitized Valgrind;
-    keys_of_closed_meshes: "keys", Shared Static Sanitized Valgrind;
+    // Not under valgrind: it does not follow the assembly of the ciphers, and takes what they write for
+    // uninitialised.
+    keys_of_closed_meshes: "keys", Shared Static Sanitized;
     snooping_and_the_log: "snoop_log", Shared Sanitized Valgrind;
 }
 

@@ -257,7 +257,7 @@ static void bad_arguments_are_errors(void)
     node = closed("a", &key);
     OK(meshage_node_public_key(node, bytes));
     CHECK(memcmp(bytes, key.bytes, KEY_BYTES) != 0);
-    STATUS(MESHAGE_ERR_INVALID, meshage_node_revoke(node, key.bytes, KEY_BYTES));
+    STATUS(MESHAGE_ERR_STATE, meshage_node_revoke(node, key.bytes, KEY_BYTES));
     meshage_node_close(node);
     STATUS(MESHAGE_ERR_CLOSED, meshage_node_key_add(node, key.bytes, KEY_BYTES));
     meshage_node_free(node);

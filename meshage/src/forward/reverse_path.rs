@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   routes unchanged   messages                             acknowledgements
-//!   for 30 s           the link begins a shortest path      the node can be reached over the link
-//!                      to the node                          without passing this node
+//!   for 30 s           the link begins a shortest path      the same
+//!                      to the node
 //!   for 1 s            the node can be reached over the     nothing is checked
 //!                      link without passing this node, or
 //!                      could be within the last 30 s, or
@@ -111,7 +111,7 @@ impl ReversePath {
         match self.stage(now) {
             // It may be in a loop, from which it still finds a way out, or wait behind a fault.
             Stage::Changing | Stage::Recent => true,
-            Stage::Settled => !routes.contains(recipient) || routes.lies_behind(link, recipient),
+            Stage::Settled => routes.begins_shortest_path(link, recipient),
         }
     }
 
