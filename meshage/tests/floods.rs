@@ -6,6 +6,9 @@ mod common;
 #[path = "../examples/attack/floods.rs"]
 #[allow(dead_code, reason = "the program uses more of it")]
 mod floods;
+#[path = "../examples/attack/mesh.rs"]
+#[allow(dead_code, reason = "the program uses more of it")]
+mod mesh;
 #[path = "../examples/attack/peer.rs"]
 #[allow(dead_code, reason = "the program uses more of it")]
 mod peer;
@@ -36,7 +39,8 @@ async fn honest_messages_pass_through_a_node_that_a_peer_floods_and_the_flood_is
     for (flood, counter) in floods {
         let nodes = line(&["a", "b", "c"]).await;
         let at = address(&nodes[1]);
-        let mut peer = RawPeer::connect(&at, name("Attacker"), Instance(77)).expect("connected");
+        let member = mesh::Member::new("Attacker", Instance(77)).expect("valid");
+        let mut peer = RawPeer::connect(&at, &member).expect("connected");
         let known = peer.join().expect("linked");
         let other = known.into_iter().find(|node| node.name == name("c")).expect("c is known");
         peer.discard_arrivals().expect("started");

@@ -4,7 +4,7 @@
 //! sets up anything else under `target/`, or reports that it skips the part and why.
 //!
 //! ```text
-//!  main ─► demo · test · verify · fix · sim · bench · key · install · wheel · readme · header · abi · help
+//!  main ─► demo · test · verify · fix · sim · attack · bench · key · install · wheel · readme · header · abi · help
 //!            │      │      │
 //!            │      │      └─ purity · pages · code_map (rules of the source and the documents)
 //!            │      └─ tally (counts of all suites) · progress · scenario/ (whole processes)
@@ -13,6 +13,7 @@
 
 mod abi;
 mod agreement;
+mod attack;
 mod bench;
 mod build;
 mod cargo_test;
@@ -77,6 +78,7 @@ fn run(command: &str, rest: &[String]) -> shell::Result<()> {
         "verify" => none().and_then(|()| verify::run(&root)),
         "fix" => none().and_then(|()| fix::run(&root)),
         "sim" => sim::run(&root, rest),
+        "attack" => attack::run(&root, rest),
         "bench" => bench::run(&root, rest),
         "install" => install::run(&root, rest),
         "wheel" => wheel::run(&root, rest),
@@ -99,9 +101,10 @@ mod tests {
     #[test]
     fn every_command_refuses_an_argument_that_it_does_not_know() {
         // The simulator and the bench check their arguments themselves, after they were built.
-        for command in
-            ["demo", "test", "verify", "fix", "install", "wheel", "readme", "abi", "header"]
-        {
+        for command in [
+            "demo", "test", "verify", "fix", "attack", "install", "wheel", "readme", "abi",
+            "header",
+        ] {
             let refused = run(command, &["--what".into()]).expect_err(command);
             assert!(refused.contains("--what"), "{refused}");
             assert!(refused.contains(&usage::of(command).expect("a usage")), "{refused}");

@@ -15,6 +15,9 @@ cargo xtask <command>
   fix       formats, applies clippy's suggestions, and regenerates the C header, the programs
             in the documents and the test vectors
   sim       runs the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N; --closed, --mixed
+  attack    attacks real nodes and measures what honest members notice: [--seconds N]
+            [--only NAME] [--mesh open|closed|allowed|signed] [--report] writes
+            docs/attack.md, [--free] does not pin the processes
   bench     measures libmeshage beside raw TCP and the peers: [--json FILE] [--quick]
             [--only CASE] [--report]; a full run writes docs/bench/ (see bench/README.md)
   key       makes keys, identities and tickets of a closed mesh: new, id, identity, root,

@@ -7,7 +7,9 @@ use meshage::Instance;
 use meshage::name::{Claim, NodeName, Sequence};
 use meshage::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
 use meshage::wire::control::{Announcement, ControlFrame, FormerHolder};
-use meshage::wire::data::{Channel, DataFrame, DataHeader, MessageSequence, Target, Targets};
+use meshage::wire::data::{
+    CHUNK_BYTES, Channel, Chunk, DataFrame, DataHeader, MessageSequence, Target, Targets,
+};
 use meshage::wire::frame::WireFrame;
 use smallvec::SmallVec;
 
@@ -15,6 +17,10 @@ use super::peer::RawPeer;
 
 /// The first sequence number on the ring, with room above it.
 const SEQUENCE_FIRST: u32 = 1000;
+/// A number that no source reaches.
+const FAR: u64 = 1 << 62;
+/// The instance that takes the name of another node.
+const TAKER: Instance = Instance(4242);
 /// As many entries as an acknowledgement frame may have.
 const ENTRIES: usize = meshage::wire::ack::ACK_ENTRIES_MAX;
 
@@ -47,11 +53,23 @@ pub(super) enum Flood {
     Messages,
     /// Valid messages to the node itself, whose application takes none.
     Unread,
+    /// Messages in the name of another node, with numbers and floors that it never reaches.
+    ForgedSources,
+    /// Acknowledgements in the name of another node, for messages that the node did not send to it.
+    ForgedAcks,
+    /// The peer's own acknowledgements of messages that were never sent to it.
+    UnsentAcks,
+    /// Messages of the peer itself, with numbers far ahead of their floor.
+    SequenceJumps,
+    /// The first chunks of large bodies that are never completed, or claim to be longer than any.
+    LyingBodies,
+    /// Announcements of a node that does not exist, with the name of another one and a higher claim.
+    TakenNames,
 }
 
 impl Flood {
     /// Every flood.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::UnknownRecipients,
         Self::Refusals,
         Self::RefusalsForwarded,
@@ -65,6 +83,12 @@ impl Flood {
         Self::KeepAlives,
         Self::Messages,
         Self::Unread,
+        Self::ForgedSources,
+        Self::ForgedAcks,
+        Self::UnsentAcks,
+        Self::SequenceJumps,
+        Self::LyingBodies,
+        Self::TakenNames,
     ];
 
     /// Its name on the command line.
@@ -83,12 +107,13 @@ impl Flood {
             Self::KeepAlives => "keep-alives",
             Self::Messages => "messages",
             Self::Unread => "unread",
+            Self::ForgedSources => "forged-sources",
+            Self::ForgedAcks => "forged-acks",
+            Self::UnsentAcks => "unsent-acks",
+            Self::SequenceJumps => "sequence-jumps",
+            Self::LyingBodies => "lying-bodies",
+            Self::TakenNames => "taken-names",
         }
-    }
-
-    /// The flood of this name.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|flood| flood.name() == name)
     }
 
     /// The number of frames in one write, so that a write has about 16 KiB.
@@ -101,6 +126,10 @@ impl Flood {
             Self::Claims => 1,
             Self::KeepAlives => 3000,
             Self::Messages | Self::Unread => 64,
+            Self::ForgedSources | Self::SequenceJumps => 64,
+            Self::ForgedAcks | Self::UnsentAcks => 4,
+            Self::LyingBodies => 1,
+            Self::TakenNames => 8,
         }
     }
 
@@ -130,7 +159,7 @@ impl Flood {
             Self::UnknownRecipients => {
                 let targets: io::Result<Vec<Target>> =
                     (0..80).map(|at| Ok(target(name(&format!("u{at}"))?, number + 1))).collect();
-                data(peer, number, Targets::List(targets?.into()))
+                data(own(peer), number, Targets::List(targets?.into()))
             }
             Self::Refusals => {
                 let refused = Verdict::Refused { number: number + 1, refusal: Refusal::Busy };
@@ -147,7 +176,13 @@ impl Flood {
             Self::InventedNodes => {
                 let instance = 1_000_000 * (number + 1);
                 let peers = (1..=255).map(|at| Instance(instance + at)).collect();
-                announce(name(&format!("i{number}"))?, Instance(instance), SEQUENCE_FIRST, peers)
+                announce(
+                    peer,
+                    name(&format!("i{number}"))?,
+                    Instance(instance),
+                    SEQUENCE_FIRST,
+                    peers,
+                )
             }
             Self::OwnAnnouncements => {
                 let mut peers: Vec<Instance> =
@@ -156,16 +191,16 @@ impl Flood {
                 peers.sort_unstable();
                 peers.dedup();
                 let sequence = SEQUENCE_FIRST + number as u32;
-                announce(peer.name.clone(), peer.instance, sequence, peers)
+                announce(peer, peer.name.clone(), peer.instance, sequence, peers)
             }
             Self::ForgedAnnouncements => {
                 let sequence = other.sequence.0.max(SEQUENCE_FIRST) + number as u32;
                 let peers = if number.is_multiple_of(2) { vec![] } else { other.peers.clone() };
-                announce(other.name.clone(), other.instance, sequence, peers)
+                announce(peer, other.name.clone(), other.instance, sequence, peers)
             }
             Self::ForgedOwn => {
                 let sequence = SEQUENCE_FIRST + number as u32 * 3;
-                announce(node.clone(), victim, sequence, vec![])
+                announce(peer, node.clone(), victim, sequence, vec![])
             }
             Self::Claims => {
                 let entries: io::Result<Vec<FormerHolder>> = (0..512)
@@ -180,11 +215,58 @@ impl Flood {
             Self::KeepAlives => WireFrame::keep_alive(),
             Self::Messages => {
                 let target = target(other.name.clone(), number + 1);
-                data(peer, number, Targets::List([target].into_iter().collect()))
+                data(own(peer), number, Targets::List([target].into_iter().collect()))
             }
             Self::Unread => {
                 let target = target(node.clone(), number + 1);
-                data(peer, number, Targets::List([target].into_iter().collect()))
+                data(own(peer), number, Targets::List([target].into_iter().collect()))
+            }
+            Self::ForgedSources => {
+                let number = FAR + number;
+                let target = target(node.clone(), number);
+                let source = (&other.name, other.instance);
+                data(source, number, Targets::List([target].into_iter().collect()))
+            }
+            Self::ForgedAcks => {
+                let delivered = Verdict::Delivered { next: FAR };
+                acks(victim, &other.name, Some(other.instance), delivered)
+            }
+            Self::UnsentAcks => {
+                let refused = Verdict::Refused { number: FAR, refusal: Refusal::TooLarge };
+                acks(victim, &peer.name, Some(peer.instance), refused)
+            }
+            Self::SequenceJumps => {
+                let sequence = MessageSequence { number: FAR + 3 * number, floor: 1 };
+                let name = node.clone();
+                let target = Target { name, sequence: Some(sequence), oldest: 1 };
+                data(own(peer), number, Targets::List([target].into_iter().collect()))
+            }
+            Self::LyingBodies => {
+                let target = target(node.clone(), number + 1);
+                let total = if number.is_multiple_of(2) { 16 << 20 } else { 1 << 60 };
+                let header = DataHeader {
+                    channel: Channel { broadcast: false, large: true },
+                    chunk: Some(Chunk { offset: 0, total }),
+                    ..header(own(peer), number, Targets::List([target].into_iter().collect()))
+                };
+                DataFrame { header, body: Bytes::from(vec![0; CHUNK_BYTES]) }.encode()
+            }
+            Self::TakenNames if number.is_multiple_of(2) => {
+                let mut peers = vec![victim, TAKER];
+                peers.sort_unstable();
+                let sequence = SEQUENCE_FIRST + number as u32;
+                announce(peer, peer.name.clone(), peer.instance, sequence, peers)
+            }
+            Self::TakenNames => {
+                let announcement = Announcement {
+                    name: other.name.clone(),
+                    instance: TAKER,
+                    sequence: Sequence(SEQUENCE_FIRST + number as u32),
+                    claim: Claim(1000),
+                    leaving: false,
+                    peers: vec![peer.instance],
+                };
+                peer.member.announce(announcement).encode()
             }
         })
     }
@@ -199,19 +281,30 @@ fn target(name: NodeName, number: u64) -> Target {
     Target { name, sequence: Some(MessageSequence { number, floor: number }), oldest: number }
 }
 
-/// A small message of the peer.
-fn data(peer: &RawPeer, number: u64, targets: Targets) -> WireFrame {
-    let header = DataHeader {
-        source: peer.name.clone(),
-        instance: peer.instance,
+/// A source: its name and instance.
+type Source<'a> = (&'a NodeName, Instance);
+
+fn own(peer: &RawPeer) -> Source<'_> {
+    (&peer.name, peer.instance)
+}
+
+/// A small message.
+fn data(source: Source<'_>, number: u64, targets: Targets) -> WireFrame {
+    let header = header(source, number, targets);
+    DataFrame { header, body: Bytes::from_static(b"flood") }.encode()
+}
+
+fn header(source: Source<'_>, number: u64, targets: Targets) -> DataHeader {
+    DataHeader {
+        source: source.0.clone(),
+        instance: source.1,
         id: number + 1,
         channel: Channel::ALL[0],
         encoding: 0,
         targets,
         chunk: None,
-        route: [peer.name.clone()].into_iter().collect(),
-    };
-    DataFrame { header, body: Bytes::from_static(b"flood") }.encode()
+        route: [source.0.clone()].into_iter().collect(),
+    }
 }
 
 /// A full frame of the same acknowledgement.
@@ -221,7 +314,13 @@ fn acks(to: Instance, from: &NodeName, by: Option<Instance>, verdict: Verdict) -
     AckFrame { entries }.encode()
 }
 
-fn announce(name: NodeName, instance: Instance, sequence: u32, peers: Vec<Instance>) -> WireFrame {
+fn announce(
+    peer: &RawPeer,
+    name: NodeName,
+    instance: Instance,
+    sequence: u32,
+    peers: Vec<Instance>,
+) -> WireFrame {
     let announcement = Announcement {
         name,
         instance,
@@ -230,5 +329,5 @@ fn announce(name: NodeName, instance: Instance, sequence: u32, peers: Vec<Instan
         leaving: false,
         peers,
     };
-    ControlFrame::Announce(announcement).encode()
+    peer.member.announce(announcement).encode()
 }

@@ -72,6 +72,8 @@ counters! {
     net_accepted_known,
     /// Handshakes given up, the oldest first, because new connections waited for their place.
     net_handshakes_evicted,
+    /// Connections of strangers that waited because too many had come shortly before.
+    net_handshakes_delayed,
     /// Failures to accept a connection.
     net_accept_errors,
     /// Handshakes that failed: another protocol, another version, too slow, connection closed.

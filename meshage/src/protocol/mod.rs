@@ -70,5 +70,5 @@ mod spf;
 #[cfg(test)]
 mod tests;
 pub mod timer;
-mod token_bucket;
+pub(crate) mod token_bucket;
 pub mod wall_clock;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Permits `burst` events at once, and then one every `interval`.
 #[derive(Debug)]
-pub(super) struct TokenBucket {
+pub(crate) struct TokenBucket {
     interval: Duration,
     burst: u32,
     /// When the bucket is full again.
@@ -13,19 +13,19 @@ pub(super) struct TokenBucket {
 }
 
 impl TokenBucket {
-    pub(super) fn new(interval: Duration, burst: u32, now: Instant) -> Self {
+    pub(crate) fn new(interval: Duration, burst: u32, now: Instant) -> Self {
         Self { interval, burst, full_at: now }
     }
 
     /// When there is a token.
-    pub(super) fn next(&self, now: Instant) -> Instant {
+    pub(crate) fn next(&self, now: Instant) -> Instant {
         let full_at = self.full_at.max(now) + self.interval;
         let excess = full_at.saturating_duration_since(now + self.interval * self.burst);
         now + excess
     }
 
     /// Takes a token. Returns false if there is none.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         self.take_many(1, now)
     }
 

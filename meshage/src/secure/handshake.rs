@@ -547,6 +547,8 @@ impl std::fmt::Debug for Handshake {
 mod tests {
     use std::io::IoSlice;
 
+    use rand::{RngExt as _, SeedableRng as _};
+
     use super::super::Level;
     use super::*;
     use crate::name::{Instance, Namespace, NodeName};
@@ -788,5 +790,56 @@ mod tests {
         };
         let what = "the first message of the handshake";
         assert_eq!(error, AuthError::NotAuthentic(what).into());
+    }
+
+    #[test]
+    fn an_altered_introduction_of_a_holder_of_the_key_proves_no_other_name() {
+        let mut randoms = [entropy(101), entropy(102)];
+        let dialling = Arc::new(context(&[1], 11));
+        let mut dialler = Handshake::dial(dialling, hello("the-dialler"), &mut randoms[0]);
+        let mut listener = Handshake::listen(Arc::new(context(&[1], 22)), hello("the-listener"));
+        let mut to_listener = dialler.take_output();
+        while !matches!(listener.state, State::RecordLength(_)) {
+            let bytes: Vec<u8> = to_listener.drain(..listener.wanted()).collect();
+            listener.receive(&bytes, NOW, &mut randoms[1]).expect("valid");
+            let mut to_dialler = listener.take_output();
+            while !to_dialler.is_empty() {
+                let bytes: Vec<u8> = to_dialler.drain(..dialler.wanted()).collect();
+                dialler.receive(&bytes, NOW, &mut randoms[0]).expect("valid");
+            }
+            to_listener.extend(dialler.take_output());
+        }
+        let state = std::mem::replace(&mut listener.state, State::Ended);
+        let State::RecordLength(mut established) = state else { unreachable!() };
+        let opened = established.opener.open(&mut to_listener, &listener.context.ring);
+        let Ok(Some((Opened::Hello(range), _))) = opened else { panic!("{opened:?}") };
+        let original = to_listener[range].to_vec();
+        let decode = |bytes: &[u8]| codec::decode::<Introduction>(bytes);
+        let verify = |introduction| listener.verify(introduction, &established, NOW);
+        let valid = verify(decode(&original).expect("valid")).expect("valid");
+
+        let mut random = rand::rngs::ChaCha8Rng::seed_from_u64(1);
+        let mut decoded = 0;
+        for _ in 0..20_000 {
+            let mut altered = original.clone();
+            for _ in 0..random.random_range(1..=3) {
+                let at = random.random_range(0..altered.len());
+                match random.random_range(0..4) {
+                    0 => altered[at] ^= 1 << random.random_range(0..8),
+                    1 => altered[at] = [0, 0xfb, 0xfc, 0xfd, 0xff][random.random_range(0..5)],
+                    2 => altered.insert(at, random.random()),
+                    _ => drop(altered.remove(at)),
+                }
+            }
+            let Ok(introduction) = decode(&altered) else { continue };
+            decoded += 1;
+            // The record protects the other fields from everyone but the sender.
+            if let Ok(peer) = verify(introduction) {
+                let named = |hello: &Hello| (hello.name.clone(), hello.instance);
+                assert_eq!(named(&peer.hello), named(&valid.hello));
+                assert_eq!(peer.public_key, valid.public_key);
+            }
+        }
+        assert!(decoded > 1000, "{decoded} altered introductions were decoded");
     }
 }

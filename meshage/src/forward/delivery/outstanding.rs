@@ -51,6 +51,14 @@ pub struct AckCounters {
     pub restarts_requested: u64,
 }
 
+impl AckCounters {
+    /// The acknowledgements that no correct node sends, and that were answered with a question or
+    /// led to nothing.
+    pub(in crate::forward) fn untrue(&self) -> u64 {
+        self.beyond_sent + self.restarts_requested
+    }
+}
+
 /// The outstanding sends of one node.
 pub struct OutstandingSends<C> {
     pub(super) name: NodeName,

@@ -49,8 +49,8 @@ pub struct Received {
     /// The inbox is more than half full: the reader should let the application run.
     pub crowded: bool,
     /// How much of the work led to nothing: messages to recipients without a route, queries,
-    /// refusals while no send is outstanding, and acknowledgements of what was not forwarded over
-    /// the link. Honest peers cause little of it.
+    /// refusals while no send is outstanding, and acknowledgements of what was not sent, or was not
+    /// forwarded over the link. Honest peers cause little of it.
     pub futile: u32,
 }
 
@@ -153,7 +153,10 @@ impl<S: Sink> Plane<S> {
                             let unasked = matches!(entry.verdict, Verdict::Refused { .. })
                                 && state.sends.is_idle();
                             output.futile += u32::from(unasked);
+                            let untrue = state.sends.counters.untrue();
                             self.handle_ack(&mut state, &entry, &mut output.acks, now);
+                            let untrue = (state.sends.counters.untrue() - untrue) as u32;
+                            output.futile += untrue * FUTILE_FORWARDED;
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use smallvec::smallvec;
 
 use super::*;
 use crate::forward::delivery::channel_flow::ROUTES_STABLE_AFTER;
-use crate::wire::ack::{AckEntry, AckFrame, Verdict};
+use crate::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
 use crate::wire::data::{Channel, DataFrame, DataHeader, MessageSequence, Target, Targets};
 use crate::wire::deframe::{Deframer, RawFrame};
 use crate::wire::frame::WireFrame;
@@ -169,4 +169,31 @@ fn a_forged_acknowledgement_far_ahead_costs_a_round_trip() {
     harness.run();
     assert_eq!(harness.outcomes("a", &after), [Outcome::Delivered]);
     assert_eq!(harness.counter("c", "channel_restarts"), 0);
+}
+
+#[test]
+fn acknowledgements_of_what_was_never_sent_count_as_work_that_leads_to_nothing() {
+    let harness = Harness::new(LINE);
+    let link = LinkId(instance("b").0);
+    // Of a node to which nothing is outstanding: a asks it to start the channel anew.
+    let far_ahead = Verdict::Delivered { next: FAR };
+    // Of a node to which something else is outstanding.
+    let beyond = Verdict::Refused { number: FAR, refusal: Refusal::TooLarge };
+    for verdict in [far_ahead, beyond] {
+        if verdict == beyond {
+            harness.set("a", &["c"], "genuine");
+        }
+        let entry = AckEntry {
+            to: instance("a"),
+            from: node("c"),
+            by: Some(instance("c")),
+            channel: SET,
+            verdict,
+            hops: 1,
+        };
+        let frame = AckFrame { entries: smallvec![entry; 100] }.encode();
+        let received = harness.plane("a").receive(link, &[raw(&frame)], harness.now.get());
+        let futile = received.expect("well-formed").futile;
+        assert!(futile >= 100, "{verdict:?}: {futile}");
+    }
 }
