@@ -51,7 +51,7 @@ def until_closed():
     try:
         a.recv()
     except meshage.NodeClosed:
-        os.write(1, b"closed\n")   # at once: the interpreter may end between two writes
+        os.write(1, b"closed\\n")   # at once: the interpreter may end between two writes
 threading.Thread(target=until_closed, daemon=True).start()
 time.sleep(0.2)   # most of them wait by now; the test holds in any case
 """
