@@ -5,6 +5,15 @@
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
+#include <sstream>
+
+// Writes a line at once, because messages and events arrive on two threads.
+template <typename... Parts> void print(const Parts &...parts)
+{
+    std::ostringstream line;
+    (line << ... << parts) << '\n';
+    std::cout << line.str() << std::flush;
+}
 
 int main(int argc, char **argv)
 try {
@@ -18,13 +27,13 @@ try {
 
     meshage::node node(config);
     node.on_message([](meshage::message message) {
-        std::cout << message.source() << " says \"" << message.text() << "\"" << std::endl;
+        print(message.source(), " says \"", message.text(), "\"");
     });
-    std::cout << node.name() << " looks for others" << std::endl;
+    print(node.name(), " looks for others");
     while (auto event = node.try_next_event(timeout)) {
         if (event->kind == meshage::event_kind::node_joined) {
             const auto sent = node.try_set(event->node, "hello");
-            std::cout << "hello to " << event->node << ": " << sent.code() << std::endl;
+            print("hello to ", event->node, ": ", sent.code());
         }
     }
 } catch (const meshage::error &error) {

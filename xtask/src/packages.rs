@@ -4,7 +4,7 @@
 //! ```text
 //!  wheel + sdist ─► contents · twine check · the wheel's first program, in a clean environment
 //!                └► pip builds the sdist outside the tree · the first program of that wheel
-//!  cargo package ─► contents · unpacked: both crates build, with examples · documentation
+//!  cargo package ─► contents · unpacked: both crates compile, with examples · documentation
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -170,13 +170,14 @@ fn crates(root: &Path, tally: &mut Tally) {
         Ok(())
     });
     let [core, library] = &unpacked[..] else { return };
-    tally.check("the packaged crates build with every feature and example", || {
+    // The test is about completeness, so no code is generated.
+    tally.check("the packaged crates compile with every feature and example", || {
         shell::run_quietly(cargo(root, core, library).args([
-            "build",
+            "check",
             "--all-features",
             "--examples",
         ]))?;
-        shell::run_quietly(cargo(root, library, core).arg("build")).map(|_| ())
+        shell::run_quietly(cargo(root, library, core).arg("check")).map(|_| ())
     });
     tally.check("the packaged crate's documentation builds with every feature", || {
         let mut doc = cargo(root, core, library);
