@@ -3,6 +3,7 @@ package meshage_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"sync/atomic"
@@ -94,15 +95,16 @@ func waitUntil(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// freePort returns a port that is currently free for TCP and UDP.
+// freePort returns a port that is currently free for TCP and UDP. It is below the ports that systems
+// give to outgoing connections: one of those could be taken before the test uses it.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for i := 0; i < 100; i++ {
-		tcp, err := net.Listen("tcp4", "127.0.0.1:0")
+		port := 10000 + rand.IntN(20000)
+		tcp, err := net.ListenTCP("tcp4", &net.TCPAddr{Port: port})
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := tcp.Addr().(*net.TCPAddr).Port
 		tcp.Close()
 		udp, err := net.ListenUDP("udp4", &net.UDPAddr{Port: port})
 		if err == nil {

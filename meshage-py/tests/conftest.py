@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -72,11 +73,21 @@ def address(node: meshage.Node | meshage.AsyncNode) -> str:
 
 
 def free_port() -> int:
-    """A port that is currently free, for TCP and UDP."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that is currently free, for TCP and UDP.
+
+    It is below the ports that systems give to outgoing connections: one of those could be taken
+    before the test uses it.
+    """
+    for _ in range(100):
+        port = random.randrange(10_000, 30_000)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as probe:
+                    probe.bind(("", port))
+        except OSError:
+            continue
         return port
+    raise AssertionError("found no port that is free for TCP and UDP")
 
 
 @dataclass

@@ -6,13 +6,15 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::{
     SOON, address, count, know_all, link, name, node, quiet, soon, start, until, until_event,
     within,
 };
+use socket2::{Domain, Socket, Type};
+
 use meshage::wire::hello::{Hello, PREFACE_BYTES, Purpose};
 use meshage::{
     Config, ConfigError, Departure, DialError, Event, HangupError, Instance, LinkEnd, Namespace,
@@ -33,8 +35,11 @@ async fn a_dial_returns_the_peers_name_and_both_ends_know_each_other() {
 #[tokio::test]
 async fn a_dial_of_a_free_port_itself_or_a_peer_fails_with_the_reason() {
     let (a, b) = (node("a").await, node("b").await);
-    let free = TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("bound");
-    let unused = a.dial(&free.to_string()).await;
+    // The port of a socket that does not listen: no other program can take it.
+    let silent = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("bound");
+    let unused = silent.local_addr().ok().and_then(|at| at.as_socket()).expect("bound");
+    let unused = a.dial(&unused.to_string()).await;
     assert!(matches!(unused, Err(DialError::Connect(_))), "{unused:?}");
     let itself = a.dial(&address(&a)).await;
     assert!(matches!(itself, Err(DialError::Refused(RefuseReason::Myself))), "{itself:?}");

@@ -95,7 +95,8 @@ async fn a_link_whose_task_panics_goes_down_at_both_ends() {
 async fn discovery_that_panics_receives_again() {
     let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
     let port = port.expect("a free port").port();
-    let config = Config::builder("discover").port(port).bind("127.0.0.1").build().expect("valid");
+    let config = Config::builder("discover").port(port).listen_port(0).bind("127.0.0.1");
+    let config = config.build().expect("valid");
     let node = Node::start(config).await.expect("started");
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     inject::arm("discovery", "discover");
