@@ -12,7 +12,12 @@ use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use meshage::sim::{Campaign, DEGREE, Keys, SimOptions, Target, measure, run_many, run_one};
+use meshage::sim::{
+    Campaign, DEGREE, InvariantViolation, Keys, SimOptions, Target, measure, run_many, run_one,
+};
+
+/// How much of a violation is printed: a screen.
+const SCREEN_BYTES: usize = 1600;
 
 const USAGE: &str = "\
 usage: sim [--seeds COUNT | --seed SEED] [--nodes N | --nodes LEAST..MOST] [--degree D] [--chaos]
@@ -113,6 +118,23 @@ fn targets(arguments: &Arguments) -> ExitCode {
     if targets.iter().all(Target::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Prints a violation, but no more than a screen of it. The whole text is then in a file.
+fn report(violation: &InvariantViolation) {
+    let what = &violation.what;
+    if what.len() <= SCREEN_BYTES {
+        println!("{violation}");
+        return;
+    }
+    let file = std::env::temp_dir().join(format!("meshage-sim-{}.txt", violation.options.seed));
+    let rest = match std::fs::write(&file, what) {
+        Ok(()) => format!("… ({} bytes, all of them in {})", what.len(), file.display()),
+        Err(error) => format!("… ({} bytes; cannot write {}: {error})", what.len(), file.display()),
+    };
+    let start: String = what.chars().take(SCREEN_BYTES).collect();
+    let shown = InvariantViolation { what: start + &rest, ..violation.clone() };
+    println!("{shown}");
+}
+
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     let options = SimOptions {
         seed,
@@ -129,7 +151,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(violation) => {
-            println!("{violation}");
+            report(&violation);
             ExitCode::FAILURE
         }
     }
@@ -148,7 +170,7 @@ fn many(arguments: &Arguments) -> ExitCode {
     let start = Instant::now();
     let result = run_many(&campaign, |result| {
         if let Err(violation) = result {
-            println!("{violation}");
+            report(violation);
         }
     });
     println!("{result}, {:.1} s", start.elapsed().as_secs_f64());
