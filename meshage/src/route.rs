@@ -328,15 +328,18 @@ impl RouteTable {
         names
     }
 
-    /// The topology, as a snapshot for applications.
+    /// The topology, as a snapshot for applications. Of two nodes with one name it has the one that
+    /// messages to this name reach.
     pub fn mesh(&self) -> Mesh {
-        let name = |index: u32| self.entries[index as usize].name.clone();
-        let edges = (0..self.entries.len() as u32)
+        let name = |index: u32| &self.entries[index as usize].name;
+        let nodes = (0..self.entries.len() as u32)
+            .filter(|index| self.by_name.get(name(*index)) == Some(index));
+        let edges = nodes
+            .clone()
             .flat_map(|a| self.neighbors(a).iter().map(move |&b| (a, b)))
-            .filter(|(a, b)| a < b)
-            .map(|(a, b)| (name(a), name(b)))
-            .filter(|(a, b)| a != b);
-        Mesh::from_edges(self.entries.iter().map(|entry| entry.name.clone()), edges)
+            .filter(|(a, b)| a < b && self.by_name.get(name(*b)) == Some(b))
+            .map(|(a, b)| (name(a).clone(), name(b).clone()));
+        Mesh::from_edges(nodes.clone().map(|index| name(index).clone()), edges)
     }
 
     fn neighbors(&self, index: u32) -> &[u32] {
@@ -439,5 +442,27 @@ pub(crate) mod tests {
             assert_eq!(table.holders().collect::<Vec<_>>(), [(&b, Instance(holder))]);
             assert_eq!(table.nodes(), 3);
         }
+    }
+
+    #[test]
+    fn the_topology_has_one_of_two_nodes_with_one_name_with_its_own_links() {
+        let (a, b, c) = (node("a"), node("b"), node("c"));
+        let links = BTreeMap::from([(Instance(5), LinkId(5)), (Instance(9), LinkId(9))]);
+        let claim = Claim::FIRST;
+        let records = [
+            Record { name: &b, instance: Instance(5), claim, peers: &[Instance(1)] },
+            Record { name: &b, instance: Instance(9), claim, peers: &[Instance(1), Instance(7)] },
+            Record { name: &c, instance: Instance(7), claim, peers: &[Instance(9)] },
+        ];
+        let mesh = RouteTable::compute(&a, Instance(1), records, &links).mesh();
+        assert_eq!(mesh.neighbors("b"), Some(&[a.clone()][..]), "{mesh:?}");
+        assert_eq!(mesh.neighbors("c"), Some(&[][..]), "only the other one is linked to it");
+        // The one that does not hold the name sees itself.
+        let links = BTreeMap::from([(Instance(1), LinkId(1)), (Instance(7), LinkId(7))]);
+        let record =
+            Record { name: &a, instance: Instance(1), claim, peers: &[Instance(5), Instance(9)] };
+        let records = [record, records[0], records[2]];
+        let mesh = RouteTable::compute(&b, Instance(9), records, &links).mesh();
+        assert_eq!(mesh.neighbors("b"), Some(&[a, c][..]), "{mesh:?}");
     }
 }

@@ -135,8 +135,7 @@ async fn withstands(attack: Attack, mode: Mode) {
 }
 
 async fn withstands_all(mode: Mode, of_strangers: bool) {
-    // Forged sources are dropped once routes have not changed for 30 s: see `forged_frames.rs`.
-    for attack in Attack::all().into_iter().filter(|attack| attack.name() != "forged-sources") {
+    for attack in Attack::all() {
         if attack.is_of_stranger() == of_strangers {
             withstands(attack, mode).await;
         }

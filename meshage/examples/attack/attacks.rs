@@ -288,18 +288,17 @@ impl Attack {
 fn counted_flood(flood: Flood, mode: Mode) -> Option<&'static [&'static str]> {
     let counters: &'static [&'static str] = match (flood, mode) {
         (
-            Flood::InventedNodes
-            | Flood::ForgedAnnouncements
-            | Flood::ForgedOwn
-            | Flood::TakenNames,
-            Mode::Signed,
-        ) => &["announcements_forged"],
-        // Level signed alone keeps a name from a member that claims it.
-        (Flood::TakenNames, Mode::Open | Mode::Closed | Mode::Allowed) => return None,
+            Flood::InventedNodes | Flood::ForgedAnnouncements | Flood::TakenNames,
+            Mode::Allowed | Mode::Signed,
+        )
+        | (Flood::ForgedOwn, Mode::Signed) => &["announcements_forged"],
+        // Only names that are bound to keys are kept from a member that claims them.
+        (Flood::TakenNames, Mode::Open | Mode::Closed) => return None,
         (
             Flood::InventedNodes | Flood::OwnAnnouncements | Flood::ForgedAnnouncements,
             Mode::Open | Mode::Closed,
         ) => &["announcements_postponed"],
+        (Flood::ForgedOwn, Mode::Open | Mode::Closed | Mode::Allowed) => &["announcements_limited"],
         // The others do not depend on names.
         (_, Mode::Allowed | Mode::Signed) => return None,
         (
@@ -310,12 +309,11 @@ fn counted_flood(flood: Flood, mode: Mode) -> Option<&'static [&'static str]> {
             | Flood::QueriesForOthers,
             Mode::Open | Mode::Closed,
         ) => &["net_links_paused"],
-        (Flood::ForgedOwn, Mode::Open | Mode::Closed) => &["announcements_limited"],
         (Flood::Claims, Mode::Open | Mode::Closed) => &["claims_limited"],
         (Flood::KeepAlives | Flood::Messages, Mode::Open | Mode::Closed) => &[],
         (Flood::Unread, Mode::Open | Mode::Closed) => &["messages_refused_busy"],
         (Flood::LyingBodies, Mode::Open | Mode::Closed) => &["messages_refused_too_large"],
-        (Flood::ForgedSources, Mode::Open | Mode::Closed) => &["frames_wrong_path"],
+        (Flood::ForgedSources, Mode::Open | Mode::Closed) => &["messages_doubtful"],
         (Flood::ForgedAcks, Mode::Open | Mode::Closed) => &["net_links_paused"],
         (Flood::UnsentAcks, Mode::Open | Mode::Closed) => &["acks_not_recipient"],
         (Flood::SequenceJumps, Mode::Open | Mode::Closed) => &["messages_refused_early"],

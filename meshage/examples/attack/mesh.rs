@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use meshage::name::NodeName;
+use meshage::secure::announcement::Scope;
 use meshage::secure::handshake::{Context, StaticKey};
 use meshage::secure::ticket::{Revocation, Terms, Ticket};
 use meshage::secure::{
@@ -180,9 +181,10 @@ pub(super) struct Member {
 #[derive(Debug, Clone)]
 pub(super) struct Credentials {
     pub(super) context: Arc<Context>,
-    /// What its instance is derived from at level signed.
+    /// What its instance is derived from at levels allowed and signed.
     nonce: u64,
-    signs: bool,
+    /// What its signatures of announcements cover, where announcements are signed.
+    scope: Option<Scope>,
 }
 
 impl Member {
@@ -199,7 +201,7 @@ impl Member {
         let identity = Identity::from_seed(&seed(self.name.as_str()));
         let root = Identity::from_seed(&ROOT).public_key();
         let nonce = self.instance.0;
-        if mode == Mode::Signed {
+        if mode.binds_names() {
             self.instance = announcement::instance_of(&identity.public_key(), nonce);
         }
         let policy = Policy {
@@ -215,8 +217,12 @@ impl Member {
             ticket: ticket.map(Into::into),
             static_key: Arc::new(StaticKey::new(&mut fill)),
         };
-        let signs = mode == Mode::Signed;
-        self.credentials = Some(Credentials { context: Arc::new(context), nonce, signs });
+        let scope = match mode {
+            Mode::Signed => Some(Scope::Announcement),
+            Mode::Allowed => Some(Scope::Name),
+            Mode::Open | Mode::Closed => None,
+        };
+        self.credentials = Some(Credentials { context: Arc::new(context), nonce, scope });
         Ok(())
     }
 
@@ -232,13 +238,16 @@ impl Member {
         }
     }
 
-    /// The frame of an announcement. At level signed, this peer signs it, whoever it is about.
+    /// The frame of an announcement. At levels allowed and signed, this peer signs it, whoever it is
+    /// about.
     pub(super) fn announce(&self, announcement: Announcement) -> ControlFrame {
-        let Some(credentials) = self.credentials.as_ref().filter(|it| it.signs) else {
+        let Some((credentials, scope)) =
+            self.credentials.as_ref().and_then(|it| Some((it, it.scope?)))
+        else {
             return ControlFrame::Announce(announcement);
         };
         let identity = &credentials.context.identity;
-        let signature = announcement::sign(identity, &Namespace::default(), &announcement);
+        let signature = announcement::sign(identity, &Namespace::default(), &announcement, scope);
         let credential = Some(Credential {
             public_key: identity.public_key().0,
             nonce: credentials.nonce,

@@ -109,7 +109,10 @@ impl RawPeer {
                     | ControlFrame::Compare { .. }
                     | ControlFrame::Listing { .. }
                     | ControlFrame::Request { .. }
-                    | ControlFrame::DigestRequest { .. } => {}
+                    | ControlFrame::DigestRequest { .. }
+                    | ControlFrame::Have { .. }
+                    | ControlFrame::Probe
+                    | ControlFrame::ProbeAnswer => {}
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::outbound::Outbound;
-use super::reverse_path::ReversePath;
+use super::reverse_path::{Plausibility, ReversePath};
 use crate::name::{Instance, LinkId, NodeName};
 use crate::route::RouteTable;
 use crate::wire::ack::AckEntry;
@@ -39,15 +39,17 @@ impl Fib {
     }
 
     /// Whether a message that arrived over this link may come from this source.
-    pub fn is_plausible_source(
+    pub fn plausibility(
         &self,
         link: LinkId,
         source: &NodeName,
         instance: Instance,
         now: Instant,
-    ) -> bool {
-        self.reverse_path.permits_message(&self.routes, link, instance, now)
-            && self.routes.name_of(instance).is_none_or(|name| name == source)
+    ) -> Plausibility {
+        match self.routes.name_of(instance) {
+            Some(name) if name != source => Plausibility::Impossible,
+            Some(_) | None => self.reverse_path.message(&self.routes, link, instance, now),
+        }
     }
 
     /// Whether an acknowledgement that arrived over this link may come from the node that it names.

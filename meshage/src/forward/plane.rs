@@ -71,6 +71,7 @@ struct AtomicCounters {
     refused_in_transit: AtomicU64,
     loops: AtomicU64,
     data_wrong_path: AtomicU64,
+    doubtful: AtomicU64,
     acks_wrong_path: AtomicU64,
     acks_relayed: AtomicU64,
     acks_dropped: AtomicU64,
@@ -352,7 +353,8 @@ impl<S: Sink> Plane<S> {
 
     /// How many copies of messages in transit this node has refused.
     pub fn refused_in_transit(&self) -> u64 {
-        self.counters.refused_in_transit.load(Ordering::Relaxed)
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        read(&self.counters.refused_in_transit) + read(&self.counters.doubtful)
     }
 
     /// Adds the data plane's counters to `stats`.
@@ -385,6 +387,7 @@ impl<S: Sink> Plane<S> {
         stats.set("frames_refused_in_transit", read(&self.counters.refused_in_transit));
         stats.set("frames_looped", read(&self.counters.loops));
         stats.set("frames_wrong_path", read(&self.counters.data_wrong_path));
+        stats.set("messages_doubtful", read(&self.counters.doubtful));
         stats.set("acks_wrong_path", read(&self.counters.acks_wrong_path));
         stats.set("acks_relayed", read(&self.counters.acks_relayed));
         stats.set("acks_dropped", read(&self.counters.acks_dropped));

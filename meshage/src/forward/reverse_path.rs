@@ -8,13 +8,17 @@
 //!   for 1 s            the node can be reached over the     nothing is checked
 //!                      link without passing this node, or
 //!                      could be within the last 30 s, or
-//!                      cannot be reached at all, or the
-//!                      link is not 30 s old
-//!   for less           nothing is checked                   nothing is checked
+//!                      cannot be reached at all
+//!   for less           the same                             nothing is checked
 //! ```
 //!
-//! Routes also count as changing while announcements wait to be installed. While routes change, nodes follow different trees and acknowledgements may loop, and for a while
-//! frames are still on their way over former routes. No frame of an honest node is dropped then.
+//! Routes also count as changing while announcements wait to be installed. While routes change, nodes
+//! follow different trees and acknowledgements may loop, and for a while frames are still on their way
+//! over former routes. No frame of an honest node is dropped then. What arrives over an unexpected link
+//! while routes change, or over a link that is not 30 s old, is **doubtful**: honest nodes may know of
+//! links that this node does not know of, and a peer may still have frames that arrived before it was
+//! linked. A doubtful message to named recipients is refused as Busy, so that its source sends it
+//! again, over routes that are known by then. So a node that comes and goes gains nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +49,17 @@ enum Stage {
     Recent,
     /// No such frame is expected any more.
     Settled,
+}
+
+/// Whether a message may come from the source that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plausibility {
+    /// The source may lie behind the link.
+    Plausible,
+    /// Only if other nodes follow other routes.
+    Doubtful,
+    /// It is forged.
+    Impossible,
 }
 
 /// What one snapshot of the routes knows of those before it.
@@ -88,20 +103,27 @@ impl ReversePath {
     }
 
     /// Whether a message of `source` may arrive over this link.
-    pub(super) fn permits_message(
+    pub(super) fn message(
         &self,
         routes: &RouteTable,
         link: LinkId,
         source: Instance,
         now: Instant,
-    ) -> bool {
-        match self.stage(routes, now) {
-            // Other nodes may know of links that this node does not know of yet, and the reverse.
-            Stage::Changing => true,
-            Stage::Recent => {
+    ) -> Plausibility {
+        let stage = self.stage(routes, now);
+        let plausible = match stage {
+            Stage::Changing | Stage::Recent => {
                 !routes.contains(source) || self.lies_or_lay_behind(routes, link, source, now)
             }
             Stage::Settled => routes.begins_shortest_path(link, source),
+        };
+        match stage {
+            _ if plausible => Plausibility::Plausible,
+            // Other nodes may know of links that this node does not know of yet, and the reverse.
+            Stage::Changing => Plausibility::Doubtful,
+            // The peer may still have frames that arrived before the link existed.
+            Stage::Recent if self.is_new(link, now) => Plausibility::Doubtful,
+            Stage::Recent | Stage::Settled => Plausibility::Impossible,
         }
     }
 
@@ -131,6 +153,11 @@ impl ReversePath {
     ) -> bool {
         self.stage(routes, now) == Stage::Changing
             || self.lies_or_lay_behind(routes, link, recipient, now)
+            || self.is_new(link, now)
+    }
+
+    fn is_new(&self, link: LinkId, now: Instant) -> bool {
+        self.links_since.get(&link).is_none_or(|since| is_recent(*since, now))
     }
 
     fn lies_or_lay_behind(
@@ -142,9 +169,7 @@ impl ReversePath {
     ) -> bool {
         let lay_behind =
             || self.former.get(&(link, instance)).is_some_and(|at| is_recent(*at, now));
-        // The peer may still have frames that arrived before the link existed.
-        let is_new = || self.links_since.get(&link).is_none_or(|since| is_recent(*since, now));
-        routes.lies_behind(link, instance) || lay_behind() || is_new()
+        routes.lies_behind(link, instance) || lay_behind()
     }
 
     fn stage(&self, routes: &RouteTable, now: Instant) -> Stage {
@@ -220,8 +245,12 @@ mod tests {
             Self { routes, reverse_path, now: self.now }
         }
 
+        fn message(&self, link: LinkId, source: &str) -> Plausibility {
+            self.reverse_path.message(&self.routes, link, instance(source), self.now)
+        }
+
         fn permits(&self, link: LinkId, source: &str) -> bool {
-            self.reverse_path.permits_message(&self.routes, link, instance(source), self.now)
+            self.message(link, source) == Plausibility::Plausible
         }
     }
 
@@ -230,7 +259,9 @@ mod tests {
         let settled = Snapshot::aged(ROUTES_SETTLED_AFTER);
         assert!(settled.permits(B, "d") && settled.permits(C, "e"));
         assert!(!settled.permits(C, "d") && !settled.permits(B, "unknown"));
-        assert!(Snapshot::aged(Duration::ZERO).permits(C, "d"), "they have just changed");
+        let changing = Snapshot::aged(Duration::ZERO);
+        assert_eq!(changing.message(C, "d"), Plausibility::Doubtful, "they have just changed");
+        assert!(changing.permits(B, "d") && changing.permits(C, "unknown"));
     }
 
     #[test]
@@ -245,21 +276,21 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_a_peer_had_before_it_was_linked_may_arrive() {
+    fn frames_that_a_peer_may_have_had_before_it_was_linked_are_doubtful() {
         let young = Snapshot::aged(ROUTES_STABLE_AFTER);
-        assert!(young.permits(C, "d"));
+        assert_eq!(young.message(C, "d"), Plausibility::Doubtful);
         let mut edges = BEFORE.to_vec();
         edges.push(("d", "f"));
         let mut old = Snapshot::aged(ROUTES_SETTLED_AFTER).then(table("a", &edges), &[B, C]);
         old.now += ROUTES_STABLE_AFTER;
-        assert!(!old.permits(C, "d"));
+        assert_eq!(old.message(C, "d"), Plausibility::Impossible);
     }
 
     #[test]
-    fn nothing_is_checked_while_announcements_wait() {
+    fn frames_over_other_links_are_doubtful_while_announcements_wait() {
         let settled = Snapshot::aged(ROUTES_SETTLED_AFTER);
         let mut waiting = settled.then(table("a", BEFORE).incomplete(true), &[B, C]);
         waiting.now += ROUTES_SETTLED_AFTER;
-        assert!(waiting.permits(C, "d"));
+        assert_eq!(waiting.message(C, "d"), Plausibility::Doubtful);
     }
 }

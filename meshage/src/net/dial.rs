@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::counters::Counters;
-use super::handshake::{self, End, Met, Offer};
+use super::handshake::{self, End, Met, Offer, Progress};
 use super::input::NetworkEvent;
 use super::interfaces;
 use super::resolver::Resolver;
@@ -176,7 +176,8 @@ async fn attempt(address: SocketAddr, offer: &Offer) -> Result<(Transport, Met),
         transport.reset_when_dropped(true);
         return Err(DialError::Connect(io::ErrorKind::ConnectionRefused.into()));
     }
-    let met = handshake::exchange(&mut transport, offer, End::Dialler).await?;
+    let met =
+        handshake::exchange(&mut transport, offer, End::Dialler, &Progress::default()).await?;
     if met.hello.instance == offer.hello.instance {
         // The other end of this connection has this node's listening port, and must not leave it in
         // TIME_WAIT.

@@ -33,9 +33,10 @@ use super::{clock, dial, listen, udp};
 use crate::event::{Event, LinkEnd};
 use crate::forward::transit::TRANSIT_TIMEOUT;
 use crate::name::LinkId;
-use crate::protocol::io::{Command, Input, Output, PeerProof, Reply, RequestId};
+use crate::protocol::io::{CloseReason, Command, Input, Output, PeerProof, Reply, RequestId};
 use crate::protocol::wall_clock::WallClock;
 use crate::route::RouteTable;
+use crate::wire::control::ControlFrame;
 use crate::wire::frame::WireFrame;
 
 /// The limit on the inputs that are taken before their outputs are carried out. Then the other tasks
@@ -230,6 +231,9 @@ impl Driver {
             self.rotate_keys();
         }
         if self.router_deadline().is_some_and(|deadline| deadline <= now) {
+            for link in self.links.look_at_suspects(now) {
+                self.handle(Input::BytesReceived { link });
+            }
             self.shared.router().handle_timeout(now);
         }
         // If the routes are not computed yet, the router wakes this task in a few milliseconds.
@@ -318,6 +322,9 @@ impl Driver {
                 }
             }
             NetworkEvent::Input(input) => {
+                if let Input::LinkDown { link, end: LinkEnd::Breach(_) } = &input {
+                    self.forget_host(*link);
+                }
                 if self.is_current(&input) {
                     self.handle(input);
                 }
@@ -327,13 +334,12 @@ impl Driver {
                 self.rotate_keys_of(link);
             }
             NetworkEvent::Connected { transport, role, met } => {
-                // Fails only if the connection has ended.
-                if let Ok(host) = transport.peer_host() {
-                    self.shared.known_hosts.record(host);
-                }
                 let (hello, sealed) = (met.hello, met.sealed.as_deref());
                 let events = &self.event_sender;
                 let link = self.links.open(transport, role, sealed, &self.shared, events);
+                if let Some(host) = self.links.host(link) {
+                    self.shared.known_hosts.record(host);
+                }
                 self.fib_outdated = true;
                 tracing::debug!(%link, peer = %hello.name, ?role, "connected");
                 let proof = met.sealed.as_ref().map(|sealed| PeerProof::from(&sealed.peer));
@@ -430,6 +436,13 @@ impl Driver {
         }
     }
 
+    /// A node that violates the protocol has no place of its own among those that connect.
+    fn forget_host(&self, link: LinkId) {
+        if let Some(host) = self.links.host(link) {
+            self.shared.known_hosts.forget(host);
+        }
+    }
+
     fn carry_out(
         &mut self,
         output: Output,
@@ -447,6 +460,12 @@ impl Driver {
                     overflowed.push_back(link);
                 }
             }
+            Output::Probe { link } => {
+                self.links.suspect(link, clock::now());
+                if self.links.send(link, ControlFrame::Probe.encode()).is_err() {
+                    overflowed.push_back(link);
+                }
+            }
             Output::Solicit(solicitation) => {
                 if let Err(reason) = self.udp.solicit(&solicitation, &self.shared) {
                     let beacon = solicitation.wanted == 0;
@@ -459,6 +478,9 @@ impl Driver {
             }
             Output::Close { link, reason } => {
                 tracing::debug!(%link, ?reason, "link closed");
+                if reason == CloseReason::Breach {
+                    self.forget_host(link);
+                }
                 self.fib_outdated |= self.links.close(link, reason);
             }
             Output::Install(routes) => {

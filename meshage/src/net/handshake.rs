@@ -10,6 +10,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -18,7 +19,7 @@ use super::clock;
 use super::security::{Contexts, Security};
 use super::transport::Transport;
 use crate::error::DialError;
-use crate::secure::handshake::{Context, HandshakeError, MAGIC_BYTES, Peer};
+use crate::secure::handshake::{Context, HandshakeError, MAGIC_BYTES, Peer, Stage};
 use crate::secure::preface::{self, HEADER_BYTES, Header, Preface};
 use crate::secure::{AuthError, Handshake, KeyId, Secured};
 use crate::wire::WireError;
@@ -80,15 +81,34 @@ pub(super) struct SealedWith {
     pub(super) key: KeyId,
 }
 
+/// The stage of a handshake, which its task sets and others read.
+#[derive(Debug, Default)]
+pub(super) struct Progress(AtomicU8);
+
+impl Progress {
+    pub(super) fn stage(&self) -> Stage {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Stage::Silent,
+            1 => Stage::KeyNamed,
+            _ => Stage::KeyProven,
+        }
+    }
+
+    pub(super) fn set(&self, stage: Stage) {
+        self.0.store(stage as u8, Ordering::Relaxed);
+    }
+}
+
 /// Exchanges hellos. A node with keys seals the connection.
 pub(super) async fn exchange(
     transport: &mut Transport,
     offer: &Offer,
     end: End,
+    progress: &Progress,
 ) -> Result<Met, DialError> {
     let both = async {
         match &offer.keys {
-            Some(keys) => exchange_sealed(transport, &offer.hello, keys, end).await,
+            Some(keys) => exchange_sealed(transport, &offer.hello, keys, end, progress).await,
             None => exchange_open(transport, &offer.hello).await,
         }
     };
@@ -133,13 +153,14 @@ async fn exchange_sealed(
     hello: &Hello,
     keys: &Keys,
     end: End,
+    progress: &Progress,
 ) -> Result<Met, DialError> {
     let random = &mut |bytes: &mut [u8]| clock::fill_random(bytes);
     let mut handshake = match end {
         End::Dialler => Handshake::dial(keys.context.clone(), hello.clone(), random),
         End::Listener => Handshake::listen(keys.context.clone(), hello.clone()),
     };
-    let secured = run(transport, &mut handshake).await;
+    let secured = run(transport, &mut handshake, progress).await;
     let output = handshake.take_output();
     match secured {
         Ok(Secured { sealer, opener, peer }) => {
@@ -156,7 +177,11 @@ async fn exchange_sealed(
     }
 }
 
-async fn run(transport: &mut Transport, handshake: &mut Handshake) -> Result<Secured, DialError> {
+async fn run(
+    transport: &mut Transport,
+    handshake: &mut Handshake,
+    progress: &Progress,
+) -> Result<Secured, DialError> {
     let mut bytes = Vec::new();
     loop {
         transport.write_all(&handshake.take_output()).await.map_err(broken)?;
@@ -164,7 +189,9 @@ async fn run(transport: &mut Transport, handshake: &mut Handshake) -> Result<Sec
         bytes.resize(handshake.wanted(), 0);
         transport.read_exact(&mut bytes).await.map_err(broken)?;
         let random = &mut |bytes: &mut [u8]| clock::fill_random(bytes);
-        match handshake.receive(&bytes, clock::unix_millis(), random) {
+        let received = handshake.receive(&bytes, clock::unix_millis(), random);
+        progress.set(handshake.stage());
+        match received {
             Ok(Some(secured)) => return Ok(secured),
             Ok(None) => {}
             Err(HandshakeError::Auth(error)) => return Err(DialError::Auth(error)),

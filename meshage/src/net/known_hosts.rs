@@ -46,6 +46,15 @@ impl KnownHosts {
         }
     }
 
+    /// A node of this host has violated the protocol: its connections wait as a stranger's.
+    pub(super) fn forget(&self, host: IpAddr) {
+        let host = host.to_canonical();
+        let hosts = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = hosts.seen.remove(&host) {
+            hosts.order.remove(&(seen, host));
+        }
+    }
+
     /// Whether the host is known.
     pub(super) fn contains(&self, host: IpAddr) -> bool {
         let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,6 +76,8 @@ mod tests {
         }
         known.record("::ffff:10.0.0.2".parse().expect("valid"));
         assert!(known.contains("10.0.0.2".parse().expect("valid")));
+        known.forget("10.0.0.2".parse().expect("valid"));
+        assert!(!known.contains("10.0.0.2".parse().expect("valid")));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The links that the driver holds, and the snapshot of them that the data plane reads.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -33,6 +34,8 @@ struct Handle {
     outbound: Arc<Outbound>,
     phase: watch::Sender<Phase>,
     role: Role,
+    /// The address of the other end; `None` if the connection had ended before.
+    host: Option<IpAddr>,
     /// The writer owns the transport.
     transport: Weak<WriteHalf>,
     signs_of_life: SignsOfLife,
@@ -69,6 +72,7 @@ impl Links {
         self.opened += 1;
         let link = LinkId(self.opened);
         let outbound = Arc::new(Outbound::default());
+        let host = transport.peer_host().ok();
         let (phase, watched) = watch::channel(Phase::Open);
         let (read_half, write_half) = transport.into_split();
         let span = tracing::info_span!(parent: &shared.span, "link", number = link.0);
@@ -78,6 +82,7 @@ impl Links {
             outbound: outbound.clone(),
             phase,
             role,
+            host,
             transport: Arc::downgrade(&write_half),
             signs_of_life: SignsOfLife::new(reads.clone(), now),
             rotation: sealed.map(|sealed| {
@@ -103,6 +108,11 @@ impl Links {
         link
     }
 
+    /// The address of the other end of a link.
+    pub(super) fn host(&self, link: LinkId) -> Option<IpAddr> {
+        self.handles.get(&link)?.host
+    }
+
     /// When to call [`Links::look`] next.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.next_look
@@ -119,6 +129,27 @@ impl Links {
             handle.signs_of_life.look(|| transport.path_info(), now).then_some(*link)
         });
         live.collect()
+    }
+
+    /// A link is silent: from now on, it is looked at before the router decides about it.
+    pub(super) fn suspect(&mut self, link: LinkId, now: Instant) {
+        self.look_at_link(link, now);
+        if let Some(handle) = self.handles.get_mut(&link) {
+            handle.signs_of_life.suspect();
+        }
+    }
+
+    /// The links among the suspected ones whose other ends live.
+    pub(super) fn look_at_suspects(&mut self, now: Instant) -> Vec<LinkId> {
+        let suspects = self.handles.iter().filter(|(_, handle)| handle.signs_of_life.is_suspect());
+        let suspects: Vec<LinkId> = suspects.map(|(link, _)| *link).collect();
+        suspects.into_iter().filter(|link| self.look_at_link(*link, now)).collect()
+    }
+
+    fn look_at_link(&mut self, link: LinkId, now: Instant) -> bool {
+        let Some(handle) = self.handles.get_mut(&link) else { return false };
+        let Some(transport) = handle.transport.upgrade() else { return false };
+        handle.signs_of_life.look(|| transport.path_info(), now)
     }
 
     /// Records what the other end of a link has said about its keys.
@@ -224,14 +255,14 @@ impl Links {
                 _,
             ) => Phase::Draining,
             (
-                CloseReason::Silent
+                CloseReason::Silent(_)
                 | CloseReason::AdmissionTimeout
                 | CloseReason::Breach
                 | CloseReason::Replaced,
                 Role::Listener,
             ) => Phase::Reset,
             (
-                CloseReason::Silent
+                CloseReason::Silent(_)
                 | CloseReason::AdmissionTimeout
                 | CloseReason::Breach
                 | CloseReason::Replaced,

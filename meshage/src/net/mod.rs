@@ -76,8 +76,8 @@ pub(crate) fn start(config: &Config) -> Result<Arc<Shared>, StartError> {
     let random = clock::instance().map_err(StartError::Runtime)?;
     let membership = security.as_ref().and_then(|security| security.membership(random.0));
     let instance = match &membership {
-        Some(membership) if membership.policy.signed => membership.instance(),
-        Some(_) | None => random,
+        Some(membership) => membership.instance(),
+        None => random,
     };
     let seed = clock::seed().map_err(StartError::Runtime)?;
     let router_config = RouterConfig::new(config, port, membership);

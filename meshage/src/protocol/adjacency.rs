@@ -18,13 +18,9 @@ use super::exchange::DatabaseExchange;
 use super::intake::Intake;
 use super::io::Role;
 use super::membership::Standing;
+use super::silence::{DEAD_INTERVAL_MAX, Silence};
 use crate::name::{Instance, LinkId, NodeName};
 use crate::wire::hello::Purpose;
-
-/// A link is dead if no byte arrives for this long: three keep-alives.
-pub(super) const DEAD_INTERVAL: Duration = Duration::from_secs(3);
-/// The interval between the keep-alives on a link.
-pub(super) const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The stage of a link.
 #[derive(Debug)]
@@ -59,8 +55,8 @@ pub(super) struct Link {
     /// The `other_link` of the peer's Admit: it had another link to this node. Cleared once the
     /// link is full.
     pub(super) peer_had_other: bool,
-    /// When the last byte arrived.
-    pub(super) last_received: Instant,
+    /// When bytes arrived, and when the link is dead.
+    pub(super) silence: Silence,
     /// When both ends had admitted the link. Before that: when the hellos had been exchanged.
     pub(super) since: Instant,
     /// What the link has brought of late.
@@ -132,6 +128,15 @@ impl Links {
         self.links.iter().map(|(&id, link)| (id, link))
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LinkId, &mut Link)> {
+        self.links.iter_mut().map(|(&id, link)| (id, link))
+    }
+
+    /// The longest round trip of the links, as far as it was measured.
+    pub(super) fn longest_round_trip(&self) -> Option<Duration> {
+        self.links.values().filter_map(|link| link.silence.round_trip()).max()
+    }
+
     /// The links to an instance of a node, in any stage.
     pub(super) fn to(&self, instance: Instance) -> impl Iterator<Item = (LinkId, &Link)> {
         self.iter().filter(move |(_, link)| link.instance == instance)
@@ -164,31 +169,51 @@ impl Links {
     /// Records that bytes arrived on a link.
     pub(super) fn received(&mut self, id: LinkId, now: Instant) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.last_received = now;
+            link.silence.received(now);
         }
     }
 
     /// Measures the silence of every link anew, since this process had no time to read.
     pub(super) fn restart_silence(&mut self, now: Instant) {
         for link in self.links.values_mut() {
-            link.last_received = now;
+            link.silence.restart(now);
         }
     }
 
-    /// The links on which no byte arrived for the dead interval.
-    pub(super) fn silent(&self, now: Instant) -> Vec<LinkId> {
-        let silent = |link: &Link| link.last_received + DEAD_INTERVAL <= now;
-        self.iter().filter(|(_, link)| silent(link)).map(|(id, _)| id).collect()
+    /// How long each link may be silent: if all of several links are late, the fault is probably
+    /// near this node, and waiting costs nothing.
+    fn dead_interval(&self, now: Instant) -> impl Fn(&Link) -> Duration + use<> {
+        let doubtful = self.len() > 1 && self.links.values().all(|link| link.silence.is_late(now));
+        move |link| if doubtful { DEAD_INTERVAL_MAX } else { link.silence.dead_interval() }
     }
 
-    /// The earliest time at which a link may be found silent.
-    pub(super) fn next_silent(&self) -> Option<Instant> {
-        self.links.values().map(|link| link.last_received + DEAD_INTERVAL).min()
+    /// The links on which no byte arrived for the dead interval, with the interval.
+    pub(super) fn silent(&self, now: Instant) -> Vec<(LinkId, Duration)> {
+        let dead_interval = self.dead_interval(now);
+        let links = self.iter().map(|(id, link)| (id, dead_interval(link), link));
+        links
+            .filter(|(_, dead, link)| link.silence.last_received() + *dead <= now)
+            .map(|(id, dead, _)| (id, dead))
+            .collect()
+    }
+
+    /// The links on which a keep-alive is missing, and a Probe is due. It counts as sent.
+    pub(super) fn take_probes(&mut self, now: Instant) -> Vec<LinkId> {
+        let links = self.links.iter_mut();
+        links.filter_map(|(id, link)| link.silence.takes_probe(now).then_some(*id)).collect()
+    }
+
+    /// The earliest time at which a Probe may be due, or a link found silent.
+    pub(super) fn next_silent(&self, now: Instant) -> Option<Instant> {
+        let dead_interval = self.dead_interval(now);
+        let next = |link: &Link| link.silence.next(dead_interval(link));
+        self.links.values().map(next).min()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::silence::KEEP_ALIVE_INTERVAL;
     use super::*;
 
     fn link(instance: u64, stage: Stage, now: Instant) -> Link {
@@ -201,7 +226,7 @@ mod tests {
             cause: None,
             stage,
             peer_had_other: false,
-            last_received: now,
+            silence: Silence::new(now),
             since: now,
             intake: Intake::new(now),
         }
@@ -219,16 +244,60 @@ mod tests {
         assert_eq!(links.full(), BTreeMap::from([(Instance(4), LinkId(4))]));
     }
 
+    /// Two links on which keep-alives arrived in time, and the time of the last ones.
+    fn regular_links(now: Instant) -> (Links, Instant) {
+        let mut links = Links::default();
+        for number in [1, 2] {
+            links.insert(LinkId(number), link(number, Stage::Full, now));
+        }
+        let last = now + 20 * KEEP_ALIVE_INTERVAL;
+        for at in (1..=20).map(|number| now + number * KEEP_ALIVE_INTERVAL) {
+            for link in links.links.values_mut() {
+                link.silence.takes_measurement(at);
+                link.silence.answered(at);
+                link.silence.received(at);
+            }
+        }
+        (links, last)
+    }
+
     #[test]
     fn silence_is_measured_from_the_last_byte() {
         let now = Instant::now();
         let mut links = Links::default();
         links.insert(LinkId(1), link(1, Stage::Full, now));
         links.insert(LinkId(2), link(2, Stage::Full, now));
-        links.received(LinkId(2), now + Duration::from_secs(1));
-        assert_eq!(links.next_silent(), Some(now + DEAD_INTERVAL));
-        assert_eq!(links.silent(now + DEAD_INTERVAL), [LinkId(1)]);
-        links.restart_silence(now + DEAD_INTERVAL);
-        assert!(links.silent(now + DEAD_INTERVAL).is_empty());
+        links.received(LinkId(2), now + Duration::from_secs(2));
+        let dead = now + DEAD_INTERVAL_MAX;
+        assert!(links.silent(dead - Duration::from_millis(1)).is_empty());
+        assert_eq!(links.silent(dead), [(LinkId(1), DEAD_INTERVAL_MAX)]);
+        links.restart_silence(dead);
+        assert!(links.silent(dead).is_empty());
+    }
+
+    #[test]
+    fn a_node_waits_longer_if_all_its_links_are_silent() {
+        let (mut links, last) = regular_links(Instant::now());
+        let short = Duration::from_millis(1300);
+        assert!(links.silent(last + short).is_empty(), "both are late");
+        assert_eq!(links.silent(last + DEAD_INTERVAL_MAX).len(), 2);
+        links.received(LinkId(2), last + Duration::from_secs(1));
+        assert_eq!(links.silent(last + short), [(LinkId(1), short)]);
+        links.remove(LinkId(2));
+        assert_eq!(links.silent(last + short), [(LinkId(1), short)], "its only link");
+    }
+
+    #[test]
+    fn a_probe_is_due_as_soon_as_a_keep_alive_is_missing() {
+        let (mut links, last) = regular_links(Instant::now());
+        let at = |ms: u64| last + Duration::from_millis(ms);
+        links.received(LinkId(2), at(900));
+        assert_eq!(links.next_silent(at(900)), Some(at(1075)));
+        assert!(links.take_probes(at(1074)).is_empty());
+        assert_eq!(links.take_probes(at(1075)), [LinkId(1)]);
+        assert!(links.take_probes(at(1075)).is_empty());
+        assert_eq!(links.next_silent(at(1075)), Some(at(1150)));
+        assert_eq!(links.take_probes(at(1290)), [LinkId(1)], "one, however late");
+        assert_eq!(links.next_silent(at(1290)), Some(at(1300)));
     }
 }

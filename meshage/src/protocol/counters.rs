@@ -78,6 +78,14 @@ counters! {
     differences_found,
     /// Frames that compare databases and were not answered, because one link brought too many.
     comparisons_limited,
+    /// Announcements that a peer beside the tree was told about.
+    announcements_offered,
+    /// Announcements requested because a peer had them and they had not arrived over the tree.
+    announcements_requested,
+    /// Probes sent because a keep-alive was missing.
+    probes_sent,
+    /// Probes that were not answered, because one link brought too many.
+    probes_limited,
     /// Announcements that were postponed, because one link brought too many.
     announcements_postponed,
     /// Announcements dropped because too many were postponed.

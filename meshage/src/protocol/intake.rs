@@ -10,15 +10,19 @@
 //! that another one brings.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use super::membership::Signed;
 use super::token_bucket::TokenBucket;
 use crate::name::{Age, Instance};
-use crate::wire::control::Announcement;
+use crate::wire::control::{Announcement, ControlFrame, SignedAnnouncement};
 
 /// The interval at which postponed announcements are looked at.
 pub(super) const POSTPONED_INTERVAL: Duration = Duration::from_millis(25);
+/// How many of a link are looked at then, so that messages do not wait long: 1,280 a second, more than
+/// may be installed.
+const POSTPONED_TAKEN_MAX: usize = 32;
 /// The announcements of one node over one link: 40 a second, with a burst of 256. A node announces
 /// new peers in a burst of 256, and then at most 20 changes a second.
 const ORIGINATOR_INTERVAL: Duration = Duration::from_millis(25);
@@ -40,15 +44,38 @@ const ORIGINATORS_MAX: usize = 1024;
 /// The claims over one link: twice what a node sends in a database exchange, and then ten a second.
 const CLAIMS_INTERVAL: Duration = Duration::from_millis(100);
 const CLAIMS_BURST: u32 = 2048;
+/// The Probes over one link: twice as many as a node sends over a silent one.
+const PROBES_INTERVAL: Duration = Duration::from_millis(50);
+const PROBES_BURST: u32 = 64;
+/// The frames with offers over one link: as often as a node sends them, and as many as one for each of
+/// 8,192 announcements at once.
+const HAVES_INTERVAL: Duration = Duration::from_millis(10);
+const HAVES_BURST: u32 = 128;
 
 /// An announcement that has arrived over a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Received {
     pub(super) announcement: Announcement,
-    /// At level signed: its signature, which was verified, and the credential.
+    /// At levels allowed and signed: its signature, which was verified, and the credential.
     pub(super) signed: Option<Box<Signed>>,
     /// Whether the credential is forwarded with it.
     pub(super) with_credential: bool,
+}
+
+impl Received {
+    /// The frame that it arrived in. It has the credential in any case.
+    pub(super) fn frame(&self) -> ControlFrame {
+        let announcement = self.announcement.clone();
+        match &self.signed {
+            None => ControlFrame::Announce(announcement),
+            Some(signed) => {
+                let credential = Some((*signed.credential).clone());
+                let signature = signed.signature;
+                let signed = SignedAnnouncement { announcement, signature, credential };
+                ControlFrame::SignedAnnounce(Box::new(signed))
+            }
+        }
+    }
 }
 
 impl From<Announcement> for Received {
@@ -76,7 +103,11 @@ pub(super) struct Intake {
     unreachable: TokenBucket,
     claims: TokenBucket,
     comparisons: TokenBucket,
+    probes: TokenBucket,
+    haves: TokenBucket,
     postponed: BTreeMap<Instance, Received>,
+    /// The last one that was taken out.
+    last_taken: Instance,
 }
 
 impl Intake {
@@ -86,7 +117,10 @@ impl Intake {
             unreachable: TokenBucket::new(UNREACHABLE_INTERVAL, UNREACHABLE_BURST, now),
             claims: TokenBucket::new(CLAIMS_INTERVAL, CLAIMS_BURST, now),
             comparisons: TokenBucket::new(COMPARISONS_INTERVAL, COMPARISONS_BURST, now),
+            probes: TokenBucket::new(PROBES_INTERVAL, PROBES_BURST, now),
+            haves: TokenBucket::new(HAVES_INTERVAL, HAVES_BURST, now),
             postponed: BTreeMap::new(),
+            last_taken: Instance(0),
         }
     }
 
@@ -128,14 +162,29 @@ impl Intake {
         !self.postponed.is_empty()
     }
 
-    /// Takes out all postponed announcements.
+    /// Takes out some postponed announcements: those that follow the ones of the last call.
     pub(super) fn take_postponed(&mut self) -> Vec<Received> {
-        std::mem::take(&mut self.postponed).into_values().collect()
+        let following = self.postponed.range((Bound::Excluded(self.last_taken), Bound::Unbounded));
+        let from_start = self.postponed.range(..=self.last_taken);
+        let instances = following.chain(from_start).map(|(instance, _)| *instance);
+        let instances: Vec<Instance> = instances.take(POSTPONED_TAKEN_MAX).collect();
+        self.last_taken = instances.last().copied().unwrap_or(self.last_taken);
+        instances.iter().filter_map(|instance| self.postponed.remove(instance)).collect()
     }
 
     /// Whether one more frame that compares databases may be answered now.
     pub(super) fn permits_comparison(&mut self, now: Instant) -> bool {
         self.comparisons.take(now)
+    }
+
+    /// Whether one more Probe may be answered now.
+    pub(super) fn permits_probe(&mut self, now: Instant) -> bool {
+        self.probes.take(now)
+    }
+
+    /// Whether one more Have may be taken now.
+    pub(super) fn permits_have(&mut self, now: Instant) -> bool {
+        self.haves.take(now)
     }
 
     /// Whether one more claim may be recorded now.
@@ -195,6 +244,25 @@ mod tests {
         }
         assert_eq!(intake.postpone(announcement(1 << 40, 20, 0).into()), Postponed::NoRoom);
         assert_eq!(intake.postpone(announcement(3, 21, 0).into()), Postponed::Kept);
+    }
+
+    #[test]
+    fn a_few_of_many_postponed_announcements_are_looked_at_each_in_its_turn() {
+        let mut intake = Intake::new(Instant::now());
+        let count = 3 * POSTPONED_TAKEN_MAX as u64 + 5;
+        for instance in 0..count {
+            intake.postpone(announcement(instance, 20, 0).into());
+        }
+        let mut taken = vec![0; count as usize];
+        for _ in 0..2 * count.div_ceil(POSTPONED_TAKEN_MAX as u64) {
+            let some = intake.take_postponed();
+            assert_eq!(some.len(), POSTPONED_TAKEN_MAX);
+            for received in some {
+                taken[received.announcement.instance.0 as usize] += 1;
+                intake.postpone(received);
+            }
+        }
+        assert!(taken.iter().all(|times| (2..=3).contains(times)), "{taken:?}");
     }
 
     #[test]

@@ -188,8 +188,8 @@ pub enum CloseReason {
     Refused(RefuseReason),
     /// The application hung up.
     Hangup,
-    /// No byte arrived during the dead interval.
-    Silent,
+    /// No byte arrived during this time, the dead interval.
+    Silent(Duration),
     /// Admission or the database exchange took too long.
     AdmissionTimeout,
     /// The other end violated the protocol.
@@ -214,6 +214,12 @@ pub enum Output {
     },
     /// Send a keep-alive.
     KeepAlive {
+        /// The link to send it on.
+        link: LinkId,
+    },
+    /// Send a [`ControlFrame::Probe`] over a link on which a keep-alive is missing. Before the next call
+    /// of `handle_timeout`, pass [`Input::BytesReceived`] if there is another sign that its peer lives.
+    Probe {
         /// The link to send it on.
         link: LinkId,
     },

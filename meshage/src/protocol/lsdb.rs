@@ -65,7 +65,7 @@ type Index = u32;
 struct Entry {
     announcement: Announcement,
     digest: u64,
-    /// At level signed: the signature and the credential.
+    /// At levels allowed and signed: the signature and the credential.
     signed: Option<Box<Signed>>,
     /// Since when the node is unreachable; `None` while it is reachable.
     unreachable: Option<Instant>,
@@ -86,7 +86,7 @@ pub(super) struct Lsdb {
     by_name: BTreeSet<(NodeName, Instance, Index)>,
     /// The unreachable nodes, the longest unreachable first.
     unreachable: BTreeSet<(Instant, Instance)>,
-    /// At level signed: the ends of the tickets, the first one first.
+    /// At levels allowed and signed: the ends of the tickets, the first one first.
     by_end: BTreeSet<(UnixMillis, Instance)>,
     /// The sum of the digests of the reachable nodes, if it was computed since the last change.
     digest: Option<u64>,
@@ -122,8 +122,8 @@ impl Lsdb {
         }
     }
 
-    /// Installs an announcement if it is newer than the known one. At level signed, the caller has
-    /// verified it, and passes its signature.
+    /// Installs an announcement if it is newer than the known one. At levels allowed and signed,
+    /// the caller has verified its signature, and passes it.
     pub(super) fn install(
         &mut self,
         announcement: Announcement,
@@ -246,7 +246,7 @@ impl Lsdb {
         ended.into_iter().map(remove).collect()
     }
 
-    /// When the first ticket of a node ends, at level signed.
+    /// When the first ticket of a node ends, at levels allowed and signed.
     pub(super) fn first_end(&self) -> Option<UnixMillis> {
         self.by_end.first().map(|(end, _)| *end)
     }
@@ -256,7 +256,7 @@ impl Lsdb {
         self.entries[index as usize].as_ref()
     }
 
-    /// The signature and the credential of a node, at level signed.
+    /// The signature and the credential of a node, at levels allowed and signed.
     pub(super) fn signed(&self, instance: Instance) -> Option<&Signed> {
         self.entry(instance)?.signed.as_deref()
     }

@@ -19,10 +19,10 @@ use super::token_bucket::TokenBucket;
 use super::wall_clock::WallClock;
 use crate::error::RefuseReason;
 use crate::name::{Instance, Namespace, NodeName};
-use crate::secure::announcement;
+use crate::secure::announcement::{self, Scope};
 use crate::secure::revocations::{Kept, Revocations};
 use crate::secure::ticket::{Revocation, Terms, Ticket};
-use crate::secure::{AuthError, Identity, Level, Policy, PublicKey, UnixMillis};
+use crate::secure::{AuthError, Identity, Policy, PublicKey, UnixMillis};
 use crate::wire::control::{Announcement, Credential, Signature};
 
 /// How many signatures are verified for one peer at once: those of a database exchange with 8,192
@@ -49,8 +49,7 @@ pub struct MembershipConfig {
     pub identity: Arc<Identity>,
     /// The ticket of this node.
     pub ticket: Option<Arc<[u8]>>,
-    /// A random number. At level signed, the instance of this node must be
-    /// [`MembershipConfig::instance`].
+    /// A random number. The instance of this node must be [`MembershipConfig::instance`].
     pub nonce: u64,
     /// The time of day when the router is created.
     pub unix: UnixMillis,
@@ -119,7 +118,7 @@ pub(super) struct Membership {
     clock: WallClock,
     /// Whether the end of this node's ticket was reported.
     own_end_reported: bool,
-    /// The last signature of this node's announcement.
+    /// The last announcement that this node signed, and the signature.
     own_signature: Option<(Announcement, Signature)>,
     /// By public key, so that a peer does not get a new budget with a new link.
     budgets: BTreeMap<PublicKey, Budget>,
@@ -148,9 +147,12 @@ impl Membership {
         }
     }
 
-    /// Whether announcements are signed.
-    pub(super) fn signs(&self) -> bool {
-        self.policy.level() == Level::Signed
+    /// What the signatures of announcements cover.
+    pub(super) fn scope(&self) -> Scope {
+        match self.policy.signed {
+            true => Scope::Announcement,
+            false => Scope::Name,
+        }
     }
 
     /// The clock of this machine was set.
@@ -169,10 +171,13 @@ impl Membership {
 
     /// This node's signature of its announcement.
     pub(super) fn sign(&mut self, namespace: &Namespace, own: &Announcement) -> Signature {
-        if let Some((_, signature)) = self.own_signature.as_ref().filter(|(it, _)| it == own) {
+        let scope = self.scope();
+        let holds =
+            |(signed, _): &&(Announcement, Signature)| scope == Scope::Name || signed == own;
+        if let Some((_, signature)) = self.own_signature.as_ref().filter(holds) {
             return *signature;
         }
-        let signature = announcement::sign(&self.identity, namespace, own);
+        let signature = announcement::sign(&self.identity, namespace, own, scope);
         self.own_signature = Some((own.clone(), signature));
         signature
     }
@@ -247,8 +252,8 @@ impl Membership {
         if !self.may_verify(from, now) {
             return Err(Rejected::Limited);
         }
-        let public_key = &standing.public_key;
-        if !announcement::verify(public_key, namespace, announcement, &signature) {
+        let (public_key, scope) = (&standing.public_key, self.scope());
+        if !announcement::verify(public_key, namespace, announcement, &signature, scope) {
             return Err(Rejected::Forged);
         }
         Ok(Signed { signature, credential, standing })

@@ -45,8 +45,8 @@
 //! - **C8** A node that has fewer links than its degree sends solicitations.
 //! - **C9** The deciding node has one admitted link to each peer.
 //! - **C10** A closed node has no links and no timers.
-//! - **C11** At level allowed or signed, every link comes with what its other end has proven. At
-//!   level signed, the instance of a node belongs to its public key.
+//! - **C11** At level allowed or signed, every link comes with what its other end has proven, and the
+//!   instance of a node belongs to its public key.
 //!
 //! If a peer violates the protocol, its link is closed and the violation is counted. `handle` never
 //! returns an error for it.
@@ -60,12 +60,14 @@ mod counters;
 mod dial_failures;
 mod discovery;
 mod exchange;
+pub mod flooding;
 mod intake;
 pub mod io;
 mod lsdb;
 pub mod membership;
 pub mod router;
 mod seeds;
+pub(crate) mod silence;
 mod spf;
 #[cfg(test)]
 mod tests;

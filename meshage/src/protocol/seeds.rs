@@ -17,9 +17,12 @@ use crate::name::Instance;
 const WAIT_MIN: Duration = Duration::from_millis(500);
 /// The factor by which the maximum grows after each failure.
 const WAIT_FACTOR: f64 = 1.7;
-/// The largest maximum. Waits are drawn from zero to the maximum, so that nodes that start together
-/// spread.
-const WAIT_MAX: Duration = Duration::from_secs(30);
+/// The largest maximum for each reachable node, and its bounds. Waits are drawn from zero to the maximum,
+/// so that nodes that start together spread. One dial is enough to join two parts of a mesh, so each of
+/// many nodes may wait longer: together they dial every 0.1 s.
+const WAIT_MAX_PER_NODE: Duration = Duration::from_millis(250);
+const WAIT_MAX_LEAST: Duration = Duration::from_secs(2);
+const WAIT_MAX_MOST: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -64,13 +67,15 @@ impl Seeds {
         self.seeds[seed].state = State::Myself;
     }
 
-    /// Records that a dial to a seed failed, or that its link broke. Returns the wait before the
-    /// next dial.
-    pub(super) fn failed(&mut self, seed: usize, rng: &mut ChaCha8Rng) -> Duration {
+    /// Records that a dial to a seed failed, or that its link broke, while so many nodes are reachable.
+    /// Returns the wait before the next dial.
+    pub(super) fn failed(&mut self, seed: usize, nodes: usize, rng: &mut ChaCha8Rng) -> Duration {
         let seed = &mut self.seeds[seed];
         seed.state = State::Waiting;
-        let wait = seed.wait;
-        seed.wait = WAIT_MAX.min(wait.mul_f64(WAIT_FACTOR));
+        let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
+        let longest = WAIT_MAX_PER_NODE.saturating_mul(nodes).clamp(WAIT_MAX_LEAST, WAIT_MAX_MOST);
+        let wait = seed.wait.min(longest);
+        seed.wait = longest.min(wait.mul_f64(WAIT_FACTOR));
         random_wait(wait, rng)
     }
 
@@ -113,15 +118,29 @@ mod tests {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let mut seeds = Seeds::new(1);
             for wait in &mut longest {
-                *wait = seeds.failed(0, &mut rng).max(*wait);
+                *wait = seeds.failed(0, 1000, &mut rng).max(*wait);
             }
             seeds.linked(0, Instance(1));
             seeds.link_full(Instance(1));
             assert_eq!(seeds.leading_to(Instance(1)), [0]);
-            assert!(seeds.failed(0, &mut rng) <= WAIT_MIN);
+            assert!(seeds.failed(0, 1000, &mut rng) <= WAIT_MIN);
             assert!(seeds.leading_to(Instance(1)).is_empty());
         }
         assert!(longest[0] <= WAIT_MIN && longest[1] > WAIT_MIN);
-        assert!(longest[9] > WAIT_MAX / 2 && longest[9] <= WAIT_MAX);
+        assert!(longest[9] > WAIT_MAX_MOST / 2 && longest[9] <= WAIT_MAX_MOST);
+    }
+
+    #[test]
+    fn a_node_alone_and_the_nodes_of_a_small_mesh_dial_every_two_seconds_at_least() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut seeds = Seeds::new(1);
+        // It was a part of a large mesh.
+        let waits: Vec<Duration> = (0..20).map(|_| seeds.failed(0, 10_000, &mut rng)).collect();
+        assert!(waits.iter().any(|wait| *wait > WAIT_MAX_LEAST));
+        for nodes in [1, 2, 8] {
+            for _ in 0..100 {
+                assert!(seeds.failed(0, nodes, &mut rng) <= WAIT_MAX_LEAST, "{nodes} nodes");
+            }
+        }
     }
 }

@@ -20,6 +20,8 @@ pub enum Timer {
     Announce,
     /// Compare the database with those of all peers.
     Compare,
+    /// Tell the peers beside the trees which announcements this node has.
+    Have,
     /// Compute the routes.
     Routes,
     /// Send a keep-alive over every link.

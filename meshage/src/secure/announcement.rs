@@ -1,7 +1,7 @@
 //! Signatures of announcements, and the numbers of instances that belong to a public key.
 //!
-//! At level signed, a node derives its instance from its public key and a random number. No other
-//! node can therefore announce this instance under a key of its own.
+//! A node derives its instance from its public key and a random number. No other node can therefore
+//! announce this instance under a key of its own.
 
 use blake2::{Blake2s256, Digest as _};
 
@@ -12,7 +12,17 @@ use crate::wire::control::Announcement;
 
 /// What comes before the signed fields, so that a signature for one use is none for another.
 const ANNOUNCEMENT_LABEL: &[u8] = b"meshage 1 announcement";
+const NAME_LABEL: &[u8] = b"meshage 1 name";
 const INSTANCE_LABEL: &[u8] = b"meshage 1 instance";
+
+/// What the signature of an announcement covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The name and the instance, at level allowed.
+    Name,
+    /// All fields, at level signed.
+    Announcement,
+}
 
 /// The instance that belongs to a public key and a random number.
 pub fn instance_of(public_key: &PublicKey, nonce: u64) -> Instance {
@@ -31,8 +41,9 @@ pub fn sign(
     identity: &Identity,
     namespace: &Namespace,
     announcement: &Announcement,
+    scope: Scope,
 ) -> [u8; SIGNATURE_BYTES] {
-    identity.sign(&signed_text(namespace, announcement))
+    identity.sign(&signed_text(namespace, announcement, scope))
 }
 
 /// Whether the identity with this public key has signed the announcement.
@@ -42,14 +53,26 @@ pub fn verify(
     namespace: &Namespace,
     announcement: &Announcement,
     signature: &[u8; SIGNATURE_BYTES],
+    scope: Scope,
 ) -> bool {
-    public_key.has_signed(&signed_text(namespace, announcement), signature)
+    public_key.has_signed(&signed_text(namespace, announcement, scope), signature)
 }
 
-fn signed_text(namespace: &Namespace, announcement: &Announcement) -> Vec<u8> {
-    let mut text = ANNOUNCEMENT_LABEL.to_vec();
-    codec::encode(namespace, &mut text);
-    codec::encode(announcement, &mut text);
+fn signed_text(namespace: &Namespace, announcement: &Announcement, scope: Scope) -> Vec<u8> {
+    let mut text = Vec::new();
+    match scope {
+        Scope::Name => {
+            text.extend(NAME_LABEL);
+            codec::encode(namespace, &mut text);
+            codec::encode(&announcement.name, &mut text);
+            codec::encode(&announcement.instance, &mut text);
+        }
+        Scope::Announcement => {
+            text.extend(ANNOUNCEMENT_LABEL);
+            codec::encode(namespace, &mut text);
+            codec::encode(announcement, &mut text);
+        }
+    }
     text
 }
 
@@ -73,9 +96,10 @@ mod tests {
     fn a_signature_is_for_one_announcement_one_namespace_and_one_key() {
         let identity = Identity::from_seed(&[1; 32]);
         let namespace = Namespace::new("demo").expect("valid");
-        let signature = sign(&identity, &namespace, &announcement());
+        let scope = Scope::Announcement;
+        let signature = sign(&identity, &namespace, &announcement(), scope);
         let verifies = |announcement: &Announcement| {
-            verify(&identity.public_key(), &namespace, announcement, &signature)
+            verify(&identity.public_key(), &namespace, announcement, &signature, scope)
         };
         assert!(verifies(&announcement()));
         let original = announcement();
@@ -90,9 +114,30 @@ mod tests {
             assert!(!verifies(&altered), "{altered:?}");
         }
         let other = Namespace::new("other").expect("valid");
-        assert!(!verify(&identity.public_key(), &other, &original, &signature));
+        assert!(!verify(&identity.public_key(), &other, &original, &signature, scope));
         let stranger = Identity::from_seed(&[2; 32]).public_key();
-        assert!(!verify(&stranger, &namespace, &original, &signature));
+        assert!(!verify(&stranger, &namespace, &original, &signature, scope));
+        assert!(!verify(&identity.public_key(), &namespace, &original, &signature, Scope::Name));
+    }
+
+    #[test]
+    fn a_signature_of_a_name_is_for_every_announcement_of_one_instance() {
+        let identity = Identity::from_seed(&[1; 32]);
+        let namespace = Namespace::new("demo").expect("valid");
+        let signature = sign(&identity, &namespace, &announcement(), Scope::Name);
+        let verifies = |announcement: &Announcement, scope| {
+            verify(&identity.public_key(), &namespace, announcement, &signature, scope)
+        };
+        let original = announcement();
+        assert!(!verifies(&original, Scope::Announcement));
+        let later = Announcement { sequence: Sequence(18), peers: Vec::new(), ..original.clone() };
+        assert!(verifies(&later, Scope::Name));
+        for altered in [
+            Announcement { name: NodeName::new("bob").expect("valid"), ..original.clone() },
+            Announcement { instance: Instance(8), ..original },
+        ] {
+            assert!(!verifies(&altered, Scope::Name), "{altered:?}");
+        }
     }
 
     #[test]

@@ -163,6 +163,17 @@ enum State {
     Ended,
 }
 
+/// How far the other end of a handshake has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// It has proven nothing, or the handshake has ended.
+    Silent,
+    /// Its preface has a proof of a key. The preface may be a recorded one.
+    KeyNamed,
+    /// It has proven in this handshake that it has a key.
+    KeyProven,
+}
+
 /// Both prefaces are known.
 struct Begun {
     prologue: Vec<u8>,
@@ -229,6 +240,16 @@ impl Handshake {
             State::RecordLength(_) => LENGTH_BYTES,
             State::Record(_, length) => usize::from(u16::from_le_bytes(*length)),
             State::Ended => 0,
+        }
+    }
+
+    /// How far the other end has come.
+    pub fn stage(&self) -> Stage {
+        match &self.state {
+            State::First(_) => Stage::KeyNamed,
+            State::Second(_) | State::Third(_) => Stage::KeyProven,
+            State::RecordLength(_) | State::Record(..) => Stage::KeyProven,
+            State::Magic | State::Header | State::Preface(_) | State::Ended => Stage::Silent,
         }
     }
 
@@ -772,6 +793,35 @@ mod tests {
                 assert!(!both, "end {end}, byte {position}");
             }
         }
+    }
+
+    #[test]
+    fn a_listener_knows_how_far_a_dialler_has_come() {
+        let (dialler, listener) = (Arc::new(context(&[1], 1)), Arc::new(context(&[1], 2)));
+        let mut dialler = Handshake::dial(dialler, hello("a"), &mut entropy(3));
+        let mut listener = Handshake::listen(listener, hello("b"));
+        let mut stages = vec![listener.stage()];
+        let (mut to_listener, mut to_dialler) = (dialler.take_output(), Vec::new());
+        let take = |end: &mut Handshake, bytes: &mut Vec<u8>, seed| {
+            let mut secured = None;
+            while end.wanted() > 0 && end.wanted() <= bytes.len() {
+                let now: Vec<u8> = bytes.drain(..end.wanted()).collect();
+                secured =
+                    end.receive(&now, UnixMillis(0), &mut entropy(seed)).expect("it holds the key");
+            }
+            secured.is_some()
+        };
+        let mut done = false;
+        while !done {
+            done = take(&mut listener, &mut to_listener, 4);
+            stages.push(listener.stage());
+            to_dialler.extend(listener.take_output());
+            take(&mut dialler, &mut to_dialler, 5);
+            to_listener.extend(dialler.take_output());
+        }
+        let expected = [Stage::Silent, Stage::KeyNamed, Stage::KeyProven, Stage::Silent];
+        stages.dedup();
+        assert_eq!(stages, expected);
     }
 
     #[test]

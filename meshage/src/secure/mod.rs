@@ -55,9 +55,9 @@ use std::fmt;
 pub enum Level {
     /// Everyone who has a key.
     Closed = 1,
-    /// Holders of a key whose names are bound to their public keys.
+    /// Holders of a key whose names are bound to their public keys. Every node signs its name.
     Allowed = 2,
-    /// As [`Level::Allowed`], and every announcement is signed.
+    /// As [`Level::Allowed`], and every node signs all that it announces.
     Signed = 3,
 }
 

@@ -22,6 +22,7 @@ use crate::forward::outbound::{Batch, Class};
 use crate::message::Recipients;
 use crate::name::LinkId;
 use crate::protocol::io::{Input, Output};
+use crate::wire::control::ControlFrame;
 use crate::wire::frame::WireFrame;
 
 use super::connection::Side;
@@ -278,6 +279,9 @@ impl Sim {
                 }
                 Output::KeepAlive { link } => {
                     self.queue_control(host_id, link, WireFrame::keep_alive());
+                }
+                Output::Probe { link } => {
+                    self.queue_control(host_id, link, ControlFrame::Probe.encode());
                 }
                 Output::Solicit(solicitation) => self.solicit(host_id, &solicitation),
                 Output::Dial { dial, address, purpose } => {

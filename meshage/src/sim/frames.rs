@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::forward::outbound::{Batch, Outbound};
 use crate::forward::read_buffer::ChunkRead;
-use crate::name::LinkId;
+use crate::name::{LinkId, MessageId};
 use crate::protocol::io::{Input, Role};
 use crate::wire::ack::AckFrame;
 use crate::wire::control::ControlFrame;
@@ -25,6 +25,8 @@ use super::simulation::Sim;
 
 /// How often received bytes on a link are reported to the router.
 const RECEIVED_REPORT_INTERVAL: Duration = Duration::from_millis(250);
+/// The same for keep-alives.
+const KEEP_ALIVE_REPORT_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Sim {
     pub(super) fn read(&mut self, id: ConnectionId, side: Side, buffers: Vec<Bytes>) {
@@ -178,7 +180,10 @@ impl Sim {
                 Err(error) => panic!("invariant S8: a node's frames are refused: {error}"),
             }
         }
-        let report = reported_at.is_none_or(|at| self.now >= at + RECEIVED_REPORT_INTERVAL);
+        let keep_alive = frames.iter().any(|frame| frame.kind == Some(FrameKind::KeepAlive));
+        let interval =
+            if keep_alive { KEEP_ALIVE_REPORT_INTERVAL } else { RECEIVED_REPORT_INTERVAL };
+        let report = reported_at.is_none_or(|at| self.now >= at + interval);
         if report {
             *reported_at = Some(self.now);
             self.feed(host_id, Input::BytesReceived { link });
@@ -316,6 +321,14 @@ impl Sim {
         for frame in frames {
             self.trace_hash
                 .line(self.now, || format!("frame {} {link} {}", host_id.0, describe(frame)));
+            if let Some((source, crossings)) = &mut self.crossings
+                && frame.kind == Some(FrameKind::Data)
+                && let Ok(DataFrame { header, .. }) = DataFrame::decode(frame.payload.clone())
+                && header.instance == *source
+                && header.channel.broadcast
+            {
+                *crossings.entry(MessageId(header.id)).or_default() += 1;
+            }
         }
         let refused = incarnation.plane.refused_in_transit();
         let taken = incarnation.plane.receive(link, frames, now);

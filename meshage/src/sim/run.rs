@@ -31,6 +31,8 @@ const SETTLE_STEP: Duration = Duration::from_millis(10);
 /// The idle time before the last checks: longer than any deadline, and longer than a partial large
 /// message is kept.
 const REST_TIME: Duration = Duration::from_secs(35);
+/// How long a node that has joined may take to make its other links.
+const JOINED_TIME: Duration = Duration::from_secs(5);
 /// The share of chaotic runs, per thousand, in which nodes find each other by seed addresses only.
 const SEEDED_PERMILLE: u32 = 150;
 /// How many times the liars lie in a mesh at rest, each time after this interval.
@@ -135,6 +137,10 @@ impl std::error::Error for InvariantViolation {}
 /// [`InvariantViolation`] if an invariant did not hold.
 pub fn run_one(options: SimOptions) -> Result<Summary, InvariantViolation> {
     let mut sim = Sim::new(options.seed, options.trace);
+    if options.seed.is_multiple_of(2) {
+        // As in a large mesh.
+        sim.tree_nodes_min = 2;
+    }
     catch_unwind(AssertUnwindSafe(|| run_to_end(&mut sim, options))).map_err(|panic| {
         let what = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => text.clone(),
@@ -178,6 +184,8 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
     sim.check_tables(limited.then_some(2 * options.degree.max(5) as usize));
     if options.keys == Keys::Closed && options.nodes <= REST_NODES && !options.liars {
         rotation::rotate(sim, rng.fork(15));
+        // The node that got the new key last looks for further links.
+        sim.run_for(JOINED_TIME);
         sim.check_tables(limited.then_some(2 * options.degree.max(5) as usize));
     }
     sim.probe();

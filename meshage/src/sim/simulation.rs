@@ -20,7 +20,8 @@ use crate::forward::delivery::FirstNumbers;
 use crate::forward::fib::Fib;
 use crate::forward::plane::{Limits, Plane};
 use crate::message::Message;
-use crate::name::{Instance, NodeName};
+use crate::name::{Instance, MessageId, NodeName};
+use crate::protocol::flooding::TREE_NODES_MIN;
 use crate::protocol::io::{Reply, RequestId};
 use crate::protocol::router::{Router, RouterConfig};
 use crate::route::RouteTable;
@@ -72,6 +73,10 @@ pub struct Sim {
     pub(super) sealed_writes: u64,
     /// Whether each application sends a message to every node that joins.
     pub(super) greets: bool,
+    /// How many links each broadcast of this node has crossed, if they are counted.
+    pub(super) crossings: Option<(Instance, BTreeMap<MessageId, u64>)>,
+    /// From how many nodes on announcements are flooded over trees.
+    pub(super) tree_nodes_min: usize,
     /// When an application was last informed that a link ended.
     pub(super) last_link_down: Option<Duration>,
 }
@@ -114,6 +119,8 @@ impl Sim {
             checks: 0,
             sealed_writes: 0,
             greets: false,
+            crossings: None,
+            tree_nodes_min: TREE_NODES_MIN,
             last_link_down: None,
         }
     }
@@ -189,6 +196,7 @@ impl Sim {
             msa_timeout: spec.msa_timeout,
             seeds: spec.seeds.clone(),
             membership: None,
+            tree_nodes_min: self.tree_nodes_min,
         };
         let limits = Limits { max_message: spec.max_message, receive_buffer: spec.receive_buffer };
         let was_off = host.state == HostState::Off;

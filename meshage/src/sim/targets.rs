@@ -72,7 +72,8 @@ pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
         limit,
         sim.run_until_full(limit * 2),
     ));
-    sim.run_for(Duration::from_secs(3));
+    // So long that the nodes know how fast their links are.
+    sim.run_for(Duration::from_secs(12));
     let links = sim.links();
     note(Target {
         what: format!("no node has more than twice its degree (min/mean/max {links})"),
@@ -89,7 +90,7 @@ pub fn measure(nodes: usize, seed: u64, done: impl Fn(&Target)) -> Vec<Target> {
         times.map(|times| times[times.len() * 99 / 100]),
     ));
     let silent = HostId((killed.0 + nodes / 2) % nodes);
-    let limit = Duration::from_millis(3500);
+    let limit = Duration::from_millis(1500);
     let times = sim.removal_times(silent, limit * 2, |sim| sim.power_off(silent));
     note(Target::time(
         "a silent node disappears from every table".into(),

@@ -137,7 +137,7 @@ pub enum ControlFrame {
         /// The names; at most [`CLAIMS_MAX`] in a frame.
         entries: Vec<FormerHolder>,
     },
-    /// An announcement at level signed, flooded as [`ControlFrame::Announce`] is at other levels.
+    /// An announcement at levels allowed and signed, flooded as [`ControlFrame::Announce`] is at others.
     SignedAnnounce(Box<SignedAnnouncement>),
     /// Revocations that the root has signed. Sent in the database exchange, and flooded where they
     /// are new.
@@ -171,6 +171,16 @@ pub enum ControlFrame {
         /// The first and the last instance of each range, in ascending order, without overlap; at most
         /// [`RANGES_MAX`].
         ranges: Vec<(Instance, Instance)>,
+    },
+    /// The sender wants a [`ControlFrame::ProbeAnswer`] at once: a keep-alive is missing, or it measures
+    /// the round trip.
+    Probe,
+    /// The answer to a [`ControlFrame::Probe`].
+    ProbeAnswer,
+    /// The sender has these announcements and has not sent them over this link.
+    Have {
+        /// The announcements; at most [`LISTED_MAX`].
+        entries: Vec<Listed>,
     },
 }
 
@@ -268,16 +278,22 @@ impl ControlFrame {
                     return Err(WireError::new("a list that is too long, or out of order"));
                 }
             }
+            Self::Have { entries } if entries.len() > LISTED_MAX => {
+                return Err(WireError::new(format!("{} announcements offered", entries.len())));
+            }
             Self::Request { instances } if instances.len() > LISTED_MAX => {
                 return Err(WireError::new(format!("a request of {} nodes", instances.len())));
             }
             Self::Digest { .. }
             | Self::Claims { .. }
+            | Self::Have { .. }
             | Self::Request { .. }
             | Self::Admit { .. }
             | Self::Refuse { .. }
             | Self::Synced
-            | Self::Leaving => {}
+            | Self::Leaving
+            | Self::Probe
+            | Self::ProbeAnswer => {}
         }
         Ok(frame)
     }
@@ -388,6 +404,9 @@ mod tests {
             listing((1..=LISTED_MAX as u64).collect()),
             ControlFrame::Request { instances: vec![Instance(u64::MAX); LISTED_MAX] },
             ControlFrame::Refuse { reason: RefuseReason::Revoked },
+            ControlFrame::Probe,
+            ControlFrame::ProbeAnswer,
+            ControlFrame::Have { entries: listed(1..=LISTED_MAX as u64) },
         ] {
             assert_eq!(round_trip(&frame).as_ref(), Ok(&frame));
         }
@@ -416,10 +435,14 @@ mod tests {
     }
 
     fn listing(instances: Vec<u64>) -> ControlFrame {
+        let (first, last) = (Instance(1), Instance(64));
+        ControlFrame::Listing { first, last, entries: listed(instances) }
+    }
+
+    fn listed(instances: impl IntoIterator<Item = u64>) -> Vec<Listed> {
         let sequence = Sequence(u32::MAX);
-        let listed = |&it: &u64| Listed { instance: Instance(it), sequence, check: u32::MAX };
-        let entries = instances.iter().map(listed).collect();
-        ControlFrame::Listing { first: Instance(1), last: Instance(64), entries }
+        let entry = |it: u64| Listed { instance: Instance(it), sequence, check: u32::MAX };
+        instances.into_iter().map(entry).collect()
     }
 
     #[test]
@@ -433,6 +456,8 @@ mod tests {
         assert!(compare(vec![empty]).is_err());
         let overlapping = vec![(Instance(1), Instance(5)), (Instance(5), Instance(6))];
         assert!(round_trip(&ControlFrame::DigestRequest { ranges: overlapping }).is_err());
+        let have = ControlFrame::Have { entries: listed(0..=LISTED_MAX as u64) };
+        assert!(round_trip(&have).is_err());
         let instances = vec![Instance(1); LISTED_MAX + 1];
         assert!(round_trip(&ControlFrame::Request { instances }).is_err());
         assert!(round_trip(&listing(vec![2, 1])).is_err());

@@ -21,11 +21,14 @@ use crate::forward::fib::Fib;
 use crate::forward::outbound::{Class, Outbound};
 use crate::forward::plan::{PlannedCopy, plan};
 use crate::forward::reassembly::{BodyKey, ChunkOutcome};
+use crate::forward::reverse_path::Plausibility;
 use crate::message::{Encoding, Message};
 use crate::name::{Instance, LinkId, MessageId, Names, NodeName};
 use crate::wire::WireError;
 use crate::wire::ack::{AckEntry, AckFrame, Refusal, Verdict};
-use crate::wire::data::{DataFrame, DataHeader, HOP_LIMIT, HeaderRef, MessageSequence, Targets};
+use crate::wire::data::{
+    DataFrame, DataHeader, HOP_LIMIT, HeaderRef, MessageSequence, Target, Targets,
+};
 use crate::wire::deframe::RawFrame;
 use crate::wire::frame::FrameKind;
 
@@ -258,9 +261,16 @@ impl<S: Sink> Plane<S> {
         }
         if !output.is_checked(&frame.header) {
             let (source, instance) = (&frame.header.source, frame.header.instance);
-            if !fib.is_plausible_source(link, source, instance, now) {
-                bump(&self.counters.data_wrong_path);
-                return;
+            match (fib.plausibility(link, source, instance, now), &frame.header.targets) {
+                (Plausibility::Plausible, _) | (Plausibility::Doubtful, Targets::Flood(_)) => {}
+                (Plausibility::Doubtful, Targets::List(list)) => {
+                    self.refuse_doubtful(&frame.header, list, output);
+                    return;
+                }
+                (Plausibility::Impossible, _) => {
+                    bump(&self.counters.data_wrong_path);
+                    return;
+                }
             }
             output.checked_source = Some((instance, source.clone()));
         }
@@ -281,6 +291,20 @@ impl<S: Sink> Plane<S> {
             local.push(LocalInput::Message(frame, sequence, oldest));
         } else if forwarded && self.snooping.load(Ordering::Relaxed) {
             self.run(|state| snoop(state, frame.header, frame.body, now));
+        }
+    }
+
+    /// Refuses a message to named recipients whose source may be another one. If it is not, it sends
+    /// the message again.
+    fn refuse_doubtful(&self, header: &DataHeader, list: &[Target], output: &mut BatchOutput) {
+        for target in list {
+            if let Some(sequence) = target.sequence {
+                bump(&self.counters.doubtful);
+                output.futile += FUTILE_FORWARDED;
+                let name = target.name.clone();
+                let refusal = refusal(header, name, None, sequence.number, Refusal::Busy);
+                output.acks.push(refusal);
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use crate::forward::ack_batch::AckBatch;
 use crate::forward::dedup::{Arrival, Dedup};
 use crate::forward::plan::plan;
 use crate::forward::reassembly::{BodyKey, LentBuffer};
+use crate::forward::reverse_path::Plausibility;
 use crate::name::LinkId;
 use crate::wire::data::{Chunk, DataHeader, MessageSequence};
 
@@ -71,7 +72,9 @@ impl<S: Sink> Plane<S> {
             return None;
         }
         let fib = self.fib.load();
-        if !fib.is_plausible_source(link, &header.source, header.instance, now) {
+        // Otherwise it is received as any other frame, and refused or dropped.
+        let plausibility = fib.plausibility(link, &header.source, header.instance, now);
+        if plausibility != Plausibility::Plausible {
             return None;
         }
         let plan = plan(&fib.routes, &self.name, link, &header);

@@ -52,6 +52,8 @@ const READ_BYTES_SPARE: usize = 2 << 10;
 const YIELDS_MAX: usize = 16;
 /// The interval at which the control plane is notified that bytes arrive.
 const ACTIVITY_INTERVAL: Duration = Duration::from_millis(250);
+/// The same for keep-alives: how late they are decides how long the link may be silent.
+const KEEP_ALIVE_REPORT_INTERVAL: Duration = Duration::from_millis(50);
 /// The time limit for an orderly close: the rest is written and the other end closes.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -268,12 +270,14 @@ impl Reader {
                 self.pass_to_driver(run, now).await?;
             }
         }
-        frames.clear();
-        self.frames = frames;
-        if self.activity_reported.is_none_or(|at| now.duration_since(at) >= ACTIVITY_INTERVAL) {
+        let keep_alive = frames.iter().any(|frame| frame.kind == Some(FrameKind::KeepAlive));
+        let interval = if keep_alive { KEEP_ALIVE_REPORT_INTERVAL } else { ACTIVITY_INTERVAL };
+        if self.activity_reported.is_none_or(|at| now.duration_since(at) >= interval) {
             self.activity_reported = Some(now);
             self.notify(Input::BytesReceived { link: self.link }).await;
         }
+        frames.clear();
+        self.frames = frames;
         Ok(())
     }
 

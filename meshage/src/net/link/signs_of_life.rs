@@ -2,7 +2,8 @@
 //!
 //! A lost segment holds up all bytes behind it until it is sent again, which takes as long as the
 //! queues of the path are. They have arrived in the kernel all the same, so the other end lives. The
-//! kernel is asked only about a link from which nothing was read since the look before.
+//! kernel is asked only about a link from which nothing was read since the look before: in intervals,
+//! and, while a keep-alive is missing, each time that the router decides about the link.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::sys::path::PathInfo;
 
-/// The interval of the looks at the links: several within the dead interval (3 s).
+/// The interval of the looks at the links: several within the longest dead interval (3 s).
 pub(in crate::net) const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// The queueing delay from which acknowledgements of data are a sign of life. On a shorter path the
 /// keep-alives of the other end would have arrived. Its kernel alone acknowledges data too, even
@@ -47,11 +48,23 @@ pub(in crate::net) struct SignsOfLife {
     read_at: Instant,
     /// The state of the path at the last look, if nothing was read between it and the one before.
     path: Option<PathInfo>,
+    /// Whether a keep-alive is missing.
+    suspect: bool,
 }
 
 impl SignsOfLife {
     pub(in crate::net) fn new(reads: Reads, now: Instant) -> Self {
-        Self { reads, seen: 0, read_at: now, path: None }
+        Self { reads, seen: 0, read_at: now, path: None, suspect: false }
+    }
+
+    /// A keep-alive is missing.
+    pub(in crate::net) fn suspect(&mut self) {
+        self.suspect = true;
+    }
+
+    /// Whether a keep-alive is missing, and no read was seen since then.
+    pub(in crate::net) fn is_suspect(&self) -> bool {
+        self.suspect
     }
 
     /// Whether the kernel shows that the other end lives, though nothing was read since the last
@@ -63,7 +76,7 @@ impl SignsOfLife {
     ) -> bool {
         let reads = self.reads.count();
         if reads != self.seen {
-            (self.seen, self.read_at, self.path) = (reads, now, None);
+            (self.seen, self.read_at, self.path, self.suspect) = (reads, now, None, false);
             return false;
         }
         let Some(path) = path() else { return false };

@@ -12,11 +12,12 @@ use crate::config::LINKS_MAX;
 use crate::error::{DialError, RefuseReason};
 use crate::event::{Event, LinkEnd};
 use crate::name::{Instance, LinkId, NodeName};
-use crate::protocol::adjacency::{DEAD_INTERVAL, KEEP_ALIVE_INTERVAL, Link, Stage};
+use crate::protocol::adjacency::{Link, Stage};
 use crate::protocol::discovery::{BRIDGE_OVER_CAP_AFTER, DialCause, link_cap};
 use crate::protocol::exchange::DatabaseExchange;
 use crate::protocol::intake::Intake;
 use crate::protocol::io::{CloseReason, Output, PeerProof, RequestId, Role};
+use crate::protocol::silence::{KEEP_ALIVE_INTERVAL, Silence};
 use crate::protocol::timer::Timer;
 use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
@@ -61,7 +62,7 @@ impl Router {
             cause,
             stage: Stage::Candidate { promised: None },
             peer_had_other: false,
-            last_received: now,
+            silence: Silence::new(now),
             since: now,
             intake: Intake::new(now),
         };
@@ -73,7 +74,7 @@ impl Router {
         }
         self.schedule_tickets(now);
         self.timers.set(Timer::LinkSetup(id), now + ADMISSION_MAX);
-        self.timers.set_earlier(Timer::Silence, now + DEAD_INTERVAL);
+        self.watch_silence(now);
         self.timers.set_earlier(Timer::KeepAlive, now + KEEP_ALIVE_INTERVAL);
         let Some(link) = self.links.find_mut(id) else { return };
         if let Some(DialCause::Seed(seed)) = cause {
@@ -290,13 +291,38 @@ impl Router {
         self.close_link(id, CloseReason::AdmissionTimeout, now);
     }
 
+    /// Closes the links that were silent for too long, and sends Probes where keep-alives are missing.
     pub(super) fn close_silent(&mut self, now: Instant) {
-        for id in self.links.silent(now) {
+        for (id, dead_interval) in self.links.silent(now) {
             self.counters.links_silent += 1;
-            self.close_link(id, CloseReason::Silent, now);
+            self.close_link(id, CloseReason::Silent(dead_interval), now);
         }
-        if let Some(at) = self.links.next_silent() {
+        for id in self.links.take_probes(now) {
+            self.counters.probes_sent += 1;
+            self.outputs.push_back(Output::Probe { link: id });
+        }
+        self.watch_silence(now);
+    }
+
+    pub(super) fn watch_silence(&mut self, now: Instant) {
+        if let Some(at) = self.links.next_silent(now) {
             self.timers.set(Timer::Silence, at);
+        }
+    }
+
+    /// A peer wants to know whether this node lives.
+    pub(super) fn receive_probe(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.links.find_mut(id) else { return };
+        if link.intake.permits_probe(now) {
+            self.send(id, ControlFrame::ProbeAnswer);
+        } else {
+            self.counters.probes_limited += 1;
+        }
+    }
+
+    pub(super) fn receive_probe_answer(&mut self, id: LinkId, now: Instant) {
+        if let Some(link) = self.links.find_mut(id) {
+            link.silence.answered(now);
         }
     }
 
@@ -325,8 +351,8 @@ impl Router {
         self.outputs.push_back(Output::Close { link: id, reason });
         let (error, end) = match reason {
             CloseReason::Refused(reason) => (DialError::Refused(reason), refused(reason)),
-            CloseReason::Silent => {
-                (DialError::Timeout(DEAD_INTERVAL), LinkEnd::Silent(DEAD_INTERVAL))
+            CloseReason::Silent(interval) => {
+                (DialError::Timeout(interval), LinkEnd::Silent(interval))
             }
             CloseReason::AdmissionTimeout => {
                 (DialError::Timeout(ADMISSION_MAX), LinkEnd::Silent(ADMISSION_MAX))

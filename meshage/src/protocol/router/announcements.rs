@@ -9,7 +9,7 @@ use crate::protocol::intake::{POSTPONED_INTERVAL, Postponed, Received};
 use crate::protocol::io::Output;
 use crate::protocol::lsdb::Verdict;
 use crate::protocol::timer::Timer;
-use crate::wire::control::{Announcement, ControlFrame};
+use crate::wire::control::Announcement;
 
 impl Router {
     /// Reacts to a change of this node's full links: no route may lead over a link that is gone,
@@ -60,7 +60,7 @@ impl Router {
         self.counters.announcements_originated += 1;
         self.timers.stop(Timer::Announce);
         let own = self.own_frame(with_credential);
-        self.flood(&own, None);
+        self.flood(self.instance, &own, None, now);
         // A link carries messages from this node only once it is announced.
         self.compute_routes(now);
     }
@@ -81,20 +81,25 @@ impl Router {
             return;
         }
         if announcement.instance == self.instance {
-            if self.own_announcement.supersede(&announcement) {
-                self.must_reissue = true;
-                if self.reissue_bucket.take(now) {
-                    self.announce_change(now);
-                } else {
-                    let at = self.reissue_bucket.next(now);
-                    self.timers.set_earlier(Timer::Announce, at);
-                }
-            } else {
-                self.counters.announcements_stale += 1;
-            }
+            self.receive_own(&announcement, now);
             return;
         }
         self.receive_valid(id, announcement.into(), now);
+    }
+
+    /// An announcement with this node's instance: an old one, or a false one, which is corrected.
+    pub(super) fn receive_own(&mut self, announcement: &Announcement, now: Instant) {
+        if !self.own_announcement.supersede(announcement) {
+            self.counters.announcements_stale += 1;
+            return;
+        }
+        self.must_reissue = true;
+        if self.reissue_bucket.take(now) {
+            self.announce_change(now);
+        } else {
+            let at = self.reissue_bucket.next(now);
+            self.timers.set_earlier(Timer::Announce, at);
+        }
     }
 
     /// Installs an announcement of another node, or postpones it if the link has brought too many.
@@ -114,12 +119,13 @@ impl Router {
         let (instance, leaving) = (announcement.instance, announcement.leaving);
         let link_instance = link.instance;
         let before = self.announces_me(instance);
+        self.flooding.peer_has(id, instance, announcement.sequence);
         let verdict = self.lsdb.install(announcement, signed, now);
         match verdict {
             Verdict::New | Verdict::Changed | Verdict::Refreshed | Verdict::Revived => {
                 self.counters.announcements_installed += 1;
                 if let Some(frame) = self.frame_of(instance, with_credential) {
-                    self.flood(&frame, Some(id));
+                    self.flood(instance, &frame, Some(id), now);
                 }
             }
             Verdict::Same | Verdict::Older => self.counters.announcements_stale += 1,
@@ -146,13 +152,13 @@ impl Router {
     }
 
     /// Whether an announcement may be installed now: one of a peer must arrive over the link to it,
-    /// as long as there is one, unless its signature was verified, and the link that it arrived on
+    /// as long as there is one, unless its signature covers the links, and the link that it arrived on
     /// must not have brought too many.
     fn permits(&mut self, id: LinkId, received: &Received, now: Instant) -> bool {
         let announcement = &received.announcement;
         let instance = announcement.instance;
         let reachable = self.routes.contains(instance);
-        let foreign = received.signed.is_none() && self.links.is_full_to(instance);
+        let foreign = !self.signs_links() && self.links.is_full_to(instance);
         let Some(link) = self.links.find_mut(id) else { return false };
         (link.instance == instance || !foreign) && link.intake.permits(announcement, reachable, now)
     }
@@ -162,14 +168,15 @@ impl Router {
     fn postpone(&mut self, id: LinkId, received: Received, now: Instant) {
         let announcement = &received.announcement;
         let peer = self.links.to(announcement.instance).find(|(_, link)| link.is_full());
-        let may_be_false = |peer: &LinkId| *peer != id && received.signed.is_none();
+        let signs_links = self.signs_links();
+        let may_be_false = |peer: &LinkId| *peer != id && !signs_links;
         let peer = peer.map(|(peer, _)| peer).filter(may_be_false);
         let Some(link) = self.links.find_mut(id) else { return };
         if let Some(peer) = peer
             && link.intake.permits(announcement, true, now)
         {
             self.counters.announcements_sent += 1;
-            let frame = ControlFrame::Announce(announcement.clone());
+            let frame = received.frame();
             self.outputs.push_back(Output::Send { link: peer, frame });
         }
         match link.intake.postpone(received) {
@@ -208,13 +215,5 @@ impl Router {
     fn announces_me(&self, instance: Instance) -> bool {
         let announcement = self.lsdb.announcement(instance);
         announcement.is_some_and(|known| known.peers.binary_search(&self.instance).is_ok())
-    }
-
-    /// Sends an announcement over every admitted link except the one that it arrived on.
-    pub(super) fn flood(&mut self, frame: &ControlFrame, arrived_on: Option<LinkId>) {
-        for (link, _) in self.links.admitted().filter(|(link, _)| Some(*link) != arrived_on) {
-            self.counters.announcements_sent += 1;
-            self.outputs.push_back(Output::Send { link, frame: frame.clone() });
-        }
     }
 }

@@ -7,9 +7,9 @@ use super::Router;
 use crate::error::DialError;
 use crate::event::Event;
 use crate::name::{Instance, LinkId};
-use crate::protocol::adjacency::DEAD_INTERVAL;
 use crate::protocol::discovery::{Decision, DialCause, LocalState, ReceivedSolicitation};
 use crate::protocol::io::{Address, CloseReason, DialId, Output, Reply, RequestId};
+use crate::protocol::silence::DEAD_INTERVAL_MAX;
 use crate::protocol::timer::Timer;
 use crate::wire::solicitation::Solicitation;
 
@@ -75,7 +75,7 @@ impl Router {
         if self.wanted() == 0 {
             return;
         }
-        if now < self.started + DEAD_INTERVAL * 2 {
+        if now < self.started + DEAD_INTERVAL_MAX * 2 {
             self.backoff.reset_solicitations();
             let wait = self.backoff.next_solicitation_wait(&mut self.rng);
             self.timers.set_earlier(Timer::Solicit, now + wait.max(NAME_CONFLICT_WAIT_MIN));
@@ -300,7 +300,7 @@ impl Router {
     }
 
     pub(super) fn seed_failed(&mut self, seed: usize, now: Instant) {
-        let wait = self.seeds.failed(seed, &mut self.rng);
+        let wait = self.seeds.failed(seed, self.routes.nodes(), &mut self.rng);
         if !self.closed {
             self.timers.set(Timer::Seed(seed), now + wait);
         }

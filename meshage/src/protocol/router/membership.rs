@@ -1,4 +1,7 @@
-//! Levels allowed and signed: tickets that end, revocations, and signed announcements.
+//! Levels allowed and signed: tickets that end, revocations, and the signatures of announcements.
+//!
+//! A signature covers the name and the instance at level allowed, and the whole announcement at level
+//! signed.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -11,8 +14,9 @@ use crate::protocol::adjacency::Link;
 use crate::protocol::intake::Received;
 use crate::protocol::io::{Output, PeerProof};
 use crate::protocol::lsdb::Freshness;
-use crate::protocol::membership::{Rejected, Standing};
+use crate::protocol::membership::{Membership, Rejected, Standing};
 use crate::protocol::timer::Timer;
+use crate::secure::announcement::Scope;
 use crate::secure::revocations::Kept;
 use crate::secure::ticket::Revocation;
 use crate::secure::{PublicKey, UnixMillis};
@@ -21,9 +25,15 @@ use crate::wire::control::{
 };
 
 impl Router {
-    /// Whether announcements are signed.
+    /// Whether announcements have signatures.
     pub(super) fn signs(&self) -> bool {
-        self.membership.as_ref().is_some_and(|membership| membership.signs())
+        self.membership.is_some()
+    }
+
+    /// Whether a valid signature means that the whole announcement is by its originator.
+    pub(super) fn signs_links(&self) -> bool {
+        let scope = self.membership.as_ref().map(Membership::scope);
+        scope == Some(Scope::Announcement)
     }
 
     /// The public key of a peer, at levels allowed and signed.
@@ -35,13 +45,13 @@ impl Router {
     pub(super) fn own_frame(&mut self, with_credential: bool) -> ControlFrame {
         let announcement = self.own_announcement.announcement().clone();
         match &mut self.membership {
-            Some(membership) if membership.signs() => {
+            Some(membership) => {
                 let signature = membership.sign(&self.config.namespace, &announcement);
                 let credential = with_credential.then(|| membership.credential().clone());
                 let signed = SignedAnnouncement { announcement, signature, credential };
                 ControlFrame::SignedAnnounce(Box::new(signed))
             }
-            Some(_) | None => ControlFrame::Announce(announcement),
+            None => ControlFrame::Announce(announcement),
         }
     }
 
@@ -75,7 +85,10 @@ impl Router {
         let SignedAnnouncement { announcement, signature, credential } = signed;
         let instance = announcement.instance;
         if instance == self.instance {
-            self.receive_own_signed(id, &announcement, now);
+            match self.signs_links() {
+                true => self.receive_own_signed(id, &announcement, now),
+                false => self.receive_own(&announcement, now),
+            }
             return;
         }
         let known = self.lsdb.announcement(instance);
@@ -84,6 +97,8 @@ impl Router {
             self.counters.announcements_stale += 1;
             return;
         }
+        // The signature covers the name alone, and was verified.
+        let name_known = !self.signs_links() && known.is_some();
         // The originator has signed two names with one instance. A peer is not at fault that has
         // received the other one first.
         if known.is_some_and(|known| known.name != announcement.name) {
@@ -94,7 +109,7 @@ impl Router {
         let known = self.lsdb.signed(instance).cloned();
         let with_credential = credential.is_some() || !self.lsdb.is_reachable(instance);
         let verified = match known {
-            Some(known) if same && known.signature == signature => Ok(known),
+            Some(known) if (same || name_known) && known.signature == signature => Ok(known),
             known => {
                 let Some(from) = self.public_key_of(id) else { return };
                 let Some(membership) = &mut self.membership else { return };
@@ -122,8 +137,8 @@ impl Router {
         membership.end_of(&signed.standing, now).is_some()
     }
 
-    /// An announcement with this node's instance. Only this node signs them, so that one that differs
-    /// from what it has signed is forged.
+    /// An announcement with this node's instance, at level signed. Only this node signs them, so that
+    /// one that differs from what it has signed is forged.
     fn receive_own_signed(&mut self, id: LinkId, announcement: &Announcement, now: Instant) {
         let own = self.own_announcement.announcement();
         let forged = match announcement.sequence.age(own.sequence) {

@@ -7,10 +7,11 @@
 //!  mod            inputs, timers, commands, queries
 //!  admission      a connection becomes a link, or is refused; a link ends
 //!  exchange       the two ends of a new link synchronise their databases
-//!  announcements  announcements are originated, installed and flooded
+//!  announcements  announcements are originated and installed
+//!  flooding       announcements are flooded over trees, and offered beside them
 //!  denials        nodes that lack a key or a right are counted and reported
 //!  names          one name, one holder
-//!  membership     tickets, revocations and signed announcements
+//!  membership     tickets, revocations and the signatures of announcements
 //!  discovery      solicitations, beacons, response dials, seeds, dials
 //!  routing        the routes are computed and installed; changes are reported
 //! ```
@@ -21,6 +22,7 @@ mod comparison;
 mod denials;
 mod discovery;
 mod exchange;
+mod flooding;
 mod membership;
 mod names;
 mod routing;
@@ -33,16 +35,18 @@ use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 
 use self::denials::KeyMismatches;
-use super::adjacency::{KEEP_ALIVE_INTERVAL, Links};
+use super::adjacency::Links;
 use super::announce::OwnAnnouncement;
 use super::backoff::Backoff;
 use super::claims::FormerHolders;
 use super::counters::Counters;
 use super::discovery::Discovery;
+use super::flooding::{Flooding, TREE_NODES_MIN};
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
 use super::lsdb::Lsdb;
 use super::membership::{Membership, MembershipConfig};
 use super::seeds::Seeds;
+use super::silence::KEEP_ALIVE_INTERVAL;
 use super::spf::SpfThrottle;
 use super::timer::{Timer, Timers};
 use super::token_bucket::TokenBucket;
@@ -56,8 +60,8 @@ use crate::wire::control::ControlFrame;
 use crate::wire::hello::{Hello, Purpose};
 
 /// If a timer runs this much too late, this process got no processor time, and no link is
-/// considered silent because of it. Half of what the dead interval leaves beyond two keep-alives.
-const LATE_WAKEUP: Duration = Duration::from_millis(500);
+/// considered silent because of it. Half of what the shortest dead interval leaves beyond a keep-alive.
+const LATE_WAKEUP: Duration = Duration::from_millis(150);
 /// A name conflict is reported at most once in this time, however often it is detected.
 const CONFLICT_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// Corrections of false announcements of this node: twice as many as peers accept of one node over
@@ -86,6 +90,8 @@ pub struct RouterConfig {
     pub seeds: Vec<String>,
     /// What the node needs at levels allowed and signed; `None` at the others.
     pub membership: Option<MembershipConfig>,
+    /// From how many nodes on announcements are flooded over trees.
+    pub tree_nodes_min: usize,
 }
 
 impl RouterConfig {
@@ -101,6 +107,7 @@ impl RouterConfig {
             msa_timeout: config.msa_timeout,
             seeds: config.seeds.clone(),
             membership,
+            tree_nodes_min: TREE_NODES_MIN,
         }
     }
 }
@@ -116,6 +123,7 @@ pub struct Router {
     links: Links,
     backoff: Backoff,
     discovery: Discovery,
+    flooding: Flooding,
     seeds: Seeds,
     own_announcement: OwnAnnouncement,
     lsdb: Lsdb,
@@ -152,12 +160,16 @@ impl Router {
     /// Creates a router that knows no other node. All its random numbers derive from `seed`.
     ///
     /// # Panics
-    /// At level signed, `instance` is not [`MembershipConfig::instance`].
+    /// At levels allowed and signed, `instance` is not [`MembershipConfig::instance`].
     pub fn new(mut config: RouterConfig, instance: Instance, seed: [u8; 32], now: Instant) -> Self {
         let routes = Arc::new(RouteTable::alone(&config.name, instance));
         let membership = config.membership.take();
-        if let Some(signed) = membership.as_ref().filter(|membership| membership.policy.signed) {
-            assert_eq!(instance, signed.instance(), "invariant C11: the instance is of the key");
+        if let Some(membership) = &membership {
+            assert_eq!(
+                instance,
+                membership.instance(),
+                "invariant C11: the instance is of the key"
+            );
         }
         let membership = membership.map(|it| Membership::new(it, &config.name, now));
         let mut router = Self {
@@ -168,6 +180,7 @@ impl Router {
             links: Links::default(),
             backoff: Backoff::default(),
             discovery: Discovery::new(now),
+            flooding: Flooding::new(config.tree_nodes_min, now),
             seeds: Seeds::new(config.seeds.len()),
             own_announcement: OwnAnnouncement::new(config.name.clone(), instance, now),
             lsdb: Lsdb::default(),
@@ -244,6 +257,7 @@ impl Router {
                 Timer::Response(instance) => self.respond(instance, now),
                 Timer::Announce => self.announce_change(now),
                 Timer::Compare => self.compare_databases(now),
+                Timer::Have => self.send_haves(),
                 Timer::Routes => self.compute_routes(now),
                 Timer::KeepAlive => self.keep_alive(now),
                 Timer::Silence => self.close_silent(now),
@@ -378,12 +392,15 @@ impl Router {
                 self.receive_revocations(link, &entries, now);
             }
             ControlFrame::Synced => self.receive_synced(link, now),
+            ControlFrame::Probe => self.receive_probe(link, now),
+            ControlFrame::ProbeAnswer => self.receive_probe_answer(link, now),
             ControlFrame::Leaving => self.peer_leaves(link, now),
             ControlFrame::Claims { entries } => self.receive_claims(link, entries, now),
             ControlFrame::Compare { ranges } => self.receive_compare(link, &ranges, now),
             ControlFrame::Listing { first, last, entries } => {
                 self.receive_listing(link, (first, last), &entries, now);
             }
+            ControlFrame::Have { entries } => self.receive_have(link, &entries, now),
             ControlFrame::Request { instances } => self.receive_request(link, instances, now),
             ControlFrame::DigestRequest { ranges } => {
                 self.receive_digest_request(link, &ranges, now)
@@ -423,7 +440,7 @@ impl Router {
             }
             Command::KeysChanged => self.keys_changed(now),
             Command::Revoke(revocation) => self.revoke(&revocation, now),
-            Command::Close => self.close(),
+            Command::Close => self.close(now),
         }
     }
 
@@ -444,7 +461,7 @@ impl Router {
     }
 
     /// Informs the mesh and every peer that this node leaves, and stops.
-    fn close(&mut self) {
+    fn close(&mut self, now: Instant) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
@@ -452,7 +469,7 @@ impl Router {
         // one did not fail.
         self.own_announcement.leave();
         let last = self.own_frame(true);
-        self.flood(&last, None);
+        self.flood(self.instance, &last, None, now);
         let links: Vec<LinkId> = self.links.iter().map(|(id, _)| id).collect();
         self.discovery.close();
         self.dials_awaiting_route.clear();
@@ -477,8 +494,12 @@ impl Router {
         if self.links.is_empty() {
             return;
         }
-        for (link, _) in self.links.iter() {
-            self.outputs.push_back(Output::KeepAlive { link });
+        for (id, link) in self.links.iter_mut() {
+            self.outputs.push_back(Output::KeepAlive { link: id });
+            if link.is_full() && link.silence.takes_measurement(now) {
+                let frame = ControlFrame::Probe;
+                self.outputs.push_back(Output::Send { link: id, frame });
+            }
         }
         self.timers.set(Timer::KeepAlive, now + KEEP_ALIVE_INTERVAL);
     }

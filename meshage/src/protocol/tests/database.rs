@@ -8,8 +8,8 @@ use crate::name::Sequence;
 use crate::protocol::io::CloseReason;
 use crate::protocol::io::Command;
 use crate::protocol::io::Input;
-use crate::wire::control::Announcement;
-use crate::wire::control::ControlFrame;
+use crate::protocol::silence::DEAD_INTERVAL_MAX;
+use crate::wire::control::{Announcement, ControlFrame};
 
 #[test]
 fn a_newcomer_knows_the_whole_mesh_after_one_exchange() {
@@ -44,7 +44,7 @@ fn a_killed_peer_is_removed_at_once_and_a_silent_one_after_the_dead_interval() {
     assert!(harness.run_until(secs(5), |harness| harness.known_nodes("a").is_empty()));
     let took = harness.now - before;
     assert!(took > secs(2) && took <= ms(3100), "{took:?}");
-    assert_eq!(harness.nodes[0].closes, [CloseReason::Silent]);
+    assert_eq!(harness.nodes[0].closes, [CloseReason::Silent(DEAD_INTERVAL_MAX)]);
 }
 
 #[test]
@@ -60,11 +60,39 @@ fn a_process_that_got_no_time_does_not_close_its_links_as_silent() {
     // After a longer time the other node has closed the link, and this node is notified of it.
     harness.freeze(0);
     harness.run(secs(10));
-    assert_eq!(harness.nodes[1].closes, [CloseReason::Silent]);
+    assert!(matches!(harness.nodes[1].closes[..], [CloseReason::Silent(_)]));
     harness.unfreeze(0);
     harness.run(ms(100));
     assert_eq!(harness.nodes[0].closes, []);
     assert!(harness.known_nodes("a").is_empty());
+}
+
+#[test]
+fn a_silent_peer_is_removed_sooner_once_the_link_is_known_to_be_fast() {
+    let mut harness = linked(&["a", "b", "c"], &[("a", "b"), ("a", "c")]);
+    harness.run(secs(20));
+    harness.unplug(2, true);
+    let before = harness.now;
+    assert!(harness.run_until(secs(5), |harness| harness.known_nodes("a") == ["b"]));
+    let took = harness.now - before;
+    assert!(took <= ms(1500), "{took:?}");
+    assert!(harness.counter(0, "probes_sent") >= 3);
+    // Node c has one link, so that it does not know whose fault it is.
+    harness.run(ms(100));
+    assert!(harness.known_nodes("c").is_empty());
+}
+
+#[test]
+fn the_probes_of_a_peer_are_answered_up_to_a_limit() {
+    let mut harness = linked(&["a", "b"], &[("a", "b")]);
+    let link = harness.link("a", "b");
+    let before = harness.nodes[0].sends;
+    for _ in 0..1000 {
+        harness.input(0, Input::Control { link, frame: ControlFrame::Probe });
+    }
+    let answers = harness.nodes[0].sends - before;
+    assert!((32..=64).contains(&answers), "{answers}");
+    assert_eq!(harness.counter(0, "probes_limited"), 1000 - answers as u64);
 }
 
 #[test]

@@ -98,9 +98,10 @@ fn seeds_are_dialled_until_linked_and_again_when_the_link_breaks() {
     harness.start(seeded);
     harness.run(secs(120));
     let dials = harness.counter(0, "dials_started");
-    assert!((10..60).contains(&dials), "{dials} dials in 120 s");
+    // Two seeds, each about once a second.
+    assert!((150..300).contains(&dials), "{dials} dials in 120 s");
     harness.start(config("b", 0));
-    assert!(harness.run_until(secs(31), Harness::is_complete));
+    assert!(harness.run_until(ms(2100), Harness::is_complete));
     harness.run(secs(40));
     let dials = harness.counter(0, "dials_started");
     harness.run(secs(60));

@@ -15,6 +15,7 @@ use crate::config::DEFAULT_MSA_TIMEOUT;
 use crate::error::DialError;
 use crate::event::{Event, LinkEnd};
 use crate::name::{Instance, LinkId, Namespace, NodeName};
+use crate::protocol::flooding::TREE_NODES_MIN;
 use crate::protocol::io::{
     Address, CloseReason, Command, DialId, Input, Output, PeerProof, Reply, RequestId, Role,
 };
@@ -39,7 +40,7 @@ pub(super) struct Node {
     /// What the node brings into handshakes, at levels allowed and signed.
     pub(super) membership: Option<MembershipConfig>,
     pub(super) sends: usize,
-    name: String,
+    pub(super) name: String,
     alive: bool,
     frozen: bool,
     unplugged: bool,
@@ -94,6 +95,7 @@ pub(super) fn config(name: &str, degree: u32) -> RouterConfig {
         msa_timeout: DEFAULT_MSA_TIMEOUT,
         seeds: Vec::new(),
         membership: None,
+        tree_nodes_min: TREE_NODES_MIN,
     }
 }
 
@@ -128,8 +130,7 @@ impl Harness {
         let name = config.name.as_str().to_owned();
         let random = Instance(self.rng.random());
         let membership = config.membership.clone();
-        let signed = membership.as_ref().filter(|membership| membership.policy.signed);
-        let instance = signed.map_or(random, MembershipConfig::instance);
+        let instance = membership.as_ref().map_or(random, MembershipConfig::instance);
         let router = Router::new(config, instance, self.rng.random(), self.now);
         self.nodes.push(Node {
             router,
@@ -412,6 +413,7 @@ impl Harness {
                 self.transmit(id, link, Some(frame));
             }
             Output::KeepAlive { link } => self.transmit(id, link, None),
+            Output::Probe { link } => self.transmit(id, link, Some(ControlFrame::Probe)),
             Output::Solicit(solicitation) => self.broadcast(id, &solicitation),
             Output::Dial { dial, address, purpose } => self.connect(id, dial, &address, purpose),
             Output::Close { link, reason } => {

@@ -10,8 +10,9 @@ use crate::name::{Claim, Instance, Sequence};
 use crate::protocol::io::{CloseReason, Command, Input, Role};
 use crate::protocol::membership::{Membership, MembershipConfig, Rejected};
 use crate::protocol::router::RouterConfig;
+use crate::secure::announcement::{self, Scope};
 use crate::secure::ticket::{Revocation, Terms, Ticket};
-use crate::secure::{Identity, NamePattern, Policy, UnixMillis, announcement};
+use crate::secure::{Identity, NamePattern, Policy, UnixMillis};
 use crate::wire::control::{Announcement, ControlFrame, Credential, SignedAnnouncement};
 
 /// The time of day at which a test starts.
@@ -83,11 +84,15 @@ fn reports(harness: &mut Harness, at: NodeId, node: &str) -> usize {
     events.iter().filter(about).count()
 }
 
-/// An announcement that `signer` signs with its own credential.
+/// An announcement that `signer` signs with its own credential, at level signed.
 fn signed_by(signer: &str, announcement: Announcement) -> SignedAnnouncement {
+    signed_in(Scope::Announcement, signer, announcement)
+}
+
+fn signed_in(scope: Scope, signer: &str, announcement: Announcement) -> SignedAnnouncement {
     let identity = identity(signer);
     SignedAnnouncement {
-        signature: announcement::sign(&identity, &Default::default(), &announcement),
+        signature: announcement::sign(&identity, &Default::default(), &announcement, scope),
         announcement,
         credential: Some(Credential {
             public_key: identity.public_key().0,
@@ -126,10 +131,10 @@ fn the_links_of_a_node_whose_ticket_ends_are_closed_at_that_time() {
         let ended =
             |event: &Event| matches!(event, Event::LinkDown { reason: LinkEnd::TicketEnded, .. });
         assert!(harness.nodes[1].events.iter().any(ended));
-        // A neighbour and the node itself report it once; at level signed, all nodes do.
+        // Every node reports it once: the credential has reached all of them.
         assert_eq!(reports(&mut harness, 1, "c"), 1);
         assert_eq!(reports(&mut harness, 2, "c"), 1);
-        assert_eq!(reports(&mut harness, 0, "c"), usize::from(signed));
+        assert_eq!(reports(&mut harness, 0, "c"), 1);
         // It keeps running, and cannot come back.
         harness.dial("c", "b");
         harness.run(secs(30));
@@ -241,11 +246,58 @@ fn revocations_and_signed_announcements_are_breaches_in_a_mesh_without_tickets()
 }
 
 #[test]
-fn an_unsigned_announcement_is_a_breach_at_level_signed() {
-    let mut harness = line(&["a", "b"], true, LATE);
-    let announcement = announcement_of("x", 1, Vec::new());
-    control(&mut harness, "a", "b", ControlFrame::Announce(announcement));
-    assert_eq!(harness.nodes[0].closes, [CloseReason::Breach]);
+fn an_announcement_without_a_signature_is_a_breach_where_names_are_bound() {
+    for signed in [false, true] {
+        let mut harness = line(&["a", "b"], signed, LATE);
+        let announcement = announcement_of("x", 1, Vec::new());
+        control(&mut harness, "a", "b", ControlFrame::Announce(announcement));
+        assert_eq!(harness.nodes[0].closes, [CloseReason::Breach]);
+    }
+}
+
+#[test]
+fn no_member_takes_the_name_of_another_at_level_allowed() {
+    let mut harness = line(&["v", "a", "b"], false, LATE);
+    let link = harness.instance(2);
+    // An instance of its own with the name of v and a higher claim, reachable over itself.
+    let instance = announcement::instance_of(&identity("b").public_key(), 9);
+    let taken = Announcement { claim: Claim(9), instance, ..announcement_of("v", 30, vec![link]) };
+    let mut taken = signed_in(Scope::Name, "b", taken);
+    taken.credential.as_mut().expect("its own").nonce = 9;
+    // As far as a can tell, the ticket of b is for another name.
+    control(&mut harness, "a", "b", frame(taken.clone()));
+    // With the credential of v, the instance is wrong, and with its instance, the signature.
+    let by_v = signed_in(Scope::Name, "v", announcement_of("v", 30, Vec::new()));
+    let shown = SignedAnnouncement { credential: by_v.credential.clone(), ..taken };
+    control(&mut harness, "a", "b", frame(shown));
+    let instance = by_v.announcement.instance;
+    let announcement = Announcement { instance, ..announcement_of("w", 30, Vec::new()) };
+    let renamed = SignedAnnouncement { announcement, ..by_v };
+    control(&mut harness, "a", "b", frame(renamed));
+    harness.run(secs(5));
+    assert_eq!(harness.counter(1, "announcements_forged"), 2);
+    assert_eq!(harness.counter(1, "announcements_not_allowed"), 1);
+    assert_eq!(harness.counter(1, "name_conflicts"), 0);
+    assert_eq!(harness.peers("a"), ["b", "v"]);
+    let holder = harness.nodes[1].router.routes().route("v").map(|route| route.instance);
+    assert_eq!(holder, Some(harness.instance(0)));
+}
+
+#[test]
+fn a_member_may_be_wrong_about_links_at_level_allowed_and_is_corrected() {
+    let mut harness = line(&["v", "a", "b"], false, LATE);
+    // The signature of v is for its name, so b can send another list of its links.
+    let false_links = signed_in(Scope::Name, "v", announcement_of("v", 30, vec![Instance(5)]));
+    for at in ["a", "v"] {
+        let from = if at == "a" { "b" } else { "a" };
+        control(&mut harness, at, from, frame(false_links.clone()));
+    }
+    harness.run(secs(5));
+    assert!(harness.is_complete());
+    for id in 0..3 {
+        assert_eq!(harness.counter(id, "announcements_forged"), 0);
+        assert_eq!(harness.counter(id, "breaches"), 0);
+    }
 }
 
 /// What a member forges at level signed. Node b sends it to a, in the mesh v – a – b.
@@ -392,11 +444,11 @@ fn a_node_that_has_forgotten_a_credential_gets_it_with_the_next_refresh() {
 }
 
 #[test]
-fn a_signed_mesh_of_many_nodes_forms_and_heals() {
-    for seed in 0..3 {
+fn a_mesh_of_many_members_forms_and_heals() {
+    for seed in 0..4 {
         let mut harness = Harness::new(seed);
         for at in 0..20 {
-            let member = member(&format!("n{at}"), true, LATE);
+            let member = member(&format!("n{at}"), seed % 2 == 0, LATE);
             harness.start(RouterConfig { degree: 3, ..member });
         }
         assert!(harness.run_until(secs(20), Harness::is_complete), "seed {seed}");
@@ -439,7 +491,9 @@ fn a_name_on_the_list_is_bound_to_its_key() {
     let mut foreign = signed_by("y", announcement_of("y", 1, Vec::new()));
     foreign.announcement.name = super::name("x");
     let identity = identity("y");
-    foreign.signature = announcement::sign(&identity, &Default::default(), &foreign.announcement);
+    let namespace = Default::default();
+    let scope = Scope::Announcement;
+    foreign.signature = announcement::sign(&identity, &namespace, &foreign.announcement, scope);
     control(&mut harness, "a", "b", frame(foreign));
     assert_eq!(harness.counter(0, "announcements_not_allowed"), 1);
     assert_eq!(harness.counter(0, "database_nodes"), 1);

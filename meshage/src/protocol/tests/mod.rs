@@ -3,6 +3,7 @@
 mod comparison;
 mod database;
 mod discovery;
+mod flooding;
 mod harness;
 mod links;
 mod measurements;
