@@ -172,3 +172,18 @@ async fn a_node_that_closes_notifies_its_peers() {
     assert_eq!(frames.last(), Some(&ControlFrame::Leaving), "{frames:?}");
     node.closed().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_of_a_peer_that_violates_the_protocol_is_a_strangers() {
+    let b = node("b").await;
+    // A host that has completed a handshake is known.
+    drop(RawPeer::link_to(&b).await);
+    until("the link ended", || b.peers().is_empty()).await;
+    let mut peer = RawPeer::link_to(&b).await;
+    assert_eq!(count(&b, "net_accepted_known"), 1);
+    peer.send_bytes(&u32::try_from(FRAME_BYTES_MAX + 1).expect("small").to_le_bytes());
+    until("the link is closed", || count(&b, "net_breaches") == 1 && b.peers().is_empty()).await;
+    let _peer = RawPeer::connect(&b);
+    until("it is accepted", || count(&b, "net_accepted") == 3).await;
+    assert_eq!(count(&b, "net_accepted_known"), 1, "the third one waited as a stranger's");
+}

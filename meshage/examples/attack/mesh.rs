@@ -238,8 +238,7 @@ impl Member {
         }
     }
 
-    /// The frame of an announcement. At levels allowed and signed, this peer signs it, whoever it is
-    /// about.
+    /// The frame of an announcement of any node. At levels allowed and signed, this peer signs it.
     pub(super) fn announce(&self, announcement: Announcement) -> ControlFrame {
         let Some((credentials, scope)) =
             self.credentials.as_ref().and_then(|it| Some((it, it.scope?)))

@@ -10,9 +10,9 @@
 //! may miss the announcement: a node therefore tells the peers beside the tree what it has, once the
 //! tree has had time to deliver it. Nothing depends on the tree but the number of frames.
 //!
-//! An announcement of a node without a route is flooded over all links, and so that no message of its
-//! originator overtakes it. The same holds while there are many changes: computing a tree for each would
-//! cost more than it saves.
+//! An announcement of a node without a route is flooded over all links, so that no message of its
+//! originator overtakes it. All links are also used while there are many changes, because computing a
+//! tree for each of them would cost more than it saves.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 use super::token_bucket::TokenBucket;
 use crate::name::{Age, Instance, LinkId, Sequence};
 
-/// In a mesh with fewer nodes, all links are used: the frames are few, and no one waits for a Have.
+/// In a mesh with fewer nodes, all links are used: the frames are few, and no node waits for a Have.
 pub const TREE_NODES_MIN: usize = 64;
 /// How many nodes the trees may have that are computed at once (6 trees of 10,000 nodes), and the time
-/// for one node more: ten times what its part of a tree takes.
+/// for one node more. The routes of 10,000 nodes take 1.5 ms, and a tree is a part of that, so that trees
+/// take less than a sixth of a processor.
 const TREE_NODES_BURST: u32 = 65_536;
 const TREE_NODE_INTERVAL: Duration = Duration::from_micros(1);
 /// How long the tree has to deliver an announcement to a peer: at least, and where no round trip is

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::membership::Signed;
 use super::token_bucket::TokenBucket;
 use crate::name::{Age, Instance};
-use crate::wire::control::{Announcement, ControlFrame, SignedAnnouncement};
+use crate::wire::control::{Announcement, ControlFrame};
 
 /// The interval at which postponed announcements are looked at.
 pub(super) const POSTPONED_INTERVAL: Duration = Duration::from_millis(25);
@@ -68,12 +68,7 @@ impl Received {
         let announcement = self.announcement.clone();
         match &self.signed {
             None => ControlFrame::Announce(announcement),
-            Some(signed) => {
-                let credential = Some((*signed.credential).clone());
-                let signature = signed.signature;
-                let signed = SignedAnnouncement { announcement, signature, credential };
-                ControlFrame::SignedAnnounce(Box::new(signed))
-            }
+            Some(signed) => signed.frame(announcement, true),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::secure::announcement::{self, Scope};
 use crate::secure::revocations::{Kept, Revocations};
 use crate::secure::ticket::{Revocation, Terms, Ticket};
 use crate::secure::{AuthError, Identity, Policy, PublicKey, UnixMillis};
-use crate::wire::control::{Announcement, Credential, Signature};
+use crate::wire::control::{Announcement, ControlFrame, Credential, Signature, SignedAnnouncement};
 
 /// How many signatures are verified for one peer at once: those of a database exchange with 8,192
 /// nodes, in half a second.
@@ -83,6 +83,16 @@ pub(super) struct Signed {
     pub(super) signature: Signature,
     pub(super) credential: Arc<Credential>,
     pub(super) standing: Standing,
+}
+
+impl Signed {
+    /// The frame of the announcement that was signed.
+    pub(super) fn frame(&self, announcement: Announcement, with_credential: bool) -> ControlFrame {
+        let signature = self.signature;
+        let credential = with_credential.then(|| (*self.credential).clone());
+        let signed = SignedAnnouncement { announcement, signature, credential };
+        ControlFrame::SignedAnnounce(Box::new(signed))
+    }
 }
 
 /// Why an announcement is not installed.

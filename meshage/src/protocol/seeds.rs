@@ -19,7 +19,7 @@ const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_FACTOR: f64 = 1.7;
 /// The largest maximum for each reachable node, and its bounds. Waits are drawn from zero to the maximum,
 /// so that nodes that start together spread. One dial is enough to join two parts of a mesh, so each of
-/// many nodes may wait longer: together they dial every 0.1 s.
+/// many nodes may wait longer: together they dial about eight times a second, or more often.
 const WAIT_MAX_PER_NODE: Duration = Duration::from_millis(250);
 const WAIT_MAX_LEAST: Duration = Duration::from_secs(2);
 const WAIT_MAX_MOST: Duration = Duration::from_secs(30);

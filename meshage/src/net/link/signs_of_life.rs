@@ -121,6 +121,22 @@ mod tests {
     }
 
     #[test]
+    fn a_suspected_link_is_looked_at_until_something_is_read() {
+        let start = Instant::now();
+        let reads = Reads::default();
+        let mut signs = SignsOfLife::new(reads.clone(), start);
+        let path =
+            |segments_received| move || Some(PathInfo { segments_received, ..PathInfo::default() });
+        assert!(!signs.look(path(1), start), "there is nothing to compare with");
+        signs.suspect();
+        assert!(!signs.look(path(1), start) && signs.is_suspect());
+        assert!(signs.look(path(2), start), "a segment arrived behind a lost one");
+        assert!(signs.is_suspect(), "but nothing was read");
+        reads.one();
+        assert!(!signs.look(path(3), start) && !signs.is_suspect());
+    }
+
+    #[test]
     fn what_arrived_before_the_last_read_is_none() {
         let start = Instant::now();
         let reads = Reads::default();

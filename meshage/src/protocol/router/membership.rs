@@ -62,13 +62,10 @@ impl Router {
         with_credential: bool,
     ) -> Option<ControlFrame> {
         let announcement = self.lsdb.announcement(instance)?.clone();
-        let Some(signed) = self.lsdb.signed(instance) else {
-            return Some(ControlFrame::Announce(announcement));
-        };
-        let signature = signed.signature;
-        let credential = with_credential.then(|| (*signed.credential).clone());
-        let signed = SignedAnnouncement { announcement, signature, credential };
-        Some(ControlFrame::SignedAnnounce(Box::new(signed)))
+        Some(match self.lsdb.signed(instance) {
+            Some(signed) => signed.frame(announcement, with_credential),
+            None => ControlFrame::Announce(announcement),
+        })
     }
 
     /// Verifies a signed announcement, and installs it if it is new.
