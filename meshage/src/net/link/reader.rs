@@ -213,11 +213,11 @@ impl Reader {
             match read_buffer.read_chunk(&self.shared.plane, self.link, clock::now, recv) {
                 Ok(ChunkRead::Part(0)) => return Ok(None),
                 Ok(ChunkRead::Part(length)) => {
-                    self.yield_to_others(length / share::BODY_BYTES_PER_COST).await;
+                    self.yield_to_others(length / share::BODY_BYTES_PER_COST, clock::now()).await;
                     return Ok(Some(length));
                 }
                 Ok(ChunkRead::Complete(length)) => {
-                    self.yield_to_others(length / share::BODY_BYTES_PER_COST).await;
+                    self.yield_to_others(length / share::BODY_BYTES_PER_COST, clock::now()).await;
                     self.shared.counters.net_in_frames.one();
                     self.read_size = READ_BYTES_AFTER_CHUNK;
                     return Ok(Some(length));
@@ -258,12 +258,15 @@ impl Reader {
         for run in frames.chunk_by(|a, b| is_data_plane(a) == is_data_plane(b)) {
             if is_data_plane(&run[0]) {
                 self.await_routes(run).await;
-                for (slice, cost) in share::slices(run) {
+                let mut rest = run;
+                while !rest.is_empty() {
+                    let (slice, later, cost) = share::split(rest, self.share.slice_cost(now));
+                    rest = later;
                     let received = self.shared.plane.receive(self.link, slice, now)?;
                     if received.crowded {
                         self.yield_to_application().await;
                     }
-                    self.yield_to_others(cost).await;
+                    self.yield_to_others(cost, now).await;
                     self.pause_if_wasteful(received.futile, now).await;
                 }
             } else {
@@ -285,7 +288,7 @@ impl Reader {
     async fn pass_to_driver(&mut self, frames: &[RawFrame], now: Instant) -> Result<(), WireError> {
         for frame in frames {
             let cost = share::cost_of(frame);
-            self.yield_to_others(cost).await;
+            self.yield_to_others(cost, now).await;
             match frame.kind {
                 Some(FrameKind::Control) => {
                     let frame = ControlFrame::decode(&frame.payload)?;
@@ -318,8 +321,8 @@ impl Reader {
     }
 
     /// Lets the other tasks run after a slice of work, so that none waits long for this link.
-    async fn yield_to_others(&mut self, cost: usize) {
-        if self.share.spend(cost) {
+    async fn yield_to_others(&mut self, cost: usize, now: Instant) {
+        if self.share.spend(cost, now) {
             yield_now().await;
         }
     }
