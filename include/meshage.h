@@ -152,7 +152,8 @@ typedef enum meshage_status {
     MESHAGE_ERR_PROTOCOL = -17,
     // The body is larger than a node accepts: certainly not delivered.
     MESHAGE_ERR_TOO_LARGE = -18,
-    // The recipient's queue stayed full: certainly not delivered.
+    // A queue on the path stayed full, or earlier messages took all the time: certainly not
+    // delivered.
     MESHAGE_ERR_BUSY = -19,
     // Not possible in the current state (receiving while a callback is set, changing a received
     // message).

@@ -51,7 +51,8 @@ const (
 	ErrProtocol Status = C.MESHAGE_ERR_PROTOCOL
 	// ErrTooLarge: the body is larger than a node's limit. Certainly not delivered.
 	ErrTooLarge Status = C.MESHAGE_ERR_TOO_LARGE
-	// ErrBusy: the recipient's queue stayed full. Certainly not delivered.
+	// ErrBusy: a queue on the path stayed full, or earlier messages took all the time. Certainly not
+	// delivered.
 	ErrBusy Status = C.MESHAGE_ERR_BUSY
 	// ErrState: not possible in the current state, as to remove the primary key.
 	ErrState Status = C.MESHAGE_ERR_STATE

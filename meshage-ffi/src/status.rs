@@ -48,7 +48,8 @@ pub enum meshage_status {
     MESHAGE_ERR_PROTOCOL = -17,
     /// The body is larger than a node accepts: certainly not delivered.
     MESHAGE_ERR_TOO_LARGE = -18,
-    /// The recipient's queue stayed full: certainly not delivered.
+    /// A queue on the path stayed full, or earlier messages took all the time: certainly not
+    /// delivered.
     MESHAGE_ERR_BUSY = -19,
     /// Not possible in the current state (receiving while a callback is set, changing a received
     /// message).
@@ -87,7 +88,10 @@ pub(crate) fn text(status: i32) -> &'static CStr {
         (MESHAGE_ERR_AUTH, c"no common key, or one of the two nodes may not join"),
         (MESHAGE_ERR_PROTOCOL, c"the other end is not a mesh node of this version"),
         (MESHAGE_ERR_TOO_LARGE, c"the body is too large; not delivered"),
-        (MESHAGE_ERR_BUSY, c"the recipient's queue stayed full; not delivered"),
+        (
+            MESHAGE_ERR_BUSY,
+            c"a queue stayed full, or earlier messages took all the time; not delivered",
+        ),
         (MESHAGE_ERR_STATE, c"not possible in the current state"),
         (MESHAGE_ERR_FORKED, c"the node was created by the parent process"),
         (MESHAGE_ERR_UNSUPPORTED, c"not supported by this version or on this system"),

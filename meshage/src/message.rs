@@ -188,7 +188,8 @@ pub enum Outcome {
     Delivered,
     /// Certainly not delivered: the recipient is unknown or cannot be reached.
     NoRoute,
-    /// Certainly not delivered: a queue on the path stayed full until the deadline.
+    /// Certainly not delivered: until the deadline a queue on the path stayed full, or earlier messages
+    /// to the recipient took all the time.
     Busy,
     /// Certainly not delivered: larger than the recipient accepts.
     TooLarge,
@@ -215,7 +216,9 @@ impl fmt::Display for Outcome {
         f.write_str(match self {
             Self::Delivered => "delivered",
             Self::NoRoute => "no route: the node is unknown or cannot be reached",
-            Self::Busy => "busy: a queue stayed full until the deadline; not delivered",
+            Self::Busy => {
+                "busy: a queue stayed full, or earlier messages took all the time; not delivered"
+            }
             Self::TooLarge => "too large for the recipient; not delivered",
             Self::Canceled => "canceled before it left this node; not delivered",
             Self::Timeout => "timed out: the message may still arrive",

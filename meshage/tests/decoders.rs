@@ -6,10 +6,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use meshage::secure::datagram::{self, ReplayWindow};
+use meshage::secure::datagram::{self, Now, ReplayWindow};
 use meshage::secure::handshake::{Context, StaticKey};
 use meshage::secure::preface::{HEADER_BYTES, Header, Preface};
 use meshage::secure::seal::Opener;
@@ -55,7 +55,8 @@ const DECODERS: [(&str, Decoder); 12] = [
     ("datagram", |bytes| {
         let key = Key::from_bytes(&std::array::from_fn(|at| at as u8));
         let ring = KeyRing::new([key]).expect("a key");
-        datagram::open(bytes, &ring, &mut ReplayWindow::new(Duration::from_secs(30)), NOW).is_ok()
+        let now = Now { unix: NOW, monotonic: Instant::now() };
+        datagram::open(bytes, &ring, &mut ReplayWindow::new(Duration::from_secs(30)), now).is_ok()
     }),
     ("ticket", |bytes| Ticket::decode(bytes).is_ok()),
     ("revocation", |bytes| Revocation::decode(bytes).is_ok()),

@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use meshage::error::RefuseReason;
 use meshage::name::{Claim, Instance, Namespace, NodeName, Sequence};
-use meshage::secure::datagram::{self, ReplayWindow};
+use meshage::secure::datagram::{self, Now, ReplayWindow};
 use meshage::secure::handshake::{Context, StaticKey};
 use meshage::secure::seal::{LENGTH_BYTES, Opened};
 use meshage::secure::ticket::{Revocation, Terms, Ticket};
@@ -61,7 +62,8 @@ fn every_vector_decodes_to_the_value_that_it_shows() {
     assert_eq!(Solicitation::decode(&solicitation().encode()), Ok(solicitation()));
     let ring = KeyRing::new([key()]).expect("a key");
     let mut window = ReplayWindow::new(datagram::CLOCK_SKEW);
-    let opened = datagram::open(&sealed_solicitation(), &ring, &mut window, SEALED_AT);
+    let now = Now { unix: SEALED_AT, monotonic: Instant::now() };
+    let opened = datagram::open(&sealed_solicitation(), &ring, &mut window, now);
     assert_eq!(opened, Ok(solicitation()));
     for (_, frame) in controls() {
         assert_eq!(ControlFrame::decode(&frame.encode().head[PREFIX_BYTES..]), Ok(frame));

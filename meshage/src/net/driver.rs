@@ -460,6 +460,11 @@ impl Driver {
                     overflowed.push_back(link);
                 }
             }
+            Output::PaddedKeepAlive { link } => {
+                if self.links.send(link, WireFrame::padded_keep_alive()).is_err() {
+                    overflowed.push_back(link);
+                }
+            }
             Output::Probe { link } => {
                 self.links.suspect(link, clock::now());
                 if self.links.send(link, ControlFrame::Probe.encode()).is_err() {

@@ -140,7 +140,8 @@ impl Security {
     pub(super) fn open_datagram(&self, bytes: &[u8]) -> Result<Solicitation, DatagramError> {
         let context = self.contexts.load();
         let mut window = self.replay_window.lock().unwrap_or_else(PoisonError::into_inner);
-        datagram::open(bytes, &context.ring, &mut window, clock::unix_millis())
+        let now = datagram::Now { unix: clock::unix_millis(), monotonic: clock::now() };
+        datagram::open(bytes, &context.ring, &mut window, now)
     }
 
     /// Reads a revocation, as bytes or as the text of a file, and checks that the root has signed it.

@@ -45,6 +45,8 @@ counters! {
     dials_started,
     /// Dials that did not lead to a connection.
     dials_failed,
+    /// Solicitations not responded to, because the links to their sender had failed again and again.
+    response_dials_damped,
     /// Response dials dropped because too many dials had been started.
     dials_limited,
     /// Links admitted.

@@ -10,8 +10,8 @@
 //! may miss the announcement: a node therefore tells the peers beside the tree what it has, once the
 //! tree has had time to deliver it. Nothing depends on the tree but the number of frames.
 //!
-//! An announcement of a node without a route is flooded over all links, so that no message of its
-//! originator overtakes it. All links are also used while there are many changes, because computing a
+//! An announcement of a node without a route, or with a peer that has none, is flooded over all links, so
+//! that no message of such a node overtakes it. All links are also used while there are many changes, because computing a
 //! tree for each of them would cost more than it saves.
 
 use std::collections::BTreeMap;

@@ -217,6 +217,11 @@ pub enum Output {
         /// The link to send it on.
         link: LinkId,
     },
+    /// Send a keep-alive that is as long as a packet of the path.
+    PaddedKeepAlive {
+        /// The link to send it on.
+        link: LinkId,
+    },
     /// Send a [`ControlFrame::Probe`] over a link on which a keep-alive is missing. Before the next call
     /// of `handle_timeout`, pass [`Input::BytesReceived`] if there is another sign that its peer lives.
     Probe {

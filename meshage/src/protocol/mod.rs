@@ -63,6 +63,7 @@ mod exchange;
 pub mod flooding;
 mod intake;
 pub mod io;
+mod link_failures;
 mod lsdb;
 pub mod membership;
 pub mod router;

@@ -79,8 +79,8 @@ impl Seeds {
         random_wait(wait, rng)
     }
 
-    /// Records that the link to a node is full: if it breaks, its seeds are dialled soon.
-    pub(super) fn link_full(&mut self, instance: Instance) {
+    /// The link to a node has worked, and broke: its seeds are dialled soon.
+    pub(super) fn dial_soon(&mut self, instance: Instance) {
         for seed in self.seeds.iter_mut().filter(|seed| seed.state == State::Linked(instance)) {
             seed.wait = WAIT_MIN;
         }
@@ -121,7 +121,7 @@ mod tests {
                 *wait = seeds.failed(0, 1000, &mut rng).max(*wait);
             }
             seeds.linked(0, Instance(1));
-            seeds.link_full(Instance(1));
+            seeds.dial_soon(Instance(1));
             assert_eq!(seeds.leading_to(Instance(1)), [0]);
             assert!(seeds.failed(0, 1000, &mut rng) <= WAIT_MIN);
             assert!(seeds.leading_to(Instance(1)).is_empty());

@@ -12,8 +12,8 @@
 //! A datagram is accepted once, and only within a certain time before and after its time stamp. So a
 //! [`ReplayWindow`] need not remember it any longer.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use super::UnixMillis;
 use super::cipher::{Cipher, CipherKey, TAG_BYTES};
@@ -59,17 +59,28 @@ pub enum DatagramError {
     WindowFull,
 }
 
+/// The present time.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// According to the clock of this machine, which may be set.
+    pub unix: UnixMillis,
+    /// According to a clock that is never set.
+    pub monotonic: Instant,
+}
+
 /// The datagrams that arrived lately, so that each is accepted once.
 ///
-/// It remembers a datagram until its time stamp is too old to be accepted. If it is full, no
-/// datagram is accepted: forgetting one would let it be replayed. Only holders of a key can fill it.
+/// It remembers a datagram until its time stamp is too old to be accepted, also if the clock of this
+/// node is set forward and back. If it is full, no datagram is accepted: forgetting one would let it be
+/// replayed. Only holders of a key can fill it.
 #[derive(Debug)]
 pub struct ReplayWindow {
     /// How far a time stamp may be from the time of this node, in milliseconds.
     skew: u64,
     limit: usize,
-    /// The time stamps and nonces of the accepted datagrams, the oldest first.
-    seen: BTreeSet<(UnixMillis, [u8; NONCE_BYTES])>,
+    /// The time stamps and nonces of the accepted datagrams, the oldest first, each with the time of
+    /// its arrival.
+    seen: BTreeMap<(UnixMillis, [u8; NONCE_BYTES]), Instant>,
 }
 
 impl ReplayWindow {
@@ -80,7 +91,7 @@ impl ReplayWindow {
 
     fn with_limit(skew: Duration, limit: usize) -> Self {
         let skew = u64::try_from(skew.as_millis()).unwrap_or(u64::MAX);
-        Self { skew, limit, seen: BTreeSet::new() }
+        Self { skew, limit, seen: BTreeMap::new() }
     }
 
     /// Whether a time stamp is near enough to the time of this node.
@@ -93,22 +104,29 @@ impl ReplayWindow {
         &mut self,
         time: UnixMillis,
         nonce: [u8; NONCE_BYTES],
-        now: UnixMillis,
+        now: Now,
     ) -> Result<(), DatagramError> {
-        if !self.allows(time, now) {
+        if !self.allows(time, now.unix) {
             return Err(DatagramError::Skewed);
         }
-        let too_old = |time: UnixMillis| time.0.saturating_add(self.skew) < now.0;
-        while self.seen.first().is_some_and(|(time, _)| too_old(*time)) {
-            self.seen.pop_first();
+        let too_old = |time: UnixMillis| time.0.saturating_add(self.skew) < now.unix.0;
+        // A clock that is right when a datagram arrives, whatever it shows in between, accepts its time
+        // stamp for no longer than this.
+        let accepted_for = Duration::from_millis(self.skew.saturating_mul(2));
+        let is_over = |arrived: Instant| now.monotonic - arrived > accepted_for;
+        while let Some(first) = self.seen.first_entry()
+            && too_old(first.key().0)
+            && is_over(*first.get())
+        {
+            first.remove();
         }
-        if self.seen.contains(&(time, nonce)) {
+        if self.seen.contains_key(&(time, nonce)) {
             return Err(DatagramError::Replayed);
         }
         if self.seen.len() >= self.limit {
             return Err(DatagramError::WindowFull);
         }
-        self.seen.insert((time, nonce));
+        self.seen.insert((time, nonce), now.monotonic);
         Ok(())
     }
 }
@@ -147,7 +165,7 @@ pub fn open(
     datagram: &[u8],
     ring: &KeyRing,
     window: &mut ReplayWindow,
-    now: UnixMillis,
+    now: Now,
 ) -> Result<Solicitation, DatagramError> {
     if Solicitation::is_plain(datagram) {
         return Err(DatagramError::Plain);
@@ -215,8 +233,14 @@ mod tests {
         seal(&solicitation("the-sender"), &key(1), now, &mut |bytes| bytes.fill(nonce))
     }
 
+    /// The time of a clock that is right, a number of milliseconds after it began.
+    fn after(began: Instant, millis: u64) -> Now {
+        let monotonic = began + Duration::from_millis(millis);
+        Now { unix: UnixMillis(NOW.0 + millis), monotonic }
+    }
+
     fn open_once(datagram: &[u8], numbers: &[u8]) -> Result<Solicitation, DatagramError> {
-        open(datagram, &ring(numbers), &mut ReplayWindow::new(CLOCK_SKEW), NOW)
+        open(datagram, &ring(numbers), &mut ReplayWindow::new(CLOCK_SKEW), after(Instant::now(), 0))
     }
 
     #[test]
@@ -224,11 +248,12 @@ mod tests {
         let datagram = sealed_at(NOW, 1);
         let mut window = ReplayWindow::new(CLOCK_SKEW);
         let ring = ring(&[2, 1]);
-        let opened = open(&datagram, &ring, &mut window, NOW);
+        let now = after(Instant::now(), 0);
+        let opened = open(&datagram, &ring, &mut window, now);
         assert_eq!(opened, Ok(solicitation("the-sender")));
-        let again = open(&datagram, &ring, &mut window, NOW);
+        let again = open(&datagram, &ring, &mut window, now);
         assert_eq!(again, Err(DatagramError::Replayed));
-        assert!(open(&sealed_at(NOW, 2), &ring, &mut window, NOW).is_ok(), "another nonce");
+        assert!(open(&sealed_at(NOW, 2), &ring, &mut window, now).is_ok(), "another nonce");
     }
 
     #[test]
@@ -295,8 +320,9 @@ mod tests {
         // The clock of the sender is ahead, so the datagram could be replayed for two seconds.
         let datagram = sealed_at(UnixMillis(NOW.0 + 1000), 1);
         let mut window = ReplayWindow::new(SECOND);
+        let began = Instant::now();
         let mut open_after = |millis: u64| {
-            open(&datagram, &ring(&[1]), &mut window, UnixMillis(NOW.0 + millis)).map(|_| ())
+            open(&datagram, &ring(&[1]), &mut window, after(began, millis)).map(|_| ())
         };
         assert_eq!(open_after(0), Ok(()));
         for millis in [1, 999, 1000, 1999, 2000] {
@@ -308,15 +334,35 @@ mod tests {
     #[test]
     fn a_full_window_accepts_nothing_until_it_has_forgotten_what_is_too_old() {
         let mut window = ReplayWindow::with_limit(SECOND, 2);
+        let began = Instant::now();
         let mut open_at = |nonce: u8, sent: u64, now: u64| {
             let datagram = sealed_at(UnixMillis(NOW.0 + sent), nonce);
-            open(&datagram, &ring(&[1]), &mut window, UnixMillis(NOW.0 + now)).map(|_| ())
+            open(&datagram, &ring(&[1]), &mut window, after(began, now)).map(|_| ())
         };
         assert_eq!(open_at(1, 0, 0), Ok(()));
         assert_eq!(open_at(2, 500, 500), Ok(()));
         assert_eq!(open_at(3, 600, 600), Err(DatagramError::WindowFull));
         assert_eq!(open_at(1, 0, 700), Err(DatagramError::Replayed), "nothing was forgotten");
-        assert_eq!(open_at(3, 600, 1001), Ok(()));
-        assert_eq!(open_at(4, 1001, 1001), Err(DatagramError::WindowFull));
+        assert_eq!(open_at(3, 1900, 2000), Err(DatagramError::WindowFull));
+        assert_eq!(open_at(3, 1900, 2001), Ok(()));
+        assert_eq!(open_at(4, 2001, 2001), Err(DatagramError::WindowFull));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_forward_and_back_accepts_no_datagram_again() {
+        let datagram = sealed_at(NOW, 1);
+        let mut window = ReplayWindow::new(SECOND);
+        let began = Instant::now();
+        let mut open_at = |datagram: &[u8], millis: u64, ahead: u64| {
+            let right = after(began, millis);
+            let now = Now { unix: UnixMillis(right.unix.0 + ahead), ..right };
+            open(datagram, &ring(&[1]), &mut window, now).map(|_| ())
+        };
+        assert_eq!(open_at(&datagram, 0, 0), Ok(()));
+        let hour = 3_600_000;
+        let ahead = sealed_at(UnixMillis(NOW.0 + hour), 2);
+        assert_eq!(open_at(&ahead, 10, hour), Ok(()), "the clocks of both are wrong");
+        assert_eq!(open_at(&datagram, 20, 0), Err(DatagramError::Replayed));
+        assert_eq!(open_at(&datagram, 1001, 0), Err(DatagramError::Skewed));
     }
 }

@@ -34,6 +34,12 @@ const FAULT_TIME_MAX: Duration = Duration::from_secs(9);
 /// The range of announcement periods. A run lasts several of the longest.
 const PERIOD_MIN: Duration = Duration::from_secs(1);
 const PERIOD_MAX: Duration = Duration::from_secs(10);
+/// How fast a flapping path changes, and how often.
+const FLAP_PERIOD_MIN: Duration = Duration::from_millis(400);
+const FLAP_PERIOD_MAX: Duration = Duration::from_secs(4);
+const FLAPS_MAX: u32 = 8;
+/// How far a clock jumps at most.
+const CLOCK_JUMP_MAX: Duration = Duration::from_secs(3600);
 /// The largest body of chaotic traffic: several chunks, but small enough for thousands of runs.
 const BODY_BYTES_MAX: u64 = 400_000;
 /// The largest burst: more messages than the small inboxes of chaotic runs hold.
@@ -73,6 +79,14 @@ enum Action {
     CutPeer(HostId, usize),
     Heal(HostId, HostId),
     SlowPeer(HostId, usize, Path),
+    /// What one of the two sends to the other is lost.
+    CutPeerOneWay(HostId, usize),
+    /// The path cuts off and comes back again and again, with this period.
+    FlapPeer(HostId, usize, Duration),
+    Flap(HostId, HostId, Duration, u32),
+    /// Changes the clock of a host by this much, forwards; at most once for each host.
+    JumpClock(HostId, Duration),
+    RestoreClock(HostId, Duration),
     RestorePath(HostId, HostId),
     /// Assigns each host to the group of its bit.
     Partition(u64),
@@ -131,7 +145,15 @@ impl Chaos {
             let action = plan.fault(&hosts);
             plan.add(at, action);
         }
-        plan.faults = faults as usize;
+        // Random numbers of its own, so that the other faults of a seed stay as they were.
+        let mut rng = plan.rng.fork(17);
+        let more = rng.within(0..hosts.len() as u64 / 2 + 4);
+        for _ in 0..more {
+            let at = from + rng.time(Duration::ZERO..FAULTS_TIME);
+            let action = Self::network_fault(&hosts, &mut rng);
+            plan.add(at, action);
+        }
+        plan.faults = (faults + more) as usize;
         plan.plan_rotation(&hosts, from, rotates);
         let mean_gap = Duration::from_millis(plan.rng.within(300..3000));
         for &host_id in &hosts {
@@ -190,6 +212,7 @@ impl Chaos {
                     latency: rng.time(Duration::from_millis(5)..Duration::from_millis(300)),
                     jitter: rng.time(Duration::ZERO..Duration::from_millis(100)),
                     bandwidth: rng.within(30_000..500_000),
+                    packet_bytes_max: None,
                 };
                 Action::SlowPeer(host_id, peer, path)
             }
@@ -200,6 +223,22 @@ impl Chaos {
             20 => Action::SetPeriod(host_id, rng.time(PERIOD_MIN..PERIOD_MAX)),
             21 => Action::Announce(host_id),
             _ => Action::Dial(host_id, other),
+        }
+    }
+
+    /// A fault of the network or of a clock.
+    fn network_fault(hosts: &[HostId], rng: &mut SimRng) -> Action {
+        let host_id = hosts[rng.index(hosts.len())];
+        let peer = rng.within(0..1000) as usize;
+        match rng.within(0..8) {
+            0..2 => Action::CutPeerOneWay(host_id, peer),
+            2..4 => {
+                let most = rng.within(600..1400) as usize;
+                let path = Path { packet_bytes_max: Some(most), ..Path::default() };
+                Action::SlowPeer(host_id, peer, path)
+            }
+            4..6 => Action::FlapPeer(host_id, peer, rng.time(FLAP_PERIOD_MIN..FLAP_PERIOD_MAX)),
+            _ => Action::JumpClock(host_id, rng.time(Duration::ZERO..CLOCK_JUMP_MAX)),
         }
     }
 
@@ -251,16 +290,19 @@ impl Chaos {
     /// Executes the plan, and then ends every fault.
     pub(super) fn execute(&mut self, sim: &mut Sim, liars: &mut Liars) {
         let end = sim.now() + FAULTS_TIME;
-        while let Some(((at, _), action)) = self.actions.pop_first() {
-            if at > end {
-                break;
-            }
+        while let Some(next) = self.actions.first_entry().filter(|next| next.key().0 <= end) {
+            let ((at, _), action) = next.remove_entry();
             sim.run_to(at);
             liars.lie(sim);
             self.apply(sim, action);
         }
         sim.run_to(end);
         sim.network().heal_all();
+        for action in std::mem::take(&mut self.actions).into_values() {
+            if let Action::RestoreClock(host_id, ahead) = action {
+                sim.restore_clock(host_id, ahead);
+            }
+        }
         for host_id in sim.hosts() {
             sim.resume(host_id);
             if !sim.is_running(host_id) {
@@ -310,6 +352,29 @@ impl Chaos {
                     self.add(end, Action::Heal(host_id, peer));
                 }
             }
+            Action::CutPeerOneWay(host_id, pick) => {
+                if let Some(peer) = peer_host(sim, host_id, pick) {
+                    sim.network().cut_one_way(host_id, peer);
+                    self.add(end, Action::Heal(host_id, peer));
+                }
+            }
+            Action::FlapPeer(host_id, pick, period) => {
+                if let Some(peer) = peer_host(sim, host_id, pick) {
+                    self.add(sim.now(), Action::Flap(host_id, peer, period, FLAPS_MAX));
+                }
+            }
+            Action::Flap(a, b, period, times) => {
+                sim.network().cut(a, b);
+                self.add(sim.now() + period / 2, Action::Heal(a, b));
+                if times > 1 {
+                    self.add(sim.now() + period, Action::Flap(a, b, period, times - 1));
+                }
+            }
+            Action::JumpClock(host_id, ahead) => {
+                sim.advance_clock(host_id, ahead);
+                self.add(end, Action::RestoreClock(host_id, ahead));
+            }
+            Action::RestoreClock(host_id, ahead) => sim.restore_clock(host_id, ahead),
             Action::Heal(a, b) => {
                 sim.network().heal(a, b);
                 sim.release();
@@ -320,7 +385,10 @@ impl Chaos {
                     self.add(end, Action::RestorePath(host_id, peer));
                 }
             }
-            Action::RestorePath(a, b) => sim.network().set_path(a, b, None),
+            Action::RestorePath(a, b) => {
+                sim.network().set_path(a, b, None);
+                sim.release();
+            }
             Action::Partition(bits) => {
                 for host_id in sim.hosts() {
                     let group = (bits >> (host_id.0 % 64)) & 1;

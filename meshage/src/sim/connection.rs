@@ -119,6 +119,14 @@ impl Pipe {
         self.last_arrival
     }
 
+    /// The number of bytes of the segment that arrives next.
+    pub(super) fn first_bytes(&self) -> usize {
+        match self.queue.front() {
+            Some(Segment::Bytes(_, bytes)) => *bytes,
+            Some(Segment::Accept | Segment::Fin | Segment::Reset) | None => 0,
+        }
+    }
+
     /// Takes the arriving segment. It is always the first, because arrivals are in order.
     pub(super) fn take(&mut self) -> Option<Segment> {
         let segment = self.queue.pop_front()?;

@@ -280,6 +280,9 @@ impl Sim {
                 Output::KeepAlive { link } => {
                     self.queue_control(host_id, link, WireFrame::keep_alive());
                 }
+                Output::PaddedKeepAlive { link } => {
+                    self.queue_control(host_id, link, WireFrame::padded_keep_alive());
+                }
                 Output::Probe { link } => {
                     self.queue_control(host_id, link, ControlFrame::Probe.encode());
                 }

@@ -83,6 +83,18 @@ impl Sim {
         self.kill(host_id);
     }
 
+    /// Sets the host's clock forward. Its timers do not depend on it.
+    pub fn advance_clock(&mut self, host_id: HostId, by: Duration) {
+        self.trace_hash.line(self.now, || format!("clock {} forward {by:?}", host_id.0));
+        self.hosts[host_id.0].spec.clock_ahead += by;
+    }
+
+    /// Undoes [`Sim::advance_clock`].
+    pub fn restore_clock(&mut self, host_id: HostId, by: Duration) {
+        self.trace_hash.line(self.now, || format!("clock {} back {by:?}", host_id.0));
+        self.hosts[host_id.0].spec.clock_ahead -= by;
+    }
+
     /// Stops the process, as SIGSTOP does.
     pub fn stop(&mut self, host_id: HostId) {
         self.trace_hash.line(self.now, || format!("stop {}", host_id.0));

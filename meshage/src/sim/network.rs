@@ -5,6 +5,8 @@
 //! ```text
 //!   host 0 ──latency ± jitter, bandwidth── host 1      one path per pair, equal in both directions
 //!      group 0        │ cut, or another group: all traffic is dropped        group 0
+//!                     │ cut one way: what travels in that direction is dropped
+//!                     │ with a limit: larger packets are lost, and smaller ones pass
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +45,9 @@ pub struct Path {
     pub jitter: Duration,
     /// The bandwidth in bytes per second.
     pub bandwidth: u64,
+    /// The largest segment that arrives, in bytes; `None`: all arrive. A larger one is lost each time
+    /// that it is sent again, and blocks those after it.
+    pub packet_bytes_max: Option<usize>,
 }
 
 impl Default for Path {
@@ -52,6 +57,7 @@ impl Default for Path {
             latency: Duration::from_millis(5),
             jitter: Duration::from_millis(1),
             bandwidth: 125_000_000,
+            packet_bytes_max: None,
         }
     }
 }
@@ -62,10 +68,18 @@ const WINDOW_BYTES_MAX: u64 = 256 << 10;
 /// The least window: a few packets, however slow the path.
 const WINDOW_BYTES_MIN: u64 = 16 << 10;
 
+/// How late a datagram may be: later ones overtake it.
+const DATAGRAM_LATE_MAX: Duration = Duration::from_millis(500);
+
 impl Path {
     /// How long `bytes` bytes occupy the path.
     pub(super) fn occupied_by(&self, bytes: usize) -> Duration {
         Duration::from_nanos(bytes as u64 * 1_000_000_000 / self.bandwidth)
+    }
+
+    /// Whether a segment of so many bytes arrives.
+    pub(super) fn passes(&self, bytes: usize) -> bool {
+        self.packet_bytes_max.is_none_or(|most| bytes <= most)
     }
 
     /// The window in bytes: what the path holds in flight, as with a tuned sender.
@@ -89,11 +103,16 @@ pub struct Network {
     standard: Path,
     special: BTreeMap<(HostId, HostId), Path>,
     cuts: BTreeSet<(HostId, HostId)>,
+    /// What the first host sends to the second one is lost.
+    one_way_cuts: BTreeSet<(HostId, HostId)>,
     /// Hosts of different groups do not reach each other. A host without an entry is in group 0.
     groups: BTreeMap<HostId, u32>,
     /// The datagram loss, per thousand.
     loss_permille: u32,
+    /// How many datagrams of a thousand arrive twice, and how many arrive late.
+    disturbed_permille: u32,
     rng: SimRng,
+    disturbance_rng: SimRng,
 }
 
 fn pair(a: HostId, b: HostId) -> (HostId, HostId) {
@@ -107,8 +126,11 @@ impl Network {
             standard,
             special: BTreeMap::new(),
             cuts: BTreeSet::new(),
+            one_way_cuts: BTreeSet::new(),
             groups: BTreeMap::new(),
             loss_permille: 0,
+            disturbed_permille: 0,
+            disturbance_rng: rng.fork(1),
             rng,
         }
     }
@@ -126,9 +148,10 @@ impl Network {
         };
     }
 
-    /// Whether traffic passes between two hosts.
-    pub fn reaches(&self, a: HostId, b: HostId) -> bool {
-        a == b || (self.group(a) == self.group(b) && !self.cuts.contains(&pair(a, b)))
+    /// Whether traffic passes from one host to another.
+    pub fn reaches(&self, from: HostId, to: HostId) -> bool {
+        let is_cut = self.cuts.contains(&pair(from, to)) || self.one_way_cuts.contains(&(from, to));
+        from == to || (self.group(from) == self.group(to) && !is_cut)
     }
 
     /// The partition that a host is in.
@@ -141,9 +164,16 @@ impl Network {
         self.cuts.insert(pair(a, b));
     }
 
-    /// Undoes [`Network::cut`].
+    /// Drops what one host sends to another.
+    pub fn cut_one_way(&mut self, from: HostId, to: HostId) {
+        self.one_way_cuts.insert((from, to));
+    }
+
+    /// Undoes [`Network::cut`] and [`Network::cut_one_way`].
     pub fn heal(&mut self, a: HostId, b: HostId) {
         self.cuts.remove(&pair(a, b));
+        self.one_way_cuts.remove(&(a, b));
+        self.one_way_cuts.remove(&(b, a));
     }
 
     /// Puts a host into a group.
@@ -156,12 +186,19 @@ impl Network {
         self.loss_permille = permille;
     }
 
+    /// Sets how many datagrams of a thousand arrive twice, and how many arrive late.
+    pub fn disturb_datagrams(&mut self, permille: u32) {
+        self.disturbed_permille = permille;
+    }
+
     /// Ends every fault.
     pub fn heal_all(&mut self) {
         self.special.clear();
         self.cuts.clear();
+        self.one_way_cuts.clear();
         self.groups.clear();
         self.loss_permille = 0;
+        self.disturbed_permille = 0;
     }
 
     /// The delay of a segment or datagram that leaves now, without the time that it occupies the
@@ -179,6 +216,20 @@ impl Network {
     pub(super) fn drops_datagram(&mut self) -> bool {
         self.loss_permille > 0 && self.rng.permille(self.loss_permille)
     }
+
+    /// Draws how much later than usual each copy of a datagram arrives: one copy, or two.
+    pub(super) fn datagram_delays(&mut self) -> impl Iterator<Item = Duration> + use<> {
+        let permille = self.disturbed_permille;
+        let disturbed = |rng: &mut SimRng| permille > 0 && rng.permille(permille);
+        let late = |rng: &mut SimRng| match disturbed(rng) {
+            true => rng.time(Duration::ZERO..DATAGRAM_LATE_MAX),
+            false => Duration::ZERO,
+        };
+        let rng = &mut self.disturbance_rng;
+        let first = late(rng);
+        let second = disturbed(rng).then(|| late(rng));
+        std::iter::once(first).chain(second)
+    }
 }
 
 #[cfg(test)]
@@ -193,12 +244,27 @@ mod tests {
     }
 
     #[test]
+    fn disturbed_datagrams_arrive_late_or_twice_and_others_once_and_in_time() {
+        let mut network = Network::new(Path::default(), SimRng::new(1));
+        assert_eq!(network.datagram_delays().collect::<Vec<_>>(), [Duration::ZERO]);
+        network.disturb_datagrams(500);
+        let delays: Vec<Vec<Duration>> =
+            (0..100).map(|_| network.datagram_delays().collect()).collect();
+        assert!(delays.iter().any(|copies| copies.len() == 2));
+        assert!(delays.iter().flatten().any(|late| !late.is_zero()));
+    }
+
+    #[test]
     fn cuts_and_groups_block_traffic_until_they_heal() {
         let mut network = Network::new(Path::default(), SimRng::new(1));
         let (a, b) = (HostId(0), HostId(1));
         network.cut(b, a);
         assert!(!network.reaches(a, b));
         network.heal(a, b);
+        network.cut_one_way(a, b);
+        assert!(!network.reaches(a, b) && network.reaches(b, a));
+        network.heal(b, a);
+        assert!(network.reaches(a, b));
         network.set_group(a, 1);
         assert!(!network.reaches(a, b));
         assert!(network.reaches(a, a));

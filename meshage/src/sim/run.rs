@@ -168,6 +168,7 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
     let mut liars = Liars::choose(sim, options.liars, rng.fork(13));
     if options.chaos {
         sim.network().set_loss(rng.within(0..300) as u32);
+        sim.network().disturb_datagrams(rng.fork(18).within(0..300) as u32);
         let mut chaos = Chaos::plan(sim, rng.fork(11), options.keys == Keys::Closed);
         chaos.execute(sim, &mut liars);
         faults = chaos.faults();
@@ -178,9 +179,9 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
     }
     if options.nodes <= REST_NODES {
         sim.run_for(REST_TIME);
-    } else {
-        settle(sim, "again");
     }
+    // A node that lacks links may be making one now.
+    settle(sim, "again");
     sim.check_tables(limited.then_some(2 * options.degree.max(5) as usize));
     if options.keys == Keys::Closed && options.nodes <= REST_NODES && !options.liars {
         rotation::rotate(sim, rng.fork(15));

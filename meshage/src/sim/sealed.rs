@@ -18,7 +18,7 @@ use crate::error::DialError;
 use crate::event::LinkEnd;
 use crate::name::LinkId;
 use crate::protocol::io::{Command, Input};
-use crate::secure::datagram::{self, DatagramError, ReplayWindow};
+use crate::secure::datagram::{self, DatagramError, Now, ReplayWindow};
 use crate::secure::handshake::{Context, HandshakeError, StaticKey};
 use crate::secure::preface::{self, HEADER_BYTES, Header, Preface};
 use crate::secure::rotation::{Rotation, Step};
@@ -437,7 +437,10 @@ impl Sim {
                 continue;
             }
             let at = self.now + self.network.delay(from, to);
-            self.schedule(at, SimEvent::Datagram { from, to, datagram: datagram.clone() });
+            for late in self.network.datagram_delays() {
+                let datagram = datagram.clone();
+                self.schedule(at + late, SimEvent::Datagram { from, to, datagram });
+            }
             if let SimDatagram::Sealed(_) = datagram
                 && self.secure_rng.permille(REPLAYED_PERMILLE)
             {
@@ -449,7 +452,7 @@ impl Sim {
 
     /// What a node does with a datagram that has arrived.
     pub(super) fn open_datagram(&mut self, to: HostId, datagram: SimDatagram) -> Opening {
-        let now = self.unix_millis(to);
+        let now = Now { unix: self.unix_millis(to), monotonic: self.instant() };
         let host = &mut self.hosts[to.0];
         let security =
             host.incarnation.as_mut().and_then(|incarnation| incarnation.security.as_mut());

@@ -195,7 +195,8 @@ impl Sim {
     fn passes(&self, id: ConnectionId, from: Side) -> bool {
         let connection = &self.connections[id.0];
         let (a, b) = (connection.end(from).host_id, connection.end(from.other()).host_id);
-        self.hosts[b.0].state == HostState::Running && self.network.reaches(a, b)
+        let is_lost = !self.network.path(a, b).passes(connection.end(from).pipe.first_bytes());
+        self.hosts[b.0].state == HostState::Running && self.network.reaches(a, b) && !is_lost
     }
 
     pub(super) fn arrive(&mut self, id: ConnectionId, from: Side) {

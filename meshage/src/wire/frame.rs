@@ -14,6 +14,9 @@ pub const FRAME_BYTES_MAX: usize = 64 << 10;
 /// The bytes of length and kind.
 pub const PREFIX_BYTES: usize = 5;
 
+/// The bytes of a padded keep-alive: as many as a TCP segment of a path over Ethernet carries.
+pub const PADDED_BYTES: usize = 1460;
+
 /// The kind of a frame's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -24,7 +27,7 @@ pub enum FrameKind {
     Data = 2,
     /// Delivery acknowledgements: a [`super::ack::AckFrame`].
     Ack = 3,
-    /// No payload: shows that the sender is alive.
+    /// Shows that the sender is alive. The payload is padding, usually none.
     KeepAlive = 4,
 }
 
@@ -90,6 +93,12 @@ impl WireFrame {
     /// A keep-alive frame.
     pub fn keep_alive() -> Self {
         Self::new(FrameKind::KeepAlive, Bytes::new(), |_| ())
+    }
+
+    /// A keep-alive frame of [`PADDED_BYTES`], which does not arrive on a path that loses large packets.
+    pub fn padded_keep_alive() -> Self {
+        let padding = |into: &mut Vec<u8>| into.resize(into.len() + PADDED_BYTES - PREFIX_BYTES, 0);
+        Self::new(FrameKind::KeepAlive, Bytes::new(), padding)
     }
 
     /// The kind of the payload.

@@ -32,14 +32,14 @@ impl<C> OutstandingSends<C> {
         let channel = &mut self.flows[flow_index].channels[ack.channel.index()];
         match ack.verdict {
             Verdict::Delivered { next }
-                if next > channel.restart.map_or(sent_limit, |restart| restart.sent_limit) =>
+                if next > channel.restart.map_or(sent_limit, |restart| restart.limit()) =>
             {
                 self.runs_ahead(flow_index, ack.channel, next, now);
             }
             Verdict::Delivered { next } => {
                 let restart = channel.restart.take();
                 channel.made_progress(now);
-                if restart.is_some_and(|restart| restart.requested == Some(next)) {
+                if restart.is_some_and(|restart| restart.leaves_unknown(next)) {
                     self.lose_before(flow_index, ack.channel, next);
                 }
                 self.delivered(flow_index, ack.channel, next, now);

@@ -129,6 +129,19 @@ pub struct Restart {
     pub requested: Option<u64>,
 }
 
+impl Restart {
+    /// A recipient that expects a number up to this one agrees with this node. While the recipient
+    /// was asked, the broadcasts to other nodes may have passed the number that it expects.
+    pub fn limit(&self) -> u64 {
+        self.sent_limit.max(self.requested.unwrap_or(0))
+    }
+
+    /// Whether a recipient that expects this number does not know what it received before it.
+    pub fn leaves_unknown(&self, next: u64) -> bool {
+        self.requested == Some(next) || next > self.sent_limit
+    }
+}
+
 /// The state of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelState {

@@ -392,6 +392,10 @@ impl Router {
         if admitted {
             self.counters.links_lost += 1;
         }
+        if has_failed(&end) && (admitted || matches!(end, LinkEnd::Silent(_))) {
+            let worked = now.saturating_duration_since(link.since);
+            self.link_failures.record(instance, worked, now);
+        }
         if self.closed {
             return;
         }
@@ -401,6 +405,9 @@ impl Router {
             self.event(Event::LinkDown { peer: link.peer.clone(), instance, reason: end });
         }
         if self.links.to(instance).next().is_none() {
+            if full && self.link_failures.permits(instance, now) {
+                self.seeds.dial_soon(instance);
+            }
             for seed in self.seeds.leading_to(instance) {
                 self.seed_failed(seed, now);
             }
@@ -465,6 +472,22 @@ impl Router {
             request,
             Err(DialError::Broken("the link broke before there was a route".into())),
         );
+    }
+}
+
+/// Whether a link ended without any of the two nodes having decided so.
+fn has_failed(end: &LinkEnd) -> bool {
+    match end {
+        LinkEnd::Silent(_) | LinkEnd::Broken(_) | LinkEnd::Closed => true,
+        LinkEnd::Breach(_)
+        | LinkEnd::Auth(_)
+        | LinkEnd::PeerLeft
+        | LinkEnd::HungUp
+        | LinkEnd::HungUpByPeer
+        | LinkEnd::Replaced
+        | LinkEnd::TicketEnded
+        | LinkEnd::Revoked
+        | LinkEnd::NameInUse => false,
     }
 }
 

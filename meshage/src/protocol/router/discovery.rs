@@ -125,6 +125,7 @@ impl Router {
     }
 
     fn restart_backoffs(&mut self, now: Instant) {
+        self.link_failures.forget();
         self.discovery.forget_failures();
         if self.wanted() > 0 {
             self.backoff.reset_solicitations();
@@ -146,6 +147,7 @@ impl Router {
             return;
         }
         self.discovery.forget_failures();
+        self.link_failures.forget();
         if self.wanted() > 0 {
             self.backoff.reset_solicitations();
             self.timers.set(Timer::Solicit, now);
@@ -234,6 +236,10 @@ impl Router {
         }
         self.counters.solicitations_received += 1;
         if self.is_linked_or_dialling(datagram.instance) {
+            return;
+        }
+        if !self.link_failures.permits(datagram.instance, now) {
+            self.counters.response_dials_damped += 1;
             return;
         }
         if !self.discovery.may_dial(address, now) {

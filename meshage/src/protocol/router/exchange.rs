@@ -9,6 +9,7 @@ use crate::protocol::adjacency::Stage;
 use crate::protocol::comparison::{self, Item};
 use crate::protocol::discovery::DialCause;
 use crate::protocol::exchange::{self, DatabaseExchange, Step};
+use crate::protocol::io::Output;
 use crate::protocol::timer::Timer;
 use crate::wire::control::{ControlFrame, Range};
 
@@ -39,8 +40,10 @@ impl Router {
     }
 
     /// Sends a peer the digest of this node's database, or first the sums of a long one, so that what
-    /// both have need not be listed.
+    /// both have need not be listed. Before it, a frame as long as a packet: on a path that loses large
+    /// packets the exchange does not end, and the link is never announced.
     pub(super) fn offer(&mut self, id: LinkId) {
+        self.outputs.push_back(Output::PaddedKeepAlive { link: id });
         let entries = self.offered_entries();
         if entries.len() > DIGEST_WHOLE_MAX {
             let (first, last) = (Instance(0), Instance(u64::MAX));
@@ -160,7 +163,6 @@ impl Router {
             self.dials_awaiting_route.insert(request, id);
         }
         self.timers.stop(Timer::LinkSetup(id));
-        self.seeds.link_full(instance);
         tracing::info!(node = %self.config.name, link = %id, %peer, "link up");
         if first {
             self.event(Event::LinkUp { peer, instance });

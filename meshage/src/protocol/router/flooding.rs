@@ -51,8 +51,13 @@ impl Router {
 
     /// The tree over which the announcements of a node are flooded; `None` if all links are used.
     fn tree_of(&mut self, instance: Instance, now: Instant) -> Option<Arc<[Branch]>> {
-        let reachable = instance != self.instance && self.routes.contains(instance);
-        let permitted = reachable && self.flooding.takes_tree(self.routes.nodes(), now);
+        let reachable = |instance| self.routes.contains(instance);
+        let known = |peers: &[Instance]| peers.iter().all(|peer| reachable(*peer));
+        let announcement = self.lsdb.announcement(instance);
+        let permitted = instance != self.instance
+            && reachable(instance)
+            && announcement.is_some_and(|announcement| known(&announcement.peers))
+            && self.flooding.takes_tree(self.routes.nodes(), now);
         permitted.then(|| self.routes.broadcast_branches(instance))
     }
 

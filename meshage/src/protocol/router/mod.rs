@@ -43,6 +43,7 @@ use super::counters::Counters;
 use super::discovery::Discovery;
 use super::flooding::{Flooding, TREE_NODES_MIN};
 use super::io::{CloseReason, Command, Input, Output, Reply, RequestId};
+use super::link_failures::LinkFailures;
 use super::lsdb::Lsdb;
 use super::membership::{Membership, MembershipConfig};
 use super::seeds::Seeds;
@@ -125,6 +126,7 @@ pub struct Router {
     discovery: Discovery,
     flooding: Flooding,
     seeds: Seeds,
+    link_failures: LinkFailures,
     own_announcement: OwnAnnouncement,
     lsdb: Lsdb,
     membership: Option<Membership>,
@@ -182,6 +184,7 @@ impl Router {
             discovery: Discovery::new(now),
             flooding: Flooding::new(config.tree_nodes_min, now),
             seeds: Seeds::new(config.seeds.len()),
+            link_failures: LinkFailures::default(),
             own_announcement: OwnAnnouncement::new(config.name.clone(), instance, now),
             lsdb: Lsdb::default(),
             membership,

@@ -412,7 +412,9 @@ impl Harness {
                 self.nodes[id].sends += 1;
                 self.transmit(id, link, Some(frame));
             }
-            Output::KeepAlive { link } => self.transmit(id, link, None),
+            Output::KeepAlive { link } | Output::PaddedKeepAlive { link } => {
+                self.transmit(id, link, None);
+            }
             Output::Probe { link } => self.transmit(id, link, Some(ControlFrame::Probe)),
             Output::Solicit(solicitation) => self.broadcast(id, &solicitation),
             Output::Dial { dial, address, purpose } => self.connect(id, dial, &address, purpose),
