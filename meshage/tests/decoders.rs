@@ -3,6 +3,7 @@
 //!
 //! `meshage/tests/corpus/` has a file for each decoder. A line is an input in hex after `valid` or
 //! `invalid`; `#` begins a remark. An input that once led to a fault is added there.
+#![expect(clippy::disallowed_methods, reason = "a replay window needs some time")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
