@@ -6,6 +6,7 @@
 //! same paths as those of single messages, so two messages from one node to another never overtake
 //! each other while the topology does not change.
 
+mod flood;
 mod graph;
 mod reverse;
 
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use foldhash::{HashMap, HashMapExt as _};
 
 use self::graph::{Graph, NONE, neighbors, tree};
-use self::reverse::{Parts, ShortestPaths};
+use self::reverse::{LinkSets, Parts};
 use crate::name::{Claim, Instance, LinkId, NodeName};
 use crate::topology::Mesh;
 
@@ -82,9 +83,12 @@ pub struct RouteTable {
     by_instance: HashMap<Instance, u32>,
     trees: Mutex<BTreeMap<u32, Arc<[Branch]>>>,
     incomplete: bool,
-    /// Computed when they are first needed, as are the shortest paths.
+    /// Computed when they are first needed, as are the sets.
     parts: OnceLock<Parts>,
-    shortest_paths: OnceLock<ShortestPaths>,
+    /// The links over which the shortest paths to each node begin.
+    shortest_paths: OnceLock<LinkSets>,
+    /// The links over which this node floods the announcements of each node.
+    flood_trees: OnceLock<LinkSets>,
 }
 
 impl RouteTable {
@@ -148,6 +152,7 @@ impl RouteTable {
             incomplete: false,
             parts: OnceLock::new(),
             shortest_paths: OnceLock::new(),
+            flood_trees: OnceLock::new(),
         };
         table.starts.push(0);
         for (new, &old) in order.iter().enumerate() {

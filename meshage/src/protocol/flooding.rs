@@ -5,26 +5,28 @@
 //!       over all other links: a Have, later  ──► a node that lacks it requests it
 //! ```
 //!
-//! A node forwards an announcement over the links of the tree that a broadcast of its originator would
-//! take. All nodes compute the same tree while their routes agree. While they do not, a part of the mesh
-//! may miss the announcement: a node therefore tells the peers beside the tree what it has, once the
-//! tree has had time to deliver it. Nothing depends on the tree but the number of frames.
+//! The routes say over which links the tree of an originator goes on from here
+//! ([`RouteTable::floods_over`]). All nodes compute the same tree while their routes agree. While they
+//! do not, a part of the mesh may miss the announcement: a node therefore tells the peers beside the tree
+//! what it has, once the tree has had time to deliver it. Nothing depends on the tree but the number of
+//! frames.
 //!
 //! An announcement of a node without a route, or with a peer that has none, is flooded over all links, so
-//! that no message of such a node overtakes it. All links are also used while there are many changes, because computing a
-//! tree for each of them would cost more than it saves.
+//! that no message of such a node overtakes it. All links are also used while routes change so often that
+//! the computation of the trees would cost more than it saves.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::token_bucket::TokenBucket;
 use crate::name::{Age, Instance, LinkId, Sequence};
+use crate::route::RouteTable;
 
 /// In a mesh with fewer nodes, all links are used: the frames are few, and no node waits for a Have.
 pub const TREE_NODES_MIN: usize = 64;
-/// How many nodes the trees may have that are computed at once (6 trees of 10,000 nodes), and the time
-/// for one node more. The routes of 10,000 nodes take 1.5 ms, and a tree is a part of that, so that trees
-/// take less than a sixth of a processor.
+/// How many nodes the route tables may have whose trees are computed at once (6 tables of 10,000 nodes),
+/// and the time for one node more. The trees of a node with few links take about as long as its routes
+/// (`cargo test --release -p meshage --lib -- --ignored --nocapture routes_of_ten`).
 const TREE_NODES_BURST: u32 = 65_536;
 const TREE_NODE_INTERVAL: Duration = Duration::from_micros(1);
 /// How long the tree has to deliver an announcement to a peer: at least, and where no round trip is
@@ -49,10 +51,12 @@ impl Flooding {
         Self { nodes_min, tree_nodes, owed: BTreeMap::new() }
     }
 
-    /// Whether to compute a tree in a mesh of so many nodes. Counts as computed.
-    pub(super) fn takes_tree(&mut self, nodes: usize, now: Instant) -> bool {
+    /// Whether to use trees with these routes. If they have to be computed, that counts as done.
+    pub(super) fn takes_trees(&mut self, routes: &RouteTable, now: Instant) -> bool {
+        let nodes = routes.nodes();
         let tokens = u32::try_from(nodes).unwrap_or(u32::MAX);
-        nodes >= self.nodes_min && self.tree_nodes.take_many(tokens, now)
+        nodes >= self.nodes_min
+            && (routes.has_flood_trees() || self.tree_nodes.take_many(tokens, now))
     }
 
     /// The peer at the end of this link is told later that this node has an announcement.

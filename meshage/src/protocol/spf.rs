@@ -208,14 +208,19 @@ mod tests {
         }
         let me = NodeName::new("node-0").expect("valid");
         let links = peers[0].iter().zip(1..).map(|(&to, link)| (to, LinkId(link))).collect();
-        let mut times = Vec::new();
+        let (mut times, mut tree_times) = (Vec::new(), Vec::new());
         for _ in 0..20 {
             let before = Instant::now();
             let table = compute(&me, instances[0], &lsdb, &links);
             times.push(before.elapsed());
             assert_eq!(table.nodes(), count);
+            let before = Instant::now();
+            table.floods_over(LinkId(1), instances[count - 1]);
+            tree_times.push(before.elapsed());
         }
-        times.sort_unstable();
-        println!("best {:?}, median {:?}, worst {:?}", times[0], times[10], times[19]);
+        for (what, mut times) in [("routes", times), ("flooding trees", tree_times)] {
+            times.sort_unstable();
+            println!("{what}: best {:?}, median {:?}, worst {:?}", times[0], times[10], times[19]);
+        }
     }
 }

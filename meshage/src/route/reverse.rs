@@ -15,14 +15,44 @@ pub(super) struct Parts {
     of_link: HashMap<LinkId, u32>,
 }
 
-/// Over which links the shortest paths to each node begin.
+/// A set of links for each node.
 #[derive(Debug)]
-pub(super) struct ShortestPaths {
+pub(super) struct LinkSets {
     /// The bit of each link.
     bits: HashMap<LinkId, usize>,
-    /// How many words each node has in `begin`.
+    /// How many words each node has in `sets`.
     words: usize,
-    begin: Vec<u64>,
+    sets: Vec<u64>,
+}
+
+impl LinkSets {
+    /// Empty sets, which can hold these links.
+    pub(super) fn new(links: impl Iterator<Item = LinkId>, nodes: usize) -> Self {
+        let bits: HashMap<LinkId, usize> = links.zip(0..).collect();
+        let words = bits.len().div_ceil(64);
+        Self { bits, words, sets: vec![0; nodes * words] }
+    }
+
+    /// Adds a link to the set of a node.
+    pub(super) fn insert(&mut self, link: LinkId, index: u32) {
+        if let Some(&bit) = self.bits.get(&link) {
+            self.sets[index as usize * self.words + bit / 64] |= 1 << (bit % 64);
+        }
+    }
+
+    /// Adds the links in the set of one node to that of another.
+    fn include(&mut self, index: u32, other: u32) {
+        for word in 0..self.words {
+            self.sets[index as usize * self.words + word] |=
+                self.sets[other as usize * self.words + word];
+        }
+    }
+
+    /// Whether a link is in the set of a node.
+    pub(super) fn contains(&self, link: LinkId, index: u32) -> bool {
+        let word = |bit: usize| self.sets[index as usize * self.words + bit / 64];
+        self.bits.get(&link).is_some_and(|bit| word(*bit) >> (bit % 64) & 1 == 1)
+    }
 }
 
 impl RouteTable {
@@ -41,11 +71,7 @@ impl RouteTable {
     /// one end with it.
     pub fn begins_shortest_path(&self, link: LinkId, instance: Instance) -> bool {
         let paths = self.shortest_paths.get_or_init(|| self.shortest_paths());
-        let (Some(&index), Some(&bit)) = (self.by_instance.get(&instance), paths.bits.get(&link))
-        else {
-            return false;
-        };
-        paths.begin[index as usize * paths.words + bit / 64] >> (bit % 64) & 1 == 1
+        self.by_instance.get(&instance).is_some_and(|index| paths.contains(link, *index))
     }
 
     /// The part of the mesh that a node is in.
@@ -76,7 +102,7 @@ impl RouteTable {
     }
 
     /// The peers over which this node's links lead.
-    fn peers(&self) -> impl Iterator<Item = (LinkId, u32)> {
+    pub(super) fn peers(&self) -> impl Iterator<Item = (LinkId, u32)> {
         self.neighbors(self.me)
             .iter()
             .filter_map(|&peer| Some((self.entries[peer as usize].link?, peer)))
@@ -104,13 +130,10 @@ impl RouteTable {
         Parts { of_node, of_link }
     }
 
-    fn shortest_paths(&self) -> ShortestPaths {
-        let bits: HashMap<LinkId, usize> =
-            self.peers().enumerate().map(|(bit, (link, _))| (link, bit)).collect();
-        let words = bits.len().div_ceil(64);
-        let mut begin = vec![0; self.entries.len() * words];
-        for (bit, (_, peer)) in self.peers().enumerate() {
-            begin[peer as usize * words + bit / 64] |= 1 << (bit % 64);
+    fn shortest_paths(&self) -> LinkSets {
+        let mut begin = LinkSets::new(self.peers().map(|(link, _)| link), self.entries.len());
+        for (link, peer) in self.peers() {
+            begin.insert(link, peer);
         }
         let mut by_hops: Vec<u32> = (0..self.entries.len() as u32).collect();
         by_hops.sort_unstable_by_key(|&index| self.entries[index as usize].hops);
@@ -120,12 +143,10 @@ impl RouteTable {
                 if before == self.me || self.entries[before as usize].hops + 1 != hops {
                     continue;
                 }
-                for word in 0..words {
-                    begin[node as usize * words + word] |= begin[before as usize * words + word];
-                }
+                begin.include(node, before);
             }
         }
-        ShortestPaths { bits, words, begin }
+        begin
     }
 }
 

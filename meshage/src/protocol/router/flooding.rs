@@ -1,6 +1,5 @@
 //! Announcements are flooded over trees, and offered to the peers beside them.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Router;
@@ -8,7 +7,6 @@ use crate::name::{Age, Instance, LinkId};
 use crate::protocol::flooding;
 use crate::protocol::io::Output;
 use crate::protocol::timer::Timer;
-use crate::route::Branch;
 #[cfg(test)]
 use crate::wire::control::Announcement;
 use crate::wire::control::{ControlFrame, LISTED_MAX, Listed};
@@ -26,14 +24,14 @@ impl Router {
         arrived_on: Option<LinkId>,
         now: Instant,
     ) {
-        let tree = self.tree_of(instance, now);
+        let takes_tree = self.takes_tree(instance, now);
         let sequence = self.lsdb.announcement(instance).map(|known| known.sequence);
         let mut owes = false;
         for (link, state) in self.links.admitted().filter(|(link, _)| Some(*link) != arrived_on) {
             let settled = state.is_full() && now >= state.since + LINK_AGE_MIN;
-            let beside = |tree: &Arc<[Branch]>| tree.iter().all(|branch| branch.link != link);
+            let is_beside = || takes_tree && !self.routes.floods_over(link, instance);
             match sequence {
-                Some(sequence) if settled && tree.as_ref().is_some_and(beside) => {
+                Some(sequence) if settled && is_beside() => {
                     self.flooding.owe(link, instance, sequence);
                     owes = true;
                 }
@@ -49,16 +47,15 @@ impl Router {
         }
     }
 
-    /// The tree over which the announcements of a node are flooded; `None` if all links are used.
-    fn tree_of(&mut self, instance: Instance, now: Instant) -> Option<Arc<[Branch]>> {
+    /// Whether the announcement of a node is flooded over a tree, and not over all links.
+    fn takes_tree(&mut self, instance: Instance, now: Instant) -> bool {
         let reachable = |instance| self.routes.contains(instance);
         let known = |peers: &[Instance]| peers.iter().all(|peer| reachable(*peer));
         let announcement = self.lsdb.announcement(instance);
-        let permitted = instance != self.instance
+        instance != self.instance
             && reachable(instance)
             && announcement.is_some_and(|announcement| known(&announcement.peers))
-            && self.flooding.takes_tree(self.routes.nodes(), now);
-        permitted.then(|| self.routes.broadcast_branches(instance))
+            && self.flooding.takes_trees(&self.routes, now)
     }
 
     /// What this node knows of another one.
