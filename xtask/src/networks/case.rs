@@ -16,8 +16,8 @@ pub(super) enum Discovery {
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Every line has these impairments.
-    Impair(&'static str),
+    /// The lines of all nodes in this direction have these impairments.
+    Impair(&'static str, &'static str),
     /// Nothing reaches or leaves the last node.
     Cut,
     /// Nothing leaves the last node.
@@ -100,8 +100,9 @@ const USUAL: Case = Case {
     silent: SilentLinks::Counted,
 };
 
+/// What nodes send is impaired: each frame once on its way.
 const fn impaired(name: &'static str, what: &'static str, with: &'static str) -> Case {
-    Case { name, what, fault: Fault::Impair(with), seconds: 15, ..USUAL }
+    Case { name, what, fault: Fault::Impair("up", with), seconds: 15, ..USUAL }
 }
 
 /// Every case but `idle`, in the order in which they run.
@@ -120,14 +121,16 @@ pub(super) const ALL: &[Case] = &[
     Case {
         interval: 1000,
         silent: SilentLinks::Forbidden,
-        ..impaired("rate-1m", "1 Mbit/s, with a queue of 3 s", "kbit=1000 queue=3000")
+        fault: Fault::Impair("both", "kbit=1000 queue=3000"),
+        ..impaired("rate-1m", "1 Mbit/s, with a queue of 3 s", "")
     },
     Case {
         nodes: 3,
         interval: 500,
         sizes: SMALL,
         silent: SilentLinks::Forbidden,
-        ..impaired("rate-128k", "128 kbit/s, with a queue of 4 s", "kbit=128 queue=4000")
+        fault: Fault::Impair("both", "kbit=128 queue=4000"),
+        ..impaired("rate-128k", "128 kbit/s, with a queue of 4 s", "")
     },
     Case {
         name: "black-hole",
@@ -148,8 +151,9 @@ pub(super) const ALL: &[Case] = &[
     },
     Case {
         name: "partition",
-        what: "two halves of 8 nodes are separate for 20 s",
-        nodes: 8,
+        what: "two halves of 16 nodes are separate for 20 s",
+        nodes: 16,
+        interval: 250,
         seconds: 20,
         fault: Fault::Partition,
         ..USUAL
@@ -172,7 +176,7 @@ pub(super) const ALL: &[Case] = &[
     Case {
         name: "mtu-hole",
         what: "frames above 600 bytes are dropped silently",
-        fault: Fault::Impair("mtu=600"),
+        fault: Fault::Impair("up", "mtu=600"),
         seconds: 15,
         ..USUAL
     },

@@ -35,10 +35,10 @@ pub(super) fn run(lab: &mut Lab, case: &Case, lasts: Duration) -> Result<Outcome
     let rest = |began: Instant| std::thread::sleep(lasts.saturating_sub(began.elapsed()));
     let mut noticed = None;
     match case.fault {
-        Fault::Impair(settings) => {
-            lab.order(&format!("set all both {settings}"))?;
+        Fault::Impair(way, settings) => {
+            lab.order(&format!("set all {way} {settings}"))?;
             rest(began);
-            lab.order(&format!("set all both {}", undone(settings)))?;
+            lab.order(&format!("set all {way} {}", undone(settings)))?;
         }
         Fault::Cut | Fault::OneWay => {
             let way = if case.fault == Fault::Cut { "both" } else { "up" };

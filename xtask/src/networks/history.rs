@@ -44,8 +44,8 @@ pub(super) struct Judgement {
     pub(super) operations: usize,
     /// The number of recipients by outcome; `unreported` for the sends of killed nodes.
     pub(super) outcomes: BTreeMap<String, usize>,
-    /// The number of links that were closed as silent, each end counted.
-    pub(super) silent: usize,
+    /// Why links ended, each end counted.
+    pub(super) link_ends: BTreeMap<String, usize>,
     /// From the send to the delivery, sorted.
     pub(super) latencies: Vec<Micros>,
     /// The invariants that do not hold, described; at most a few.
@@ -64,6 +64,11 @@ impl Judgement {
     /// The number of recipients with this outcome.
     pub(super) fn count(&self, outcome: &str) -> usize {
         self.outcomes.get(outcome).copied().unwrap_or_default()
+    }
+
+    /// The number of links that were closed as silent, each end counted.
+    pub(super) fn silent(&self) -> usize {
+        self.link_ends.get("silent").copied().unwrap_or_default()
     }
 
     fn violation(&mut self, what: String) {
@@ -111,8 +116,12 @@ pub(super) fn judge(lives: &[Life], disturbances: &Disturbances) -> Judgement {
     for life in lives {
         checker.check_deliveries(life);
         checker.check_sends(life);
-        let silent = |reason: &str| reason.starts_with("silent");
-        checker.judgement.silent += life.links.iter().filter(|link| silent(&link.reason)).count();
+        for link in life.links.iter().filter(|link| !link.reason.is_empty()) {
+            // The time of a silence differs from link to link.
+            let silent = link.reason.starts_with("silent");
+            let reason = if silent { "silent" } else { &link.reason };
+            *checker.judgement.link_ends.entry(reason.into()).or_default() += 1;
+        }
     }
     checker.judgement.latencies.sort_unstable();
     checker.judgement

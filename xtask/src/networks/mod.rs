@@ -177,7 +177,7 @@ fn run_case(case: &Case, seconds: u64, program: &Path) -> Result<Row> {
     if let (Some(noticed), Some(limit)) = (fault.noticed, case.notice) {
         row.limit("noticed", &mut |row| row.noticed = noticed, noticed, limit);
     }
-    let settle = if matches!(case.fault, Fault::Impair(_)) { SETTLE + DRAIN } else { SETTLE };
+    let settle = if matches!(case.fault, Fault::Impair(..)) { SETTLE + DRAIN } else { SETTLE };
     std::thread::sleep(settle);
     let from = record::now();
     std::thread::sleep(CALM);
@@ -194,8 +194,8 @@ fn run_case(case: &Case, seconds: u64, program: &Path) -> Result<Row> {
         return Err(format!("there are histories of {found:?}, and not of {expected:?}"));
     }
     let judgement = history::judge(&lives, &disturbances);
-    if case.silent == SilentLinks::Forbidden && judgement.silent > 0 {
-        row.fail(format!("{} ends of links were closed as silent", judgement.silent));
+    if case.silent == SilentLinks::Forbidden && judgement.silent() > 0 {
+        row.fail(format!("{} ends of links were closed as silent", judgement.silent()));
     }
     row.judge(judgement);
     Ok(row)

@@ -94,7 +94,12 @@ impl Row {
         self.unreported = judgement.count("unreported");
         let all: usize = judgement.outcomes.values().sum();
         self.other = all - self.delivered - self.lost - self.timeout - self.unreported;
-        self.silent = judgement.silent;
+        self.silent = judgement.silent();
+        let ends = judgement.link_ends.iter().map(|(reason, count)| format!("{count} {reason}"));
+        let ends = ends.collect::<Vec<_>>().join(", ");
+        if !ends.is_empty() {
+            self.note = format!("Ends of links: {ends}");
+        }
         self.latency = [judgement.latency(0.5), judgement.latency(0.99)];
         let more = judgement.violated - judgement.violations.len();
         self.failures.extend(judgement.violations);
@@ -118,7 +123,7 @@ impl Row {
         }
         let [half, most] = self.latency;
         format!(
-            "{} operations; {} delivered, {} lost, {} timeout, {} unreported, {} other; p50 {}, p99 {}; whole again {}; noticed {}; {} silent",
+            "{} operations; {} delivered, {} lost, {} timeout, {} unreported, {} other; p50 {}, p99 {}; whole again {}; noticed {}; {} silent. {}",
             self.operations,
             self.delivered,
             self.lost,
@@ -130,6 +135,7 @@ impl Row {
             seconds(self.back),
             seconds(self.noticed),
             self.silent,
+            self.note,
         )
     }
 
