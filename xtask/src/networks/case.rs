@@ -38,6 +38,19 @@ pub(super) enum Fault {
     FullTable,
 }
 
+impl Fault {
+    /// Whether the bridge must have dropped frames. Otherwise nothing went wrong, and the case shows
+    /// nothing.
+    pub(super) fn drops_frames(self) -> bool {
+        match self {
+            Self::Impair(_, settings) => ["loss=", "mtu="].iter().any(|key| settings.contains(key)),
+            Self::Cut | Self::OneWay | Self::Flap | Self::LoseNetwork | Self::FullTable => true,
+            // Frames of other groups are not sent there at all.
+            Self::Partition | Self::Kill | Self::Stop | Self::ChangeAddress => false,
+        }
+    }
+}
+
 /// Whether a link between nodes that can reach each other may be closed as silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SilentLinks {
@@ -80,8 +93,8 @@ const BY_SEED: Duration = Duration::from_secs(2);
 const SILENT_MAX: Duration = Duration::from_secs(2);
 /// Small messages, some of one kilobyte, and bodies of several frames.
 const MIXED: &str = "16,1000,100,20000,16,150000";
-/// What fits through 128 kbit/s.
-const SMALL: &str = "16,100,600";
+/// The same for 128 kbit/s, which a frame of 30,000 bytes fills for 2 s.
+const SLOW: &str = "16,1000,30000";
 
 /// The properties that most cases have.
 const USUAL: Case = Case {
@@ -119,15 +132,15 @@ pub(super) const ALL: &[Case] = &[
         "delay=5 jitter=20 duplicate=5",
     ),
     Case {
-        interval: 1000,
+        interval: 400,
         silent: SilentLinks::Forbidden,
         fault: Fault::Impair("both", "kbit=1000 queue=3000"),
         ..impaired("rate-1m", "1 Mbit/s, with a queue of 3 s", "")
     },
     Case {
         nodes: 3,
-        interval: 500,
-        sizes: SMALL,
+        interval: 1000,
+        sizes: SLOW,
         silent: SilentLinks::Forbidden,
         fault: Fault::Impair("both", "kbit=128 queue=4000"),
         ..impaired("rate-128k", "128 kbit/s, with a queue of 4 s", "")

@@ -116,7 +116,10 @@ pub(super) fn judge(lives: &[Life], disturbances: &Disturbances) -> Judgement {
     for life in lives {
         checker.check_deliveries(life);
         checker.check_sends(life);
-        for link in life.links.iter().filter(|link| !link.reason.is_empty()) {
+        let over = disturbances.calm.map_or(Micros::MAX, |(_, to)| to);
+        // After the calm, the nodes leave in order.
+        let ends = life.links.iter().filter(|link| !link.reason.is_empty() && link.at < over);
+        for link in ends {
             // The time of a silence differs from link to link.
             let silent = link.reason.starts_with("silent");
             let reason = if silent { "silent" } else { &link.reason };

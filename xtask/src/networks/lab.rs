@@ -152,6 +152,18 @@ impl Lab {
         if answer == "ok" { Ok(()) } else { Err(format!("the bridge: {command}: {answer}")) }
     }
 
+    /// How many frames arrived, were dropped on purpose, and found a full queue.
+    pub(super) fn frames(&mut self) -> Result<[u64; 3]> {
+        self.bridge.send_line("counters")?;
+        let answer = self.bridge.read_answer(ANSWER_MAX)?;
+        let counts: Vec<u64> =
+            answer.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
+        match counts[..] {
+            [arrived, _, dropped, full] => Ok([arrived, dropped, full]),
+            _ => Err(format!("the bridge: counters: {answer}")),
+        }
+    }
+
     /// Runs `ip` in the namespace of a node.
     pub(super) fn ip(&self, node: usize, arguments: &[&str]) -> Result<()> {
         self.network.ip(node, arguments)

@@ -31,6 +31,9 @@ use crate::usage;
 const FORM_MAX: Duration = Duration::from_secs(30);
 /// How long the nodes send before something goes wrong.
 const BEFORE: Duration = Duration::from_secs(2);
+/// The same if the time until a silence is noticed is judged: a node observes a link for 8 s before it
+/// relies on what it observed (`meshage/src/protocol/silence.rs`).
+const BEFORE_SILENCE: Duration = Duration::from_secs(10);
 /// After the nodes see each other, messages are judged as in the calm from this time on.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long the calm is measured.
@@ -169,7 +172,7 @@ fn run_case(case: &Case, seconds: u64, program: &Path) -> Result<Row> {
     let formed = formed.ok_or_else(|| format!("no mesh was formed in {FORM_MAX:?}"))?;
     println!("   {} nodes formed one mesh in {:.1} s", case.nodes, formed.as_secs_f64());
     lab.tell_all("go")?;
-    std::thread::sleep(BEFORE);
+    std::thread::sleep(case.notice.map_or(BEFORE, |_| BEFORE_SILENCE));
 
     let fault = faults::run(&mut lab, case, Duration::from_secs(seconds))?;
     let back = lab.wait_until_whole(fault.over, case.back + faults::SLACK)?;
@@ -187,6 +190,12 @@ fn run_case(case: &Case, seconds: u64, program: &Path) -> Result<Row> {
     }
     std::thread::sleep(lab::SEND_TIMEOUT);
 
+    let [arrived, dropped, full] = lab.frames()?;
+    row.note =
+        format!("{arrived} frames arrived, {dropped} were dropped, {full} found a full queue");
+    if case.fault.drops_frames() && dropped == 0 {
+        row.fail("the bridge dropped no frame".into());
+    }
     let expected = lab.names();
     let (lives, disturbances) = lab.finish()?;
     let found = lives.iter().map(|life| life.name.clone()).collect();
@@ -210,7 +219,7 @@ mod tests {
         let names: std::collections::BTreeSet<&str> = ALL.iter().map(|case| case.name).collect();
         assert_eq!(names.len(), ALL.len());
         assert!(!names.contains(IDLE));
-        let short: u64 = ALL.iter().filter_map(|case| case.short).map(|seconds| seconds + 15).sum();
+        let short: u64 = ALL.iter().filter_map(|case| case.short).map(|seconds| seconds + 20).sum();
         assert!((1..=120).contains(&short), "{short} s");
     }
 

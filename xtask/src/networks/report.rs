@@ -98,7 +98,7 @@ impl Row {
         let ends = judgement.link_ends.iter().map(|(reason, count)| format!("{count} {reason}"));
         let ends = ends.collect::<Vec<_>>().join(", ");
         if !ends.is_empty() {
-            self.note = format!("Ends of links: {ends}");
+            self.note.push_str(&format!("; ends of links: {ends}"));
         }
         self.latency = [judgement.latency(0.5), judgement.latency(0.99)];
         let more = judgement.violated - judgement.violations.len();
