@@ -24,13 +24,13 @@ pub(super) enum Fault {
     OneWay,
     /// The nodes are in two halves.
     Partition,
-    /// The last node is cut off for half of each second.
-    Flap,
+    /// The last node is cut off and back, again and again: for so many milliseconds.
+    Flap(u64, u64),
     /// The last node is killed and started, again and again.
     Kill,
     /// The last node is stopped, and goes on.
     Stop,
-    /// Each node has two networks, and one of them passes nothing any more.
+    /// Each node has two networks. One passes nothing for the time of the fault, then the other one.
     LoseNetwork,
     /// The last node gets another address.
     ChangeAddress,
@@ -44,7 +44,7 @@ impl Fault {
     pub(super) fn drops_frames(self) -> bool {
         match self {
             Self::Impair(_, settings) => ["loss=", "mtu="].iter().any(|key| settings.contains(key)),
-            Self::Cut | Self::OneWay | Self::Flap | Self::LoseNetwork | Self::FullTable => true,
+            Self::Cut | Self::OneWay | Self::Flap(..) | Self::LoseNetwork | Self::FullTable => true,
             // Frames of other groups are not sent there at all.
             Self::Partition | Self::Kill | Self::Stop | Self::ChangeAddress => false,
         }
@@ -80,6 +80,8 @@ pub(super) struct Case {
     /// The time limit from the fault until the other nodes see that the last one is gone.
     pub(super) notice: Option<Duration>,
     pub(super) silent: SilentLinks,
+    /// How long the nodes send before something goes wrong.
+    pub(super) before: Duration,
 }
 
 /// The name of the case that measures the traffic of a mesh at rest, which has no fault.
@@ -111,7 +113,12 @@ const USUAL: Case = Case {
     back: BY_BEACON,
     notice: None,
     silent: SilentLinks::Counted,
+    before: Duration::from_secs(2),
 };
+
+/// A node observes a link for 8 s before it relies on what it observed
+/// (`meshage/src/protocol/silence.rs`). The time until a silence is noticed is judged after that.
+const OBSERVED: Case = Case { before: Duration::from_secs(10), ..USUAL };
 
 /// What nodes send is impaired: each frame once on its way.
 const fn impaired(name: &'static str, what: &'static str, with: &'static str) -> Case {
@@ -150,7 +157,7 @@ pub(super) const ALL: &[Case] = &[
         what: "a node is cut off for 30 s, without a reset",
         seconds: 30,
         notice: Some(SILENT_MAX),
-        ..USUAL
+        ..OBSERVED
     },
     Case {
         name: "black-hole-seeds",
@@ -160,7 +167,7 @@ pub(super) const ALL: &[Case] = &[
         short: Some(5),
         back: BY_SEED,
         notice: Some(SILENT_MAX),
-        ..USUAL
+        ..OBSERVED
     },
     Case {
         name: "partition",
@@ -177,13 +184,20 @@ pub(super) const ALL: &[Case] = &[
         fault: Fault::OneWay,
         short: Some(5),
         notice: Some(SILENT_MAX),
-        ..USUAL
+        ..OBSERVED
     },
     Case {
         name: "flapping",
         what: "a node is cut off for half of each second",
-        fault: Fault::Flap,
+        fault: Fault::Flap(500, 500),
         seconds: 15,
+        ..USUAL
+    },
+    Case {
+        name: "flapping-slowly",
+        what: "a node is cut off for 3 of 4 seconds, so that links end and begin",
+        fault: Fault::Flap(3000, 1000),
+        seconds: 24,
         ..USUAL
     },
     Case {
@@ -208,7 +222,7 @@ pub(super) const ALL: &[Case] = &[
         fault: Fault::Stop,
         seconds: 5,
         notice: Some(SILENT_MAX),
-        ..USUAL
+        ..OBSERVED
     },
     Case {
         name: "stop-30",
@@ -216,19 +230,19 @@ pub(super) const ALL: &[Case] = &[
         fault: Fault::Stop,
         seconds: 30,
         notice: Some(SILENT_MAX),
-        ..USUAL
+        ..OBSERVED
     },
     Case {
         name: "two-networks",
-        what: "each node has two networks, and one of them dies",
+        what: "each node has two networks; one dies, then the other one instead",
         fault: Fault::LoseNetwork,
-        ..USUAL
+        ..OBSERVED
     },
     Case {
         name: "address",
         what: "the address of a node changes",
         fault: Fault::ChangeAddress,
-        ..USUAL
+        ..OBSERVED
     },
     Case {
         name: "address-seeds",
@@ -236,14 +250,14 @@ pub(super) const ALL: &[Case] = &[
         discovery: Discovery::Seeds,
         fault: Fault::ChangeAddress,
         back: BY_SEED,
-        ..USUAL
+        ..OBSERVED
     },
     Case {
         name: "ipv6",
         what: "a node is cut off, and there is no IPv4 address",
         discovery: Discovery::BeaconsV6,
         notice: Some(SILENT_MAX),
-        ..USUAL
+        ..OBSERVED
     },
     Case {
         name: "descriptors",

@@ -1,5 +1,6 @@
 //! What goes wrong in a case, step by step.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::case::{Case, Fault};
@@ -9,8 +10,6 @@ use crate::shell::Result;
 
 /// How long to measure beyond a limit, so that a failure shows by how much it was missed.
 pub(super) const SLACK: Duration = Duration::from_secs(20);
-/// Half of the period in which a node is cut off and back.
-const FLAP: Duration = Duration::from_millis(500);
 /// How long a killed node is away.
 const KILLED: Duration = Duration::from_millis(500);
 /// The time limit for links that ended to be noticed, after which the mesh is looked at.
@@ -48,20 +47,17 @@ pub(super) fn run(lab: &mut Lab, case: &Case, lasts: Duration) -> Result<Outcome
             lab.order(&format!("set {last} {way} cut=0"))?;
         }
         Fault::Partition => {
-            let half = |ports: std::ops::Range<usize>| {
-                ports.map(|port| port.to_string()).collect::<Vec<_>>().join(",")
-            };
             let middle = case.nodes / 2;
-            lab.order(&format!("groups {}/{}", half(0..middle), half(middle..case.nodes)))?;
+            lab.order(&format!("groups {}/{}", ports(0..middle), ports(middle..case.nodes)))?;
             rest(began);
             lab.order("groups")?;
         }
-        Fault::Flap => {
+        Fault::Flap(off, on) => {
             while began.elapsed() < lasts {
-                for cut in [1, 0] {
-                    lab.order(&format!("set {last} both cut={cut}"))?;
-                    std::thread::sleep(FLAP);
-                }
+                lab.order(&format!("set {last} both cut=1"))?;
+                std::thread::sleep(Duration::from_millis(off));
+                lab.order(&format!("set {last} both cut=0"))?;
+                std::thread::sleep(Duration::from_millis(on));
             }
         }
         Fault::Kill => kill(lab, began, lasts)?,
@@ -75,11 +71,15 @@ pub(super) fn run(lab: &mut Lab, case: &Case, lasts: Duration) -> Result<Outcome
             lab.disturbances.pauses.push((name, from, record::now()));
         }
         Fault::LoseNetwork => {
-            let ports: Vec<String> = (0..case.nodes).map(|port| port.to_string()).collect();
-            lab.order(&format!("set {} both cut=1", ports.join(",")))?;
-            wait_until_broken(lab, began)?;
-            // The other network is there all the time.
-            return Ok(Outcome { over: began, noticed });
+            let (first, second) = (ports(0..case.nodes), ports(case.nodes..2 * case.nodes));
+            lab.order(&format!("set {first} both cut=1"))?;
+            rest(began);
+            // By now every link uses the second network, and must use the first one instead.
+            lab.order(&format!("set {first} both cut=0"))?;
+            lab.order(&format!("set {second} both cut=1"))?;
+            let over = Instant::now();
+            wait_until_broken(lab, over)?;
+            return Ok(Outcome { over, noticed });
         }
         Fault::ChangeAddress => {
             let old = format!("10.77.0.{}/24", last + 1);
@@ -95,6 +95,8 @@ pub(super) fn run(lab: &mut Lab, case: &Case, lasts: Duration) -> Result<Outcome
             lab.tell(last, "fill")?;
             lab.order(&format!("set {last} both cut=1"))?;
             std::thread::sleep(CUT_WHILE_FULL);
+            // The links have ended, so their descriptors are free.
+            lab.tell(last, "fill")?;
             lab.order(&format!("set {last} both cut=0"))?;
             rest(began);
             lab.tell(last, "free")?;
@@ -130,6 +132,11 @@ fn kill(lab: &mut Lab, began: Instant, lasts: Duration) -> Result<()> {
         std::thread::sleep(KILLED);
     }
     Ok(())
+}
+
+/// Ports as the bridge takes them.
+pub(super) fn ports(ports: Range<usize>) -> String {
+    ports.map(|port| port.to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// The settings that turn others off.

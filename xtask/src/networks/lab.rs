@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::bridge;
 use super::case::{Case, Discovery, Fault};
+use super::faults::ports;
 use super::history::Disturbances;
 use super::record::{self, Life};
 use crate::agreement::{agreed, names};
@@ -99,11 +100,9 @@ impl Lab {
             }
         }
         if networks == 2 {
-            let ports = |first: usize| {
-                let ports = first..first + self.case.nodes;
-                ports.map(|port| port.to_string()).collect::<Vec<_>>().join(",")
-            };
-            self.order(&format!("groups {}/{}", ports(0), ports(self.case.nodes)))?;
+            let nodes = self.case.nodes;
+            let (first, second) = (ports(0..nodes), ports(nodes..2 * nodes));
+            self.order(&format!("groups {first}/{second}"))?;
         }
         Ok(())
     }
@@ -215,10 +214,10 @@ impl Lab {
         })
     }
 
-    /// Ends all nodes, and reads their histories.
-    pub(super) fn finish(self) -> Result<(Vec<Life>, Disturbances)> {
+    /// Ends all nodes, and reads their histories from the returned folder.
+    pub(super) fn finish(self) -> Result<(Vec<Life>, Disturbances, TempFolder)> {
         self.nodes.into_iter().try_for_each(Process::stop)?;
-        Ok((record::read(self.folder.path())?, self.disturbances))
+        Ok((record::read(self.folder.path())?, self.disturbances, self.folder))
     }
 
     /// The names of the nodes that the histories must be of.

@@ -29,15 +29,12 @@ use crate::usage;
 
 /// The time limit for the nodes to form one mesh before anything goes wrong.
 const FORM_MAX: Duration = Duration::from_secs(30);
-/// How long the nodes send before something goes wrong.
-const BEFORE: Duration = Duration::from_secs(2);
-/// The same if the time until a silence is noticed is judged: a node observes a link for 8 s before it
-/// relies on what it observed (`meshage/src/protocol/silence.rs`).
-const BEFORE_SILENCE: Duration = Duration::from_secs(10);
 /// After the nodes see each other, messages are judged as in the calm from this time on.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long the calm is measured.
 const CALM: Duration = Duration::from_secs(3);
+/// The folder under `target/` that keeps the histories of failed cases.
+const KEPT: &str = "networks";
 /// The part of a network impairment that may linger: what was queued before it ended.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -58,7 +55,9 @@ pub(crate) fn run(root: &Path, flags: &[String]) -> Result<()> {
         }
         None => {
             let program = build(root)?;
-            options.names().iter().map(|name| options.run(name, &program, &mut tally)).collect()
+            let kept = shell::target(root).join(KEPT);
+            let mut run = |name| options.run(name, &program, &kept, &mut tally);
+            options.names().into_iter().map(&mut run).collect()
         }
     };
     println!("{}", report::table(&rows));
@@ -81,12 +80,13 @@ pub(crate) fn test(root: &Path, tally: &mut Tally) {
         Ok(())
     });
     let Some(program) = program else { return };
+    let kept = shell::target(root).join(KEPT);
     for (case, seconds) in short {
         tally.check(&format!("impaired networks: {}", case.what), || {
             // A loaded machine can be slow, so a case has a second attempt.
-            run_case(case, seconds, &program).and_then(Row::verdict).or_else(|why| {
+            run_case(case, seconds, &program, &kept).and_then(Row::verdict).or_else(|why| {
                 println!("   attempt 1 of 2 failed: {why}");
-                run_case(case, seconds, &program).and_then(Row::verdict)
+                run_case(case, seconds, &program, &kept).and_then(Row::verdict)
             })
         });
     }
@@ -147,13 +147,13 @@ impl Options {
     }
 
     /// Runs one case and returns its row of the table.
-    fn run(&self, name: &str, program: &Path, tally: &mut Tally) -> Row {
+    fn run(&self, name: &str, program: &Path, kept: &Path, tally: &mut Tally) -> Row {
         let case = ALL.iter().find(|case| case.name == name);
         let what = case.map_or(IDLE_WHAT, |case| case.what);
         let mut row = Row::new(name, what);
         tally.check(&format!("{name}: {what}"), || {
             row = match case {
-                Some(case) => run_case(case, self.seconds.unwrap_or(case.seconds), program),
+                Some(case) => run_case(case, self.seconds.unwrap_or(case.seconds), program, kept),
                 None => idle::run(program, self.seconds),
             }
             .unwrap_or_else(|why| Row::failed(name, what, why));
@@ -164,15 +164,15 @@ impl Options {
     }
 }
 
-/// Runs one case.
-fn run_case(case: &Case, seconds: u64, program: &Path) -> Result<Row> {
+/// Runs one case. If it fails, its histories are kept in a folder of `kept`.
+fn run_case(case: &Case, seconds: u64, program: &Path, kept: &Path) -> Result<Row> {
     let mut row = Row::new(case.name, case.what);
     let mut lab = Lab::start(case, program)?;
     let formed = lab.wait_until_whole(Instant::now(), FORM_MAX)?;
     let formed = formed.ok_or_else(|| format!("no mesh was formed in {FORM_MAX:?}"))?;
     println!("   {} nodes formed one mesh in {:.1} s", case.nodes, formed.as_secs_f64());
     lab.tell_all("go")?;
-    std::thread::sleep(case.notice.map_or(BEFORE, |_| BEFORE_SILENCE));
+    std::thread::sleep(case.before);
 
     let fault = faults::run(&mut lab, case, Duration::from_secs(seconds))?;
     let back = lab.wait_until_whole(fault.over, case.back + faults::SLACK)?;
@@ -197,7 +197,7 @@ fn run_case(case: &Case, seconds: u64, program: &Path) -> Result<Row> {
         row.fail("the bridge dropped no frame".into());
     }
     let expected = lab.names();
-    let (lives, disturbances) = lab.finish()?;
+    let (lives, disturbances, folder) = lab.finish()?;
     let found = lives.iter().map(|life| life.name.clone()).collect();
     if expected != found {
         return Err(format!("there are histories of {found:?}, and not of {expected:?}"));
@@ -207,6 +207,15 @@ fn run_case(case: &Case, seconds: u64, program: &Path) -> Result<Row> {
         row.fail(format!("{} ends of links were closed as silent", judgement.silent()));
     }
     row.judge(judgement);
+    if row.clone().verdict().is_err() {
+        let kept = kept.join(case.name);
+        shell::create_empty_folder(&kept)?;
+        for file in shell::list_files(folder.path())? {
+            let to = kept.join(file.file_name().unwrap_or_default());
+            std::fs::copy(&file, to).map_err(|error| format!("cannot keep a history: {error}"))?;
+        }
+        println!("   the histories are in {}", kept.display());
+    }
     Ok(row)
 }
 
