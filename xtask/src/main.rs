@@ -4,7 +4,7 @@
 //! sets up anything else under `target/`, or reports that it skips the part and why.
 //!
 //! ```text
-//!  main ─► demo · test · verify · fix · sim · attack · bench · key · install · wheel · readme · header · abi · help
+//!  main ─► demo · test · verify · fix · sim · attack · networks · bench · key · install · wheel · readme · header · abi · help
 //!            │      │      │
 //!            │      │      └─ purity · pages · code_map (rules of the source and the documents)
 //!            │      └─ tally (counts of all suites) · progress · scenario/ (whole processes)
@@ -28,6 +28,7 @@ mod header;
 mod install;
 mod install_test;
 mod key;
+mod networks;
 mod packages;
 mod pages;
 mod process;
@@ -79,6 +80,7 @@ fn run(command: &str, rest: &[String]) -> shell::Result<()> {
         "fix" => none().and_then(|()| fix::run(&root)),
         "sim" => sim::run(&root, rest),
         "attack" => attack::run(&root, rest),
+        "networks" => networks::run(&root, rest),
         "bench" => bench::run(&root, rest),
         "install" => install::run(&root, rest),
         "wheel" => wheel::run(&root, rest),
@@ -102,8 +104,8 @@ mod tests {
     fn every_command_refuses_an_argument_that_it_does_not_know() {
         // The simulator and the bench check their arguments themselves, after they were built.
         for command in [
-            "demo", "test", "verify", "fix", "attack", "install", "wheel", "readme", "abi",
-            "header",
+            "demo", "test", "verify", "fix", "attack", "networks", "install", "wheel", "readme",
+            "abi", "header",
         ] {
             let refused = run(command, &["--what".into()]).expect_err(command);
             assert!(refused.contains("--what"), "{refused}");

@@ -18,6 +18,8 @@ cargo xtask <command>
   attack    attacks real nodes and measures what honest members notice: [--seconds N]
             [--only NAME] [--mesh open|closed|allowed|signed] [--report] writes
             docs/attack.md, [--free] does not pin the processes
+  networks  runs nodes over impaired networks and judges the histories of all messages:
+            [--only NAME] [--seconds N] [--report] writes docs/networks.md
   bench     measures libmeshage beside raw TCP and the peers: [--json FILE] [--quick]
             [--only CASE] [--report]; a full run writes docs/bench/ (see bench/README.md)
   key       makes keys, identities and tickets of a closed mesh: new, id, identity, root,

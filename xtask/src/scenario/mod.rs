@@ -7,13 +7,14 @@ mod eight;
 mod islands;
 mod jobs;
 mod many;
-mod netns;
+pub(crate) mod netns;
 mod networks;
 mod relay;
 
 use std::path::Path;
 
 use crate::build::Programs;
+use crate::networks as networks_under_faults;
 use crate::shell::Result;
 use crate::tally::Tally;
 
@@ -51,6 +52,7 @@ pub(crate) fn run(root: &Path, programs: &Programs, tally: &mut Tally) {
             }
         }
     }
+    networks_under_faults::test(root, tally);
 }
 
 /// Runs one scenario, up to [`ATTEMPTS`] times.

@@ -21,7 +21,7 @@ const NODES_MAX: usize = 200;
 const ADDRESS_MAX: Duration = Duration::from_secs(20);
 
 /// The reason why this machine cannot create a network, or `None` if it can.
-pub(super) fn unavailable_reason() -> Option<String> {
+pub(crate) fn unavailable_reason() -> Option<String> {
     if !cfg!(target_os = "linux") {
         return Some("network namespaces exist only on Linux".into());
     }
@@ -35,22 +35,20 @@ pub(super) fn unavailable_reason() -> Option<String> {
 }
 
 /// The namespaces and bridges of a network.
-pub(super) struct Network {
+pub(crate) struct Network {
     tag: String,
     nodes: usize,
 }
 
 impl Network {
     /// Creates a network. `bridge_of` returns the bridge that a node is connected to.
-    pub(super) fn new(
+    pub(crate) fn new(
         nodes: usize,
         bridges: usize,
         bridge_of: impl Fn(usize) -> usize,
     ) -> Result<Self> {
-        assert!(nodes <= NODES_MAX, "a hub has {NODES_MAX} addresses");
-        let mut network = Self { tag: format!("msh{:x}", random::number() & 0xff_ffff), nodes: 0 };
+        let network = Self::bare(nodes)?;
         let hub = network.hub();
-        ip(&["netns", "add", &hub])?;
         for bridge in 0..bridges {
             let bridge = format!("br{bridge}");
             ip(&["-n", &hub, "link", "add", &bridge, "type", "bridge"])?;
@@ -58,8 +56,6 @@ impl Network {
         }
         for node in 0..nodes {
             let namespace = network.namespace(node);
-            ip(&["netns", "add", &namespace])?;
-            network.nodes = node + 1;
             let port = format!("v{node}");
             let bridge = format!("br{}", bridge_of(node));
             let address = format!("10.77.0.{}/24", node + 1);
@@ -79,15 +75,35 @@ impl Network {
                 "dev",
                 "eth0",
             ])?;
-            ip(&["-n", &namespace, "link", "set", "lo", "up"])?;
             ip(&["-n", &namespace, "link", "set", "eth0", "up"])?;
             ip(&["-n", &namespace, "route", "add", "default", "dev", "eth0"])?;
         }
         Ok(network)
     }
 
+    /// Creates the namespaces of the nodes and of the hub, with the loopback and nothing else.
+    pub(crate) fn bare(nodes: usize) -> Result<Self> {
+        assert!(nodes <= NODES_MAX, "a hub has {NODES_MAX} addresses");
+        let mut network = Self { tag: format!("msh{:x}", random::number() & 0xff_ffff), nodes: 0 };
+        ip(&["netns", "add", &network.hub()])?;
+        for node in 0..nodes {
+            let namespace = network.namespace(node);
+            ip(&["netns", "add", &namespace])?;
+            network.nodes = node + 1;
+            ip(&["-n", &namespace, "link", "set", "lo", "up"])?;
+        }
+        Ok(network)
+    }
+
+    /// Moves an interface of the hub to a node, gives it another name, and turns it on.
+    pub(crate) fn move_from_hub(&self, interface: &str, node: usize, name: &str) -> Result<()> {
+        let namespace = self.namespace(node);
+        self.ip_of_hub(&["link", "set", interface, "netns", &namespace, "name", name])?;
+        self.ip(node, &["link", "set", name, "up"])
+    }
+
     /// Connects a node to one more bridge, by an interface with this name and address.
-    pub(super) fn connect(&self, node: usize, name: &str, bridge: usize, ip: &str) -> Result<()> {
+    pub(crate) fn connect(&self, node: usize, name: &str, bridge: usize, ip: &str) -> Result<()> {
         let (hub, port) = (self.hub(), format!("{name}-{node}"));
         let peer = ["peer", "name", &port, "netns", &hub];
         self.ip(node, &[&["link", "add", name, "type", "veth"][..], &peer].concat())?;
@@ -97,14 +113,14 @@ impl Network {
     }
 
     /// Pulls the cable of a node's first interface, or puts it back.
-    pub(super) fn set_cable(&self, node: usize, connected: bool) -> Result<()> {
+    pub(crate) fn set_cable(&self, node: usize, connected: bool) -> Result<()> {
         let state = if connected { "up" } else { "down" };
         self.ip_of_hub(&["link", "set", &format!("v{node}"), state])
     }
 
     /// The link-local address of a node's first interface, once it can be used. The system first
     /// checks for a second or two that no other machine has it.
-    pub(super) fn link_local(&self, node: usize) -> Result<String> {
+    pub(crate) fn link_local(&self, node: usize) -> Result<String> {
         let mut found = None;
         let namespace = self.namespace(node);
         let show = ["-n", &namespace, "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"];
@@ -120,7 +136,7 @@ impl Network {
     }
 
     /// Runs `ip` in the namespace of a node.
-    pub(super) fn ip(&self, node: usize, arguments: &[&str]) -> Result<()> {
+    pub(crate) fn ip(&self, node: usize, arguments: &[&str]) -> Result<()> {
         let namespace = self.namespace(node);
         ip(&[&["-n", &namespace], arguments].concat()).map(|_| ())
     }
@@ -130,7 +146,7 @@ impl Network {
     }
 
     /// Joins two bridges, as a cable would.
-    pub(super) fn join(&self, a: usize, b: usize) -> Result<()> {
+    pub(crate) fn join(&self, a: usize, b: usize) -> Result<()> {
         let hub = self.hub();
         ip(&["-n", &hub, "link", "add", "cable0", "type", "veth", "peer", "name", "cable1"])?;
         for (end, bridge) in [("cable0", a), ("cable1", b)] {
@@ -140,9 +156,18 @@ impl Network {
     }
 
     /// The command, run in the namespace of a node.
-    pub(super) fn inside(&self, node: usize, command: &Command) -> Command {
+    pub(crate) fn inside(&self, node: usize, command: &Command) -> Command {
+        Self::inside_namespace(&self.namespace(node), command)
+    }
+
+    /// The command, run in the namespace of the hub.
+    pub(crate) fn inside_hub(&self, command: &Command) -> Command {
+        Self::inside_namespace(&self.hub(), command)
+    }
+
+    fn inside_namespace(namespace: &str, command: &Command) -> Command {
         let mut inside = Command::new("ip");
-        inside.args(["netns", "exec", &self.namespace(node)]);
+        inside.args(["netns", "exec", namespace]);
         inside.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
