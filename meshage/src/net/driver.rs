@@ -314,6 +314,15 @@ impl Driver {
                 self.shared.network_changes.send_replace(());
                 self.handle(Input::NetworkChanged);
             }
+            NetworkEvent::AddressesLost(addresses) => {
+                for link in self.links.at_addresses(&addresses) {
+                    let end = LinkEnd::Broken("this machine lost the address of the link".into());
+                    let input = Input::LinkDown { link, end };
+                    if self.is_current(&input) {
+                        self.handle(input);
+                    }
+                }
+            }
             NetworkEvent::Barrier(done) => self.barriers.push(done),
             NetworkEvent::Control(link, frame, permit) => {
                 self.permits.push(permit);

@@ -1,5 +1,7 @@
 //! What the control task receives, and the bounds of its queues.
 
+use std::net::IpAddr;
+
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::handshake::Met;
@@ -40,6 +42,8 @@ pub(super) enum NetworkEvent {
     },
     /// An interface or address of this machine came up.
     NetworkChanged,
+    /// This machine no longer has these addresses.
+    AddressesLost(Vec<IpAddr>),
     /// Completed once all events before it have taken effect, the new routes included.
     Barrier(oneshot::Sender<()>),
 }

@@ -36,6 +36,8 @@ struct Handle {
     role: Role,
     /// The address of the other end; `None` if the connection had ended before.
     host: Option<IpAddr>,
+    /// The address of this host that the link uses, likewise.
+    local_host: Option<IpAddr>,
     /// The writer owns the transport.
     transport: Weak<WriteHalf>,
     signs_of_life: SignsOfLife,
@@ -72,7 +74,7 @@ impl Links {
         self.opened += 1;
         let link = LinkId(self.opened);
         let outbound = Arc::new(Outbound::default());
-        let host = transport.peer_host().ok();
+        let (host, local_host) = (transport.peer_host().ok(), transport.local_host().ok());
         let (phase, watched) = watch::channel(Phase::Open);
         let (read_half, write_half) = transport.into_split();
         let span = tracing::info_span!(parent: &shared.span, "link", number = link.0);
@@ -83,6 +85,7 @@ impl Links {
             phase,
             role,
             host,
+            local_host,
             transport: Arc::downgrade(&write_half),
             signs_of_life: SignsOfLife::new(reads.clone(), now),
             rotation: sealed.map(|sealed| {
@@ -111,6 +114,15 @@ impl Links {
     /// The address of the other end of a link.
     pub(super) fn host(&self, link: LinkId) -> Option<IpAddr> {
         self.handles.get(&link)?.host
+    }
+
+    /// The links that use one of these addresses of this host.
+    pub(super) fn at_addresses(&self, addresses: &[IpAddr]) -> Vec<LinkId> {
+        let uses = |handle: &Handle| {
+            handle.local_host.is_some_and(|host| addresses.contains(&host.to_canonical()))
+        };
+        let links = self.handles.iter().filter(|(_, handle)| uses(handle));
+        links.map(|(&link, _)| link).collect()
     }
 
     /// When to call [`Links::look`] next.

@@ -1,10 +1,13 @@
-//! Notices that an interface or an address of this machine came up.
+//! Notices that an interface or an address of this machine came up, and that an address is gone.
 //!
 //! ```text
-//!  the system ── something changed ──► list the interfaces ── a new address? ──► the driver
+//!  the system ── something changed ──► list the interfaces ─┬─ a new address? ──► the driver
+//!                                                           └─ one is gone for a while? ──► the driver
 //! ```
 //!
-//! Only an address that could not be used before is reported: nothing else makes nodes reachable.
+//! An address that could not be used before may make nodes reachable. The links of an address that is
+//! gone are dead, and nothing that they lack tells so. A cable that is out is no such case: the address
+//! stays, and links survive that for a while.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -26,11 +29,22 @@ const SETTLE_TIME: Duration = Duration::from_millis(50);
 /// containers start and stop has many changes.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The addresses that can be used.
+/// For how long an address must be gone: an interface whose settings change may lose it for a moment.
+const GONE_TIME: Duration = Duration::from_millis(400);
+
+/// The addresses of this machine, and those that can be used.
 #[derive(Debug)]
 pub(super) struct NetworkWatch {
     watch: InterfaceWatch,
     usable: BTreeSet<(u32, IpAddr)>,
+    listed: BTreeSet<IpAddr>,
+}
+
+/// What happened to the addresses.
+#[derive(Debug, Default)]
+struct Change {
+    gained: bool,
+    lost: Vec<IpAddr>,
 }
 
 impl NetworkWatch {
@@ -38,8 +52,8 @@ impl NetworkWatch {
     pub(super) fn new() -> Self {
         // In this order, so that no change is missed between the two.
         let watch = InterfaceWatch::new();
-        let mut new = Self { watch, usable: BTreeSet::new() };
-        new.has_gained();
+        let mut new = Self { watch, usable: BTreeSet::new(), listed: BTreeSet::new() };
+        new.update();
         new
     }
 
@@ -55,21 +69,34 @@ impl NetworkWatch {
         loop {
             self.watch.changed().await;
             sleep(SETTLE_TIME).await;
-            if self.has_gained() {
-                // The send fails only while the node closes.
+            let Change { mut gained, mut lost } = self.update();
+            if !lost.is_empty() {
+                sleep(GONE_TIME).await;
+                let later = self.update();
+                gained |= later.gained;
+                lost.extend(later.lost);
+                lost.retain(|address| !self.listed.contains(address));
+            }
+            // The sends fail only while the node closes.
+            if !lost.is_empty() {
+                let _ = events.send(NetworkEvent::AddressesLost(lost)).await;
+            }
+            if gained {
                 let _ = events.send(NetworkEvent::NetworkChanged).await;
                 sleep(REPORT_INTERVAL).await;
             }
         }
     }
 
-    /// Takes a new list of the interfaces. Returns whether an address was not usable before.
-    fn has_gained(&mut self) -> bool {
+    /// Takes a new list of the interfaces, and returns what has changed.
+    fn update(&mut self) -> Change {
         // A failure to list them is temporary, and the next change is reported again.
-        let Ok(interfaces) = interfaces::list() else { return false };
+        let Ok(interfaces) = interfaces::list() else { return Change::default() };
         let usable = interfaces::usable(&interfaces, &self.usable);
+        let listed: BTreeSet<IpAddr> = interfaces.iter().map(|interface| interface.ip).collect();
         let gained = usable.difference(&self.usable).next().is_some();
-        self.usable = usable;
-        gained
+        let lost = self.listed.difference(&listed).copied().collect();
+        (self.usable, self.listed) = (usable, listed);
+        Change { gained, lost }
     }
 }

@@ -128,6 +128,11 @@ impl Transport {
         Ok(stream.local_addr()? == stream.peer_addr()?)
     }
 
+    /// The address of this host that the stream uses.
+    pub(super) fn local_host(&self) -> io::Result<IpAddr> {
+        Ok(self.stream.local_addr()?.ip())
+    }
+
     /// The address of the host at the other end.
     pub(super) fn peer_host(&self) -> io::Result<IpAddr> {
         Ok(self.stream.peer_addr()?.ip())
