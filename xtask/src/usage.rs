@@ -18,6 +18,9 @@ cargo xtask <command>
   attack    attacks real nodes and measures what honest members notice: [--seconds N]
             [--only NAME] [--mesh open|closed|allowed|signed] [--report] writes
             docs/attack.md, [--free] does not pin the processes
+  fuzz      alters inputs of the decoders, the planes and the C library, and looks for faults:
+            [--seconds N] in all, [--seed N], [--only TARGET], [--list] lists the targets,
+            [--only TARGET --replay HEX] runs one input, [--save] writes a small corpus
   bench     measures libmeshage beside raw TCP and the peers: [--json FILE] [--quick]
             [--only CASE] [--report]; a full run writes docs/bench/ (see bench/README.md)
   key       makes keys, identities and tickets of a closed mesh: new, id, identity, root,
