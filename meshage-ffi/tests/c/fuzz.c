@@ -123,7 +123,7 @@ static const char *text(void)
 /* A time that lets no call wait long. */
 static int32_t timeout(void)
 {
-    static const int32_t times[] = {0, 0, 1, 5, MESHAGE_DEFAULT, -3, INT_MIN, 20};
+    static const int32_t times[] = {0, 1, 5, MESHAGE_DEFAULT, -3, INT_MIN, 20, 200};
     return PICK(times);
 }
 
@@ -216,6 +216,25 @@ static void configure(meshage_config *config)
     default: MAY(none, meshage_config_listen_port(config, 0), 1); break;
     }
     free(some);
+}
+
+/* Two nodes with a link, so that messages arrive. */
+static void make_pair(void)
+{
+    static const char *const names[] = {"a", "b"};
+    size_t i;
+    for (i = 0; i < COUNT(names); i++) {
+        configs[i] = meshage_config_create(names[i]);
+        OK(meshage_config_bind(configs[i], "127.0.0.1"));
+        OK(meshage_config_port(configs[i], 0));
+        OK(meshage_config_timeout(configs[i], 20));
+        OK(meshage_config_receive_buffer(configs[i], below(2) ? 1 : 64));
+        OK(meshage_config_max_message(configs[i], 65536));
+        OK(meshage_node_create(configs[i], &nodes[i]));
+        created++;
+    }
+    join(nodes[0], nodes[1]);
+    linked++;
 }
 
 static void make(void)
@@ -514,6 +533,8 @@ static void run(void)
     alarm(INPUT_SECONDS_MAX);
     input_at = 0;
     nodes_made = 0;
+    if (below(4))
+        make_pair();
     while (input_at < input_len) {
         meshage_node *node;
         unsigned call = below(16);

@@ -209,6 +209,7 @@ fn receive_all(
 }
 
 /// The bytes that both ends send in a whole handshake, with the random bytes of [`DECODERS`].
+#[allow(dead_code, reason = "a test uses it")]
 pub(crate) fn handshake() -> ([Vec<u8>; 2], [Secured; 2]) {
     let mut random = [Box::new(entropy(1)) as Box<dyn FnMut(&mut [u8])>, Box::new(entropy(2))];
     let mut ends = [dialler(&mut random[0]), listener()];
