@@ -64,7 +64,7 @@ fn no_altered_handshake_leads_to_a_link() {
             "dialler" => &from_listener,
             _ => continue,
         };
-        let mut decode = |bytes: &[u8]| decode(bytes, &mut Behaviour::default());
+        let decode = |bytes: &[u8]| decode(bytes, &mut Behaviour::default());
         assert!(decode(original), "{name}: the recorded handshake leads to a link");
         for _ in 0..COPIES {
             let altered = mutate(original, &[], BYTES_MAX, &mut random);

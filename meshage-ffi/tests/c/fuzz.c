@@ -6,27 +6,19 @@
  * once led to a fault, and some from a fixed seed. `seconds N seed S` runs new ones for some time,
  * `replay HEX` one. If something is wrong, the last line is the input.
  */
-#include "check.h"
-#include <limits.h>
-#include <signal.h>
+#include "fuzz_input.h"
 
 #define SLOTS 3
 #define NODES_MAX 4
-#define INPUT_BYTES_MAX 256
 #define SEQUENCES 60
 /* No input takes longer, also under AddressSanitizer. */
 #define INPUT_SECONDS_MAX 60
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 /* Inputs that once led to a fault, in hex. */
 static const char *const CORPUS[] = {
     "",
     "000000",
 };
-
-static unsigned char input[INPUT_BYTES_MAX];
-static size_t input_len, input_at;
-static char input_hex[2 * INPUT_BYTES_MAX + 16];
 
 /* The objects that exist. A call takes one of them, or NULL. */
 static meshage_config *configs[SLOTS];
@@ -44,51 +36,6 @@ static long created, linked, delivered, received;
 static count drops = COUNT_INIT, ended = COUNT_INIT;
 static long drops_due, ends_due;
 
-/* Writes the input, also in a signal handler. */
-static void tell_input(void)
-{
-    size_t len = strlen(input_hex);
-    if (write(2, input_hex, len) != (ssize_t)len)
-        _exit(1);
-}
-
-static void on_signal(int number)
-{
-    tell_input();
-    signal(number, SIG_DFL);
-    raise(number);
-}
-
-/* AddressSanitizer's, if the program was compiled with it. */
-void __asan_set_death_callback(void (*callback)(void)) __attribute__((weak));
-
-#define WRONG(...)                                                                                 \
-    do {                                                                                           \
-        fprintf(stderr, "line %d: ", __LINE__);                                                    \
-        fprintf(stderr, __VA_ARGS__);                                                              \
-        fprintf(stderr, " (last error: %s)\n", meshage_last_error());                              \
-        tell_input();                                                                              \
-        _exit(1);                                                                                  \
-    } while (0)
-
-/* Checks a status: one of the list, which ends with 1. NULL is returned only if there is one. */
-static meshage_status check_status(int line, const char *call, int has_null, meshage_status got,
-                                   const int *allowed)
-{
-    int listed = got == MESHAGE_OK ? !has_null : got == MESHAGE_ERR_NULL && has_null;
-    for (; *allowed != 1; allowed++)
-        listed |= (int)got == *allowed;
-    if (!listed)
-        WRONG("%s of line %d returned %d (%s)", call, line, (int)got, meshage_strerror(got));
-    if ((got == MESHAGE_OK) != (meshage_last_error()[0] == '\0'))
-        WRONG("%s of line %d left the last error %s", call, line, meshage_last_error());
-    return got;
-}
-
-/* A call that may return OK or one of the listed statuses. */
-#define MAY(has_null, call, ...)                                                                   \
-    check_status(__LINE__, #call, has_null, call, (const int[]){__VA_ARGS__, 1})
-
 #define INVALID MESHAGE_ERR_INVALID
 #define UTF8 MESHAGE_ERR_UTF8
 #define CLOSED MESHAGE_ERR_CLOSED
@@ -97,54 +44,6 @@ static meshage_status check_status(int line, const char *call, int has_null, mes
     INVALID, UTF8, MESHAGE_ERR_SELF, MESHAGE_ERR_NO_ROUTE, MESHAGE_ERR_TIMEOUT, MESHAGE_ERR_BUSY,  \
         MESHAGE_ERR_LOST, MESHAGE_ERR_PARTIAL, MESHAGE_ERR_TOO_LARGE, CLOSED
 #define RECV_ERRORS INVALID, MESHAGE_ERR_TIMEOUT, MESHAGE_ERR_AGAIN, CLOSED
-
-static unsigned byte(void)
-{
-    return input_at < input_len ? input[input_at++] : 0;
-}
-
-static unsigned below(unsigned end)
-{
-    return byte() % end;
-}
-
-#define PICK(array) ((array)[below((unsigned)COUNT(array))])
-
-static const char *text(void)
-{
-    static const char *const texts[] = {
-        "a", "b", "c", "a", "b", "c", "z", "", "a/b", "\xff\xfe", NULL, "127.255.255.255", "::1",
-        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "[::1]:9000", "::",
-        "127.0.0.1", "127.0.0.1:99999", "%", "fe80::1", "nodes", "frames_relayed", "0123456789abcdef",
-    };
-    return PICK(texts);
-}
-
-/* A time that lets no call wait long. */
-static int32_t timeout(void)
-{
-    static const int32_t times[] = {0, 1, 5, MESHAGE_DEFAULT, -3, INT_MIN, 20, 200};
-    return PICK(times);
-}
-
-static uint64_t number(void)
-{
-    static const uint64_t numbers[] = {0, 1, 2, 3, 64, 65, 100, 256, 257, 1 << 20, UINT32_MAX, SIZE_MAX};
-    return PICK(numbers);
-}
-
-/* Some bytes in an allocation of exactly their length, and now and then NULL. */
-static unsigned char *bytes(size_t *len)
-{
-    static const size_t lengths[] = {0, 1, 7, 31, 32, 33, 64, 512, 70000};
-    unsigned char *made;
-    *len = PICK(lengths);
-    if (below(16) == 0)
-        return NULL;
-    made = malloc(*len);
-    memset(made, (int)byte(), *len);
-    return made;
-}
 
 #define SLOT(slots) (&(slots)[below(SLOTS)])
 
@@ -375,13 +274,20 @@ static void change_message(void)
     (void)meshage_message_hop(*message, at);
 }
 
+/* Mostly the name of a node. */
+static const char *recipient(void)
+{
+    static const char *const names[] = {"a", "b"};
+    return below(4) ? PICK(names) : text();
+}
+
 static void send_something(meshage_node *node)
 {
     meshage_send_options **option = SLOT(options);
     meshage_message *message = *SLOT(messages);
     meshage_report **report = SLOT(reports);
     meshage_op **op = SLOT(ops);
-    const char *names[3] = {text(), text(), text()};
+    const char *names[3] = {recipient(), recipient(), recipient()};
     size_t len, count = below(4), i;
     unsigned char *some = bytes(&len);
     int none = node == NULL, bad_body = some == NULL && len > 0, no_name = 0;
@@ -538,7 +444,8 @@ static void run(void)
     while (input_at < input_len) {
         meshage_node *node;
         unsigned call = below(16);
-        node = *SLOT(nodes);
+        /* Mostly one of the two that are linked. */
+        node = below(4) ? nodes[below(2)] : *SLOT(nodes);
         if (call < 3)
             make();
         else if (call == 3)

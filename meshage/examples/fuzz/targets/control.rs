@@ -205,7 +205,7 @@ impl<'a> World<'a> {
 
     /// Passes an input to the router, and processes what follows.
     fn handle(&mut self, event: Event) {
-        self.behaviour.during(kind(&event));
+        self.behaviour.during(control_frames::kind(&event));
         self.router.handle(event, self.now);
         self.settle();
     }
@@ -493,40 +493,6 @@ impl<'a> World<'a> {
         self.handle(Event::Command(Command::Hangup { request, peer: name("a") }));
         assert!(self.requests.is_empty(), "{}", HangupError::Closed);
         self.pass(Duration::from_secs(60));
-    }
-}
-
-/// The kind of an input, for the feedback.
-fn kind(event: &Event) -> &'static str {
-    match event {
-        Event::LinkUp { .. } => "link up",
-        Event::LinkDown { .. } => "link down",
-        Event::Control { frame, .. } => match frame {
-            ControlFrame::Admit { .. } => "admit",
-            ControlFrame::Refuse { .. } => "refuse",
-            ControlFrame::Digest { .. } => "digest",
-            ControlFrame::Announce(_) => "announce",
-            ControlFrame::Synced => "synced",
-            ControlFrame::Leaving => "leaving",
-            ControlFrame::Claims { .. } => "claims",
-            ControlFrame::SignedAnnounce(_) => "signed announce",
-            ControlFrame::Revocations { .. } => "revocations",
-            ControlFrame::Compare { .. } => "compare",
-            ControlFrame::Listing { .. } => "listing",
-            ControlFrame::Request { .. } => "request",
-            ControlFrame::DigestRequest { .. } => "digest request",
-            ControlFrame::Probe => "probe",
-            ControlFrame::ProbeAnswer => "probe answer",
-            ControlFrame::Have { .. } => "have",
-        },
-        Event::BytesReceived { .. } => "bytes received",
-        Event::Solicited { .. } => "solicited",
-        Event::SolicitationUnsent { .. } => "solicitation unsent",
-        Event::NetworkChanged => "network changed",
-        Event::WallClock(_) => "wall clock",
-        Event::DialFailed { .. } => "dial failed",
-        Event::Denied { .. } => "denied",
-        Event::Command(_) => "command",
     }
 }
 

@@ -1,7 +1,8 @@
-//! Control frames that are well-formed, from the bytes of an input.
+//! Control frames that are well-formed, from the bytes of an input, and the kinds of the router's inputs.
 
 use meshage::error::RefuseReason;
 use meshage::name::{Claim, Sequence};
+use meshage::protocol::io::Input as Event;
 use meshage::wire::control::{
     Announcement, ControlFrame, FormerHolder, LISTED_MAX, Listed, RANGES_MAX, Range,
 };
@@ -177,5 +178,39 @@ fn announce(input: &mut Input<'_>, level: Level) -> ControlFrame {
             let frame = Members::get().sign(announcement, signed, input);
             ControlFrame::SignedAnnounce(Box::new(frame))
         }
+    }
+}
+
+/// The kind of an input, for the feedback.
+pub(crate) fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::LinkUp { .. } => "link up",
+        Event::LinkDown { .. } => "link down",
+        Event::Control { frame, .. } => match frame {
+            ControlFrame::Admit { .. } => "admit",
+            ControlFrame::Refuse { .. } => "refuse",
+            ControlFrame::Digest { .. } => "digest",
+            ControlFrame::Announce(_) => "announce",
+            ControlFrame::Synced => "synced",
+            ControlFrame::Leaving => "leaving",
+            ControlFrame::Claims { .. } => "claims",
+            ControlFrame::SignedAnnounce(_) => "signed announce",
+            ControlFrame::Revocations { .. } => "revocations",
+            ControlFrame::Compare { .. } => "compare",
+            ControlFrame::Listing { .. } => "listing",
+            ControlFrame::Request { .. } => "request",
+            ControlFrame::DigestRequest { .. } => "digest request",
+            ControlFrame::Probe => "probe",
+            ControlFrame::ProbeAnswer => "probe answer",
+            ControlFrame::Have { .. } => "have",
+        },
+        Event::BytesReceived { .. } => "bytes received",
+        Event::Solicited { .. } => "solicited",
+        Event::SolicitationUnsent { .. } => "solicitation unsent",
+        Event::NetworkChanged => "network changed",
+        Event::WallClock(_) => "wall clock",
+        Event::DialFailed { .. } => "dial failed",
+        Event::Denied { .. } => "denied",
+        Event::Command(_) => "command",
     }
 }

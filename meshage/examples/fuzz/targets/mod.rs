@@ -46,11 +46,14 @@ pub(crate) struct Target {
 #[derive(Debug, Clone, Copy)]
 enum Code {
     Decoder(decoders::Decoder),
-    Machine(fn(&[u8], &mut Behaviour)),
+    Machine(Machine),
 }
 
-/// The targets that are not decoders.
-const MACHINES: [(&str, usize, fn(&[u8], &mut Behaviour)); 3] =
+/// Runs the operations that an input describes.
+type Machine = fn(&[u8], &mut Behaviour);
+
+/// The targets that are not decoders, each with the most bytes of an input.
+const MACHINES: [(&str, usize, Machine); 3] =
     [("deframer", 2048, deframer::run), ("router", 4096, control::run), ("plane", 4096, data::run)];
 
 /// The point in time at which every run starts.
