@@ -69,6 +69,7 @@ programs! {
     // uninitialised. They are not: both ends compute the same ones, or no record could be opened.
     keys_of_closed_meshes: "keys", Shared Static Sanitized;
     snooping_and_the_log: "snoop_log", Shared Sanitized Valgrind;
+    calls_in_any_order: "fuzz", Shared Sanitized;
 }
 
 /// Every call works after the thread-locals of the library are destroyed.

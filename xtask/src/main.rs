@@ -4,7 +4,7 @@
 //! sets up anything else under `target/`, or reports that it skips the part and why.
 //!
 //! ```text
-//!  main ─► demo · test · verify · fix · sim · attack · networks · bench · key · install · wheel · readme · header · abi · help
+//!  main ─► demo · test · verify · fix · sim · attack · networks · fuzz · bench · key · install · wheel · readme · header · abi · help
 //!            │      │      │
 //!            │      │      └─ purity · pages · code_map (rules of the source and the documents)
 //!            │      └─ tally (counts of all suites) · progress · scenario/ (whole processes)
@@ -21,6 +21,7 @@ mod code_map;
 mod demo;
 mod drawing;
 mod fix;
+mod fuzz;
 mod go;
 mod go_test;
 mod greeting;
@@ -81,6 +82,7 @@ fn run(command: &str, rest: &[String]) -> shell::Result<()> {
         "sim" => sim::run(&root, rest),
         "attack" => attack::run(&root, rest),
         "networks" => networks::run(&root, rest),
+        "fuzz" => fuzz::run(&root, rest),
         "bench" => bench::run(&root, rest),
         "install" => install::run(&root, rest),
         "wheel" => wheel::run(&root, rest),
@@ -104,8 +106,8 @@ mod tests {
     fn every_command_refuses_an_argument_that_it_does_not_know() {
         // The simulator and the bench check their arguments themselves, after they were built.
         for command in [
-            "demo", "test", "verify", "fix", "attack", "networks", "install", "wheel", "readme",
-            "abi", "header",
+            "demo", "test", "verify", "fix", "attack", "networks", "fuzz", "install", "wheel",
+            "readme", "abi", "header",
         ] {
             let refused = run(command, &["--what".into()]).expect_err(command);
             assert!(refused.contains("--what"), "{refused}");

@@ -20,6 +20,9 @@ cargo xtask <command>
             docs/attack.md, [--free] does not pin the processes
   networks  runs nodes over impaired networks and judges the histories of all messages:
             [--only NAME] [--seconds N] [--report] writes docs/networks.md
+  fuzz      alters inputs of the decoders, the planes and the C library, and looks for faults:
+            [--seconds N] in all, [--seed N], [--only TARGET], [--list] lists the targets,
+            [--only TARGET --replay HEX] runs one input, [--save] writes a small corpus
   bench     measures libmeshage beside raw TCP and the peers: [--json FILE] [--quick]
             [--only CASE] [--report]; a full run writes docs/bench/ (see bench/README.md)
   key       makes keys, identities and tickets of a closed mesh: new, id, identity, root,

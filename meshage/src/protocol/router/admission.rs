@@ -179,10 +179,8 @@ impl Router {
                 let other = self.links.to(instance).count() > 1;
                 self.send(id, ControlFrame::Admit { other_link: other });
             }
-            // The deciding node knew of the other link. It has chosen this one nevertheless, so the
-            // other one is dead.
-            Some(true) => self.replace(instance, id, now),
-            Some(false) => {}
+            // The deciding node has chosen this link, so any other one is dead.
+            Some(_) => self.replace(instance, id, now),
         }
         let Some(link) = self.links.find_mut(id) else { return };
         link.stage = Stage::Exchange(DatabaseExchange::default());

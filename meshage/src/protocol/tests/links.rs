@@ -7,8 +7,9 @@ use crate::name::Instance;
 use crate::name::LinkId;
 use crate::protocol::io::CloseReason;
 use crate::protocol::io::Command;
-use crate::protocol::io::Input;
+use crate::protocol::io::{Input, Role};
 use crate::wire::control::ControlFrame;
+use crate::wire::hello::{Hello, Purpose};
 
 #[test]
 fn a_dial_completes_when_messages_can_flow_both_ways() {
@@ -285,4 +286,23 @@ fn the_number_of_links_is_bounded() {
     assert_eq!(harness.peers("hub").len(), 256);
     assert_eq!(harness.counter(0, "links_limited"), 4);
     harness.nodes[0].router.check();
+}
+
+/// A node has one name. One with two names, a lesser and a greater one, decides about one link and
+/// leaves the other to this node.
+#[test]
+fn a_peer_with_two_names_gets_one_link() {
+    let mut harness = Harness::new(4);
+    harness.start(config("m", 0));
+    for (link, name_of_peer) in [(1, "z"), (2, "a")] {
+        let own = harness.nodes[0].router.hello(Purpose::Dialled);
+        let hello = Hello { name: name(name_of_peer), instance: Instance(5), ..own };
+        let role = Role::Listener;
+        harness.input(0, Input::LinkUp { link: LinkId(link), role, hello, proof: None });
+    }
+    for link in [2, 1] {
+        let frame = ControlFrame::Admit { other_link: false };
+        harness.input(0, Input::Control { link: LinkId(link), frame });
+    }
+    assert_eq!(harness.nodes[0].closes, [CloseReason::Replaced]);
 }
