@@ -22,8 +22,11 @@
 //! | `liar` | a node that forges frames in the names of others |
 //! | `history`, `checker` | sends and deliveries; the invariants |
 //! | `chaos`, `run`, `report` | plans from seeds, complete runs, their results |
+//! | `planted` | seeds until a mistake that was planted in the core is found |
 //! | `rotation` | an orderly rotation under load, at the end of each run of a closed mesh |
 //! | `targets` | the performance targets of the mesh, at full size |
+
+pub use crate::planted::Mistake;
 
 mod application;
 mod chaos;
@@ -37,6 +40,7 @@ pub mod history;
 mod liar;
 pub mod network;
 mod node;
+mod planted;
 mod report;
 mod rng;
 mod rotation;
@@ -49,6 +53,7 @@ mod trace_hash;
 
 pub use application::SendOptions;
 pub use node::{HostState, NodeSpec};
+pub use planted::{Finding, find, options_of};
 pub use report::{Histogram, SimCounters, Summary, TrafficCounters};
 pub use rng::SimRng;
 pub use run::{

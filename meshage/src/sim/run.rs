@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::forward::reverse_path::ROUTES_SETTLED_AFTER;
+use crate::planted::{self, Mistake};
 use crate::secure::Key;
 
 use super::chaos::{Chaos, closed_key, keys_of_stage};
@@ -63,6 +64,8 @@ pub struct SimOptions {
     pub keys: Keys,
     /// Whether to print every event.
     pub trace: bool,
+    /// The mistake that all nodes make.
+    pub planted: Option<Mistake>,
 }
 
 /// Which nodes of a run have which keys.
@@ -98,6 +101,7 @@ impl SimOptions {
             liars: false,
             keys: Keys::Open,
             trace: false,
+            planted: None,
         }
     }
 }
@@ -115,15 +119,22 @@ pub struct InvariantViolation {
 
 impl fmt::Display for InvariantViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SimOptions { seed, nodes, degree, chaos, liars, keys, trace: _ } = self.options;
+        let SimOptions { seed, nodes, degree, chaos, liars, keys, trace: _, planted } =
+            self.options;
+        let (at, what) = (self.at.as_secs_f64(), &self.what);
+        if let Some(mistake) = planted {
+            return write!(
+                f,
+                "violation at {at:.6} s: {what}\n  replay: cargo xtask sim --planted {mistake} \
+                 --seed {seed} --trace"
+            );
+        }
         let chaos = if chaos { " --chaos" } else { "" };
         let liars = if liars { " --liars" } else { "" };
         write!(
             f,
-            "violation at {:.6} s: {}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
+            "violation at {at:.6} s: {what}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
              --degree {degree}{chaos}{liars}{} --trace",
-            self.at.as_secs_f64(),
-            self.what,
             keys.flag(),
         )
     }
@@ -141,7 +152,8 @@ pub fn run_one(options: SimOptions) -> Result<Summary, InvariantViolation> {
         // As in a large mesh.
         sim.tree_nodes_min = 2;
     }
-    catch_unwind(AssertUnwindSafe(|| run_to_end(&mut sim, options))).map_err(|panic| {
+    let run = || planted::with(options.planted, || run_to_end(&mut sim, options));
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
         let what = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => text.clone(),
             (None, Some(text)) => (*text).into(),
@@ -314,6 +326,7 @@ impl Campaign {
             liars: self.liars,
             keys: self.keys,
             trace: false,
+            planted: None,
         }
     }
 }

@@ -175,7 +175,10 @@ impl Reassembly {
                 set_aside.push((chunk, Bytes::copy_from_slice(body)));
                 return ChunkOutcome::More;
             }
-            BufferState::Available(buffer) => buffer.write(before, &body[before - start..]),
+            BufferState::Available(buffer) => {
+                let repeated = if planted!(ChunkAtWrongOffset) { 0 } else { before - start };
+                buffer.write(before, &body[repeated..][..end - before]);
+            }
         }
         partial.received = end;
         partial.last_chunk_at = now;
@@ -204,6 +207,9 @@ impl Reassembly {
 
     /// Drops the bodies that were idle for too long, and returns how many.
     pub fn expire(&mut self, now: Instant) -> usize {
+        if planted!(UnfinishedBodyKept) {
+            return 0;
+        }
         if self
             .last_active
             .is_some_and(|last_active| now.saturating_duration_since(last_active) >= POOL_IDLE_MAX)

@@ -28,8 +28,13 @@ impl Router {
     ) {
         let tree = self.tree_of(instance, now);
         let sequence = self.lsdb.announcement(instance).map(|known| known.sequence);
+        let left_out = self.links.admitted().last().map(|(link, _)| link);
+        let left_out = left_out.filter(|_| planted!(FloodLinkLeftOut));
         let mut owes = false;
         for (link, state) in self.links.admitted().filter(|(link, _)| Some(*link) != arrived_on) {
+            if Some(link) == left_out {
+                continue;
+            }
             let settled = state.is_full() && now >= state.since + LINK_AGE_MIN;
             let beside = |tree: &Arc<[Branch]>| tree.iter().all(|branch| branch.link != link);
             match sequence {
@@ -111,7 +116,7 @@ impl Router {
                 }
             }
         }
-        if !instances.is_empty() {
+        if !instances.is_empty() && !planted!(OffersIgnored) {
             self.counters.announcements_requested += instances.len() as u64;
             self.send(id, ControlFrame::Request { instances });
         }

@@ -94,7 +94,7 @@ impl Router {
             holder.is_some_and(|holder| holder.instance != link.instance)
         });
         let lost: Vec<LinkId> = lost.map(|(id, _)| id).collect();
-        for id in lost {
+        for id in lost.into_iter().filter(|_| !planted!(NameNotEnforced)) {
             let Some(link) = self.links.find(id) else { continue };
             let (peer, instance) = (link.peer.clone(), link.instance);
             let reason = format!(

@@ -53,7 +53,9 @@ impl Router {
     fn usable_links(&self) -> BTreeMap<Instance, LinkId> {
         let announced = &self.own_announcement.announcement().peers;
         let mut links = self.links.full();
-        links.retain(|instance, _| announced.binary_search(instance).is_ok());
+        links.retain(|instance, _| {
+            announced.binary_search(instance).is_ok() || planted!(LinkUsedUnannounced)
+        });
         links
     }
 
@@ -126,7 +128,7 @@ impl Router {
 
     pub(super) fn expire_nodes(&mut self, now: Instant) {
         let kept = self.config.msa_timeout * EXPIRE_AFTER_PERIODS;
-        if let Some(before) = now.checked_sub(kept) {
+        if let Some(before) = now.checked_sub(kept).filter(|_| !planted!(UnreachableNodeKept)) {
             self.counters.nodes_expired += self.lsdb.expire(before);
         }
         self.schedule_expiry();
