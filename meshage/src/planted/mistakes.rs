@@ -49,6 +49,8 @@ mistakes! {
     RecipientLeftOutOfReport,
     /// The timer of the sends is not set again after it has expired.
     SendTimerNotRearmed,
+    /// Messages to a node that was restarted count as messages to its new incarnation.
+    FormerIncarnationTrusted,
     /// The cached route to a recipient is not looked up again after the routes have changed.
     StaleRouteCached,
 
@@ -57,6 +59,8 @@ mistakes! {
     BroadcastOverEveryLink,
     /// A broadcast is not forwarded over the last link of its tree.
     BroadcastLinkLeftOut,
+    /// A relay does not add itself to the route of a message.
+    RelayNotRecorded,
     /// A message that was at this node before is forwarded again.
     LoopNotDetected,
     /// A frame must arrive over the expected link as soon as the routes have changed.
@@ -75,6 +79,8 @@ mistakes! {
     DeadLinkRouted,
     /// The application is not told when a node leaves.
     NodeLeftUntold,
+    /// The claims of nodes that have failed are not remembered.
+    FormerHolderForgotten,
     /// A name belongs to the node with the lower claim.
     NameForTheLowerClaim,
     /// A link to a node that has lost its name is kept.
@@ -87,6 +93,8 @@ mistakes! {
     LinkEndUnannounced,
     /// An announcement is not forwarded over the last link.
     FloodLinkLeftOut,
+    /// An older announcement replaces a newer one.
+    OlderAnnouncementInstalled,
     /// A peer that offers announcements beside the tree gets no request for them.
     OffersIgnored,
     /// The digest of an announcement leaves out all but its node.

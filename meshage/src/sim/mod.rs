@@ -23,6 +23,7 @@
 //! | `history`, `checker` | sends and deliveries; the invariants |
 //! | `chaos`, `run`, `report` | plans from seeds, complete runs, their results |
 //! | `planted` | seeds until a mistake that was planted in the core is found |
+//! | `endings` | a missed announcement, and a name that is taken over, at the end of chaotic runs |
 //! | `rotation` | an orderly rotation under load, at the end of each run of a closed mesh |
 //! | `targets` | the performance targets of the mesh, at full size |
 
@@ -33,6 +34,7 @@ mod chaos;
 mod checker;
 mod connection;
 mod driver;
+mod endings;
 mod event;
 mod faults;
 mod frames;

@@ -12,6 +12,7 @@ use crate::planted::{self, Mistake};
 use crate::secure::Key;
 
 use super::chaos::{Chaos, closed_key, keys_of_stage};
+use super::endings;
 use super::liar::Liars;
 use super::network::HostId;
 use super::node::NodeSpec;
@@ -41,6 +42,8 @@ const LIES_AT_REST: u32 = 100;
 const LIE_INTERVAL: Duration = Duration::from_millis(20);
 /// The clocks of two closed hosts differ by less than this: almost as much as they may.
 const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(29);
+/// In one of this many chaotic runs of open meshes, a name is taken over at the end.
+const TAKEN_OVER_ONE_IN: u64 = 4;
 /// In meshes of up to this size every application sends a message to every node that joins.
 const GREETING_NODES: usize = 32;
 /// Larger meshes are not observed at rest: each second of such a mesh costs as much as the whole
@@ -200,8 +203,11 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
         sim.run_for(JOINED_TIME);
         sim.check_tables(limited.then_some(2 * options.degree.max(5) as usize));
     }
+    if options.chaos && !options.liars && options.nodes <= REST_NODES {
+        end_chaos(sim, options, seeded, &rng);
+    }
     sim.probe();
-    sim.check_quiescence();
+    sim.check_quiescence(options.nodes <= REST_NODES);
     sim.check_outcomes();
     Summary {
         seed: options.seed,
@@ -219,6 +225,17 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
         received: sim.history().received(),
         events: sim.trace_hash().events(),
         digest: sim.trace_hash().digest(),
+    }
+}
+
+/// Tries with a mesh at rest what chaos does not do.
+fn end_chaos(sim: &mut Sim, options: SimOptions, seeded: bool, rng: &SimRng) {
+    endings::set_back(sim, rng.fork(17));
+    let takes_over = options.seed.is_multiple_of(TAKEN_OVER_ONE_IN);
+    if takes_over && options.keys == Keys::Open && options.nodes > 2 && !seeded {
+        endings::take_over(sim, rng.fork(18));
+        settle(sim, "after a name was taken over");
+        sim.run_for(REST_TIME);
     }
 }
 

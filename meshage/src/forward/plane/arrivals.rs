@@ -318,7 +318,9 @@ impl<S: Sink> Plane<S> {
     ) {
         let header = &frame.header;
         let mut route = header.route.clone();
-        route.push(self.name.clone());
+        if !planted!(RelayNotRecorded) {
+            route.push(self.name.clone());
+        }
         let new_header = HeaderRef { route: &route, ..header.with_targets(&targets) };
         let class = if header.channel.large { Class::Large } else { Class::Small };
         let stopped = self.transit.is_stopped();

@@ -28,6 +28,11 @@ pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// source that has more to send, and short enough that an idle node uses little memory.
 pub const POOL_IDLE_MAX: Duration = Duration::from_secs(1);
 
+/// [`REASSEMBLY_IDLE_MAX`].
+fn idle_max() -> Duration {
+    REASSEMBLY_IDLE_MAX * if planted!(UnfinishedBodyKept) { 1000 } else { 1 }
+}
+
 /// The result of adding a chunk to a body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ChunkOutcome {
@@ -207,9 +212,6 @@ impl Reassembly {
 
     /// Drops the bodies that were idle for too long, and returns how many.
     pub fn expire(&mut self, now: Instant) -> usize {
-        if planted!(UnfinishedBodyKept) {
-            return 0;
-        }
         if self
             .last_active
             .is_some_and(|last_active| now.saturating_duration_since(last_active) >= POOL_IDLE_MAX)
@@ -221,7 +223,7 @@ impl Reassembly {
             .bodies
             .iter()
             .filter(|(_, partial)| {
-                now.saturating_duration_since(partial.last_chunk_at) >= REASSEMBLY_IDLE_MAX
+                now.saturating_duration_since(partial.last_chunk_at) >= idle_max()
             })
             .map(|(key, _)| *key)
             .collect();
@@ -234,7 +236,7 @@ impl Reassembly {
     /// When [`Reassembly::expire`] next has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         let last_chunk_at = self.bodies.iter().map(|(_, partial)| partial.last_chunk_at).min();
-        let idle = last_chunk_at.map(|last_chunk_at| last_chunk_at + REASSEMBLY_IDLE_MAX);
+        let idle = last_chunk_at.map(|last_chunk_at| last_chunk_at + idle_max());
         let release = self.last_active.map(|last_active| last_active + POOL_IDLE_MAX);
         [idle, release].into_iter().flatten().min()
     }

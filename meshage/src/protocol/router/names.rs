@@ -18,7 +18,8 @@ impl Router {
     /// Records nodes that are no longer reachable and have not announced that they leave.
     pub(super) fn record_former_holders(&mut self, lost: &[FormerHolder]) {
         for holder in lost {
-            if holder.name != self.config.name && self.is_claim_current(holder) {
+            let forgotten = planted!(FormerHolderForgotten);
+            if holder.name != self.config.name && self.is_claim_current(holder) && !forgotten {
                 self.record_former_holder(holder);
             }
         }
