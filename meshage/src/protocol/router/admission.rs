@@ -309,7 +309,9 @@ impl Router {
 
     pub(super) fn watch_silence(&mut self, now: Instant) {
         if let Some(at) = self.links.next_silent(now) {
-            let at = if planted!(SilentLinkKept) { at.max(now + KEEP_ALIVE_INTERVAL) } else { at };
+            // A new link ends the doubt about the others, which may be silent for too long already. A
+            // timer in the past would count as a late wakeup.
+            let at = at.max(if planted!(SilentLinkKept) { now + KEEP_ALIVE_INTERVAL } else { now });
             self.timers.set(Timer::Silence, at);
         }
     }

@@ -139,7 +139,7 @@ impl Router {
         }
         match verdict {
             Verdict::New | Verdict::Changed => {
-                self.schedule_expiry();
+                self.schedule_expiry(now);
                 let edge_changed = before != self.announces_me(instance);
                 // A peer that announces that it leaves closes its link next, which is reported first.
                 let leaves = link_instance == instance && leaving;

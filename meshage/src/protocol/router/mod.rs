@@ -430,7 +430,7 @@ impl Router {
                 self.config.msa_timeout = period;
                 if !self.closed {
                     self.schedule_comparison(now);
-                    self.schedule_expiry();
+                    self.schedule_expiry(now);
                 }
             }
             Command::Announce => {

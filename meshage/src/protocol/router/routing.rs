@@ -32,7 +32,7 @@ impl Router {
             self.discovery.routes_changed(&self.routes);
             self.report_conflicts(now);
             self.update_reachability(now);
-            self.schedule_expiry();
+            self.schedule_expiry(now);
         }
         self.complete_dials();
         self.close_links_without_name(now);
@@ -116,10 +116,12 @@ impl Router {
     }
 
     /// Sets the timer for the next unreachable node that expires.
-    pub(super) fn schedule_expiry(&mut self) {
+    pub(super) fn schedule_expiry(&mut self, now: Instant) {
         match self.lsdb.unreachable_since() {
             Some(since) => {
-                self.timers.set(Timer::Expire, since + self.unreachable_lasts());
+                // With a shorter period than before this may lie in the past, which would count as a
+                // late wakeup.
+                self.timers.set(Timer::Expire, now.max(since + self.unreachable_lasts()));
             }
             None => self.timers.stop(Timer::Expire),
         }
@@ -136,6 +138,6 @@ impl Router {
         if let Some(before) = now.checked_sub(kept) {
             self.counters.nodes_expired += self.lsdb.expire(before);
         }
-        self.schedule_expiry();
+        self.schedule_expiry(now);
     }
 }
