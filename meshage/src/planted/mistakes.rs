@@ -49,8 +49,6 @@ mistakes! {
     RecipientLeftOutOfReport,
     /// The timer of the sends is not set again after it has expired.
     SendTimerNotRearmed,
-    /// Messages to a node that was restarted count as messages to its new incarnation.
-    FormerIncarnationTrusted,
     /// The cached route to a recipient is not looked up again after the routes have changed.
     StaleRouteCached,
 

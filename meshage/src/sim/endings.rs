@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  one announcement is set back at one node ──► a comparison repairs it
-//!  a node is cut off, another one takes over its name ──► it comes back, and is refused
+//!  some nodes are cut off, another one takes over a name ──► its holder comes back, and is refused
 //!                                                     ──► the other one leaves, and it is accepted
 //! ```
 
@@ -46,16 +46,26 @@ pub(super) fn set_back(sim: &mut Sim, mut rng: SimRng) {
     );
 }
 
-/// Cuts a node off, and lets another one take over its name.
+/// Cuts a node off together with some others, and lets another node take over its name.
 pub(super) fn take_over(sim: &mut Sim, mut rng: SimRng) {
     let former = HostId(rng.index(sim.hosts.len()));
     let nodes = sim.hosts.len();
     let spec = NodeSpec { host_name: "replacement".into(), ..sim.hosts[former.0].spec.clone() };
+    let first = rng.index(nodes - 1);
+    for other in (0..nodes).map(HostId).filter(|other| *other != former) {
+        // One of the others stays at least, and one is cut off.
+        let is_cut_off = match other.0 {
+            number if number == (former.0 + 1 + first) % nodes => true,
+            number if number == (former.0 + 1 + (first + 1) % (nodes - 1)) % nodes => false,
+            _ => rng.permille(300),
+        };
+        sim.network().set_group(other, u32::from(is_cut_off));
+    }
     sim.network().set_group(former, 1);
     sim.run_for(CUT_OFF_TIME);
     let replacement = sim.add(spec);
     sim.run_for(JOINED_TIME);
-    sim.network().set_group(former, 0);
+    sim.network().heal_all();
     sim.release();
     sim.run_for(MERGED_TIME);
     sim.check_holder(replacement);

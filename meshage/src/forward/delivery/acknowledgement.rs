@@ -337,9 +337,8 @@ impl<C> OutstandingSends<C> {
         let active: Vec<usize> = self.active.iter().copied().collect();
         for &flow_index in &active {
             let route = self.fib.routes.route(self.flows[flow_index].name.as_str());
-            let same_instance = route.map(|route| route.instance)
-                == self.flows[flow_index].instance
-                || planted!(FormerIncarnationTrusted);
+            let same_instance =
+                route.map(|route| route.instance) == self.flows[flow_index].instance;
             self.flows[flow_index].set_instance(route.map(|route| route.instance));
             for channel in Channel::ALL {
                 self.reroute(flow_index, channel, route.is_some(), same_instance);

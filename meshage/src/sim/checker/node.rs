@@ -12,7 +12,7 @@ use crate::sim::simulation::Sim;
 const UNANSWERABLE_AFTER_LINK_DOWN: Duration = Duration::from_secs(2);
 /// How long nothing may arrive over a link: the longest dead interval, and the time in which a router
 /// that is behind with its inputs notices.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
+const SILENCE_MAX: Duration = Duration::from_secs(4);
 
 impl Sim {
     /// Checks that a node that has received a message has, or had, a route to its sender.
