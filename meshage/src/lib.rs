@@ -68,6 +68,9 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may read the clock"))]
 
+#[macro_use]
+mod planted;
+
 mod address;
 #[cfg(feature = "net")]
 pub mod blocking;

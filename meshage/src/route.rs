@@ -173,7 +173,10 @@ impl RouteTable {
             // higher claim, or to the lesser instance. Instances ascend here.
             let new = new as u32;
             let holder = table.by_name.entry(record.name.clone()).or_insert(new);
-            if record.claim > table.entries[*holder as usize].claim {
+            let known = table.entries[*holder as usize].claim;
+            if record.claim > known && !planted!(NameForTheLowerClaim)
+                || record.claim < known && planted!(NameForTheLowerClaim)
+            {
                 *holder = new;
             }
         }
@@ -302,7 +305,11 @@ impl RouteTable {
         let branches: Arc<[Branch]> = self
             .neighbors(self.me)
             .iter()
-            .filter(|&&node| tree.parent[node as usize] == self.me)
+            .filter(|&&node| {
+                let every = planted!(BroadcastOverEveryLink);
+                tree.parent[node as usize] == self.me
+                    || every && tree.parent[self.me as usize] != node
+            })
             .filter_map(branch)
             .collect();
         if trees.len() >= TREES_MAX {

@@ -185,6 +185,17 @@ fn the_seeds_that_later_faults_of_networks_and_clocks_broke_keep_every_invariant
     }
 }
 
+/// Seeds in which a timer in the past counted as a late wakeup, so that the silence of dead links was
+/// measured anew: a new link had ended the doubt about the others.
+#[test]
+fn the_seeds_in_which_dead_links_were_kept_for_too_long_keep_every_invariant() {
+    for (seed, nodes, degree) in [(40, 11, 4), (126, 12, 2), (137, 9, 3)] {
+        let options = SimOptions { chaos: true, degree, ..SimOptions::new(seed, nodes) };
+        let run = run_one(options);
+        assert!(run.is_ok(), "{}", run.err().map_or_else(String::new, |broken| broken.to_string()));
+    }
+}
+
 #[test]
 fn a_path_that_loses_large_packets_gets_no_link_and_few_dials_and_messages_go_around_it() {
     let mut sim = Sim::new(4, false);

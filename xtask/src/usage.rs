@@ -14,7 +14,9 @@ cargo xtask <command>
             changes nothing
   fix       formats, applies clippy's suggestions, and regenerates the C header, the programs
             in the documents and the test vectors
-  sim       runs the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N; --closed, --mixed
+  sim       runs the simulator: --seeds 300 --nodes 3..32 --chaos, or --seed N --nodes N; --closed, --mixed;
+            --planted [--only NAME] [--report]: plants mistakes in the core, and counts the
+            seeds that find them; writes docs/planted.md
   attack    attacks real nodes and measures what honest members notice: [--seconds N]
             [--only NAME] [--mesh open|closed|allowed|signed] [--report] writes
             docs/attack.md, [--free] does not pin the processes

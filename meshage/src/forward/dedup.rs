@@ -127,7 +127,8 @@ impl Window {
 
     fn arrival(&mut self, sequence: MessageSequence, id: u64) -> Arrival {
         self.skip_to(sequence.floor);
-        if sequence.number == self.next {
+        let forgotten = planted!(LastDeliveryForgotten) && sequence.number + 1 == self.next;
+        if sequence.number == self.next || forgotten {
             return Arrival::Next;
         }
         if sequence.number > self.next {
@@ -168,7 +169,8 @@ impl SourceState {
         {
             refused.pop_first();
         }
-        let behind = refused.first().is_some_and(|refused| id > *refused);
+        let behind = refused.first().is_some_and(|refused| id > *refused)
+            && !planted!(RefusedMessageOvertaken);
         let window = self.channels[channel.index()].get_or_insert_with(|| Window::new(sequence));
         let arrival = window.arrival(sequence, id);
         let arrival = if behind && arrival == Arrival::Next { Arrival::Early } else { arrival };

@@ -25,7 +25,7 @@ impl Inbox {
 
     /// Whether there is room for a body of this length.
     pub fn has_room(&self, len: usize) -> bool {
-        self.messages.len() < self.messages_max
+        (self.messages.len() < self.messages_max || planted!(InboxUnbounded))
             && (self.bytes <= INBOX_BYTES_MAX / 2 || self.bytes + len <= INBOX_BYTES_MAX)
     }
 

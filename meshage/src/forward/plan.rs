@@ -35,15 +35,17 @@ pub struct PlannedCopy {
 /// is the link that it arrived on. Loops occur while routes change. Such a frame is not forwarded;
 /// a set is refused, so that its source is notified.
 pub fn plan(routes: &RouteTable, me: &NodeName, arrived_on: LinkId, header: &DataHeader) -> Plan {
-    let looping = header.route.len() >= HOP_LIMIT || header.route.contains(me);
+    let looping =
+        header.route.len() >= HOP_LIMIT || header.route.contains(me) && !planted!(LoopNotDetected);
     match &header.targets {
         Targets::Flood(sequence) => {
             if looping {
                 return Plan { deliver: None, copies: SmallVec::new(), unreachable: Vec::new() };
             }
             let targets = Targets::Flood(*sequence);
-            let copies = routes
-                .broadcast_branches(header.instance)
+            let branches = routes.broadcast_branches(header.instance);
+            let left_out = usize::from(planted!(BroadcastLinkLeftOut));
+            let copies = branches[..branches.len().saturating_sub(left_out)]
                 .iter()
                 .filter(|branch| branch.link != arrived_on)
                 .map(|&Branch { link, nodes }| PlannedCopy {
@@ -77,7 +79,7 @@ fn plan_list(
             continue;
         }
         match routes.route(target.name.as_str()) {
-            Some(route) if !looping && route.link != arrived_on => {
+            Some(route) if !looping && (route.link != arrived_on || planted!(LoopNotDetected)) => {
                 match by_link.binary_search_by_key(&route.link, |(link, _)| *link) {
                     Ok(at) => by_link[at].1.push(index),
                     Err(at) => by_link.insert(at, (route.link, smallvec![index])),

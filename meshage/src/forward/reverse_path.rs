@@ -118,7 +118,7 @@ impl ReversePath {
             Stage::Settled => routes.begins_shortest_path(link, source),
         };
         match stage {
-            _ if plausible => Plausibility::Plausible,
+            _ if plausible || planted!(ReversePathUnchecked) => Plausibility::Plausible,
             // Other nodes may know of links that this node does not know of yet, and the reverse.
             Stage::Changing => Plausibility::Doubtful,
             // The peer may still have frames that arrived before the link existed.
@@ -177,6 +177,7 @@ impl ReversePath {
             return Stage::Changing;
         }
         match self.changed_at.map(|at| now.saturating_duration_since(at)) {
+            Some(_) if planted!(FormerPathsForgotten) => Stage::Settled,
             Some(since) if since < ROUTES_STABLE_AFTER => Stage::Changing,
             Some(since) if since < ROUTES_SETTLED_AFTER => Stage::Recent,
             Some(_) | None => Stage::Settled,

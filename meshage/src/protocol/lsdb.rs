@@ -142,9 +142,9 @@ impl Lsdb {
         let digest = comparison::digest(&announcement);
         let age = entry.age_of(&announcement, digest);
         match age {
-            Age::Older => return Verdict::Older,
+            Age::Older if !planted!(OlderAnnouncementInstalled) => return Verdict::Older,
             Age::Same if !entry.lost => return Verdict::Same,
-            Age::Same | Age::Newer => {}
+            Age::Same | Age::Newer | Age::Older => {}
         }
         self.digest = None;
         let changed = announcement.peers != entry.announcement.peers
@@ -174,6 +174,9 @@ impl Lsdb {
             self.by_end.insert((end, instance));
         }
         entry.signed = signed;
+        if age == Age::Older {
+            return Verdict::Older;
+        }
         if changed { Verdict::Changed } else { Verdict::Refreshed }
     }
 
@@ -214,6 +217,21 @@ impl Lsdb {
         };
         self.remove(instance);
         true
+    }
+
+    /// Replaces the announcement of a node by an older one, in which its first peer is missing.
+    #[cfg(feature = "sim")]
+    pub(super) fn set_back(&mut self, instance: Instance) {
+        let Some(&index) = self.by_instance.get(&instance) else { return };
+        let Some(entry) = &mut self.entries[index as usize] else { return };
+        let Announcement { sequence, peers, .. } = &mut entry.announcement;
+        if *sequence == Sequence::FIRST || peers.is_empty() {
+            return;
+        }
+        sequence.0 -= 1;
+        peers.remove(0);
+        entry.digest = comparison::digest(&entry.announcement);
+        self.digest = None;
     }
 
     pub(super) fn remove(&mut self, instance: Instance) {

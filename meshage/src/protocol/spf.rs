@@ -93,7 +93,9 @@ pub(super) fn events(
         match (olds.peek().copied(), news.peek().copied()) {
             (None, None) => break,
             (Some((gone, instance)), next) if next.is_none_or(|(came, _)| gone < came) => {
-                events.push(left(gone, instance));
+                if !planted!(NodeLeftUntold) {
+                    events.push(left(gone, instance));
+                }
                 olds.next();
             }
             (before, Some((came, instance))) if before.is_none_or(|(gone, _)| came < gone) => {

@@ -50,7 +50,8 @@ impl Graph {
             let from = edges.len();
             for &peer in neighbors(&announced_starts, &announced, index) {
                 let back = neighbors(&announced_starts, &announced, peer);
-                if edges[from..].last() != Some(&peer) && back.binary_search(&index).is_ok() {
+                let both = back.binary_search(&index).is_ok() || planted!(OneWayLinkRouted);
+                if edges[from..].last() != Some(&peer) && both {
                     edges.push(peer);
                 }
             }
@@ -92,6 +93,11 @@ pub(super) fn tree(starts: &[u32], edges: &[u32], root: u32) -> Tree {
                 found.hops[next as usize] = found.hops[node as usize] + 1;
                 found.parent[next as usize] = node;
                 queue.push_back(next);
+            } else if planted!(TieBrokenDifferently)
+                && root % 2 == 1
+                && found.hops[next as usize] == found.hops[node as usize] + 1
+            {
+                found.parent[next as usize] = node;
             }
         }
     }

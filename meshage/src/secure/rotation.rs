@@ -100,7 +100,7 @@ impl Rotation {
             }
             Some(_) | None => {}
         }
-        if key.is_some() && ring.get(self.receiving).is_some() {
+        if key.is_some() && ring.get(self.receiving).is_some() || planted!(RemovedKeyAccepted) {
             self.outdated_since = None;
         } else if now >= *self.outdated_since.get_or_insert(now) + REMOVED_KEY_LASTS {
             let heard = self.peer_ring.clone();

@@ -79,6 +79,8 @@ pub(super) enum State {
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) read_buffer: ReadBuffer,
+    /// When bytes last arrived.
+    pub(super) heard_at: Duration,
     /// When received bytes were last reported to the router.
     pub(super) reported_at: Option<Duration>,
     /// Whether control frames were passed to the router that may not have taken effect yet.

@@ -383,12 +383,13 @@ impl Sim {
         if !incarnation.reading || incarnation.plane.waiting() == 0 {
             return;
         }
-        let mut received = Vec::new();
+        let (mut received, mut forged) = (Vec::new(), Vec::new());
         for message in incarnation.plane.take(usize::MAX).0 {
             self.trace_hash.event(self.now, b'm', message.instance.0, message.id.0);
             self.trace_hash.line(self.now, || format!("inbox {} {message}", host_id.0));
-            if !message.body.starts_with(FORGED_BODY) {
-                received.push((message.source.clone(), message.instance));
+            match message.body.starts_with(FORGED_BODY) {
+                true => forged.push(message.clone()),
+                false => received.push((message.source.clone(), message.instance)),
             }
             self.counters.hops.add(message.route.len());
             self.history.record_delivery(
@@ -401,6 +402,9 @@ impl Sim {
             if let Some(inboxes) = &mut self.inboxes {
                 inboxes.entry(host_id).or_default().push(message);
             }
+        }
+        for message in &forged {
+            self.check_forged_delivery(host_id, message);
         }
         for (source, instance) in received {
             self.check_mesh(host_id, &source);

@@ -99,7 +99,7 @@ impl Sim {
         unread: &[u8],
         sealed: Option<Box<Sealed>>,
     ) {
-        let mut reader = Box::<Reader>::default();
+        let mut reader = Box::new(Reader { heard_at: self.now, ..Reader::default() });
         reader.read_buffer.deframer().buffer().extend_from_slice(unread);
         let connection = &mut self.connections[id.0];
         let dial = connection.dial;

@@ -209,6 +209,12 @@ impl History {
             sent.deliveries.iter().all(|delivery| delivery.instance != instance),
             "invariant S2: {name} ({instance}) received {send_id:?} twice: {message}; {sent:?}"
         );
+        let mut route: Vec<&NodeName> = message.route.iter().collect();
+        route.sort();
+        assert!(
+            route.windows(2).all(|two| two[0] != two[1]) && !message.route.contains(name),
+            "invariant S7: a message to {name} passed a node twice: {message}"
+        );
         assert!(
             sent.broadcast || message.recipients.contains(name),
             "invariant S3: {name} received {send_id:?}, which was not sent to it"

@@ -22,14 +22,19 @@
 //! | `liar` | a node that forges frames in the names of others |
 //! | `history`, `checker` | sends and deliveries; the invariants |
 //! | `chaos`, `run`, `report` | plans from seeds, complete runs, their results |
+//! | `planted` | seeds until a mistake that was planted in the core is found |
+//! | `endings` | a missed announcement, and a name that is taken over, at the end of chaotic runs |
 //! | `rotation` | an orderly rotation under load, at the end of each run of a closed mesh |
 //! | `targets` | the performance targets of the mesh, at full size |
+
+pub use crate::planted::Mistake;
 
 mod application;
 mod chaos;
 mod checker;
 mod connection;
 mod driver;
+mod endings;
 mod event;
 mod faults;
 mod frames;
@@ -37,6 +42,7 @@ pub mod history;
 mod liar;
 pub mod network;
 mod node;
+mod planted;
 mod report;
 mod rng;
 mod rotation;
@@ -49,6 +55,7 @@ mod trace_hash;
 
 pub use application::SendOptions;
 pub use node::{HostState, NodeSpec};
+pub use planted::{Finding, find, options_of};
 pub use report::{Histogram, SimCounters, Summary, TrafficCounters};
 pub use rng::SimRng;
 pub use run::{

@@ -135,6 +135,8 @@ pub(super) struct Incarnation {
     pub(super) reading: bool,
     /// Whether the routes or the links changed since the last installation in the data plane.
     pub(super) fib_stale: bool,
+    /// Since when the routes in the data plane are in force.
+    pub(super) routes_since: Duration,
     /// The nodes and the peers, as reported to the application by events.
     pub(super) reported_nodes: BTreeSet<NodeName>,
     pub(super) reported_peers: BTreeSet<NodeName>,

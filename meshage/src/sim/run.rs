@@ -8,9 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::forward::reverse_path::ROUTES_SETTLED_AFTER;
+use crate::planted::{self, Mistake};
 use crate::secure::Key;
 
 use super::chaos::{Chaos, closed_key, keys_of_stage};
+use super::endings;
 use super::liar::Liars;
 use super::network::HostId;
 use super::node::NodeSpec;
@@ -40,6 +42,8 @@ const LIES_AT_REST: u32 = 100;
 const LIE_INTERVAL: Duration = Duration::from_millis(20);
 /// The clocks of two closed hosts differ by less than this: almost as much as they may.
 const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(29);
+/// In one of this many chaotic runs of open meshes, a name is taken over at the end.
+const TAKEN_OVER_ONE_IN: u64 = 4;
 /// In meshes of up to this size every application sends a message to every node that joins.
 const GREETING_NODES: usize = 32;
 /// Larger meshes are not observed at rest: each second of such a mesh costs as much as the whole
@@ -63,6 +67,8 @@ pub struct SimOptions {
     pub keys: Keys,
     /// Whether to print every event.
     pub trace: bool,
+    /// The mistake that all nodes make.
+    pub planted: Option<Mistake>,
 }
 
 /// Which nodes of a run have which keys.
@@ -98,6 +104,7 @@ impl SimOptions {
             liars: false,
             keys: Keys::Open,
             trace: false,
+            planted: None,
         }
     }
 }
@@ -115,15 +122,22 @@ pub struct InvariantViolation {
 
 impl fmt::Display for InvariantViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SimOptions { seed, nodes, degree, chaos, liars, keys, trace: _ } = self.options;
+        let SimOptions { seed, nodes, degree, chaos, liars, keys, trace: _, planted } =
+            self.options;
+        let (at, what) = (self.at.as_secs_f64(), &self.what);
+        if let Some(mistake) = planted {
+            return write!(
+                f,
+                "violation at {at:.6} s: {what}\n  replay: cargo xtask sim --planted {mistake} \
+                 --seed {seed} --trace"
+            );
+        }
         let chaos = if chaos { " --chaos" } else { "" };
         let liars = if liars { " --liars" } else { "" };
         write!(
             f,
-            "violation at {:.6} s: {}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
+            "violation at {at:.6} s: {what}\n  replay: cargo xtask sim --seed {seed} --nodes {nodes} \
              --degree {degree}{chaos}{liars}{} --trace",
-            self.at.as_secs_f64(),
-            self.what,
             keys.flag(),
         )
     }
@@ -141,7 +155,8 @@ pub fn run_one(options: SimOptions) -> Result<Summary, InvariantViolation> {
         // As in a large mesh.
         sim.tree_nodes_min = 2;
     }
-    catch_unwind(AssertUnwindSafe(|| run_to_end(&mut sim, options))).map_err(|panic| {
+    let run = || planted::with(options.planted, || run_to_end(&mut sim, options));
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
         let what = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
             (Some(text), _) => text.clone(),
             (None, Some(text)) => (*text).into(),
@@ -189,8 +204,11 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
         sim.run_for(JOINED_TIME);
         sim.check_tables(limited.then_some(2 * options.degree.max(5) as usize));
     }
+    if options.chaos && !options.liars && options.nodes <= REST_NODES {
+        end_chaos(sim, options, seeded, &rng);
+    }
     sim.probe();
-    sim.check_quiescence();
+    sim.check_quiescence(options.nodes <= REST_NODES);
     sim.check_outcomes();
     Summary {
         seed: options.seed,
@@ -208,6 +226,17 @@ fn run_to_end(sim: &mut Sim, options: SimOptions) -> Summary {
         received: sim.history().received(),
         events: sim.trace_hash().events(),
         digest: sim.trace_hash().digest(),
+    }
+}
+
+/// Tries with a mesh at rest what chaos does not do.
+fn end_chaos(sim: &mut Sim, options: SimOptions, seeded: bool, rng: &SimRng) {
+    endings::set_back(sim, rng.fork(17));
+    let takes_over = options.seed.is_multiple_of(TAKEN_OVER_ONE_IN);
+    if takes_over && options.keys == Keys::Open && options.nodes > 2 && !seeded {
+        endings::take_over(sim, rng.fork(18));
+        settle(sim, "after a name was taken over");
+        sim.run_for(REST_TIME);
     }
 }
 
@@ -315,6 +344,7 @@ impl Campaign {
             liars: self.liars,
             keys: self.keys,
             trace: false,
+            planted: None,
         }
     }
 }

@@ -220,6 +220,7 @@ impl Sim {
             next_input_at: Duration::ZERO,
             reading: true,
             fib_stale: false,
+            routes_since: self.now,
             reported_nodes: Default::default(),
             reported_peers: Default::default(),
             known_instances: Default::default(),
@@ -397,6 +398,10 @@ impl Sim {
             .map(|(&link, sim_link)| (link, sim_link.outbound.clone()))
             .collect();
         self.counters.order_disruptions += 1;
-        incarnation.plane.install(Fib::new(incarnation.router.routes(), links), now);
+        let routes = incarnation.router.routes();
+        if !Arc::ptr_eq(&routes, &incarnation.plane.fib().routes) {
+            incarnation.routes_since = self.now;
+        }
+        incarnation.plane.install(Fib::new(routes, links), now);
     }
 }

@@ -221,6 +221,10 @@ impl Sim {
             (Segment::Bytes(buffers, length), _) => {
                 self.trace_hash.event(self.now, b'a', host_id.0 as u64, length as u64);
                 self.read(id, side, buffers);
+                if let State::Link { reader, .. } = &mut self.connections[id.0].end_mut(side).state
+                {
+                    reader.heard_at = self.now;
+                }
             }
             (Segment::Fin | Segment::Reset, State::Connecting) => {
                 let error = DialError::Connect(io::ErrorKind::ConnectionRefused.into());

@@ -215,7 +215,9 @@ impl<C> OutstandingSends<C> {
             let flow = &mut self.flows[flow_index].channels[channel.index()];
             flow.trim();
             match flow.entries.front() {
-                Some(entry) if entry.number < next => {
+                Some(entry)
+                    if entry.number < next + u64::from(planted!(AcknowledgementCountsOneMore)) =>
+                {
                     self.resolve(flow_index, channel, 0, Outcome::Delivered)
                 }
                 Some(_) => break,
@@ -454,6 +456,7 @@ impl<C> OutstandingSends<C> {
                 }
             }
         }
+        self.deadline = self.deadline.filter(|_| !planted!(SendTimerNotRearmed));
     }
 
     fn expire(&mut self, flow_index: usize, channel: Channel, now: Instant) {

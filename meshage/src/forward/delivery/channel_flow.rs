@@ -101,7 +101,8 @@ impl Entry {
     /// Whether a copy may be in flight although all known copies were refused. While routes change,
     /// nodes use different trees, so that two copies of a broadcast may reach the same node.
     pub fn is_uncertain(&self, epoch: u64) -> bool {
-        self.uncertain || self.flood_epoch.is_some_and(|flooded| flooded != epoch)
+        !planted!(UncertainReportedAsCertain)
+            && (self.uncertain || self.flood_epoch.is_some_and(|flooded| flooded != epoch))
     }
 
     /// The outcome if it ends now without an acknowledgement, while the routes with this number are

@@ -156,7 +156,8 @@ impl<C> OutstandingSends<C> {
     /// The route to a flow's recipient, looked up once for each set of routes.
     pub(super) fn cached_route(&mut self, flow_index: usize) -> &CachedRoute {
         let flow = &mut self.flows[flow_index];
-        if flow.route.epoch != self.epoch {
+        let stale = planted!(StaleRouteCached) && flow.route.link.is_some();
+        if flow.route.epoch != self.epoch && !stale {
             let route = self.fib.routes.route(flow.name.as_str());
             flow.route = CachedRoute {
                 epoch: self.epoch,
@@ -238,7 +239,10 @@ impl<C> OutstandingSends<C> {
         if let Some(completion) = send.completion {
             let outcomes =
                 send.outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Timeout));
-            let outcomes = recipients.into_iter().zip(outcomes).collect();
+            let mut outcomes: Outcomes = recipients.into_iter().zip(outcomes).collect();
+            if planted!(RecipientLeftOutOfReport) && outcomes.len() > 1 {
+                outcomes.pop();
+            }
             self.completed.push((completion, Ok(Report::new(outcomes))));
         }
     }
@@ -290,7 +294,10 @@ impl<C> OutstandingSends<C> {
             }
             let copy_pending = flooded_recently && entry.last_refusal.is_none();
             let certain = if copy_pending { Outcome::Timeout } else { Outcome::Canceled };
-            let outcome = entry.outcome(certain, self.epoch);
+            let outcome = match planted!(CanceledReportedAsCertain) {
+                false => entry.outcome(certain, self.epoch),
+                true => Outcome::Canceled,
+            };
             self.resolve(flow_index, channel, position, outcome);
             self.resume_channel(flow_index, channel, now);
         }

@@ -28,6 +28,11 @@ pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// source that has more to send, and short enough that an idle node uses little memory.
 pub const POOL_IDLE_MAX: Duration = Duration::from_secs(1);
 
+/// [`REASSEMBLY_IDLE_MAX`].
+fn idle_max() -> Duration {
+    REASSEMBLY_IDLE_MAX * if planted!(UnfinishedBodyKept) { 1000 } else { 1 }
+}
+
 /// The result of adding a chunk to a body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ChunkOutcome {
@@ -175,7 +180,10 @@ impl Reassembly {
                 set_aside.push((chunk, Bytes::copy_from_slice(body)));
                 return ChunkOutcome::More;
             }
-            BufferState::Available(buffer) => buffer.write(before, &body[before - start..]),
+            BufferState::Available(buffer) => {
+                let repeated = if planted!(ChunkAtWrongOffset) { 0 } else { before - start };
+                buffer.write(before, &body[repeated..][..end - before]);
+            }
         }
         partial.received = end;
         partial.last_chunk_at = now;
@@ -215,7 +223,7 @@ impl Reassembly {
             .bodies
             .iter()
             .filter(|(_, partial)| {
-                now.saturating_duration_since(partial.last_chunk_at) >= REASSEMBLY_IDLE_MAX
+                now.saturating_duration_since(partial.last_chunk_at) >= idle_max()
             })
             .map(|(key, _)| *key)
             .collect();
@@ -228,7 +236,7 @@ impl Reassembly {
     /// When [`Reassembly::expire`] next has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
         let last_chunk_at = self.bodies.iter().map(|(_, partial)| partial.last_chunk_at).min();
-        let idle = last_chunk_at.map(|last_chunk_at| last_chunk_at + REASSEMBLY_IDLE_MAX);
+        let idle = last_chunk_at.map(|last_chunk_at| last_chunk_at + idle_max());
         let release = self.last_active.map(|last_active| last_active + POOL_IDLE_MAX);
         [idle, release].into_iter().flatten().min()
     }

@@ -135,7 +135,9 @@ impl Router {
         let degree = self.config.degree as usize;
         let cap = link_cap(self.config.degree);
         let dialled = matches!(link.role, Role::Dialler(_));
-        let full_if = |full: bool| if full { Err(RefuseReason::Full) } else { Ok(()) };
+        let full_if = |full: bool| {
+            if full && !planted!(DegreeIgnored) { Err(RefuseReason::Full) } else { Ok(()) }
+        };
         match link.purpose {
             Purpose::Dialled => Ok(()),
             Purpose::Solicited => full_if(counted >= if dialled { cap } else { degree }),
@@ -291,7 +293,8 @@ impl Router {
 
     /// Closes the links that were silent for too long, and sends Probes where keep-alives are missing.
     pub(super) fn close_silent(&mut self, now: Instant) {
-        for (id, dead_interval) in self.links.silent(now) {
+        let silent = if planted!(SilentLinkKept) { Vec::new() } else { self.links.silent(now) };
+        for (id, dead_interval) in silent {
             self.counters.links_silent += 1;
             self.close_link(id, CloseReason::Silent(dead_interval), now);
         }
@@ -304,6 +307,9 @@ impl Router {
 
     pub(super) fn watch_silence(&mut self, now: Instant) {
         if let Some(at) = self.links.next_silent(now) {
+            // A new link ends the doubt about the others, which may be silent for too long already. A
+            // timer in the past would count as a late wakeup.
+            let at = at.max(if planted!(SilentLinkKept) { now + KEEP_ALIVE_INTERVAL } else { now });
             self.timers.set(Timer::Silence, at);
         }
     }

@@ -15,8 +15,12 @@ impl Router {
     /// Reacts to a change of this node's full links: no route may lead over a link that is gone,
     /// and the other nodes must learn of the change.
     pub(super) fn own_links_changed(&mut self, now: Instant) {
-        self.compute_routes(now);
-        self.announce_change(now);
+        if !planted!(DeadLinkRouted) {
+            self.compute_routes(now);
+        }
+        if !planted!(LinkEndUnannounced) {
+            self.announce_change(now);
+        }
     }
 
     /// Announces the links if they changed, now or as soon as the limits permit.
@@ -34,7 +38,9 @@ impl Router {
                 if !self.timers.is_set(Timer::Announce) {
                     self.counters.announcements_limited += 1;
                 }
-                self.timers.set(Timer::Announce, at);
+                if !planted!(TrailingAnnouncementDropped) {
+                    self.timers.set(Timer::Announce, at);
+                }
             }
             AnnounceTime::Now => {
                 // A node that had no peers may have been forgotten.
@@ -133,7 +139,7 @@ impl Router {
         }
         match verdict {
             Verdict::New | Verdict::Changed => {
-                self.schedule_expiry();
+                self.schedule_expiry(now);
                 let edge_changed = before != self.announces_me(instance);
                 // A peer that announces that it leaves closes its link next, which is reported first.
                 let leaves = link_instance == instance && leaving;

@@ -148,6 +148,14 @@ impl Router {
         self.compute_routes(now);
     }
 
+    /// Sets back what is known of a node, as if its last announcement had not arrived. For the
+    /// simulator, which checks that a comparison repairs it.
+    #[cfg(feature = "sim")]
+    pub(crate) fn set_back(&mut self, instance: Instance, now: Instant) {
+        self.lsdb.set_back(instance);
+        self.compute_routes(now);
+    }
+
     /// Whether a frame that compares databases is answered: the link is full, and has not brought too
     /// many.
     fn permits_comparison(&mut self, id: LinkId, now: Instant) -> bool {

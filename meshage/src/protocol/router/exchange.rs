@@ -136,6 +136,9 @@ impl Router {
         self.send_announcements(id, missing);
         self.send_claims(id);
         self.send(id, ControlFrame::Synced);
+        if planted!(SyncedTwice) {
+            self.send(id, ControlFrame::Synced);
+        }
         if synchronised {
             self.link_full(id, now);
         }

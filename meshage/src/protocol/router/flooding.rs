@@ -26,8 +26,13 @@ impl Router {
     ) {
         let takes_tree = self.takes_tree(instance, now);
         let sequence = self.lsdb.announcement(instance).map(|known| known.sequence);
+        let left_out = self.links.admitted().last().map(|(link, _)| link);
+        let left_out = left_out.filter(|_| planted!(FloodLinkLeftOut));
         let mut owes = false;
         for (link, state) in self.links.admitted().filter(|(link, _)| Some(*link) != arrived_on) {
+            if Some(link) == left_out {
+                continue;
+            }
             let settled = state.is_full() && now >= state.since + LINK_AGE_MIN;
             let is_beside = || takes_tree && !self.routes.floods_over(link, instance);
             match sequence {
@@ -113,7 +118,7 @@ impl Router {
                 }
             }
         }
-        if !instances.is_empty() {
+        if !instances.is_empty() && !planted!(OffersIgnored) {
             self.counters.announcements_requested += instances.len() as u64;
             self.send(id, ControlFrame::Request { instances });
         }

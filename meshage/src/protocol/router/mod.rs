@@ -433,7 +433,7 @@ impl Router {
                 self.config.msa_timeout = period;
                 if !self.closed {
                     self.schedule_comparison(now);
-                    self.schedule_expiry();
+                    self.schedule_expiry(now);
                 }
             }
             Command::Announce => {
@@ -497,14 +497,19 @@ impl Router {
         if self.links.is_empty() {
             return;
         }
+        let settled = planted!(KeepAlivesStop) && !self.timers.is_set(Timer::Routes);
         for (id, link) in self.links.iter_mut() {
+            if settled && link.is_full() {
+                continue;
+            }
             self.outputs.push_back(Output::KeepAlive { link: id });
             if link.is_full() && link.silence.takes_measurement(now) {
                 let frame = ControlFrame::Probe;
                 self.outputs.push_back(Output::Send { link: id, frame });
             }
         }
-        self.timers.set(Timer::KeepAlive, now + KEEP_ALIVE_INTERVAL);
+        let interval = if planted!(TimerInThePast) { Duration::ZERO } else { KEEP_ALIVE_INTERVAL };
+        self.timers.set(Timer::KeepAlive, now + interval);
     }
 
     fn send(&mut self, link: LinkId, frame: ControlFrame) {

@@ -18,7 +18,8 @@ impl Router {
     /// Records nodes that are no longer reachable and have not announced that they leave.
     pub(super) fn record_former_holders(&mut self, lost: &[FormerHolder]) {
         for holder in lost {
-            if holder.name != self.config.name && self.is_claim_current(holder) {
+            let forgotten = planted!(FormerHolderForgotten);
+            if holder.name != self.config.name && self.is_claim_current(holder) && !forgotten {
                 self.record_former_holder(holder);
             }
         }
@@ -94,7 +95,7 @@ impl Router {
             holder.is_some_and(|holder| holder.instance != link.instance)
         });
         let lost: Vec<LinkId> = lost.map(|(id, _)| id).collect();
-        for id in lost {
+        for id in lost.into_iter().filter(|_| !planted!(NameNotEnforced)) {
             let Some(link) = self.links.find(id) else { continue };
             let (peer, instance) = (link.peer.clone(), link.instance);
             let reason = format!(

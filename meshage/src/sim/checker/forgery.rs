@@ -1,5 +1,8 @@
 //! Checks that nodes drop nothing as forged that honest nodes sent.
 
+use crate::forward::reverse_path::ROUTES_SETTLED_AFTER;
+use crate::message::Message;
+use crate::name::NodeName;
 use crate::sim::network::HostId;
 use crate::sim::simulation::Sim;
 use crate::stats::Stats;
@@ -30,6 +33,31 @@ impl Sim {
             let name = &self.hosts[host_id.0].spec.name;
             assert_eq!(value, 0, "invariant S17: {name} has {counter} = {value} without a liar");
         }
+    }
+}
+
+impl Sim {
+    /// Checks a forged message that an application received: once routes have been at rest, it must
+    /// have arrived from a peer through which its source can be reached on a shortest path.
+    pub(in crate::sim) fn check_forged_delivery(&self, host_id: HostId, message: &Message) {
+        let Some(incarnation) = self.incarnation(host_id) else {
+            return;
+        };
+        let fib = incarnation.plane.fib();
+        let settled = self.now >= incarnation.routes_since + ROUTES_SETTLED_AFTER;
+        let (me, mesh) = (&self.hosts[host_id.0].spec.name, fib.routes.mesh());
+        let hops = |from: &NodeName| {
+            let path = mesh.shortest_path(from.as_str(), message.source.as_str());
+            path.map(|path| path.len())
+        };
+        let (Some(last), Some(hops_of_me)) = (message.route.last(), hops(me)) else {
+            return;
+        };
+        assert!(
+            !settled || fib.routes.is_incomplete() || hops(last) == Some(hops_of_me - 1),
+            "invariant S17: {me} received a message of {} from {last}, and routes are at rest",
+            message.source
+        );
     }
 }
 

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use crate::name::{Instance, NodeName};
+use crate::sim::connection::State;
 use crate::sim::network::HostId;
 use crate::sim::simulation::Sim;
 
 /// For this long after a link ended somewhere, a node may receive a message from a node that it never
 /// had a route to: the message was in flight when the route to its source ended.
 const UNANSWERABLE_AFTER_LINK_DOWN: Duration = Duration::from_secs(2);
+/// How long nothing may arrive over a link: the longest dead interval, and the time in which a router
+/// that is behind with its inputs notices.
+const SILENCE_MAX: Duration = Duration::from_secs(4);
 
 impl Sim {
     /// Checks that a node that has received a message has, or had, a route to its sender.
@@ -33,6 +37,26 @@ impl Sim {
         );
     }
 
+    /// Checks that a node has no link over which nothing has arrived for much longer than the longest
+    /// dead interval.
+    fn check_silence(&self, host_id: HostId) {
+        let host = &self.hosts[host_id.0];
+        let Some(incarnation) = &host.incarnation else {
+            return;
+        };
+        for (link, sim_link) in &incarnation.links {
+            let end = self.connections[sim_link.connection.0].end(sim_link.side);
+            if let State::Link { reader, .. } = &end.state {
+                let heard_at = reader.heard_at.max(host.continued_at);
+                assert!(
+                    self.now <= heard_at + SILENCE_MAX,
+                    "invariant S9: {} keeps {link}, over which nothing has arrived since {heard_at:?}",
+                    host.spec.name
+                );
+            }
+        }
+    }
+
     /// Checks the router's own invariants, and that its routes use existing links.
     pub(in crate::sim) fn check_node(&self, host_id: HostId) {
         let Some(incarnation) = self.incarnation(host_id) else {
@@ -40,6 +64,10 @@ impl Sim {
         };
         incarnation.router.check();
         self.check_keys(host_id);
+        self.check_silence(host_id);
+        let (waiting, most) =
+            (incarnation.plane.waiting(), self.hosts[host_id.0].spec.receive_buffer);
+        assert!(waiting <= most, "invariant S10: {waiting} messages wait in an inbox of {most}");
         let routes = incarnation.router.routes();
         for (name, instance) in routes.others() {
             let Some(route) = routes.route_to(instance) else {

@@ -8,8 +8,9 @@ use crate::stats::Stats;
 const HELD: &[&str] = &["sends_under_way", "reassembly_bytes", "inbox_messages"];
 
 impl Sim {
-    /// Checks every queue. Call it after every deadline, without new traffic.
-    pub(in crate::sim) fn check_quiescence(&self) {
+    /// Checks every queue. Call it after every deadline, without new traffic; `rested` if unreachable
+    /// nodes had time to expire.
+    pub(in crate::sim) fn check_quiescence(&self, rested: bool) {
         for host_id in self.hosts() {
             let Some(incarnation) = self.incarnation(host_id) else {
                 continue;
@@ -23,6 +24,13 @@ impl Sim {
             assert_eq!(incarnation.plane.waiting(), 0, "invariant S10: {name} has unread messages");
             let mut stats = Stats::default();
             incarnation.plane.count(&mut stats);
+            incarnation.router.count(&mut stats);
+            let value = |counter| stats.value(counter).unwrap_or(0);
+            let (known, nodes) = (value("database_nodes"), value("nodes"));
+            assert!(
+                known < nodes || !rested,
+                "invariant S10: {name} knows of {known} others, and reaches {nodes} nodes"
+            );
             for held in HELD {
                 let value = stats.value(held).unwrap_or(0);
                 assert_eq!(value, 0, "invariant S10: {name} has {held} = {value} at rest");

@@ -8,12 +8,15 @@
 //! ```
 #![allow(clippy::disallowed_methods, reason = "it prints the elapsed time")]
 
+mod planted;
+
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use meshage::sim::{
-    Campaign, DEGREE, InvariantViolation, Keys, SimOptions, Target, measure, run_many, run_one,
+    Campaign, DEGREE, InvariantViolation, Keys, Mistake, SimOptions, Target, measure, options_of,
+    run_many, run_one,
 };
 
 /// How much of a violation is printed: a screen.
@@ -23,6 +26,8 @@ const USAGE: &str = "\
 usage: sim [--seeds COUNT | --seed SEED] [--nodes N | --nodes LEAST..MOST] [--degree D] [--chaos]
            [--closed | --mixed] [--liars] [--first SEED] [--threads N] [--trace]
        sim --targets [--nodes N] [--seed SEED]
+       sim --planted [NAME] [--seeds COUNT] [--threads N] [--report]
+       sim --planted NAME --seed SEED [--trace]
 
   --seeds COUNT   run this many seeds and print a summary line
   --seed SEED     run one seed, exactly reproducible, and print its report
@@ -36,10 +41,18 @@ usage: sim [--seeds COUNT | --seed SEED] [--nodes N | --nodes LEAST..MOST] [--de
   --first SEED    the first of many seeds (default 1)
   --threads N     how many simulations run in parallel (default: one per core)
   --trace         print every event of one run
-  --targets       measure the design's targets, with 1,000 nodes by default; takes some minutes";
+  --targets       measure the design's targets, with 1,000 nodes by default; takes some minutes
+  --planted       plant mistakes in the core, and print how many seeds it takes to find each: all
+                  of them or, with NAME or --only NAME, one; at most 1,000 seeds by default
+  --report        write the table of the planted mistakes to docs/planted.md";
+
+/// The most seeds that look for a planted mistake by default.
+const PLANTED_SEEDS: u64 = 1000;
+/// The number of seeds of a campaign by default.
+const CAMPAIGN_SEEDS: u64 = 300;
 
 struct Arguments {
-    seeds: u64,
+    seeds: Option<u64>,
     seed: Option<u64>,
     first: u64,
     nodes: Option<RangeInclusive<usize>>,
@@ -50,6 +63,9 @@ struct Arguments {
     threads: usize,
     trace: bool,
     targets: bool,
+    planted: bool,
+    only: Option<Mistake>,
+    report: bool,
 }
 
 fn number<T: std::str::FromStr>(flag: &str, value: Option<String>) -> Result<T, String> {
@@ -72,7 +88,7 @@ fn range(value: Option<String>) -> Result<RangeInclusive<usize>, String> {
 
 fn arguments() -> Result<Arguments, String> {
     let mut arguments = Arguments {
-        seeds: 300,
+        seeds: None,
         seed: None,
         first: 1,
         nodes: None,
@@ -83,11 +99,14 @@ fn arguments() -> Result<Arguments, String> {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         trace: false,
         targets: false,
+        planted: false,
+        only: None,
+        report: false,
     };
-    let mut flags = std::env::args().skip(1);
+    let mut flags = std::env::args().skip(1).peekable();
     while let Some(flag) = flags.next() {
         match flag.as_str() {
-            "--seeds" => arguments.seeds = number(&flag, flags.next())?,
+            "--seeds" => arguments.seeds = Some(number(&flag, flags.next())?),
             "--seed" => arguments.seed = Some(number(&flag, flags.next())?),
             "--first" => arguments.first = number(&flag, flags.next())?,
             "--nodes" => arguments.nodes = Some(range(flags.next())?),
@@ -99,10 +118,36 @@ fn arguments() -> Result<Arguments, String> {
             "--threads" => arguments.threads = number(&flag, flags.next())?,
             "--trace" => arguments.trace = true,
             "--targets" => arguments.targets = true,
+            "--planted" => {
+                arguments.planted = true;
+                if let Some(name) = flags.next_if(|next| !next.starts_with("--")) {
+                    arguments.only = Some(mistake(&name)?);
+                }
+            }
+            "--only" => {
+                arguments.only = Some(mistake(&flags.next().unwrap_or_default())?);
+            }
+            "--report" => arguments.report = true,
             other => return Err(format!("unknown flag {other:?}\n{USAGE}")),
         }
     }
+    if !arguments.planted && (arguments.only.is_some() || arguments.report) {
+        return Err("--only and --report belong to --planted".into());
+    }
+    if arguments.planted && arguments.seed.is_some() && arguments.only.is_none() {
+        return Err("--planted with --seed needs the name of a mistake".into());
+    }
+    if arguments.report && arguments.only.is_some() {
+        return Err("--report needs all planted mistakes, not one".into());
+    }
     Ok(arguments)
+}
+
+fn mistake(name: &str) -> Result<Mistake, String> {
+    Mistake::named(name).ok_or_else(|| {
+        let names: Vec<String> = Mistake::ALL.iter().map(ToString::to_string).collect();
+        format!("no mistake is called {name:?}; they are: {}", names.join(", "))
+    })
 }
 
 fn nodes_max(arguments: &Arguments, default: usize) -> usize {
@@ -144,6 +189,11 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
         keys: arguments.keys,
         liars: arguments.liars,
         trace: arguments.trace,
+        planted: None,
+    };
+    let options = match arguments.only {
+        Some(mistake) => SimOptions { trace: arguments.trace, ..options_of(mistake, seed) },
+        None => options,
     };
     match run_one(options) {
         Ok(summary) => {
@@ -159,7 +209,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
 
 fn many(arguments: &Arguments) -> ExitCode {
     let campaign = Campaign {
-        seeds: arguments.first..arguments.first + arguments.seeds,
+        seeds: arguments.first..arguments.first + arguments.seeds.unwrap_or(CAMPAIGN_SEEDS),
         nodes: arguments.nodes.clone().unwrap_or(3..=32),
         degree: arguments.degree,
         chaos: arguments.chaos,
@@ -182,6 +232,10 @@ fn main() -> ExitCode {
         Ok(arguments) if arguments.targets => targets(&arguments),
         Ok(arguments) => match arguments.seed {
             Some(seed) => one(seed, &arguments),
+            None if arguments.planted => {
+                let Arguments { only, seeds, threads, report, .. } = arguments;
+                planted::run(only, seeds.unwrap_or(PLANTED_SEEDS), threads, report)
+            }
             None => many(&arguments),
         },
         Err(error) => {
