@@ -4,7 +4,7 @@
 //! sets up anything else under `target/`, or reports that it skips the part and why.
 //!
 //! ```text
-//!  main ─► demo · test · verify · fix · sim · attack · bench · key · install · wheel · readme · header · abi · help
+//!  main ─► demo · test · verify · fix · sim · attack · soak · bench · key · install · wheel · readme · header · abi · help
 //!            │      │      │
 //!            │      │      └─ purity · pages · code_map (rules of the source and the documents)
 //!            │      └─ tally (counts of all suites) · progress · scenario/ (whole processes)
@@ -20,6 +20,7 @@ mod cargo_test;
 mod code_map;
 mod demo;
 mod drawing;
+mod driver;
 mod fix;
 mod go;
 mod go_test;
@@ -39,6 +40,7 @@ mod readme;
 mod scenario;
 mod shell;
 mod sim;
+mod soak;
 mod tally;
 mod temp_folder;
 mod test;
@@ -79,6 +81,7 @@ fn run(command: &str, rest: &[String]) -> shell::Result<()> {
         "fix" => none().and_then(|()| fix::run(&root)),
         "sim" => sim::run(&root, rest),
         "attack" => attack::run(&root, rest),
+        "soak" => soak::run(&root, rest),
         "bench" => bench::run(&root, rest),
         "install" => install::run(&root, rest),
         "wheel" => wheel::run(&root, rest),
@@ -102,7 +105,7 @@ mod tests {
     fn every_command_refuses_an_argument_that_it_does_not_know() {
         // The simulator and the bench check their arguments themselves, after they were built.
         for command in [
-            "demo", "test", "verify", "fix", "attack", "install", "wheel", "readme", "abi",
+            "demo", "test", "verify", "fix", "attack", "soak", "install", "wheel", "readme", "abi",
             "header",
         ] {
             let refused = run(command, &["--what".into()]).expect_err(command);

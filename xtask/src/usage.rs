@@ -18,6 +18,9 @@ cargo xtask <command>
   attack    attacks real nodes and measures what honest members notice: [--seconds N]
             [--only NAME] [--mesh open|closed|allowed|signed] [--report] writes
             docs/attack.md, [--free] does not pin the processes
+  soak      runs processes in every language for a long time, with faults, and checks every message
+            and the growth of each process: [--minutes N] (default: 30) [--processes N]
+            [--seed N] [--report FILE]
   bench     measures libmeshage beside raw TCP and the peers: [--json FILE] [--quick]
             [--only CASE] [--report]; a full run writes docs/bench/ (see bench/README.md)
   key       makes keys, identities and tickets of a closed mesh: new, id, identity, root,
