@@ -18,6 +18,7 @@ mod bench;
 mod build;
 mod cargo_test;
 mod code_map;
+mod conformance;
 mod demo;
 mod drawing;
 mod driver;

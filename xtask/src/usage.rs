@@ -9,7 +9,7 @@ cargo xtask <command>
   demo      starts nodes in Rust, C, Python and Go that send each other messages:
             [--closed] with a key, so that the mesh is encrypted
   test      runs every test, or the named parts: rust, c, install, python, go, packages,
-            readme, scenarios; the last line is `N passed, N failed`
+            readme, conformance, scenarios; the last line is `N passed, N failed`
   verify    checks format, lints, documentation, generated files, purity and the code map;
             changes nothing
   fix       formats, applies clippy's suggestions, and regenerates the C header, the programs

@@ -11,6 +11,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"runtime/debug"
 	"sort"
 	"strconv"
 	"strings"
@@ -20,7 +21,19 @@ import (
 	"meshage"
 )
 
-const labelMax = 64
+const (
+	labelMax = 64
+	// bigMin is the size from which the memory of a body is returned to the system after its use.
+	bigMin = 256 << 10
+)
+
+// giveBack returns the memory of a big body, which is no longer used, to the system. The runtime
+// would keep it for minutes, and the memory of the process would not be what it uses.
+func giveBack(length int) {
+	if length >= bigMin {
+		debug.FreeOSMemory()
+	}
+}
 
 // output keeps the lines of several goroutines apart.
 var output sync.Mutex
@@ -168,7 +181,7 @@ type driver struct {
 
 // send starts a send. Sends with a cancelable context and without are different paths: a send is
 // cancelable if its token starts with "x".
-func (d *driver) send(token string, send func(context.Context) ([]string, error)) {
+func (d *driver) send(token string, length int, send func(context.Context) ([]string, error)) {
 	ctx, cancel := context.Background(), context.CancelFunc(func() {})
 	if strings.HasPrefix(token, "x") {
 		ctx, cancel = context.WithCancel(ctx)
@@ -179,6 +192,7 @@ func (d *driver) send(token string, send func(context.Context) ([]string, error)
 	go func() {
 		defer cancel()
 		printLine(token, sent(send(ctx)))
+		giveBack(length)
 		d.mu.Lock()
 		delete(d.cancels, token)
 		d.mu.Unlock()
@@ -247,12 +261,14 @@ func (d *driver) execute(token, command string, words []string) {
 		if words[0] != "-" {
 			names = strings.Split(words[0], ",")
 		}
-		d.send(token, func(ctx context.Context) ([]string, error) {
-			return node.SetWith(ctx, names, bodyOf(words[1], number(words[2])), optionsOf(words[3]))
+		length := number(words[2])
+		d.send(token, length, func(ctx context.Context) ([]string, error) {
+			return node.SetWith(ctx, names, bodyOf(words[1], length), optionsOf(words[3]))
 		})
 	case "broadcast":
-		d.send(token, func(ctx context.Context) ([]string, error) {
-			return node.BroadcastWith(ctx, bodyOf(words[0], number(words[1])), optionsOf(words[2]))
+		length := number(words[1])
+		d.send(token, length, func(ctx context.Context) ([]string, error) {
+			return node.BroadcastWith(ctx, bodyOf(words[0], length), optionsOf(words[2]))
 		})
 	case "cancel":
 		d.cancel(words[0])
@@ -282,6 +298,11 @@ func (d *driver) execute(token, command string, words []string) {
 		go func() {
 			for message := range node.Messages() {
 				printLine(got(message))
+				if body, ok := message.Body.([]byte); ok {
+					length := len(body)
+					message, body = nil, nil
+					giveBack(length)
+				}
 			}
 		}()
 	case "peers":

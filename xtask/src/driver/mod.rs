@@ -7,6 +7,7 @@
 //!                          ◄───── "7 sent b=delivered" ──
 //! ```
 
+mod checksum;
 mod process;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::build::compile_file;
 use crate::shell::{self, Result};
 use crate::{go, python};
 
+pub(crate) use checksum::checksum;
 pub(crate) use process::Running;
 
 /// The language of a driver.
@@ -130,50 +132,5 @@ impl Drivers {
         // cargo's library search path would find the library of another profile first.
         command.env_remove("LD_LIBRARY_PATH");
         command
-    }
-}
-
-/// The bytes of the body with a label and a length, as every driver makes it.
-pub(crate) fn body(label: &str, length: usize) -> impl Iterator<Item = u8> {
-    label.bytes().chain([b'\n']).cycle().take(length)
-}
-
-/// The CRC-32 of a body, as every driver prints it: 8 hex digits.
-pub(crate) fn checksum(label: &str, length: usize) -> String {
-    let step = |crc: u32, byte: u8| CRC_TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8);
-    format!("{:08x}", !body(label, length).fold(!0, step))
-}
-
-const CRC_TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        let mut value = at as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            value = if value & 1 == 1 { 0xedb8_8320 ^ (value >> 1) } else { value >> 1 };
-            bit += 1;
-        }
-        table[at] = value;
-        at += 1;
-    }
-    table
-};
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_body_repeats_its_label_and_is_cut_at_its_length() {
-        assert_eq!(body("ab", 7).collect::<Vec<u8>>(), b"ab\nab\na");
-        assert_eq!(body("ab", 0).count(), 0);
-    }
-
-    #[test]
-    fn the_checksum_is_the_crc_of_zlib() {
-        // The check value of CRC-32.
-        assert_eq!(checksum("123456789", 9), "cbf43926");
-        assert_eq!(checksum("x", 0), "00000000");
     }
 }

@@ -88,6 +88,8 @@ struct Record {
     /// Of the body; computed at the first arrival.
     checksum: Option<String>,
     ended: Option<Instant>,
+    /// The result, if it comes at all, was written by a sender that has ended meanwhile.
+    is_given_up: bool,
     delivered: BTreeSet<usize>,
     failed: BTreeSet<usize>,
     arrived: BTreeSet<Life>,
@@ -110,6 +112,7 @@ impl Ledger {
             sent,
             checksum: None,
             ended: None,
+            is_given_up: false,
             delivered: BTreeSet::new(),
             failed: BTreeSet::new(),
             arrived: BTreeSet::new(),
@@ -123,7 +126,7 @@ impl Ledger {
         let Some(record) = self.messages.get_mut(&number) else {
             return;
         };
-        if record.ended.replace(now).is_some() {
+        if record.ended.replace(now).is_some() && !record.is_given_up {
             let slot = record.sent.from.slot;
             return self.violation(slot, &format!("message {number} ended twice: {result}"));
         }
@@ -232,7 +235,10 @@ impl Ledger {
             let from = record.sent.from;
             let Some(ended) = record.ended else {
                 match standing(from) {
-                    Standing::Gone => record.ended = Some(now),
+                    Standing::Gone => {
+                        record.ended = Some(now);
+                        record.is_given_up = true;
+                    }
                     Standing::Running(since) if is_late(record.sent.deadline.max(since)) => {
                         record.ended = Some(now);
                         problems.push((from.slot, format!("message {number} has no outcome")));
@@ -413,6 +419,16 @@ mod tests {
         assert_eq!(violations(&ledger), [""; 0]);
         ledger.check(in_a_minute(), |_| Standing::Running(Instant::now()));
         assert_eq!(violations(&ledger), [format!("a: message {second} has no outcome")]);
+    }
+
+    #[test]
+    fn the_result_of_a_sender_that_was_killed_may_still_be_read() {
+        let (mut ledger, number) = one_sent();
+        ledger.check(Instant::now(), |_| Standing::Gone);
+        ledger.end(number, "sent b=no-route", Instant::now());
+        assert_eq!(violations(&ledger), [""; 0]);
+        ledger.arrive(B, &arrival(number));
+        assert_eq!(violations(&ledger).len(), 1);
     }
 
     #[test]

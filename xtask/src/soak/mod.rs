@@ -11,6 +11,7 @@ mod faults;
 mod growth;
 mod ledger;
 mod node;
+mod phases;
 mod report;
 mod run;
 mod traffic;

@@ -13,6 +13,10 @@ use crate::shell::Result;
 /// A line of a driver's output; `None` is its end.
 pub(super) type Line = (Life, Option<String>);
 
+/// Makes the C library return the memory of freed bodies to the system, so that the memory of a process
+/// is what it uses. By default it keeps what it has once needed, in pieces.
+const RETURN_MEMORY: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "262144"), ("MALLOC_TRIM_THRESHOLD_", "262144")];
 /// The links that each node looks for.
 const DEGREE: &str = "3";
 
@@ -70,6 +74,7 @@ impl Node {
         let mut command = drivers.command(self.language);
         command.arg(&self.name).arg(format!("namespace={namespace}")).arg(format!("port={port}"));
         command.args(["listen=0", "broadcast=127.255.255.255", &format!("degree={DEGREE}")]);
+        command.envs(RETURN_MEMORY);
         let lines = lines.clone();
         let mut process = Running::spawn(&self.name, command, move |line| {
             let _ = lines.send((life, line));

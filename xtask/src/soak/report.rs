@@ -36,11 +36,11 @@ impl Report {
         counts: &[Counts],
         mut problems: Vec<String>,
     ) -> Self {
-        let samples_max = plan.length.as_secs_f64() / plan.sample_interval.as_secs_f64();
+        let samples_max = nodes.iter().map(|node| node.summary().0).max().unwrap_or_default();
         let mut rows = Vec::new();
         for (node, counts) in nodes.iter().zip(counts) {
             let (samples, use_) = node.summary();
-            if plan.judges_growth && samples as f64 >= samples_max / 2.0 {
+            if plan.judges_growth && samples * 2 >= samples_max {
                 let growth = use_.iter().flat_map(Summary::growth);
                 problems.extend(growth.map(|what| format!("{}: {what}", node.name)));
             }

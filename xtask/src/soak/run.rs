@@ -1,7 +1,7 @@
 //! Runs the soak: one loop that handles the lines of all drivers and a list of timed tasks.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,15 @@ use super::ledger::{Ledger, Life, Outgoing, label};
 use super::node::{Line, Node};
 use super::report::Report;
 use super::traffic::{self, LANES, LARGEST, LARGEST_TIMEOUT};
-use crate::agreement::is_one_mesh;
 use crate::driver::Drivers;
 use crate::process::adjacency;
 use crate::random::{self, Generator};
 use crate::shell::Result;
 
-/// The time limits, for a busy machine: for all programs to start and form one mesh, at the start and
-/// after the faults; for the last round; for the descriptors of closed links to be given back.
-const FORM_MAX: Duration = Duration::from_secs(60);
-const LAST_ROUND_MAX: Duration = Duration::from_secs(30);
-const DESCRIPTORS_MAX: Duration = Duration::from_secs(15);
 /// The time limit for a node to exit after it was closed: the library flushes for up to 2 s.
 const EXIT_MAX: Duration = Duration::from_secs(20);
 /// How often conditions and the ledger are checked.
-const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 const LEDGER_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a line about the progress is printed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
@@ -55,8 +49,8 @@ pub(super) struct Soak<'a> {
     random: Generator,
     namespace: String,
     port: u16,
-    nodes: Vec<Node>,
-    ledger: Ledger,
+    pub(super) nodes: Vec<Node>,
+    pub(super) ledger: Ledger,
     tasks: BinaryHeap<Reverse<(Instant, Task)>>,
     lines: Receiver<Line>,
     sender: Sender<Line>,
@@ -148,127 +142,8 @@ impl<'a> Soak<'a> {
         self.is_busy = false;
     }
 
-    /// Continues and restarts every node, and waits for one mesh and the end of all sends.
-    fn heal(&mut self) -> Result<()> {
-        for slot in 0..self.nodes.len() {
-            match &self.nodes[slot].current {
-                Some(current) => self.resume(current.life),
-                None => {}
-            }
-        }
-        let whole = |soak: &Self| {
-            soak.nodes.iter().all(|node| {
-                node.current.as_ref().is_some_and(|current| current.is_ready && !current.is_closing)
-            }) && soak.ledger.outstanding() == 0
-        };
-        if !self.pump(Instant::now() + FORM_MAX, whole) {
-            let outstanding = self.ledger.outstanding();
-            self.ledger.violation(0, &format!("{outstanding} sends did not end after the faults"));
-        }
-        self.form("after the faults")
-    }
-
-    /// Waits until all nodes know one mesh of all.
-    fn form(&mut self, when: &str) -> Result<()> {
-        let names: BTreeSet<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
-        let deadline = Instant::now() + FORM_MAX;
-        while Instant::now() < deadline {
-            for node in &mut self.nodes {
-                if let Some(current) = &mut node.current {
-                    current.mesh = None;
-                    current.process.send_line("mesh mesh");
-                }
-            }
-            let meshes = |soak: &Self| {
-                soak.nodes
-                    .iter()
-                    .all(|node| node.current.as_ref().is_some_and(|c| c.mesh.is_some()))
-            };
-            self.pump(deadline, meshes);
-            let mut all = self.nodes.iter().map(|node| node.current.as_ref()?.mesh.as_ref());
-            let first = all.next().flatten();
-            if first.is_some_and(|mesh| is_one_mesh(mesh, &names)) && all.all(|mesh| mesh == first)
-            {
-                return Ok(());
-            }
-            self.pump(Instant::now() + CHECK_INTERVAL, |_| false);
-        }
-        for node in &self.nodes {
-            let mesh = node.current.as_ref().and_then(|current| current.mesh.as_ref());
-            println!("   {} knows {mesh:?}", node.name);
-        }
-        Err(format!("the nodes did not form one mesh {when} in {FORM_MAX:?}"))
-    }
-
-    /// Each node sends to all others, and broadcasts. All must be delivered, because no fault happens.
-    fn last_round(&mut self) {
-        let all: Vec<usize> = (0..self.nodes.len()).collect();
-        let mut numbers = Vec::new();
-        for slot in 0..self.nodes.len() {
-            let others: Vec<usize> = all.iter().copied().filter(|&other| other != slot).collect();
-            for to in [others, Vec::new()] {
-                if let Some(current) = &self.nodes[slot].current {
-                    let (life, timeout) = (current.life, LAST_ROUND_MAX / 2);
-                    numbers.push((slot, self.send(life, 0, to, 100, timeout)));
-                }
-            }
-        }
-        let recipients = self.nodes.len() - 1;
-        let complete = |soak: &Self| {
-            numbers.iter().all(|&(_, number)| soak.ledger.is_complete(number, recipients))
-        };
-        if !self.pump(Instant::now() + LAST_ROUND_MAX, complete) {
-            for &(slot, number) in &numbers {
-                if !self.ledger.is_complete(number, recipients) {
-                    let text = format!("message {number} of the last round did not reach all");
-                    self.ledger.violation(slot, &text);
-                }
-            }
-        }
-    }
-
-    /// Waits until no node has more descriptors than before the faults, and lists those that have.
-    fn descriptor_problems(&mut self) -> Vec<String> {
-        let deadline = Instant::now() + DESCRIPTORS_MAX;
-        loop {
-            let grown: Vec<String> = self
-                .nodes
-                .iter()
-                .filter_map(|node| {
-                    let (base, now) = (node.base_descriptors?, node.descriptors()?);
-                    let name = &node.name;
-                    (now > base).then(|| format!("{name}: {now} descriptors instead of {base}"))
-                })
-                .collect();
-            if grown.is_empty() || Instant::now() > deadline {
-                return grown;
-            }
-            // Links may have changed.
-            if self.form("after the last round").is_err() {
-                return grown;
-            }
-            self.pump(Instant::now() + CHECK_INTERVAL, |_| false);
-        }
-    }
-
-    fn close_all(&mut self) {
-        for node in &mut self.nodes {
-            if let Some(current) = &mut node.current {
-                current.is_closing = true;
-                current.process.quit();
-            }
-        }
-        for slot in 0..self.nodes.len() {
-            let node = &mut self.nodes[slot];
-            let exited = node.current.as_mut().map(|current| current.process.wait_for_exit());
-            if let Some(Err(why)) = exited {
-                self.ledger.violation(slot, &why);
-            }
-        }
-    }
-
     /// Handles lines and tasks until a condition holds or the time is up. Returns whether it holds.
-    fn pump(&mut self, until: Instant, holds: impl Fn(&Self) -> bool) -> bool {
+    pub(super) fn pump(&mut self, until: Instant, holds: impl Fn(&Self) -> bool) -> bool {
         let mut next_check = Instant::now();
         loop {
             let now = Instant::now();
@@ -281,6 +156,10 @@ impl<'a> Soak<'a> {
             if now >= until {
                 return holds(self);
             }
+            // Lines come first: a check must not take what was not read yet for missing.
+            while let Ok((life, line)) = self.lines.try_recv() {
+                self.read(life, line);
+            }
             while let Some(&Reverse((at, task))) = self.tasks.peek() {
                 if at > now {
                     break;
@@ -289,7 +168,7 @@ impl<'a> Soak<'a> {
                 self.execute(task, now);
             }
             let due = self.tasks.peek().map_or(until, |Reverse((at, _))| *at);
-            let wait = due.min(until).min(next_check).saturating_duration_since(now);
+            let wait = due.min(until).min(next_check).saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(wait) {
                 Ok((life, line)) => self.read(life, line),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -394,7 +273,7 @@ impl<'a> Soak<'a> {
     }
 
     /// Continues a stopped node.
-    fn resume(&mut self, life: Life) {
+    pub(super) fn resume(&mut self, life: Life) {
         let Some(current) = self.nodes[life.slot].current(life) else { return };
         if current.runs_since.is_none() {
             current.runs_since = Some(Instant::now());
@@ -437,7 +316,7 @@ impl<'a> Soak<'a> {
     }
 
     /// Sends a message, and records it.
-    fn send(
+    pub(super) fn send(
         &mut self,
         from: Life,
         lane: usize,
