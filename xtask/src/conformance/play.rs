@@ -89,8 +89,8 @@ impl Play<'_> {
                         node.is_killed = true;
                         node.process.kill()
                     }
-                    Signal::Stop => node.process.signal("STOP"),
-                    Signal::Continue => node.process.signal("CONT"),
+                    Signal::Stop => node.process.stop(),
+                    Signal::Continue => node.process.resume(),
                 }
             }
             Action::Begin { name, words, token } => {

@@ -2,9 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::process::{signal, wait_for_exit};
+use crate::process::{signal, wait_for_exit, wait_until};
 use crate::shell::Result;
+
+/// The time limit for a signal to stop all threads.
+const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// A running driver. Dropping the value kills it.
 pub(crate) struct Running {
@@ -49,9 +53,27 @@ impl Running {
         self.child.id()
     }
 
-    /// Sends a signal by name: `STOP`, `CONT`.
-    pub(crate) fn signal(&self, name: &str) -> Result<()> {
-        signal(self.pid(), name)
+    /// Stops the driver, and waits until all of its threads are stopped.
+    pub(crate) fn stop(&self) -> Result<()> {
+        signal(self.pid(), "STOP")?;
+        wait_until("the stop of all threads", Instant::now(), STOP_MAX, || Ok(self.is_stopped()))
+            .map(|_| ())
+    }
+
+    /// Continues the stopped driver.
+    pub(crate) fn resume(&self) -> Result<()> {
+        signal(self.pid(), "CONT")
+    }
+
+    /// Whether no thread of the driver runs. A system without /proc does not tell.
+    fn is_stopped(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid())) else {
+            return true;
+        };
+        threads.flatten().all(|thread| {
+            std::fs::read_to_string(thread.path().join("status"))
+                .map_or(true, |status| status.contains("State:\tT"))
+        })
     }
 
     /// Kills the driver.

@@ -262,7 +262,7 @@ impl<'a> Soak<'a> {
             Fault::Stop(after) => {
                 current.runs_since = None;
                 node.stops += 1;
-                ("stops", Task::Continue(life), after, current.process.signal("STOP"))
+                ("stops", Task::Continue(life), after, current.process.stop())
             }
         };
         if let Err(why) = done {
@@ -277,7 +277,7 @@ impl<'a> Soak<'a> {
         let Some(current) = self.nodes[life.slot].current(life) else { return };
         if current.runs_since.is_none() {
             current.runs_since = Some(Instant::now());
-            if let Err(why) = current.process.signal("CONT") {
+            if let Err(why) = current.process.resume() {
                 self.ledger.violation(life.slot, &why);
             }
         }
