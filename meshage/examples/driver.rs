@@ -86,7 +86,7 @@ fn configure(arguments: &[String]) -> Option<Result<Config, ConfigError>> {
 fn start_word(error: &StartError) -> &'static str {
     match error {
         StartError::AddressInUse(_) => "addr-in-use",
-        _ => "io",
+        StartError::Bind(..) | StartError::Runtime(_) | _ => "io",
     }
 }
 
@@ -194,7 +194,7 @@ async fn call(node: &Node, events: &Mutex<Events>, command: &[String]) -> String
         }
         ["hangup", peer] => word_of(node.hangup(peer).await, |error| match error {
             HangupError::NotAPeer(_) => "not-found",
-            _ => "closed",
+            HangupError::Closed | _ => "closed",
         }),
         ["wait", names, timeout] => {
             let Some(names) = node_names(names) else {
@@ -203,7 +203,7 @@ async fn call(node: &Node, events: &Mutex<Events>, command: &[String]) -> String
             let limit = limit(timeout).unwrap_or(FOREVER);
             word_of(node.wait_for(WaitCondition::Nodes(names), limit).await, |error| match error {
                 WaitError::Timeout(_) => "timeout",
-                _ => "closed",
+                WaitError::Closed | _ => "closed",
             })
         }
         ["recv", timeout] => {
@@ -256,7 +256,11 @@ fn dial_word(error: &DialError) -> &'static str {
         DialError::Handshake(_) => "protocol",
         DialError::Auth(_) => "auth",
         DialError::Closed => "closed",
-        _ => "failed",
+        DialError::Resolve(..)
+        | DialError::Connect(_)
+        | DialError::Broken(_)
+        | DialError::Refused(_)
+        | _ => "failed",
     }
 }
 
@@ -267,7 +271,7 @@ fn send_error(error: &SendError) -> String {
         SendError::SelfOnly => "self",
         SendError::Again => "again",
         SendError::Closed => "closed",
-        _ => "io",
+        SendError::NoThread(_) | _ => "io",
     };
     format!("error {word}")
 }

@@ -16,9 +16,8 @@ impl Soak<'_> {
     /// Continues and restarts every node, and waits for one mesh and the end of all sends.
     pub(super) fn heal(&mut self) -> Result<()> {
         for slot in 0..self.nodes.len() {
-            match &self.nodes[slot].current {
-                Some(current) => self.resume(current.life),
-                None => {}
+            if let Some(current) = &self.nodes[slot].current {
+                self.resume(current.life);
             }
         }
         let whole = |soak: &Self| {
