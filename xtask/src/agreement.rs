@@ -28,7 +28,7 @@ pub(crate) fn names(nodes: &[Process]) -> BTreeSet<String> {
 }
 
 /// Whether a mesh consists of these nodes and is connected.
-fn is_one_mesh(mesh: &Adjacency, names: &BTreeSet<String>) -> bool {
+pub(crate) fn is_one_mesh(mesh: &Adjacency, names: &BTreeSet<String>) -> bool {
     if !mesh.keys().eq(names) {
         return false;
     }

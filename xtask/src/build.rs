@@ -91,15 +91,24 @@ impl Programs {
 
 /// Compiles a program of examples-c/ against the shared library, with warnings as errors.
 pub(crate) fn compile(root: &Path, source: &str, program: &Path) -> Result<()> {
+    let standard = if source.ends_with(".cpp") { "-std=c++11" } else { "-std=c99" };
+    compile_file(root, &Path::new("examples-c").join(source), standard, program)
+}
+
+/// Compiles a C or C++ program of the tree against the shared library, with warnings as errors.
+pub(crate) fn compile_file(
+    root: &Path,
+    source: &Path,
+    standard: &str,
+    program: &Path,
+) -> Result<()> {
     let release = shell::target(root).join("release");
-    let (variable, default, standard) = match source.ends_with(".cpp") {
-        true => ("CXX", "c++", "-std=c++11"),
-        false => ("CC", "cc", "-std=c99"),
-    };
+    let is_cpp = source.extension().is_some_and(|extension| extension == "cpp");
+    let (variable, default) = if is_cpp { ("CXX", "c++") } else { ("CC", "cc") };
     let mut command = compiler(root, variable, default);
     command
         .args([standard, "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Iinclude"])
-        .arg(root.join("examples-c").join(source))
+        .arg(root.join(source))
         .arg("-L")
         .arg(&release)
         .arg(format!("-Wl,-rpath,{}", release.display()))

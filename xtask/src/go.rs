@@ -9,6 +9,8 @@ use crate::shell::{self, Result};
 pub(crate) const FOLDER: &str = "meshage-go";
 /// The folder of the bench's Go worker, which is formatted and vetted as well.
 pub(crate) const BENCH: &str = "bench/go";
+/// The folder of the driver, which is formatted and vetted as well.
+pub(crate) const DRIVER: &str = "xtask/drivers/go";
 /// The reason why the Go part cannot run, or `None` if it can.
 pub(crate) fn unavailable_reason() -> Option<&'static str> {
     if shell::is_installed("go") { None } else { Some("Go is not installed") }
@@ -29,6 +31,12 @@ pub(crate) fn demo_node(root: &Path) -> Result<PathBuf> {
     let mut build = go(root, FOLDER, &["build", "-tags", "meshage_tree", "-o"]);
     shell::run_quietly(build.arg(&program).arg("./examples/demo_node"))?;
     Ok(program)
+}
+
+/// Builds a program of the tree against the library, which must have been built before.
+pub(crate) fn build_program(root: &Path, folder: &str, program: &Path) -> Result<()> {
+    let mut build = go(root, folder, &["build", "-tags", "meshage_tree", "-o"]);
+    shell::run_quietly(build.arg(program).arg(".")).map(|_| ())
 }
 
 /// The command `go` in a folder of the project.

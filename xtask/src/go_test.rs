@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::build::{Language, Programs};
-use crate::go::{BENCH, FOLDER, go, unavailable_reason};
+use crate::go::{BENCH, DRIVER, FOLDER, go, unavailable_reason};
 use crate::progress::Progress;
 use crate::shell::{self, Result};
 use crate::tally::{Counts, Tally};
@@ -39,8 +39,9 @@ pub(crate) fn run(root: &Path, tally: &mut Tally) {
     tally.check("the Go sources are formatted", || check_format(root));
     tally.check("go vet reports nothing", || {
         let vet = ["vet", "-tags", "meshage_tree", "./..."];
-        shell::run_quietly(&mut go(root, FOLDER, &vet))?;
-        shell::run_quietly(&mut go(root, BENCH, &vet)).map(|_| ())
+        [FOLDER, BENCH, DRIVER]
+            .into_iter()
+            .try_for_each(|folder| shell::run_quietly(&mut go(root, folder, &vet)).map(|_| ()))
     });
     tally.check("a statically linked Go program runs", || static_program(root));
     tally.suite("the Go package", || run_tests(root, &programs, &[], &[]));
@@ -153,7 +154,7 @@ fn output_of(text: &str) -> String {
 
 fn check_format(root: &Path) -> Result<()> {
     let mut gofmt = shell::command(root, "gofmt");
-    let files = shell::run_quietly(gofmt.args(["-l", FOLDER, BENCH]))?;
+    let files = shell::run_quietly(gofmt.args(["-l", FOLDER, BENCH, DRIVER]))?;
     match files.trim() {
         "" => Ok(()),
         files => Err(format!("not formatted; run gofmt -w {}", files.replace('\n', " "))),

@@ -4,7 +4,7 @@
 //! sets up anything else under `target/`, or reports that it skips the part and why.
 //!
 //! ```text
-//!  main ─► demo · test · verify · fix · sim · attack · networks · fuzz · bench · key · install · wheel · readme · header · abi · help
+//!  main ─► demo · test · verify · fix · sim · attack · networks · fuzz · soak · bench · key · install · wheel · readme · header · abi · help
 //!            │      │      │
 //!            │      │      └─ purity · pages · code_map (rules of the source and the documents)
 //!            │      └─ tally (counts of all suites) · progress · scenario/ (whole processes)
@@ -18,8 +18,10 @@ mod bench;
 mod build;
 mod cargo_test;
 mod code_map;
+mod conformance;
 mod demo;
 mod drawing;
+mod driver;
 mod fix;
 mod fuzz;
 mod go;
@@ -41,6 +43,7 @@ mod readme;
 mod scenario;
 mod shell;
 mod sim;
+mod soak;
 mod tally;
 mod temp_folder;
 mod test;
@@ -83,6 +86,7 @@ fn run(command: &str, rest: &[String]) -> shell::Result<()> {
         "attack" => attack::run(&root, rest),
         "networks" => networks::run(&root, rest),
         "fuzz" => fuzz::run(&root, rest),
+        "soak" => soak::run(&root, rest),
         "bench" => bench::run(&root, rest),
         "install" => install::run(&root, rest),
         "wheel" => wheel::run(&root, rest),
@@ -106,8 +110,8 @@ mod tests {
     fn every_command_refuses_an_argument_that_it_does_not_know() {
         // The simulator and the bench check their arguments themselves, after they were built.
         for command in [
-            "demo", "test", "verify", "fix", "attack", "networks", "fuzz", "install", "wheel",
-            "readme", "abi", "header",
+            "demo", "test", "verify", "fix", "attack", "networks", "fuzz", "soak", "install",
+            "wheel", "readme", "abi", "header",
         ] {
             let refused = run(command, &["--what".into()]).expect_err(command);
             assert!(refused.contains("--what"), "{refused}");

@@ -153,30 +153,15 @@ impl Process {
     }
 
     /// Sends the program a signal by name: `STOP`, `CONT`.
-    pub(crate) fn signal(&self, signal: &str) -> Result<()> {
-        let line = format!("kill -{signal} {}", self.pid());
-        let status = Command::new("sh").arg("-c").arg(&line).status();
-        match status {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(format!("`{line}` failed: {status}")),
-            Err(error) => Err(format!("cannot run `{line}`: {error}")),
-        }
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
+        signal(self.pid(), name)
     }
 
     /// Makes the program quit, and checks that it exits successfully.
     pub(crate) fn stop(mut self) -> Result<()> {
         let _ = self.send_line("quit");
         self.stdin = None;
-        let deadline = Instant::now() + EXIT_MAX;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(format!("{} exited with {status}", self.name)),
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
-                Ok(None) => return Err(format!("{} did not exit in {EXIT_MAX:?}", self.name)),
-                Err(error) => return Err(format!("cannot wait for {}: {error}", self.name)),
-            }
-        }
+        wait_for_exit(&self.name, &mut self.child)
     }
 }
 
@@ -184,6 +169,31 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Sends a process a signal by name.
+pub(crate) fn signal(pid: u32, name: &str) -> Result<()> {
+    let line = format!("kill -{name} {pid}");
+    let status = Command::new("sh").arg("-c").arg(&line).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{line}` failed: {status}")),
+        Err(error) => Err(format!("cannot run `{line}`: {error}")),
+    }
+}
+
+/// Waits until a program exits, and checks that it exits successfully.
+pub(crate) fn wait_for_exit(name: &str, child: &mut Child) -> Result<()> {
+    let deadline = Instant::now() + EXIT_MAX;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(format!("{name} exited with {status}")),
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
+            Ok(None) => return Err(format!("{name} did not exit in {EXIT_MAX:?}")),
+            Err(error) => return Err(format!("cannot wait for {name}: {error}")),
+        }
     }
 }
 

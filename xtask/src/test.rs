@@ -9,7 +9,9 @@ use std::path::Path;
 use crate::build::{self, Programs};
 use crate::shell::{self, Result};
 use crate::tally::Tally;
-use crate::{cargo_test, go_test, install_test, packages, python, readme, scenario, usage};
+use crate::{
+    cargo_test, conformance, go_test, install_test, packages, python, readme, scenario, usage,
+};
 
 /// Programs that some tests need, and the packages that contain them.
 const PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind"), ("ip", "iproute2")];
@@ -18,8 +20,8 @@ const PACKAGES: &[(&str, &str)] = &[("valgrind", "valgrind"), ("ip", "iproute2")
 const SHOW_OUTPUT: [&str; 2] = ["--", "--show-output"];
 
 /// The parts that can run alone: `cargo xtask test scenarios`.
-const PARTS: [&str; 8] =
-    ["rust", "c", "install", "python", "go", "packages", "readme", "scenarios"];
+const PARTS: [&str; 9] =
+    ["rust", "c", "install", "python", "go", "packages", "readme", "conformance", "scenarios"];
 
 /// The variable that gives the nodes of tests a key, and the tests that run a second time with it.
 const CLOSED: &str = "MESHAGE_TEST_CLOSED";
@@ -59,6 +61,9 @@ pub(crate) fn run(root: &Path, parts: &[String]) -> Result<()> {
     }
     if wanted("readme") {
         readme::test(root, &mut tally);
+    }
+    if wanted("conformance") {
+        conformance::run(root, &mut tally);
     }
     if wanted("scenarios") {
         let mut programs = None;

@@ -9,7 +9,7 @@ cargo xtask <command>
   demo      starts nodes in Rust, C, Python and Go that send each other messages:
             [--closed] with a key, so that the mesh is encrypted
   test      runs every test, or the named parts: rust, c, install, python, go, packages,
-            readme, scenarios; the last line is `N passed, N failed`
+            readme, conformance, scenarios; the last line is `N passed, N failed`
   verify    checks format, lints, documentation, generated files, purity and the code map;
             changes nothing
   fix       formats, applies clippy's suggestions, and regenerates the C header, the programs
@@ -25,6 +25,9 @@ cargo xtask <command>
   fuzz      alters inputs of the decoders, the planes and the C library, and looks for faults:
             [--seconds N] in all, [--seed N], [--only TARGET], [--list] lists the targets,
             [--only TARGET --replay HEX] runs one input, [--save] writes a small corpus
+  soak      runs processes in every language for a long time, with faults, and checks every message
+            and the growth of each process: [--minutes N] (default: 30) [--processes N]
+            [--seed N] [--report FILE]
   bench     measures libmeshage beside raw TCP and the peers: [--json FILE] [--quick]
             [--only CASE] [--report]; a full run writes docs/bench/ (see bench/README.md)
   key       makes keys, identities and tickets of a closed mesh: new, id, identity, root,

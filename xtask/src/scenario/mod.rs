@@ -14,8 +14,10 @@ mod relay;
 use std::path::Path;
 
 use crate::build::Programs;
+use crate::driver::Drivers;
 use crate::networks as networks_under_faults;
 use crate::shell::Result;
+use crate::soak;
 use crate::tally::Tally;
 
 /// The number of attempts of a scenario.
@@ -34,6 +36,7 @@ pub(crate) fn run(root: &Path, programs: &Programs, tally: &mut Tally) {
     scenario(tally, "a job queue loses no job when workers are killed", || {
         jobs::run(root, programs)
     });
+    short_soak(root, tally);
     match netns::unavailable_reason() {
         Some(because) => {
             tally.skip("32 nodes in network namespaces", &because);
@@ -53,6 +56,22 @@ pub(crate) fn run(root: &Path, programs: &Programs, tally: &mut Tally) {
         }
     }
     networks_under_faults::test(root, tally);
+}
+
+/// The short form of `cargo xtask soak`.
+fn short_soak(root: &Path, tally: &mut Tally) {
+    let what = "a short soak: six processes with faults violate no promise about messages";
+    let mut drivers = None;
+    let built = tally.check("the drivers for the soak build", || {
+        drivers = Some(Drivers::build(root)?);
+        Ok(())
+    });
+    match &drivers {
+        Some(drivers) if built => {
+            tally.check(what, || soak::soak(drivers, soak::Plan::short(), None));
+        }
+        Some(_) | None => tally.skip(what, "the drivers were not built"),
+    }
 }
 
 /// Runs one scenario, up to [`ATTEMPTS`] times.

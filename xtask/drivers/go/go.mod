@@ -1,0 +1,7 @@
+module meshage-driver
+
+go 1.22
+
+require meshage v0.0.0
+
+replace meshage => ../../../meshage-go
