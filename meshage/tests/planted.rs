@@ -31,7 +31,6 @@ fn mistakes_that_are_planted_in_the_core_are_found_by_the_invariants_that_they_v
         (Mistake::FormerPathsForgotten, "S17"),
         (Mistake::ReversePathUnchecked, "S17"),
         (Mistake::ReplayAccepted, "S18"),
-        (Mistake::RemovedKeyAccepted, "S19"),
         (Mistake::TrailingAnnouncementDropped, "C7"),
     ] {
         let finding = find(mistake, SEEDS_MAX, threads);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rand::RngExt as _;
 
 use super::Router;
-use crate::name::{Instance, LinkId};
+use crate::name::{Claim, Instance, LinkId};
 use crate::protocol::adjacency::Stage;
 use crate::protocol::comparison::{self, Answer, Item};
 use crate::protocol::timer::Timer;
@@ -154,6 +154,12 @@ impl Router {
     pub(crate) fn set_back(&mut self, instance: Instance, now: Instant) {
         self.lsdb.set_back(instance);
         self.compute_routes(now);
+    }
+
+    /// This node's claim to its name, for the simulator.
+    #[cfg(feature = "sim")]
+    pub(crate) fn own_claim(&self) -> Claim {
+        self.own_announcement.announcement().claim
     }
 
     /// Whether a frame that compares databases is answered: the link is full, and has not brought too
