@@ -99,6 +99,8 @@ counters! {
     /// Announcements and revocations dropped because no correct node sends them: a signature is wrong,
     /// or an instance or a name belongs to another key.
     announcements_forged,
+    /// Connections refused because the instance in the hello belongs to another key.
+    instances_forged,
     /// Announcements dropped because this node does not allow their originator: its ticket has ended
     /// or was revoked, or its key is not on the list.
     announcements_not_allowed,

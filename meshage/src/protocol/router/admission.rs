@@ -17,6 +17,7 @@ use crate::protocol::discovery::{BRIDGE_OVER_CAP_AFTER, DialCause, link_cap};
 use crate::protocol::exchange::DatabaseExchange;
 use crate::protocol::intake::Intake;
 use crate::protocol::io::{CloseReason, Output, PeerProof, RequestId, Role};
+use crate::protocol::membership::Standing;
 use crate::protocol::silence::{KEEP_ALIVE_INTERVAL, Silence};
 use crate::protocol::timer::Timer;
 use crate::wire::control::ControlFrame;
@@ -101,6 +102,12 @@ impl Router {
         if link.instance == self.instance {
             return Err(RefuseReason::Myself);
         }
+        if self.is_instance_of_another(link) {
+            let reason = format!("instance {} was refused: it is another node's", link.instance);
+            self.counters.instances_forged += 1;
+            self.name_conflict(&link.peer, &reason, now);
+            return Err(RefuseReason::NameInUse);
+        }
         if self.is_name_taken(&link.peer, link.instance) {
             let reason = format!(
                 "instance {} was refused, because another reachable node has the name",
@@ -118,6 +125,17 @@ impl Router {
             return Err(RefuseReason::Duplicate);
         }
         self.check_need(link, now)
+    }
+
+    /// Whether the instance in a hello belongs to the key of another node, at levels allowed and
+    /// signed. A member must not pass for another one that is linked, whose links it would replace.
+    fn is_instance_of_another(&self, link: &Link) -> bool {
+        let key = |standing: &Standing| standing.public_key;
+        let Some(own) = link.standing.as_ref().map(key) else { return false };
+        let announced = self.lsdb.signed(link.instance).map(|signed| key(&signed.standing));
+        let linked = self.links.to(link.instance);
+        let linked = linked.filter_map(|(_, other)| other.standing.as_ref().map(key));
+        announced.into_iter().chain(linked).any(|known| known != own)
     }
 
     /// Whether another reachable or linked node has this name.

@@ -209,6 +209,21 @@ fn a_link_whose_ticket_was_revoked_during_its_handshake_is_refused() {
 }
 
 #[test]
+fn no_member_passes_for_another_one_that_is_linked() {
+    for signed in [false, true] {
+        let mut harness = line(&["a", "b", "c"], signed, LATE);
+        let proof = harness.prove(2, 1).expect("allowed");
+        let own = harness.nodes[2].router.hello(crate::wire::hello::Purpose::Dialled);
+        let hello = crate::wire::hello::Hello { instance: harness.instance(0), ..own };
+        let link = crate::name::LinkId(1000);
+        harness.input(1, Input::LinkUp { link, role: Role::Listener, hello, proof });
+        assert_eq!(harness.counter(1, "instances_forged"), 1, "signed: {signed}");
+        harness.run(secs(10));
+        assert!(harness.is_complete());
+    }
+}
+
+#[test]
 fn a_peer_that_sends_wrong_revocations_is_cut_off_after_a_few() {
     let mut harness = line(&["a", "b"], false, LATE);
     let forged = |serial| {
