@@ -9,23 +9,27 @@
 #![allow(clippy::disallowed_methods, reason = "it prints the elapsed time")]
 
 mod planted;
+mod scale;
 
 use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use meshage::sim::{
-    Campaign, DEGREE, InvariantViolation, Keys, Mistake, SimOptions, Target, measure, options_of,
-    run_many, run_one,
+    Campaign, DEGREE, InvariantViolation, Keys, Mistake, Scale, SimOptions, options_of, run_many,
+    run_one,
 };
 
 /// How much of a violation is printed: a screen.
 const SCREEN_BYTES: usize = 1600;
 
+/// The degree of the meshes whose targets are measured.
+const TARGETS_DEGREE: u32 = 4;
+
 const USAGE: &str = "\
 usage: sim [--seeds COUNT | --seed SEED] [--nodes N | --nodes LEAST..MOST] [--degree D] [--chaos]
            [--closed | --mixed] [--liars] [--first SEED] [--threads N] [--trace]
-       sim --targets [--nodes N] [--seed SEED]
+       sim --targets [--nodes N] [--degree D] [--seed SEED] [--report]
        sim --planted [NAME] [--seeds COUNT] [--threads N] [--report]
        sim --planted NAME --seed SEED [--trace]
 
@@ -41,7 +45,8 @@ usage: sim [--seeds COUNT | --seed SEED] [--nodes N | --nodes LEAST..MOST] [--de
   --first SEED    the first of many seeds (default 1)
   --threads N     how many simulations run in parallel (default: one per core)
   --trace         print every event of one run
-  --targets       measure the design's targets, with 1,000 nodes by default; takes some minutes
+  --targets       measure the design's targets, with 1,000 nodes of degree 4 by default; takes some
+                  minutes. --report: at 32, 100, 320 … nodes up to --nodes, and write docs/scale.md
   --planted       plant mistakes in the core, and print how many seeds it takes to find each: all
                   of them or, with NAME or --only NAME, one; at most 1,000 seeds by default
   --report        write the table of the planted mistakes to docs/planted.md";
@@ -131,8 +136,11 @@ fn arguments() -> Result<Arguments, String> {
             other => return Err(format!("unknown flag {other:?}\n{USAGE}")),
         }
     }
-    if !arguments.planted && (arguments.only.is_some() || arguments.report) {
-        return Err("--only and --report belong to --planted".into());
+    if !arguments.planted && arguments.only.is_some() {
+        return Err("--only belongs to --planted".into());
+    }
+    if !arguments.planted && !arguments.targets && arguments.report {
+        return Err("--report belongs to --planted or --targets".into());
     }
     if arguments.planted && arguments.seed.is_some() && arguments.only.is_none() {
         return Err("--planted with --seed needs the name of a mistake".into());
@@ -155,12 +163,12 @@ fn nodes_max(arguments: &Arguments, default: usize) -> usize {
 }
 
 fn targets(arguments: &Arguments) -> ExitCode {
-    let start = Instant::now();
-    let seed = arguments.seed.unwrap_or(1);
-    let targets = measure(nodes_max(arguments, 1000), seed, |target| println!("{target}"));
-    let met = targets.iter().filter(|target| target.is_met()).count();
-    println!("sim: {met} of {} targets met, {:.1} s", targets.len(), start.elapsed().as_secs_f64());
-    if targets.iter().all(Target::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let scale = Scale {
+        nodes: nodes_max(arguments, 1000),
+        degree: arguments.degree.unwrap_or(TARGETS_DEGREE),
+        seed: arguments.seed.unwrap_or(1),
+    };
+    scale::run(scale, arguments.report)
 }
 
 /// Prints a violation, but no more than a screen of it. The whole text is then in a file.

@@ -63,5 +63,5 @@ pub use run::{
     two_islands,
 };
 pub use simulation::Sim;
-pub use targets::{Target, measure};
+pub use targets::{Scale, Target, measure};
 pub use trace_hash::TraceHash;
