@@ -6,7 +6,7 @@ use std::time::Instant;
 use rand::RngExt as _;
 
 use super::Router;
-use crate::name::{Claim, Instance, LinkId};
+use crate::name::{Instance, LinkId};
 use crate::protocol::adjacency::Stage;
 use crate::protocol::comparison::{self, Answer, Item};
 use crate::protocol::timer::Timer;
@@ -158,7 +158,7 @@ impl Router {
 
     /// This node's claim to its name, for the simulator.
     #[cfg(feature = "sim")]
-    pub(crate) fn own_claim(&self) -> Claim {
+    pub(crate) fn own_claim(&self) -> crate::name::Claim {
         self.own_announcement.announcement().claim
     }
 
