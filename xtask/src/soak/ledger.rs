@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::driver::checksum;
 
-/// Bodies above this size are large: they have a channel of their own, with its own order.
-const SMALL_MAX: usize = 64 << 10;
+/// Bodies that do not fit into one frame are large: they have a channel of their own, with its own
+/// order. The soak sends none whose size is near the limit, which is slightly below 64 KiB.
+pub(super) const SMALL_MAX: usize = 48 << 10;
+pub(super) const LARGE_MIN: usize = 64 << 10;
 /// How long an outcome may be overdue, and an acknowledged message may be on its way from the queue of
 /// the recipient to its output, on a busy machine.
 const SLACK: Duration = Duration::from_secs(15);
@@ -90,9 +92,28 @@ struct Record {
     ended: Option<Instant>,
     /// The result, if it comes at all, was written by a sender that has ended meanwhile.
     is_given_up: bool,
+    /// Where it is delivered; and those of them where it has not arrived yet.
+    was_delivered: BTreeSet<usize>,
     delivered: BTreeSet<usize>,
     failed: BTreeSet<usize>,
     arrived: BTreeSet<Life>,
+}
+
+impl Record {
+    /// What it was, and how it ended at a recipient.
+    fn describe(&self, slot: usize) -> String {
+        let kind = if self.sent.to.is_empty() { "broadcast" } else { "set" };
+        let outcome = if self.failed.contains(&slot) {
+            "certainly failed"
+        } else if self.was_delivered.contains(&slot) {
+            "delivered"
+        } else if self.ended.is_some() {
+            "unknown"
+        } else {
+            "not ended"
+        };
+        format!("{kind} of {} bytes, {outcome}", self.sent.length)
+    }
 }
 
 impl Ledger {
@@ -113,6 +134,7 @@ impl Ledger {
             checksum: None,
             ended: None,
             is_given_up: false,
+            was_delivered: BTreeSet::new(),
             delivered: BTreeSet::new(),
             failed: BTreeSet::new(),
             arrived: BTreeSet::new(),
@@ -145,6 +167,7 @@ impl Ledger {
                     named.push(recipient);
                     if outcome == "delivered" {
                         record.delivered.insert(recipient);
+                        record.was_delivered.insert(recipient);
                         self.counts[slot].delivered += 1;
                         continue;
                     }
@@ -220,7 +243,15 @@ impl Ledger {
         }
         let channel = (at, sent.from, sent.lane, is_broadcast, sent.length > SMALL_MAX);
         match self.last.insert(channel, number) {
-            Some(last) if last > number => Err(format!("m{number} arrived after m{last}")),
+            Some(last) if last > number => {
+                let last_outcome = self.messages.get(&last).map(|last| last.describe(at.slot));
+                let this = self.messages.get(&number).map(|this| this.describe(at.slot));
+                Err(format!(
+                    "m{number} ({}) arrived after m{last} ({}), both from {source}",
+                    this.unwrap_or_default(),
+                    last_outcome.unwrap_or_default()
+                ))
+            }
             Some(_) | None => Ok(()),
         }
     }

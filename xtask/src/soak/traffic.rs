@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ledger::LABELLED_MIN;
+use super::ledger::{LABELLED_MIN, LARGE_MIN, SMALL_MAX};
 use crate::random::Generator;
 
 /// Each node has so many messages on their way at the same time.
@@ -24,8 +24,8 @@ pub(super) fn length(random: &mut Generator) -> usize {
         0..20 => return 0,
         20..700 => LABELLED_MIN..200,
         700..950 => 200..4 << 10,
-        950..990 => 4 << 10..64 << 10,
-        990..999 => 64 << 10..1 << 20,
+        950..990 => 4 << 10..SMALL_MAX as u64,
+        990..999 => LARGE_MIN as u64..1 << 20,
         _ => 1 << 20..8 << 20,
     };
     random.in_range(range) as usize
@@ -64,6 +64,7 @@ mod tests {
         let mut random = Generator::new(1);
         let lengths: Vec<usize> = (0..10_000).map(|_| length(&mut random)).collect();
         assert!(lengths.iter().all(|&len| len == 0 || len as u64 >= LABELLED_MIN));
+        assert!(lengths.iter().all(|&len| len <= SMALL_MAX || len >= LARGE_MIN));
         assert!(lengths.contains(&0) && lengths.iter().any(|&len| len > 1 << 20));
     }
 
