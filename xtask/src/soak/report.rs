@@ -90,7 +90,8 @@ impl Report {
         match self.problems.len() {
             0 => text += "Verdict: passed.\n",
             count => {
-                text += &format!("Verdict: FAILED, {count} problems:\n\n");
+                let plural = if count == 1 { "" } else { "s" };
+                text += &format!("Verdict: FAILED, {count} problem{plural}:\n\n");
                 for problem in &self.problems {
                     text += &format!("- {problem}\n");
                 }
