@@ -213,11 +213,11 @@ impl Reader {
             match read_buffer.read_chunk(&self.shared.plane, self.link, clock::now, recv) {
                 Ok(ChunkRead::Part(0)) => return Ok(None),
                 Ok(ChunkRead::Part(length)) => {
-                    self.yield_to_others(length / share::BODY_BYTES_PER_COST, clock::now()).await;
+                    self.yield_to_others(length / share::BODY_BYTES_PER_COST).await;
                     return Ok(Some(length));
                 }
                 Ok(ChunkRead::Complete(length)) => {
-                    self.yield_to_others(length / share::BODY_BYTES_PER_COST, clock::now()).await;
+                    self.yield_to_others(length / share::BODY_BYTES_PER_COST).await;
                     self.shared.counters.net_in_frames.one();
                     self.read_size = READ_BYTES_AFTER_CHUNK;
                     return Ok(Some(length));
@@ -260,13 +260,14 @@ impl Reader {
                 self.await_routes(run).await;
                 let mut rest = run;
                 while !rest.is_empty() {
-                    let (slice, later, cost) = share::split(rest, self.share.slice_cost(now));
+                    let (slice, later, cost) = share::split(rest, self.share.slice_cost());
                     rest = later;
                     let received = self.shared.plane.receive(self.link, slice, now)?;
+                    self.share.set_crowded(received.crowded);
                     if received.crowded {
                         self.yield_to_application().await;
                     }
-                    self.yield_to_others(cost, now).await;
+                    self.yield_to_others(cost).await;
                     self.pause_if_wasteful(received.futile, now).await;
                 }
             } else {
@@ -288,7 +289,7 @@ impl Reader {
     async fn pass_to_driver(&mut self, frames: &[RawFrame], now: Instant) -> Result<(), WireError> {
         for frame in frames {
             let cost = share::cost_of(frame);
-            self.yield_to_others(cost, now).await;
+            self.yield_to_others(cost).await;
             match frame.kind {
                 Some(FrameKind::Control) => {
                     let frame = ControlFrame::decode(&frame.payload)?;
@@ -321,8 +322,8 @@ impl Reader {
     }
 
     /// Lets the other tasks run after a slice of work, so that none waits long for this link.
-    async fn yield_to_others(&mut self, cost: usize, now: Instant) {
-        if self.share.spend(cost, now) {
+    async fn yield_to_others(&mut self, cost: usize) {
+        if self.share.spend(cost) {
             yield_now().await;
         }
     }
