@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use meshage::error::{ConfigError, DialError, HangupError, RecvError, SendError, WaitError};
 use meshage::{
-    Config, Departure, Event, Events, Message, Node, NodeName, Outcome, Outgoing, Pending, Report,
+    Config, Departure, Event, Events, Message, Node, NodeName, Outgoing, Pending, Report,
     StartError, WaitCondition,
 };
 use tokio::sync::{Mutex, Notify, mpsc};
@@ -278,17 +278,7 @@ fn send_error(error: &SendError) -> String {
 
 fn sent(report: &Report) -> String {
     report.outcomes().iter().fold("sent".to_owned(), |line, (name, outcome)| {
-        let word = match outcome {
-            Outcome::Delivered => "delivered",
-            Outcome::NoRoute => "no-route",
-            Outcome::Busy => "busy",
-            Outcome::TooLarge => "too-large",
-            Outcome::Canceled => "canceled",
-            Outcome::Timeout => "timeout",
-            Outcome::Lost => "lost",
-            _ => "unknown",
-        };
-        format!("{line} {name}={word}")
+        format!("{line} {name}={}", outcome.name())
     })
 }
 

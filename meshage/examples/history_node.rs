@@ -42,7 +42,7 @@ use meshage::blocking::Node;
 use meshage::config::{Config, ConfigBuilder};
 use meshage::error::SendError;
 use meshage::event::Event;
-use meshage::message::{Message, Outcome, Outgoing, Report};
+use meshage::message::{Message, Outgoing, Report};
 use meshage::name::NodeName;
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -307,20 +307,10 @@ fn body(instance: u64, operation: u64, bytes: usize) -> Vec<u8> {
 
 /// The outcome for each recipient, or the error.
 fn outcomes(result: &Result<Report, SendError>) -> String {
-    let label = |outcome: &Outcome| match outcome {
-        Outcome::Delivered => "delivered",
-        Outcome::NoRoute => "no-route",
-        Outcome::Busy => "busy",
-        Outcome::TooLarge => "too-large",
-        Outcome::Canceled => "canceled",
-        Outcome::Timeout => "timeout",
-        Outcome::Lost => "lost",
-        _ => "unknown",
-    };
     match result {
         Ok(report) => {
             let each = report.outcomes().iter();
-            let each = each.map(|(name, outcome)| format!("{name}={}", label(outcome)));
+            let each = each.map(|(name, outcome)| format!("{name}={}", outcome.name()));
             each.collect::<Vec<_>>().join(",")
         }
         Err(error) => format!("!{error}"),

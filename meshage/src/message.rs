@@ -202,6 +202,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The name in one word, for logs and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::NoRoute => "no-route",
+            Self::Busy => "busy",
+            Self::TooLarge => "too-large",
+            Self::Canceled => "canceled",
+            Self::Timeout => "timeout",
+            Self::Lost => "lost",
+        }
+    }
+
     /// Whether the message certainly did not reach the recipient, so that sending it again is safe.
     pub fn is_certain_failure(self) -> bool {
         match self {

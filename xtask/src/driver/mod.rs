@@ -21,6 +21,9 @@ use crate::{go, python};
 pub(crate) use checksum::checksum;
 pub(crate) use process::Running;
 
+/// The outcomes after which a message has certainly not arrived.
+pub(crate) const CERTAIN_FAILURES: [&str; 4] = ["no-route", "busy", "too-large", "canceled"];
+
 /// The language of a driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Language {

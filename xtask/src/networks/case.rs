@@ -246,10 +246,11 @@ pub(super) const ALL: &[Case] = &[
     },
     Case {
         name: "address-seeds",
-        what: "the same, with seeds alone",
+        what: "the address of a node changes, and there are seeds alone",
         discovery: Discovery::Seeds,
         fault: Fault::ChangeAddress,
         back: BY_SEED,
+        short: Some(5),
         ..OBSERVED
     },
     Case {

@@ -13,6 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use crate::driver::CERTAIN_FAILURES;
+
 use super::record::{Delivery, End, Life, Micros, Send};
 
 /// How long after its deadline a send may end: the processes of a case share two processors.
@@ -21,8 +23,6 @@ const DEADLINE_SLACK: Micros = 1_000_000;
 const SMALL_BYTES_MAX: usize = 57_328;
 /// How long the routes may differ after a link changed.
 const ROUTES_SETTLE: Micros = 2_000_000;
-/// The outcomes that are certain failures.
-const CERTAIN_FAILURES: [&str; 4] = ["no-route", "busy", "too-large", "canceled"];
 /// The most violations that are described.
 const DESCRIBED_MAX: usize = 8;
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::driver::checksum;
+use crate::driver::{CERTAIN_FAILURES, checksum};
 
 /// Bodies that do not fit into one frame are large: they have a channel of their own, with its own
 /// order. The soak sends none whose size is near the limit, which is slightly below 64 KiB.
@@ -21,8 +21,6 @@ const LINGER: Duration = Duration::from_secs(30);
 /// The violations that are kept as text. All are counted.
 const TEXTS_MAX: usize = 50;
 
-/// The outcomes after which a message has certainly not arrived.
-const CERTAIN_FAILURES: [&str; 4] = ["no-route", "busy", "too-large", "canceled"];
 /// The outcomes after which it is unknown.
 const UNKNOWN: [&str; 2] = ["timeout", "lost"];
 /// The errors of a send that the soak can cause: a full queue, and a node that closes meanwhile.

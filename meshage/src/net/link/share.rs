@@ -25,7 +25,7 @@ const SLICE_COST_CROWDED: usize = 128;
 pub(super) const BODY_BYTES_PER_COST: usize = 1 << 10;
 /// The bytes of a data header, and of acknowledgements, that cost as much as one unit: about
 /// 0.2 µs (measured: 80 recipients without a route take 21 µs, 256 acknowledgements 60 µs). The
-/// header of a message to one or two recipients has at most [`HEADER_BYTES_FREE`].
+/// header of a message to one or two recipients with short names has at most [`HEADER_BYTES_FREE`].
 const HEADER_BYTES_PER_COST: usize = 8;
 const HEADER_BYTES_FREE: usize = 64;
 const ACK_BYTES_PER_COST: usize = 16;

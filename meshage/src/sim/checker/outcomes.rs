@@ -25,25 +25,13 @@ impl Sim {
             match &sent.result {
                 Some((_, Ok(report))) => {
                     for (_, outcome) in report.outcomes() {
-                        *counts.entry(label(*outcome)).or_default() += 1;
+                        *counts.entry(outcome.name()).or_default() += 1;
                     }
                 }
                 Some((_, Err(_))) | None => *counts.entry("unreported").or_default() += 1,
             }
         }
         counts.into_iter().collect()
-    }
-}
-
-fn label(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Delivered => "delivered",
-        Outcome::NoRoute => "no-route",
-        Outcome::Busy => "busy",
-        Outcome::TooLarge => "too-large",
-        Outcome::Canceled => "canceled",
-        Outcome::Timeout => "timeout",
-        Outcome::Lost => "lost",
     }
 }
 
